@@ -1,0 +1,151 @@
+// The extension module qpsbgd._core: registrations only. Arguments are checked in Python
+// (python/qpsbgd/projection.py); what is checked here again is what memory safety needs.
+#include <pybind11/native_enum.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "core/dispatch.hpp"
+#include "core/parallel.hpp"
+#include "core/projection.hpp"
+#include "core/random.hpp"
+
+namespace py = pybind11;
+using namespace py::literals;
+
+namespace {
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;  // with noconvert(): exact dtype, contiguous
+
+qpsbgd::LayerView view_of(const Array<float>& inputs, const Array<float>& targets) {
+  if (inputs.ndim() != 2 || targets.ndim() != 2 || inputs.shape(0) != targets.shape(0) ||
+      inputs.size() == 0 || targets.size() == 0) {
+    throw std::invalid_argument("inputs (N, n) and targets (N, m) do not fit");
+  }
+  return {.inputs = inputs.data(),
+          .targets = targets.data(),
+          .num_samples = static_cast<std::size_t>(inputs.shape(0)),
+          .num_inputs = static_cast<std::size_t>(inputs.shape(1)),
+          .num_neurons = static_cast<std::size_t>(targets.shape(1))};
+}
+
+void check_binary(const Array<std::int8_t>& states, const qpsbgd::LayerView& view) {
+  if (states.ndim() != 2 || static_cast<std::size_t>(states.shape(0)) != view.num_neurons ||
+      static_cast<std::size_t>(states.shape(1)) != view.num_inputs) {
+    throw std::invalid_argument("states (m, n) do not fit inputs (N, n) and targets (N, m)");
+  }
+}
+
+Array<std::int8_t> project(const Array<float>& inputs, const Array<float>& targets,
+                           qpsbgd::Objective objective, double scale, double target_eps,
+                           std::size_t num_sweeps, std::vector<double> betas,
+                           std::size_t num_reads, qpsbgd::InitialState initial,
+                           const std::optional<Array<std::int8_t>>& initial_states,
+                           std::uint64_t seed, int num_threads) {
+  const qpsbgd::LayerView view = view_of(inputs, targets);
+  if (!betas.empty() && betas.size() != num_sweeps) {
+    throw std::invalid_argument("betas needs one value a sweep");
+  }
+  if ((initial == qpsbgd::InitialState::kGiven) != initial_states.has_value()) {
+    throw std::invalid_argument("initial_states goes with InitialState.given");
+  }
+  if (initial_states) check_binary(*initial_states, view);
+  qpsbgd::ProjectionOptions options;
+  options.objective = objective;
+  options.scale = scale;
+  options.target_eps = target_eps;
+  options.annealing = {.num_sweeps = num_sweeps, .betas = std::move(betas), .seed = seed};
+  options.num_reads = num_reads;
+  options.initial = initial;
+  options.initial_states = initial_states ? initial_states->data() : nullptr;
+  options.num_threads = num_threads;
+  Array<std::int8_t> binary({targets.shape(1), inputs.shape(1)});
+  std::int8_t* out = binary.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    qpsbgd::project(view, options, out);
+  }
+  return binary;
+}
+
+Array<double> projection_energy(const Array<float>& inputs, const Array<float>& targets,
+                                const Array<std::int8_t>& binary, qpsbgd::Objective objective,
+                                double scale, double target_eps, int num_threads) {
+  const qpsbgd::LayerView view = view_of(inputs, targets);
+  check_binary(binary, view);
+  Array<double> energies(targets.shape(1));
+  double* out = energies.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    qpsbgd::projection_energy(view, objective, scale, target_eps, binary.data(), num_threads, out);
+  }
+  return energies;
+}
+
+py::tuple gradient_qubo(const Array<float>& inputs, const Array<float>& targets, double scale,
+                        int num_threads) {
+  const qpsbgd::LayerView view = view_of(inputs, targets);
+  Array<float> coupling({inputs.shape(1), inputs.shape(1)});
+  Array<float> fields({targets.shape(1), inputs.shape(1)});
+  Array<double> offsets(targets.shape(1));
+  float *j = coupling.mutable_data(), *h = fields.mutable_data();
+  double* offset = offsets.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    qpsbgd::gradient_qubo(view, scale, num_threads, j, h, offset);
+  }
+  return py::make_tuple(coupling, fields, offsets);
+}
+
+Array<float> exponential(std::uint64_t seed, std::uint64_t problem, std::uint64_t read,
+                         std::uint64_t sweep, std::uint32_t first, std::size_t count) {
+  Array<float> values(static_cast<py::ssize_t>(count));
+  qpsbgd::kernels().exponential(qpsbgd::stream_key(seed, problem, read, sweep), first, count,
+                                values.mutable_data());
+  return values;
+}
+
+}  // namespace
+
+// The GIL is not needed: the core has no mutable globals.
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
+  py::native_enum<qpsbgd::Objective>(m, "Objective", "enum.Enum")
+      .value("quadratic", qpsbgd::Objective::kQuadratic)
+      .value("sign", qpsbgd::Objective::kSign)
+      .finalize();
+  py::native_enum<qpsbgd::InitialState>(m, "InitialState", "enum.Enum")
+      .value("linear", qpsbgd::InitialState::kLinear)
+      .value("random", qpsbgd::InitialState::kRandom)
+      .value("given", qpsbgd::InitialState::kGiven)
+      .finalize();
+
+  m.def("project", &project, "inputs"_a.noconvert(), "targets"_a.noconvert(), py::kw_only(),
+        "objective"_a, "scale"_a, "target_eps"_a, "num_sweeps"_a, "betas"_a, "num_reads"_a,
+        "initial"_a, "initial_states"_a.noconvert(), "seed"_a, "num_threads"_a);
+  m.def("projection_energy", &projection_energy, "inputs"_a.noconvert(), "targets"_a.noconvert(),
+        "binary"_a.noconvert(), py::kw_only(), "objective"_a, "scale"_a, "target_eps"_a,
+        "num_threads"_a);
+  m.def("gradient_qubo", &gradient_qubo, "inputs"_a.noconvert(), "targets"_a.noconvert(),
+        py::kw_only(), "scale"_a, "num_threads"_a);
+  m.def(
+      "first_nonfinite",
+      [](const Array<float>& values) {
+        return qpsbgd::first_nonfinite(values.data(), static_cast<std::size_t>(values.size()));
+      },
+      "values"_a.noconvert());
+  m.def("exponential", &exponential, py::kw_only(), "seed"_a, "problem"_a, "read"_a, "sweep"_a,
+        "first"_a, "count"_a);
+
+  m.def("isa", [] { return std::string(qpsbgd::kernels().isa); });
+  m.def("available_isas", &qpsbgd::available_isas);
+  m.def("threads_backend", [] { return std::string(qpsbgd::threads_backend()); });
+  m.def("default_num_threads", &qpsbgd::default_num_threads);
+  m.attr("compiler") = QPSBGD_COMPILER;
+  m.attr("__version__") = QPSBGD_VERSION;
+}

@@ -1,0 +1,87 @@
+// One layer's gradient, prepared for projection: what all its problems share.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/buffer.hpp"
+#include "kernels/table.hpp"
+
+namespace qpsbgd {
+
+// What the caller hands over; row-major float32.
+struct LayerView {
+  const float* inputs;       // X (num_samples, num_inputs)
+  const float* targets;      // T (num_samples, num_neurons)
+  std::size_t num_samples;   // N
+  std::size_t num_inputs;    // n
+  std::size_t num_neurons;   // m
+};
+
+// X and T in the layouts that kernels read, the linear minimiser, and the step length alpha.
+//
+// Everything below is about x_scale() * X, the power of two that brings max|X| into [1/2, 1): the
+// problems are invariant, no sum can overflow or vanish, and no rounding changes.
+//
+//   t^_r = t_r / mean|t_r|                   a row's target; 0 where the row's targets are all 0
+//   b0_r = sign(X^T t_r), sign(0) = +1       the linear minimiser: signSGD's direction
+//   alpha = scale * ||T^||_F / ||X B0^T||_F  0 where T or X B0^T vanishes
+class Layer {
+ public:
+  // Rows of one task: a multiple of every kernel's panel_rows (12, 6) and of kLanes.
+  static constexpr std::size_t kTileRows = 48;
+
+  Layer(const LayerView& view, const KernelTable& kernels, int num_threads);
+
+  std::size_t num_samples() const { return view_.num_samples; }
+  std::size_t num_inputs() const { return view_.num_inputs; }
+  std::size_t num_neurons() const { return view_.num_neurons; }
+  std::size_t num_tiles() const { return divide_up(num_neurons(), kTileRows); }
+  std::size_t tile_rows(std::size_t tile) const;
+
+  const KernelTable& kernels() const { return kernels_; }
+  int num_threads() const { return num_threads_; }
+
+  float x_scale() const { return x_scale_; }
+  double alpha(double scale) const { return scale * unit_alpha_; }
+  const float* inputs_t() const { return inputs_t_.data(); }              // (n, N)
+  const float* targets(std::size_t row) const { return &targets_[row * num_samples()]; }  // t^ (N)
+  double mean_target(std::size_t row) const { return mean_targets_[row]; }    // mean|t_r|
+  const std::int8_t* linear(std::size_t row) const { return &linear_[row * num_inputs()]; }  // b0
+  const float* linear_margins(std::size_t row) const {  // X b0_r (N)
+    return &linear_margins_[row * num_samples()];
+  }
+
+  // Products with the layer's inputs for `rows` <= kTileRows rows; `scratch` is a buffer of
+  // scratch_size() floats of the calling worker.
+  std::size_t scratch_size() const;
+  // c (rows, ldc) = rows (rows, N) X: fields from residuals.
+  void times_inputs(const float* rows_n, std::size_t rows, float* c, std::size_t ldc,
+                    float* scratch) const;
+  // c (rows, N) = spins (rows, n) X^T: margins from spins.
+  void times_inputs_t(const std::int8_t* spins, std::size_t rows, float* c, float* scratch) const;
+
+  // G = X^T X as (n, ld): symmetric, ld = round_up(n, kLanes), padding zero. Upper half computed,
+  // lower half mirrored.
+  Buffer<float> gram() const;
+  std::size_t ld() const { return round_up(num_inputs(), kLanes); }
+
+ private:
+  void prepare_targets();
+  void prepare_linear();
+
+  LayerView view_;
+  const KernelTable& kernels_;
+  int num_threads_;
+  float x_scale_;
+  Buffer<float> inputs_t_;          // (n, N)
+  Buffer<float> packed_inputs_;     // X as B operand: depth N, columns n
+  Buffer<float> packed_inputs_t_;   // X^T as B operand: depth n, columns N
+  Buffer<float> targets_;           // t^ (m, N)
+  Buffer<double> mean_targets_;     // (m)
+  Buffer<std::int8_t> linear_;      // (m, n)
+  Buffer<float> linear_margins_;    // (m, N)
+  double unit_alpha_ = 0.0;
+};
+
+}  // namespace qpsbgd

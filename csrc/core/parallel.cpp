@@ -1,0 +1,82 @@
+#include "core/parallel.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#if defined(QPSBGD_THREADS_OPENMP)
+#include <omp.h>
+#endif
+
+namespace qpsbgd {
+
+const char* threads_backend() {
+#if defined(QPSBGD_THREADS_OPENMP)
+  return "openmp";
+#elif defined(QPSBGD_THREADS_STD)
+  return "std::thread";
+#else
+  return "serial";
+#endif
+}
+
+int default_num_threads() {
+#if defined(QPSBGD_THREADS_OPENMP)
+  return std::max(1, omp_get_max_threads());
+#elif defined(QPSBGD_THREADS_STD)
+  return std::max(1u, std::thread::hardware_concurrency());
+#else
+  return 1;
+#endif
+}
+
+int num_workers(std::size_t num_tasks, int num_threads) {
+#if defined(QPSBGD_THREADS_OPENMP) || defined(QPSBGD_THREADS_STD)
+  const std::size_t wanted = std::min(num_tasks, static_cast<std::size_t>(std::max(1, num_threads)));
+  return static_cast<int>(std::max<std::size_t>(1, wanted));
+#else
+  (void)num_tasks, (void)num_threads;
+  return 1;
+#endif
+}
+
+void parallel_for(std::size_t num_tasks, int num_threads,
+                  const std::function<void(std::size_t, int)>& body) {
+  const int workers = num_workers(num_tasks, num_threads);
+  if (workers == 1) {
+    for (std::size_t task = 0; task < num_tasks; ++task) body(task, 0);
+    return;
+  }
+  std::atomic<std::size_t> next{0};
+  std::exception_ptr failure;
+  std::mutex failure_mutex;
+  // Never lets an exception out: one that left a parallel region would end the process.
+  const auto work = [&](int worker) {
+    try {
+      for (std::size_t task; (task = next.fetch_add(1)) < num_tasks;) body(task, worker);
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(failure_mutex);
+      if (!failure) failure = std::current_exception();
+      next = num_tasks;
+    }
+  };
+#if defined(QPSBGD_THREADS_OPENMP)
+#pragma omp parallel num_threads(workers)
+  work(omp_get_thread_num());
+#elif defined(QPSBGD_THREADS_STD)
+  std::vector<std::thread> threads;
+  try {
+    for (int worker = 1; worker < workers; ++worker) threads.emplace_back(work, worker);
+  } catch (...) {
+    // No more threads to be had: those that started, and this one, do all tasks.
+  }
+  work(0);
+  for (std::thread& thread : threads) thread.join();
+#endif
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace qpsbgd

@@ -1,0 +1,26 @@
+// A parallel loop over OpenMP, std::thread, or one thread, chosen when the library is built.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+
+namespace qpsbgd {
+
+// "openmp", "std::thread" or "serial".
+const char* threads_backend();
+
+// Threads that a call uses if the caller names no number: what OpenMP would (OMP_NUM_THREADS, else
+// the processors this process may run on), or the processors of the machine.
+int default_num_threads();
+
+// Threads that `num_tasks` tasks on at most `num_threads` really use: also the number of workers
+// for which a caller must hold scratch space.
+int num_workers(std::size_t num_tasks, int num_threads);
+
+// Calls body(task, worker) for every task in [0, num_tasks), each once, in any order, worker in
+// [0, num_workers(...)). One worker runs in the calling thread and opens no parallel region. The
+// first exception of a body is thrown again here, after all threads have joined.
+void parallel_for(std::size_t num_tasks, int num_threads,
+                  const std::function<void(std::size_t task, int worker)>& body);
+
+}  // namespace qpsbgd

@@ -1,0 +1,45 @@
+// Projecting a layer's gradient onto binary variables: what the bindings call.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/layer.hpp"
+#include "core/tile_solver.hpp"
+
+namespace qpsbgd {
+
+enum class Objective {
+  kQuadratic,  // ||t^ - alpha X b||^2
+  kSign,       // ||sign(X b + eps) - t||^2
+};
+
+enum class InitialState { kLinear, kRandom, kGiven };
+
+struct ProjectionOptions {
+  Objective objective = Objective::kQuadratic;
+  double scale = 1.0;       // of alpha; quadratic only
+  double target_eps = 0.0;  // eps; sign only
+  Annealing annealing;
+  std::size_t num_reads = 1;
+  InitialState initial = InitialState::kLinear;  // of read 0; further reads start at random
+  const std::int8_t* initial_states = nullptr;   // (m, n) for kGiven
+  int num_threads = 1;
+};
+
+// out (m, n) int8: for each row the best of its reads by the float64 objective.
+void project(const LayerView& view, const ProjectionOptions& options, std::int8_t* out);
+
+// energies (m): the objective of binary (m, n) in float64.
+void projection_energy(const LayerView& view, Objective objective, double scale, double target_eps,
+                       const std::int8_t* binary, int num_threads, double* energies);
+
+// The quadratic objective as Ising problems: sum_{i<j} J_ij b_i b_j + sum_i h_i b_i + offset.
+// coupling (n, n) with zero diagonal, fields (m, n), offsets (m).
+void gradient_qubo(const LayerView& view, double scale, int num_threads, float* coupling,
+                   float* fields, double* offsets);
+
+// Position of the first NaN or infinity, or count.
+std::size_t first_nonfinite(const float* values, std::size_t count);
+
+}  // namespace qpsbgd

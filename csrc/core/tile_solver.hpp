@@ -1,0 +1,30 @@
+// The interface of the two objectives' solvers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace qpsbgd {
+
+struct Annealing {
+  std::size_t num_sweeps = 0;
+  std::vector<double> betas;  // one a sweep, in units of the objective; empty means descent
+  std::uint64_t seed = 0;
+
+  bool descent() const { return betas.empty(); }
+};
+
+// Improves the states of up to Layer::kTileRows neurons. Holds scratch space: one a worker.
+class TileSolver {
+ public:
+  virtual ~TileSolver() = default;
+
+  // Rows [first_row, first_row + rows) of the layer. spins (rows, n): in, the states to start from;
+  // out, the states after the sweeps. margins (rows, N): X s of the states to start from, in the
+  // layer's scaled units. read: names the random streams.
+  virtual void solve(std::size_t first_row, std::size_t rows, std::size_t read,
+                     const float* margins, std::int8_t* spins) = 0;
+};
+
+}  // namespace qpsbgd

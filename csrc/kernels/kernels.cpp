@@ -1,0 +1,28 @@
+// Compiled once per instruction set with QPSBGD_ISA set to its name; exports one symbol.
+#include "exponential.hpp"
+#include "gemm.hpp"
+#include "quadratic.hpp"
+#include "sign.hpp"
+#include "table.hpp"
+
+#define QPSBGD_STRING_(x) #x
+#define QPSBGD_STRING(x) QPSBGD_STRING_(x)
+
+namespace qpsbgd::QPSBGD_ISA {
+
+extern const KernelTable kTable;
+const KernelTable kTable = {
+    .isa = QPSBGD_STRING(QPSBGD_ISA),
+    .panel_rows = kPanelRows,
+    .panel_columns = kPanelColumns,
+    .gemm = gemm,
+    .margins64 = margins64,
+    .quadratic_descent = quadratic_descent,
+    .quadratic_anneal = quadratic_anneal,
+    .sign_descent = sign_descent,
+    .sign_anneal = sign_anneal,
+    .sign_scores = sign_scores,
+    .exponential = exponential_values,
+};
+
+}  // namespace qpsbgd::QPSBGD_ISA

@@ -1,0 +1,136 @@
+// Sixteen floats or words as one value, made of the widest vectors of the instruction set.
+//
+// GCC's and Clang's vector extensions do the arithmetic; only the comparison masks and the exact
+// multiply-add need intrinsics. Everything is in an anonymous namespace: an inline function that an
+// AVX-512 object emits must never replace the baseline's at link time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "table.hpp"
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+#define QPSBGD_INLINE inline __attribute__((always_inline))
+
+namespace qpsbgd::QPSBGD_ISA {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr std::size_t kWidth = 16;
+#elif defined(__AVX2__)
+constexpr std::size_t kWidth = 8;
+#else
+constexpr std::size_t kWidth = 4;
+#endif
+constexpr std::size_t kParts = kLanes / kWidth;
+
+typedef float Vec __attribute__((vector_size(kWidth * 4)));
+typedef std::uint32_t Words __attribute__((vector_size(kWidth * 4)));
+typedef std::int32_t Ints __attribute__((vector_size(kWidth * 4)));
+typedef float UnalignedVec __attribute__((vector_size(kWidth * 4), aligned(4), may_alias));
+typedef float AlignedVec __attribute__((vector_size(kWidth * 4), may_alias));
+
+QPSBGD_INLINE Vec load(const float* p) { return *reinterpret_cast<const AlignedVec*>(p); }
+QPSBGD_INLINE Vec load_unaligned(const float* p) {
+  return *reinterpret_cast<const UnalignedVec*>(p);
+}
+QPSBGD_INLINE void store(float* p, Vec v) { *reinterpret_cast<AlignedVec*>(p) = v; }
+QPSBGD_INLINE void store_unaligned(float* p, Vec v) { *reinterpret_cast<UnalignedVec*>(p) = v; }
+QPSBGD_INLINE Vec broadcast(float x) { return Vec{} + x; }
+
+// a * b + c where a * b is exact (b a power of two): fused or not, the same single rounding.
+QPSBGD_INLINE Vec add_exact_product(Vec a, Vec b, Vec c) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__FMA__)
+  return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+  return a * b + c;
+#endif
+}
+
+// Bit i of the result: v[i] > 0, or v[i] >= 0. NaN gives 0.
+QPSBGD_INLINE std::uint32_t mask_positive(Vec v) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_GT_OQ);
+#elif defined(__AVX2__)
+  return _mm256_movemask_ps(_mm256_cmp_ps((__m256)v, _mm256_setzero_ps(), _CMP_GT_OQ));
+#elif defined(__SSE2__)
+  return _mm_movemask_ps(_mm_cmpgt_ps((__m128)v, _mm_setzero_ps()));
+#else
+  std::uint32_t mask = 0;
+  for (std::size_t i = 0; i < kWidth; ++i) mask |= std::uint32_t{v[i] > 0.0f} << i;
+  return mask;
+#endif
+}
+QPSBGD_INLINE std::uint32_t mask_nonnegative(Vec v) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_GE_OQ);
+#elif defined(__AVX2__)
+  return _mm256_movemask_ps(_mm256_cmp_ps((__m256)v, _mm256_setzero_ps(), _CMP_GE_OQ));
+#elif defined(__SSE2__)
+  return _mm_movemask_ps(_mm_cmpge_ps((__m128)v, _mm_setzero_ps()));
+#else
+  std::uint32_t mask = 0;
+  for (std::size_t i = 0; i < kWidth; ++i) mask |= std::uint32_t{v[i] >= 0.0f} << i;
+  return mask;
+#endif
+}
+
+struct Lanes {
+  Vec part[kParts];
+};
+
+QPSBGD_INLINE Lanes load_lanes(const float* p) {
+  Lanes v;
+  for (std::size_t q = 0; q < kParts; ++q) v.part[q] = load(p + q * kWidth);
+  return v;
+}
+QPSBGD_INLINE void store_lanes(float* p, const Lanes& v) {
+  for (std::size_t q = 0; q < kParts; ++q) store(p + q * kWidth, v.part[q]);
+}
+QPSBGD_INLINE Lanes broadcast_lanes(float x) {
+  Lanes v;
+  for (std::size_t q = 0; q < kParts; ++q) v.part[q] = broadcast(x);
+  return v;
+}
+QPSBGD_INLINE Lanes operator+(const Lanes& a, const Lanes& b) {
+  Lanes v;
+  for (std::size_t q = 0; q < kParts; ++q) v.part[q] = a.part[q] + b.part[q];
+  return v;
+}
+QPSBGD_INLINE Lanes operator-(const Lanes& a, const Lanes& b) {
+  Lanes v;
+  for (std::size_t q = 0; q < kParts; ++q) v.part[q] = a.part[q] - b.part[q];
+  return v;
+}
+QPSBGD_INLINE Lanes operator*(const Lanes& a, const Lanes& b) {
+  Lanes v;
+  for (std::size_t q = 0; q < kParts; ++q) v.part[q] = a.part[q] * b.part[q];
+  return v;
+}
+QPSBGD_INLINE std::uint32_t mask_positive(const Lanes& v) {
+  std::uint32_t mask = 0;
+  for (std::size_t q = 0; q < kParts; ++q) mask |= mask_positive(v.part[q]) << (q * kWidth);
+  return mask;
+}
+QPSBGD_INLINE std::uint32_t mask_nonnegative(const Lanes& v) {
+  std::uint32_t mask = 0;
+  for (std::size_t q = 0; q < kParts; ++q) mask |= mask_nonnegative(v.part[q]) << (q * kWidth);
+  return mask;
+}
+// All bits of lane i set where bit i of mask is.
+QPSBGD_INLINE Words select_words(std::uint32_t mask, std::size_t part) {
+  Words bit;
+  for (std::size_t i = 0; i < kWidth; ++i) bit[i] = std::uint32_t{1} << (part * kWidth + i);
+  return (Words)((bit & mask) != 0);
+}
+
+}  // namespace
+}  // namespace qpsbgd::QPSBGD_ISA

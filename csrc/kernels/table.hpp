@@ -1,0 +1,86 @@
+// The one interface between the core and the kernels: plain data and function pointers.
+//
+// Every kernel source is compiled once per instruction set (csrc/kernels/kernels.cpp) and exports
+// one KernelTable; csrc/core/dispatch.cpp picks among them at run time. All instruction sets give
+// the same bits: kernels have no reduction whose order depends on the vector width, never contract
+// a*b+c unless the product is exact, and use their own logarithm.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace qpsbgd {
+
+// Variables are visited, and neurons of the sign objective solved, sixteen at a time on every
+// instruction set. Leading dimensions of fields, spins and couplings are multiples of it.
+inline constexpr std::size_t kLanes = 16;
+
+// Names one random stream; made by core/random.hpp from (seed, row, read, sweep).
+struct StreamKey {
+  std::uint32_t word0;
+  std::uint32_t word1;
+};
+
+// `rows` Ising problems that share one coupling matrix and differ in their fields:
+//   E(s) = sum_{i<j} J_ij s_i s_j + sum_i h_i s_i,   fields f_i = h_i + sum_j J_ij s_j.
+// Flipping s_i changes E by -2 s_i f_i.
+struct QuadraticTile {
+  const float* coupling;  // (num_variables, ld), symmetric, zero diagonal, zero padding
+  float* fields;          // (rows, ld), padding -inf so that it is never flipped
+  float* spins;           // (rows, ld), +-1, padding +1
+  std::size_t rows;
+  std::size_t num_variables;
+  std::size_t ld;  // multiple of kLanes
+};
+
+// kLanes neurons of the sign objective, one a lane: maximise sum_i t_i sign(margin_i) over s, where
+// margin_i = sum_k x_ik s_k + eps and sign(0) = +1.
+struct SignTile {
+  const float* inputs_t;  // (num_variables, num_samples): x transposed
+  const float* targets;   // (num_samples, kLanes)
+  float* margins;         // (num_samples, kLanes), eps included
+  float* spins;           // (num_variables, kLanes), +-1
+  float* scores;          // (kLanes): sum_i t_i sign(margin_i) of the current spins
+  std::size_t num_variables;
+  std::size_t num_samples;
+};
+
+struct KernelTable {
+  const char* isa;
+
+  // Panel widths that `gemm` expects: packed A is [panel][k][panel_rows], packed B is
+  // [panel][k][panel_columns], both zero padded and 64-byte aligned.
+  std::size_t panel_rows;
+  std::size_t panel_columns;
+
+  // C (rows, columns; leading dimension ldc) = A^T B for packed A (depth, rows), B (depth, columns).
+  // Each element is summed over depth in order, one rounding a product and one a sum.
+  void (*gemm)(const float* packed_a, const float* packed_b, std::size_t depth, std::size_t rows,
+               std::size_t columns, float* c, std::size_t ldc);
+
+  // margins[i] = sum_k inputs_t[k, i] * spins[k] in float64, k in order. inputs_t: (n, samples).
+  void (*margins64)(const float* inputs_t, const std::int8_t* spins, std::size_t num_variables,
+                    std::size_t num_samples, double* margins);
+
+  // One sweep, variables in order, over the rows r with active[r] != 0. Flips where that lowers the
+  // energy (strictly); sets active[r] to whether row r flipped anything.
+  void (*quadratic_descent)(const QuadraticTile& tile, std::uint8_t* active);
+
+  // One Metropolis sweep, variables in order: flips i where s_i f_i + threshold * e >= 0, e drawn
+  // from the unit exponential distribution at (keys[row], i). threshold = 1 / (2 beta), in units of
+  // the fields.
+  void (*quadratic_anneal)(const QuadraticTile& tile, float threshold, const StreamKey* keys);
+
+  // As above for kLanes neurons: descent flips where the score grows (strictly) and returns the
+  // mask of lanes that flipped anything; Metropolis flips where gain + threshold * e >= 0.
+  std::uint32_t (*sign_descent)(const SignTile& tile);
+  void (*sign_anneal)(const SignTile& tile, float threshold, const StreamKey* keys);
+
+  // scores[lane] = sum_i targets[i, lane] sign(margins[i, lane]), in the order the sweeps use.
+  void (*sign_scores)(const SignTile& tile);
+
+  // out[i] = exponential variate of (key, first + i); for tests of the random stream.
+  void (*exponential)(StreamKey key, std::uint32_t first, std::size_t count, float* out);
+};
+
+}  // namespace qpsbgd
