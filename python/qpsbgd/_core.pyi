@@ -1,0 +1,60 @@
+"""The C++ core. Private: arguments are checked in Python before they come here."""
+
+import enum
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+__version__: str
+compiler: str
+
+class Objective(enum.Enum):
+    quadratic = ...
+    sign = ...
+
+class InitialState(enum.Enum):
+    linear = ...
+    random = ...
+    given = ...
+
+def project(
+    inputs: npt.NDArray[np.float32],
+    targets: npt.NDArray[np.float32],
+    *,
+    objective: Objective,
+    scale: float,
+    target_eps: float,
+    num_sweeps: int,
+    betas: Sequence[float],
+    num_reads: int,
+    initial: InitialState,
+    initial_states: npt.NDArray[np.int8] | None,
+    seed: int,
+    num_threads: int,
+) -> npt.NDArray[np.int8]: ...
+def projection_energy(
+    inputs: npt.NDArray[np.float32],
+    targets: npt.NDArray[np.float32],
+    binary: npt.NDArray[np.int8],
+    *,
+    objective: Objective,
+    scale: float,
+    target_eps: float,
+    num_threads: int,
+) -> npt.NDArray[np.float64]: ...
+def gradient_qubo(
+    inputs: npt.NDArray[np.float32],
+    targets: npt.NDArray[np.float32],
+    *,
+    scale: float,
+    num_threads: int,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float64]]: ...
+def first_nonfinite(values: npt.NDArray[np.float32]) -> int: ...
+def exponential(
+    *, seed: int, problem: int, read: int, sweep: int, first: int, count: int
+) -> npt.NDArray[np.float32]: ...
+def isa() -> str: ...
+def available_isas() -> list[str]: ...
+def threads_backend() -> str: ...
+def default_num_threads() -> int: ...

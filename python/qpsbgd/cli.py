@@ -1,0 +1,187 @@
+"""The command line: ``qpsbgd train``, ``qpsbgd info``."""
+
+import json
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+try:
+    import click
+except ImportError:
+    sys.exit("The qpsbgd command needs click, which is not installed: pip install 'qpsbgd[train]'")
+
+from qpsbgd import __version__, _core
+
+if TYPE_CHECKING:
+    from qpsbgd.experiments.training import Run
+
+DATASET_NAMES = ("digits", "mnist5k")
+#: Extra by distribution that `info` reports.
+DEPENDENCIES = ("numpy", "dimod", "torch", "dwave-system")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="qpsbgd")
+def main() -> None:
+    """Train neural networks with binary weights by projected gradients (QP-SBGD)."""
+
+
+@main.command()
+@click.argument("dataset", type=click.Choice(DATASET_NAMES))
+@click.option(
+    "--optimizer",
+    type=click.Choice(["qpsbgd", "binaryconnect", "signsgd"]),
+    default="qpsbgd",
+    show_default=True,
+    help="binaryconnect (with Adam) and signsgd are the baselines.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), default=15, show_default=True)
+@click.option(
+    "--lr",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Initial learning rate; falls to 0 along half a cosine.  "
+    "[default: 0.01, baselines 0.003]",
+)
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0, max=2**31 - 1), default=0, show_default=True)
+@click.option(
+    "--num-sweeps",
+    type=click.IntRange(min=0),
+    help="Sweeps of the solver a step; qpsbgd only.  [default: 3 quadratic, 10 sign]",
+)
+@click.option(
+    "--objective",
+    type=click.Choice(["quadratic", "sign"]),
+    default="quadratic",
+    show_default=True,
+    help="What a projection minimises; qpsbgd only.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of torch and of the solver.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the run.  [default: a new one below runs/]",
+)
+@click.option(
+    "--resume",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Continue the run in this folder, with its own settings.",
+)
+@click.option("--json", "as_json", is_flag=True, help="End with one line of JSON on standard output.")
+@click.pass_context
+def train(ctx: click.Context, resume: Path | None, as_json: bool, **options: Any) -> None:
+    """Train a fully connected binary network and print its test accuracy.
+
+    \b
+    digits   scikit-learn's 8x8 digits, 64-128-128-10
+    mnist5k  5000 MNIST images, 784-256-256-10; tested on MNIST's t10k where QPSBGD_DATA
+             names a folder that holds it, else on a held-out fifth
+
+    The run folder gets metrics.csv, curve.png, checkpoint.pt and config.json. Progress goes to
+    standard error.
+    """
+    try:
+        import qpsbgd.experiments.training  # noqa: F401
+    except ImportError as error:
+        raise click.ClickException(
+            f"training needs {error.name}, which is not installed: pip install 'qpsbgd[train]'"
+        ) from error
+    given = {name for name in options if is_given(ctx, name)}
+    try:
+        run = resumed(resume, options, given) if resume else started(options, given)
+    except (ValueError, FileExistsError, FileNotFoundError) as error:
+        raise click.UsageError(str(error)) from error
+    except ImportError as error:
+        raise click.ClickException(
+            f"{options['dataset']} needs {error.name}, which is not installed: "
+            "pip install 'qpsbgd[train]'"
+        ) from error
+    click.echo(f"Run folder: {run.folder}", err=True)
+    try:
+        summary = run.train()
+    except KeyboardInterrupt:
+        click.echo(
+            f"\nInterrupted after {len(run.rows)} finished epochs. To go on: "
+            f"qpsbgd train {run.config.dataset} --resume {run.folder}",
+            err=True,
+        )
+        sys.exit(130)
+    if as_json:
+        click.echo(json.dumps(summary))
+    else:
+        click.echo(
+            f"Test accuracy {summary['test_accuracy']:.4f} ({summary['test_source']}) after "
+            f"{summary['epochs']} epochs, {summary['seconds']:.1f} s\n"
+            f"Run folder: {summary['run_dir']}"
+        )
+
+
+def started(options: dict[str, Any], given: set[str]) -> "Run":
+    """A new run with the options of the command line."""
+    from qpsbgd.experiments.training import DEFAULT_LR, Config, Run, unused_folders
+
+    optimizer, out = options["optimizer"], options.pop("out")
+    for name in ("num_sweeps", "objective"):
+        if optimizer != "qpsbgd" and name in given:
+            raise ValueError(
+                f"--{name.replace('_', '-')} goes with --optimizer qpsbgd, not {optimizer}"
+            )
+    if options["lr"] is None:
+        options["lr"] = DEFAULT_LR[optimizer]
+    config = Config(**options)
+    folder = out or next(f for f in unused_folders(Path("runs"), config) if not f.exists())
+    return Run(config, folder)
+
+
+def resumed(folder: Path, options: dict[str, Any], given: set[str]) -> "Run":
+    """The run in ``folder``; options that were given must be its own."""
+    from qpsbgd.experiments.training import Run
+
+    if "out" in given:
+        raise ValueError("--out does not go with --resume: a run stays in its folder")
+    run = Run.resume(folder)
+    for name in sorted({"dataset", *given}):
+        own = getattr(run.config, name)
+        if options[name] != own:
+            raise ValueError(
+                f"{name.replace('_', '-')} is {options[name]}, but the run in {folder} has {own}"
+            )
+    return run
+
+
+def is_given(ctx: click.Context, name: str) -> bool:
+    """Whether an option was named on the command line."""
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def info(as_json: bool) -> None:
+    """Print version, instruction sets, threads back end and compiler."""
+    facts: dict[str, Any] = {
+        "version": __version__,
+        "isa": _core.isa(),
+        "isas_available": _core.available_isas(),
+        "threads_backend": _core.threads_backend(),
+        "threads": _core.default_num_threads(),
+        "compiler": _core.compiler,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **{name: installed_version(name) for name in DEPENDENCIES},
+    }
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        text = ", ".join(value) if isinstance(value, list) else value
+        click.echo(f"{name.replace('_', ' '):<16} {text if text is not None else 'not installed'}")
+
+
+def installed_version(distribution: str) -> str | None:
+    """Version of an installed distribution, without importing it."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""Data sets, networks and training runs behind the command line."""

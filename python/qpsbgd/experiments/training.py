@@ -1,0 +1,312 @@
+"""Training runs: a binary network on a bundled data set, with any of the optimisers.
+
+A run lives in a folder: ``config.json`` (what was asked), ``metrics.csv`` (a row an epoch),
+``checkpoint.pt`` (all that is needed to go on bit for bit) and ``curve.png``.
+"""
+
+import csv
+import io
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import qpsbgd
+from qpsbgd.experiments.datasets import DATASETS, Dataset
+from qpsbgd.nn import BinaryLinear
+from qpsbgd.nn.functional import ste_sign
+from qpsbgd.optim import QPSBGD, BinaryConnect, SignSGD
+from qpsbgd.projection import NativeProjector, Objective
+
+OptimizerName = Literal["qpsbgd", "binaryconnect", "signsgd"]
+
+#: Hidden layer sizes by data set.
+HIDDEN_SIZES: dict[str, tuple[int, ...]] = {"digits": (128, 128), "mnist5k": (256, 256)}
+#: Learning rate where none is asked for: the best of {.001, .003, .01, .03}, see docs/defaults.md.
+DEFAULT_LR: dict[str, float] = {"qpsbgd": 1e-2, "binaryconnect": 3e-3, "signsgd": 3e-3}
+
+
+class BinaryMLP(nn.Module):
+    """Fully connected layers with binary weights and sign activations; no bias, no batch norm.
+
+    Args:
+        sizes: inputs, hidden sizes, classes.
+        clip_value: the straight-through gradient passes where |z| <= clip_value * sqrt(n), the
+            standard deviation of a pre-activation z of n random signs being sqrt(n).
+    """
+
+    def __init__(self, sizes: tuple[int, ...], clip_value: float = 1.0) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            BinaryLinear(n, m, bias=False) for n, m in zip(sizes[:-1], sizes[1:], strict=True)
+        )
+        self.clip_value = clip_value
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits ``(N, classes)``, scaled by 1/sqrt(n) of the last layer, of ``x (N, n)``."""
+        *hidden, last = self.layers
+        for layer in hidden:
+            width = float(layer.in_features) ** 0.5
+            x = ste_sign(layer(x), self.clip_value * width)  # (N, n) -> (N, m)
+        logits: Tensor = last(x) / float(last.in_features) ** 0.5
+        return logits
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a run does; written to ``config.json``."""
+
+    dataset: str
+    optimizer: OptimizerName = "qpsbgd"
+    epochs: int = 15
+    lr: float = 1e-2
+    batch_size: int = 32
+    seed: int = 0
+    num_sweeps: int | None = None
+    objective: Objective = "quadratic"
+    threads: int | None = None
+    version: str = field(default=qpsbgd.__version__)
+
+    def __post_init__(self) -> None:
+        for name, minimum in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value < minimum:
+                raise ValueError(f"{name} is {value}, but must be at least {minimum}")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads is {self.threads}, but must be at least 1")
+        if not 0 < self.lr < float("inf"):
+            raise ValueError(f"lr is {self.lr}, but must be positive and finite")
+
+
+class Run:
+    """One training run and its folder.
+
+    Args:
+        config: what to do.
+        folder: made if missing; must hold no other run.
+
+    Raises:
+        FileExistsError: ``folder`` holds a run already (see :meth:`resume`).
+    """
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        if (folder / "config.json").exists():
+            raise FileExistsError(f"{folder} holds a run already: resume it or name another folder")
+        self._prepare(config, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "config.json", json.dumps(asdict(config), indent=2).encode())
+
+    @classmethod
+    def resume(cls, folder: Path, *, epochs: int | None = None) -> "Run":
+        """The run in ``folder``, as its last finished epoch left it.
+
+        Args:
+            folder: of the run.
+            epochs: not used by the run so far: a changed number would change the learning rates
+                of the epochs before; must be the run's own, or None.
+
+        Raises:
+            FileNotFoundError: no run there.
+            ValueError: ``epochs`` is not the run's.
+        """
+        try:
+            config = Config(**json.loads((folder / "config.json").read_text()))
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{folder} holds no run: config.json is missing") from None
+        if epochs is not None and epochs != config.epochs:
+            raise ValueError(
+                f"epochs is {epochs}, but the run in {folder} was started with {config.epochs}"
+            )
+        run = cls.__new__(cls)
+        run._prepare(config, folder)
+        if run.checkpoint.exists():
+            run._load(torch.load(run.checkpoint, weights_only=True))
+        return run
+
+    def _prepare(self, config: Config, folder: Path) -> None:
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+        self.config = config
+        self.folder = folder
+        self.checkpoint = folder / "checkpoint.pt"
+        self.data = DATASETS[config.dataset]()
+        torch.manual_seed(config.seed)
+        self.model = BinaryMLP(
+            (self.data.num_inputs, *HIDDEN_SIZES[config.dataset], self.data.num_classes)
+        )
+        self.optimizer = make_optimizer(config, self.model)
+        self.scheduler = make_scheduler(config, self.optimizer)
+        self.shuffle = torch.Generator().manual_seed(config.seed)
+        self.rows: list[dict[str, float]] = []
+
+    def train(self) -> dict[str, Any]:
+        """Train to the end, a progress bar an epoch on standard error.
+
+        Returns:
+            Summary of the run: what ``--json`` prints.
+        """
+        inputs, labels = torch.from_numpy(self.data.train_inputs), torch.from_numpy(
+            self.data.train_labels
+        )
+        for epoch in range(len(self.rows) + 1, self.config.epochs + 1):
+            start = time.perf_counter()
+            lr = self.optimizer.param_groups[0]["lr"]
+            loss, accuracy = self._train_epoch(epoch, inputs, labels)
+            self.scheduler.step()
+            self.rows.append(
+                {
+                    "epoch": epoch,
+                    "lr": lr,
+                    "train_loss": loss,
+                    "train_accuracy": accuracy,
+                    "test_accuracy": evaluate(self.model, self.data),
+                    "seconds": time.perf_counter() - start,
+                }
+            )
+            self._save()
+        write_atomically(self.folder / "curve.png", curve(self.rows, self.config))
+        return self.summary()
+
+    def summary(self) -> dict[str, Any]:
+        """The finished run in a flat dictionary."""
+        config = asdict(self.config)
+        return {
+            "dataset": config.pop("dataset"),
+            "optimizer": config.pop("optimizer"),
+            "seed": config.pop("seed"),
+            "epochs": len(self.rows),
+            "test_accuracy": self.rows[-1]["test_accuracy"],
+            "seconds": sum(row["seconds"] for row in self.rows),
+            "run_dir": str(self.folder),
+            "test_source": self.data.test_source,
+            **{key: value for key, value in config.items() if key != "epochs"},
+        }
+
+    def _train_epoch(self, epoch: int, inputs: Tensor, labels: Tensor) -> tuple[float, float]:
+        """Mean loss and accuracy over the epoch's batches."""
+        loss_sum, correct = 0.0, 0
+        order = torch.randperm(len(inputs), generator=self.shuffle)
+        bar = tqdm(
+            order.split(self.config.batch_size),
+            desc=f"epoch {epoch}/{self.config.epochs}",
+            unit="batch",
+            dynamic_ncols=True,
+        )
+        with bar:
+            for batch in bar:
+                self.optimizer.zero_grad()
+                logits = self.model(inputs[batch])
+                loss = nn.functional.cross_entropy(logits, labels[batch])
+                loss.backward()  # type: ignore[no-untyped-call]
+                self.optimizer.step()
+                loss_sum += loss.item() * len(batch)
+                correct += int((logits.argmax(dim=1) == labels[batch]).sum())
+            loss_mean, accuracy = loss_sum / len(inputs), correct / len(inputs)
+            bar.set_postfix_str(f"loss {loss_mean:.3f}, train accuracy {accuracy:.3f}")
+        return loss_mean, accuracy
+
+    def _save(self) -> None:
+        buffer = io.BytesIO()
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "shuffle": self.shuffle.get_state(),
+            "rows": self.rows,
+        }
+        torch.save(state, buffer)
+        write_atomically(self.checkpoint, buffer.getvalue())
+        table = io.StringIO()
+        writer = csv.DictWriter(table, self.rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(self.folder / "metrics.csv", table.getvalue().encode())
+
+    def _load(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.shuffle.set_state(state["shuffle"])
+        self.rows = state["rows"]
+
+
+def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser that a configuration names, on all of ``model``'s weights."""
+    if config.optimizer == "qpsbgd":
+        return QPSBGD(
+            model,
+            lr=config.lr,
+            objective=config.objective,
+            num_sweeps=config.num_sweeps,
+            seed=config.seed,
+            projector=NativeProjector(num_threads=config.threads),
+        )
+    baselines: dict[str, Callable[..., torch.optim.Optimizer]] = {
+        "binaryconnect": BinaryConnect,
+        "signsgd": SignSGD,
+    }
+    return baselines[config.optimizer](model.parameters(), lr=config.lr)
+
+
+def make_scheduler(
+    config: Config, optimizer: torch.optim.Optimizer
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """From ``lr`` down to zero along half a cosine, over the epochs of the run."""
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.epochs)
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, data: Dataset) -> float:
+    """Accuracy on the test set."""
+    logits = model(torch.from_numpy(data.test_inputs))  # (M, classes)
+    correct = logits.argmax(dim=1) == torch.from_numpy(data.test_labels)
+    return float(correct.double().mean())
+
+
+def curve(rows: list[dict[str, float]], config: Config) -> bytes:
+    """PNG of accuracy against epoch."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    epochs = [row["epoch"] for row in rows]
+    for name in ("train", "test"):
+        axes.plot(epochs, [row[f"{name}_accuracy"] for row in rows], marker=".", label=name)
+    axes.set(
+        xlabel="epoch",
+        ylabel="accuracy",
+        title=f"{config.dataset}, {config.optimizer}, seed {config.seed}: "
+        f"test {rows[-1]['test_accuracy']:.4f}",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file whole: a reader, or a run killed now, sees the old or the new content."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def unused_folders(parent: Path, config: Config) -> Iterator[Path]:
+    """Names for a run's folder below ``parent``: with the time, then with a number too."""
+    stem = f"{config.dataset}-{config.optimizer}-seed{config.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    yield parent / stem
+    number = 2
+    while True:
+        yield parent / f"{stem}-{number}"
+        number += 1

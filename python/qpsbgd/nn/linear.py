@@ -1,0 +1,90 @@
+"""Fully connected layer with binary weights."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qpsbgd.nn.functional import ste_sign
+
+Quantizer = Callable[[Tensor], Tensor]
+#: Quantizers by the names that Larq uses.
+QUANTIZERS: dict[str, Quantizer] = {"ste_sign": ste_sign}
+
+
+def get_quantizer(name: str, quantizer: str | Quantizer | None) -> Quantizer | None:
+    """The quantizer that a keyword argument means: a name, a callable, or None for none."""
+    if quantizer is None or callable(quantizer):
+        return quantizer
+    if quantizer not in QUANTIZERS:
+        known = ", ".join(repr(key) for key in QUANTIZERS)
+        raise ValueError(f"{name} is {quantizer!r}, but must be {known}, a callable or None")
+    return QUANTIZERS[quantizer]
+
+
+class BinaryLinear(nn.Linear):
+    """``nn.Linear`` whose forward pass uses ``sign(weight)``.
+
+    ``weight`` is the real, latent weight that optimisers change; ``state_dict`` is that of
+    ``nn.Linear``.
+
+    Args:
+        in_features: size of each input sample.
+        out_features: size of each output sample.
+        bias: whether to learn an additive (real) bias.
+        input_quantizer: applied to the input: ``"ste_sign"``, a callable, or None for none.
+        weight_quantizer: applied to the weight, likewise; with None the layer has real weights.
+        device: as for ``nn.Linear``.
+        dtype: as for ``nn.Linear``.
+
+    Shape:
+        input ``(*, in_features)``, output ``(*, out_features)``.
+
+    Raises:
+        ValueError: an unknown quantizer.
+
+    Example:
+        >>> layer = BinaryLinear(4, 2, bias=False)
+        >>> sorted(set(layer(torch.eye(4)).flatten().tolist())) in ([-1.0, 1.0], [-1.0], [1.0])
+        True
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        input_quantizer: str | Quantizer | None = None,
+        weight_quantizer: str | Quantizer | None = "ste_sign",
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(in_features, out_features, bias, device, dtype)
+        self.input_quantizer = get_quantizer("input_quantizer", input_quantizer)
+        self.weight_quantizer = get_quantizer("weight_quantizer", weight_quantizer)
+
+    @property
+    def binary_weight(self) -> Tensor:
+        """The weight that the forward pass uses ``(out_features, in_features)``, on the graph."""
+        return self.weight if self.weight_quantizer is None else self.weight_quantizer(self.weight)
+
+    def quantized_input(self, input: Tensor) -> Tensor:
+        """The input that the forward pass uses: what the optimiser captures as X."""
+        return input if self.input_quantizer is None else self.input_quantizer(input)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Linear map of the quantised input with the quantised weight."""
+        return nn.functional.linear(self.quantized_input(input), self.binary_weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """Shape and quantizers."""
+        quantizers = [
+            f"{name}={getattr(value, '__name__', value)}"
+            for name, value in (
+                ("input_quantizer", self.input_quantizer),
+                ("weight_quantizer", self.weight_quantizer),
+            )
+        ]
+        return ", ".join([super().extra_repr(), *quantizers])

@@ -1,0 +1,418 @@
+"""Projecting a layer's gradient onto binary variables.
+
+A layer with inputs ``X (N, n)`` and gradients ``T (N, m)`` at its ``m`` outputs gives ``m`` binary
+problems, one a neuron, that share ``X``. :func:`project` solves all of them in one call;
+:func:`gradient_qubo` hands them out to be solved elsewhere; :func:`projection_energy` says how good
+an answer is. Method: arXiv 2310.15128.
+"""
+
+import math
+import secrets
+import sys
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from qpsbgd import _core
+from qpsbgd.schedule import geometric
+
+if TYPE_CHECKING:
+    import torch
+
+    ArrayLike: TypeAlias = npt.NDArray[Any] | torch.Tensor
+
+Objective = Literal["quadratic", "sign"]
+InitialKind = Literal["linear", "random"]
+
+#: Sweeps of :func:`project` where the caller names none. Descent from the linear minimiser rarely
+#: needs more; it stops early where nothing moves.
+DEFAULT_NUM_SWEEPS = 10
+#: Seeds are what dimod's samplers take: integers in [0, SEED_LIMIT).
+SEED_LIMIT = 2**31
+
+
+class Projector(Protocol):
+    """Anything that solves a layer's problems; what ``QPSBGD(projector=...)`` takes."""
+
+    def __call__(
+        self,
+        X: npt.NDArray[np.float32],
+        T: npt.NDArray[np.float32],
+        /,
+        *,
+        objective: Objective,
+        scale: float,
+        num_sweeps: int,
+        seed: int,
+    ) -> npt.NDArray[np.int8]:
+        """Binary gradient ``(m, n)`` of +-1 for inputs ``X (N, n)`` and targets ``T (N, m)``."""
+        ...
+
+
+class NativeProjector:
+    """:func:`project` with some of its options fixed.
+
+    Args:
+        num_reads: as for :func:`project`.
+        beta_range: as for :func:`project`.
+        initial: ``"linear"`` or ``"random"``.
+        target_eps: as for :func:`project`.
+        num_threads: as for :func:`project`.
+
+    Example:
+        >>> import numpy as np
+        >>> X, T = np.ones((2, 3), np.float32), np.ones((2, 1), np.float32)
+        >>> solve = NativeProjector(num_threads=1)
+        >>> solve(X, T, objective="quadratic", scale=1.0, num_sweeps=2, seed=0).tolist()
+        [[1, 1, 1]]
+    """
+
+    def __init__(
+        self,
+        *,
+        num_reads: int = 1,
+        beta_range: tuple[float, float] | None = None,
+        initial: InitialKind = "linear",
+        target_eps: float = 0.01,
+        num_threads: int | None = None,
+    ) -> None:
+        self.num_reads = _checked_count("num_reads", num_reads, 1)
+        _checked_beta_range(beta_range)
+        self.beta_range = beta_range
+        self.initial = initial
+        self.target_eps = _checked_eps(target_eps)
+        _checked_threads(num_threads)
+        self.num_threads = num_threads
+
+    def __call__(
+        self,
+        X: npt.NDArray[np.float32],
+        T: npt.NDArray[np.float32],
+        /,
+        *,
+        objective: Objective,
+        scale: float,
+        num_sweeps: int,
+        seed: int,
+    ) -> npt.NDArray[np.int8]:
+        """Solve a layer's problems; see :func:`project`."""
+        return project(
+            X,
+            T,
+            objective=objective,
+            scale=scale,
+            num_sweeps=num_sweeps,
+            num_reads=self.num_reads,
+            beta_range=self.beta_range,
+            initial=self.initial,
+            target_eps=self.target_eps,
+            seed=seed,
+            num_threads=self.num_threads,
+        )
+
+
+def project(
+    X: "ArrayLike",
+    T: "ArrayLike",
+    *,
+    objective: Objective = "quadratic",
+    scale: float = 1.0,
+    num_sweeps: int = DEFAULT_NUM_SWEEPS,
+    num_reads: int = 1,
+    beta_range: tuple[float, float] | None = None,
+    initial: InitialKind | npt.NDArray[np.int8] = "linear",
+    target_eps: float = 0.01,
+    seed: int | None = None,
+    num_threads: int | None = None,
+) -> npt.NDArray[np.int8]:
+    """Binary gradient of a layer: one quadratic binary problem per neuron, solved in one call.
+
+    With ``t`` the column of ``T`` that belongs to a row ``b`` of the result:
+
+    * ``objective="quadratic"``: ``b = argmin ||t / mean|t| - alpha X b||^2``, with one
+      ``alpha = scale * ||T / mean|T|||_F / ||X sign(X^T T)||_F`` for the layer, the means taken
+      neuron by neuron. ``scale -> 0`` gives ``sign(X^T t)``, signSGD's direction.
+    * ``objective="sign"``: ``b = argmin ||sign(X b + target_eps) - t||^2``, ``sign(0) = +1``.
+
+    The answer is a local optimum or better, not a proof of optimality. Row ``r`` depends on the
+    data, the parameters, ``seed`` and ``r`` alone: not on ``num_threads`` or the instruction set.
+
+    Args:
+        X: inputs of the layer, float32 ``(N, n)``; NumPy, or torch on the CPU. Not copied if it is
+            C-contiguous.
+        T: gradient of the loss with respect to the layer's outputs, float32 ``(N, m)``.
+        objective: ``"quadratic"`` or ``"sign"``.
+        scale: factor of ``alpha``, > 0; the sign objective has none and ignores it.
+        num_sweeps: passes over all variables; 0 returns the start. Descent stops at a local
+            optimum.
+        num_reads: independent solutions per neuron, of which the best is returned. The first starts
+            from ``initial``, the others from random states.
+        beta_range: ``(hot, cold)`` inverse temperatures of a geometric annealing schedule over
+            ``num_sweeps``, in units of the objective for ``t / mean|t|``; ``None`` for descent
+            (zero temperature), which changes nothing that is no improvement.
+        initial: ``"linear"`` for ``sign(X^T t)``, ``"random"``, or an int8 array ``(m, n)`` of +-1.
+        target_eps: the sign objective's tie rule, in units of ``X``; >= 0.
+        seed: integer in ``[0, 2**31)``; drawn anew if ``None``. A single descent from a given or
+            linear start draws nothing.
+        num_threads: at most this many threads; ``None`` for as many as OpenMP would use.
+
+    Returns:
+        int8 array ``(m, n)`` of -1 and +1.
+
+    Raises:
+        TypeError: an argument of the wrong type or dtype.
+        ValueError: shapes that do not fit, an empty array, NaN or infinity, a value out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.normal(size=(8, 5)).astype(np.float32)
+        >>> b = np.array([[1, -1, -1, 1, 1]], np.int8)
+        >>> bool((project(X, X @ b.T.astype(np.float32)) == b).all())
+        True
+
+    Reference:
+        Krahn et al., "Projected Stochastic Gradient Descent with Quantum Annealed Binary
+        Gradients", BMVC 2024, arXiv 2310.15128.
+    """
+    inputs, targets = _checked_layer(X, T)
+    num_sweeps = _checked_count("num_sweeps", num_sweeps, 0)
+    betas = _checked_beta_range(beta_range)
+    kind, states = _checked_initial(initial, (targets.shape[1], inputs.shape[1]))
+    return _core.project(
+        inputs,
+        targets,
+        objective=_checked_objective(objective),
+        scale=_checked_scale(scale),
+        target_eps=_checked_eps(target_eps),
+        num_sweeps=num_sweeps,
+        betas=[] if betas is None else geometric(*betas, num_sweeps),
+        num_reads=_checked_count("num_reads", num_reads, 1),
+        initial=kind,
+        initial_states=states,
+        seed=_checked_seed(seed),
+        num_threads=_checked_threads(num_threads),
+    )
+
+
+def projection_energy(
+    X: "ArrayLike",
+    T: "ArrayLike",
+    B: npt.NDArray[Any],
+    *,
+    objective: Objective = "quadratic",
+    scale: float = 1.0,
+    target_eps: float = 0.01,
+    num_threads: int | None = None,
+) -> npt.NDArray[np.float64]:
+    """Objective of each row of ``B``, as :func:`project` minimises it.
+
+    Args:
+        X: as for :func:`project`.
+        T: as for :func:`project`.
+        B: ``(m, n)`` of -1 and +1, any real dtype.
+        objective: as for :func:`project`.
+        scale: as for :func:`project`.
+        target_eps: as for :func:`project`.
+        num_threads: as for :func:`project`.
+
+    Returns:
+        float64 array ``(m,)``: ``||t / mean|t| - alpha X b||^2``, or
+        ``||sign(X b + target_eps) - t||^2``, summed in float64.
+
+    Raises:
+        TypeError: an argument of the wrong type or dtype.
+        ValueError: shapes that do not fit, an empty array, NaN or infinity, a value out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> X, T = np.eye(2, dtype=np.float32), np.ones((2, 1), np.float32)
+        >>> projection_energy(X, T, np.array([[1, 1], ])).tolist()
+        [0.0]
+    """
+    inputs, targets = _checked_layer(X, T)
+    return _core.projection_energy(
+        inputs,
+        targets,
+        _checked_states("B", B, (targets.shape[1], inputs.shape[1])),
+        objective=_checked_objective(objective),
+        scale=_checked_scale(scale),
+        target_eps=_checked_eps(target_eps),
+        num_threads=_checked_threads(num_threads),
+    )
+
+
+def gradient_qubo(
+    X: "ArrayLike", T: "ArrayLike", scale: float = 1.0, *, num_threads: int | None = None
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """The quadratic objective's problems, to be solved elsewhere.
+
+    Row ``r`` of the layer is the Ising problem over spins ``b`` in {-1, +1}^n with energy
+    ``sum_{i<j} J[i, j] b_i b_j + sum_i h[r, i] b_i + offset[r]``, which is
+    ``||t / mean|t| - alpha X b||^2``.
+
+    Args:
+        X: as for :func:`project`.
+        T: as for :func:`project`.
+        scale: as for :func:`project`.
+        num_threads: as for :func:`project`.
+
+    Returns:
+        ``J`` float32 ``(n, n)``, symmetric with a zero diagonal, shared by all rows; ``h`` float32
+        ``(m, n)``; ``offset`` float64 ``(m,)``.
+
+    Raises:
+        TypeError: an argument of the wrong type or dtype.
+        ValueError: shapes that do not fit, an empty array, NaN or infinity, a value out of range.
+
+    Example:
+        >>> import dimod
+        >>> import numpy as np
+        >>> X, T = np.eye(2, dtype=np.float32), np.ones((2, 1), np.float32)
+        >>> J, h, offset = gradient_qubo(X, T)
+        >>> bqm = dimod.BinaryQuadraticModel(h[0], np.triu(J), float(offset[0]), "SPIN")
+        >>> bqm.energy([1, 1])
+        0.0
+    """
+    inputs, targets = _checked_layer(X, T)
+    return _core.gradient_qubo(
+        inputs, targets, scale=_checked_scale(scale), num_threads=_checked_threads(num_threads)
+    )
+
+
+def _checked_layer(
+    X: "ArrayLike", T: "ArrayLike"
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    inputs, targets = _checked_matrix("X", X), _checked_matrix("T", T)
+    if inputs.shape[0] != targets.shape[0]:
+        raise ValueError(
+            f"X has shape {inputs.shape} and T {targets.shape}, but both need one row per sample: "
+            "X (N, n) and T (N, m)"
+        )
+    return inputs, targets
+
+
+def _checked_matrix(name: str, value: "ArrayLike") -> npt.NDArray[np.float32]:
+    array = _as_numpy(name, value)
+    if array.dtype != np.float32:
+        raise TypeError(f"{name} has dtype {array.dtype}, but must be float32")
+    if array.ndim != 2:
+        raise ValueError(f"{name} has shape {array.shape}, but must have two dimensions")
+    if array.size == 0:
+        raise ValueError(f"{name} has shape {array.shape}, but must not be empty")
+    # A copy only where the memory is not row-major, aligned and of native byte order.
+    array = np.require(array, np.float32, ["C", "A"])
+    bad = _core.first_nonfinite(array)
+    if bad < array.size:
+        row, column = divmod(bad, array.shape[1])
+        raise ValueError(f"{name}[{row}, {column}] is {array[row, column]}, but must be finite")
+    return array
+
+
+def _as_numpy(name: str, value: "ArrayLike") -> npt.NDArray[Any]:
+    if isinstance(value, np.ndarray):
+        return value
+    # A tensor can only exist where torch has been imported: no need to import it here.
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        if value.device.type != "cpu":
+            raise ValueError(f"{name} is on device {value.device}, but must be on the CPU")
+        if value.layout is not torch.strided:
+            raise TypeError(f"{name} has layout {value.layout}, but must be a dense tensor")
+        if value.dtype is not torch.float32:
+            raise TypeError(f"{name} has dtype {value.dtype}, but must be torch.float32")
+        array: npt.NDArray[Any] = value.detach().numpy()
+        return array
+    raise TypeError(
+        f"{name} is a {type(value).__name__}, but must be a NumPy array or a torch tensor"
+    )
+
+
+def _checked_states(
+    name: str, value: "ArrayLike", shape: tuple[int, int]
+) -> npt.NDArray[np.int8]:
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} has dtype {array.dtype}, but must be an integer or float type")
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, but must be (m, n) = {shape}")
+    wrong = np.argwhere((array != 1) & (array != -1))
+    if len(wrong):
+        row, column = wrong[0]
+        raise ValueError(f"{name}[{row}, {column}] is {array[row, column]}, but must be -1 or +1")
+    return np.ascontiguousarray(array, np.int8)
+
+
+def _checked_initial(
+    initial: InitialKind | npt.NDArray[np.int8], shape: tuple[int, int]
+) -> tuple[_core.InitialState, npt.NDArray[np.int8] | None]:
+    if isinstance(initial, str):
+        if initial not in ("linear", "random"):
+            raise ValueError(f"initial is {initial!r}, but must be 'linear', 'random' or an array")
+        return _core.InitialState[initial], None
+    return _core.InitialState.given, _checked_states("initial", initial, shape)
+
+
+def _checked_objective(objective: str) -> _core.Objective:
+    if objective not in ("quadratic", "sign"):
+        raise ValueError(f"objective is {objective!r}, but must be 'quadratic' or 'sign'")
+    return _core.Objective[objective]
+
+
+def _checked_real(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} is {value!r}, but must be a real number")
+    return float(value)
+
+
+def _checked_scale(scale: float) -> float:
+    checked = _checked_real("scale", scale)
+    if not (0.0 < checked < math.inf):
+        raise ValueError(f"scale is {scale!r}, but must be positive and finite")
+    return checked
+
+
+def _checked_eps(target_eps: float) -> float:
+    checked = _checked_real("target_eps", target_eps)
+    if not (0.0 <= checked < math.inf):
+        raise ValueError(f"target_eps is {target_eps!r}, but must be finite and at least 0")
+    return checked
+
+
+def _checked_count(name: str, value: int, minimum: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} is {value!r}, but must be an integer")
+    if value < minimum:
+        raise ValueError(f"{name} is {value!r}, but must be at least {minimum}")
+    return int(value)
+
+
+def _checked_seed(seed: int | None) -> int:
+    if seed is None:
+        return secrets.randbelow(SEED_LIMIT)
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise TypeError(f"seed is {seed!r}, but must be an integer or None")
+    if not 0 <= seed < SEED_LIMIT:
+        raise ValueError(f"seed is {seed!r}, but must lie in [0, {SEED_LIMIT})")
+    return int(seed)
+
+
+def _checked_threads(num_threads: int | None) -> int:
+    if num_threads is None:
+        return _core.default_num_threads()
+    return _checked_count("num_threads", num_threads, 1)
+
+
+def _checked_beta_range(beta_range: tuple[float, float] | None) -> tuple[float, float] | None:
+    if beta_range is None:
+        return None
+    try:
+        hot, cold = beta_range
+    except (TypeError, ValueError):
+        raise ValueError(f"beta_range is {beta_range!r}, but must be None or (hot, cold)") from None
+    hot, cold = _checked_real("beta_range[0]", hot), _checked_real("beta_range[1]", cold)
+    if not (0.0 < hot <= cold < math.inf):
+        raise ValueError(f"beta_range is {beta_range!r}, but must be 0 < hot <= cold < inf")
+    return hot, cold

@@ -1,0 +1,267 @@
+"""Slow, obvious NumPy twins of the core; for tests and for reading.
+
+They round where the core rounds: :func:`project` returns the same bits as :func:`qpsbgd.project`.
+Everything that the core vectorises is a plain loop here.
+"""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qpsbgd.schedule import geometric
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Spins = npt.NDArray[np.int8]
+
+LOG2 = np.float32(0.6931472)  # median of the unit exponential distribution
+INITIAL_STATE = 2**64 - 1  # names the stream of a random start
+CHAINS = 4  # of the sign objective's sum over samples
+
+
+# ---- random streams ----------------------------------------------------------------------------
+
+
+def splitmix64(x: int) -> int:
+    """SplitMix64's output function on 64-bit words."""
+    x = (x + 0x9E3779B97F4A7C15) % 2**64
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) % 2**64
+    return x ^ (x >> 31)
+
+
+def exponential(*, seed: int, problem: int, read: int, sweep: int, first: int, count: int) -> Floats:
+    """Unit exponential variates ``first, ..., first + count - 1`` of one stream."""
+    key = splitmix64(seed)
+    for part in (problem, read, sweep):
+        key = splitmix64(key ^ part)
+    word0, word1 = np.uint32(key % 2**32), np.uint32(key >> 32)
+    counter = np.arange(first, first + count, dtype=np.uint32)
+    with np.errstate(over="ignore"):
+        bits = _mix(_mix(counter + word0) ^ word1)
+    u = ((bits >> np.uint32(9)).astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-23)
+    return _minus_log(u)
+
+
+def _mix(x: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    x = x ^ (x >> np.uint32(16))
+    x = x * np.uint32(0x21F0AAAD)
+    x = x ^ (x >> np.uint32(15))
+    x = x * np.uint32(0xD35A2D97)
+    return x ^ (x >> np.uint32(15))
+
+
+def _minus_log(u: Floats) -> Floats:
+    sqrt_half = np.int32(0x3F3504F3)
+    shifted = u.view(np.int32) - sqrt_half
+    k = shifted >> np.int32(23)
+    m = ((shifted & np.int32(0x007FFFFF)) + sqrt_half).view(np.float32)
+    f32 = np.float32
+    z = (m - f32(1)) / (m + f32(1))
+    w = z * z
+    series = z * (f32(2) + w * (f32(2 / 3) + w * (f32(0.4) + w * (f32(2 / 7) + w * f32(2 / 9)))))
+    result: Floats = -(k.astype(np.float32) * f32(0.6931472) + series)
+    return result
+
+
+# ---- the problems ------------------------------------------------------------------------------
+
+
+def ordered_product(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> Floats:
+    """``a @ b`` in float32, each element summed from left to right."""
+    c = np.zeros((a.shape[0], b.shape[1]), np.float32)
+    for k in range(a.shape[1]):
+        c = c + a[:, k : k + 1].astype(np.float32) * b[k : k + 1, :].astype(np.float32)
+    return c
+
+
+def ordered_sum(values: npt.NDArray[Any]) -> float:
+    """Sum in float64 from left to right."""
+    return float(np.cumsum(values.astype(np.float64).ravel())[-1])
+
+
+def normalised_targets(T: Floats) -> Floats:
+    """``t / mean|t|`` for every neuron, as rows ``(m, N)``; 0 where a neuron's targets are."""
+    rows = []
+    for t in T.T.astype(np.float64):
+        mean = ordered_sum(np.abs(t)) / len(t)
+        rows.append((t / mean if mean > 0 else 0 * t).astype(np.float32))
+    return np.array(rows)
+
+
+def linear_minimiser(X: Floats, T: Floats) -> Spins:
+    """``sign(X^T t)`` for every neuron, ``(m, n)``, with ``sign(0) = +1``."""
+    sums = ordered_product(normalised_targets(T), X)  # (m, N), (N, n) -> (m, n)
+    return np.where(sums >= 0, 1, -1).astype(np.int8)
+
+
+def step_length(X: Floats, T: Floats, scale: float) -> float:
+    """The quadratic objective's alpha; 0 where T or X b0 vanishes."""
+    margins = ordered_product(linear_minimiser(X, T), X.T)  # (m, n), (n, N) -> (m, N)
+    margin_norm2 = ordered_sum(margins.astype(np.float64) ** 2)
+    target_norm2 = ordered_sum(normalised_targets(T).astype(np.float64) ** 2)
+    return scale * float(np.sqrt(target_norm2 / margin_norm2)) if margin_norm2 > 0 else 0.0
+
+
+def projection_energy(
+    X: Floats,
+    T: Floats,
+    B: npt.NDArray[Any],
+    *,
+    objective: str = "quadratic",
+    scale: float = 1.0,
+    target_eps: float = 0.01,
+) -> Doubles:
+    """Objective of each row of ``B (m, n)``."""
+    x, t = X.astype(np.float64), T.astype(np.float64)
+    margins = B.astype(np.float64) @ x.T  # (m, N)
+    if objective == "sign":
+        residuals = np.where(margins + target_eps >= 0, 1.0, -1.0) - t.T
+    else:
+        mean = np.abs(t).mean(axis=0)
+        unit = t / np.where(mean > 0, mean, 1.0)
+        residuals = unit.T - step_length(X, T, scale) * margins
+    energies: Doubles = (residuals**2).sum(axis=1)
+    return energies
+
+
+def gradient_qubo(X: Floats, T: Floats, scale: float = 1.0) -> tuple[Doubles, Doubles, Doubles]:
+    """Couplings ``(n, n)``, fields ``(m, n)`` and offsets ``(m,)`` of the quadratic objective."""
+    x, unit = X.astype(np.float64), normalised_targets(T).astype(np.float64)
+    alpha = step_length(X, T, scale)
+    gram = alpha**2 * x.T @ x
+    J = 2 * (gram - np.diag(np.diag(gram)))
+    h = -2 * alpha * unit @ x
+    return J, h, (unit**2).sum(axis=1) + np.trace(gram)
+
+
+def exhaustive(X: Floats, T: Floats, **objective: Any) -> Doubles:
+    """Lowest objective of every neuron over all 2^n binary rows; n <= 16."""
+    n, m = X.shape[1], T.shape[1]
+    if n > 16:
+        raise ValueError(f"X has {n} columns, but exhaustive search needs at most 16")
+    best = np.full(m, np.inf)
+    for spins in itertools.product((-1, 1), repeat=n):
+        B = np.tile(np.array(spins, np.int8), (m, 1))
+        best = np.minimum(best, projection_energy(X, T, B, **objective))
+    return best
+
+
+# ---- the solver --------------------------------------------------------------------------------
+
+
+def project(
+    X: Floats,
+    T: Floats,
+    *,
+    objective: str = "quadratic",
+    scale: float = 1.0,
+    num_sweeps: int = 10,
+    num_reads: int = 1,
+    beta_range: tuple[float, float] | None = None,
+    initial: str | Spins = "linear",
+    target_eps: float = 0.01,
+    seed: int = 0,
+) -> Spins:
+    """:func:`qpsbgd.project`, one row, read, sweep and variable at a time."""
+    m, n = T.shape[1], X.shape[1]
+    betas = None if beta_range is None else geometric(*beta_range, num_sweeps)
+    alpha = step_length(X, T, scale)
+    reads = []
+    for read in range(num_reads):
+        start = initial if read == 0 else "random"
+        if isinstance(start, np.ndarray):
+            B = start.copy()
+        elif start == "linear":
+            B = linear_minimiser(X, T)
+        else:
+            B = np.array([_random_spins(seed, row, read, n) for row in range(m)])
+        for row in range(m):
+            t = normalised_targets(T)[row]
+            if objective == "quadratic":
+                if alpha != 0:
+                    _quadratic_row(X, t, alpha, B[row], num_sweeps, betas, (seed, row, read))
+            else:
+                _sign_row(X, t, target_eps, B[row], num_sweeps, betas, (seed, row, read))
+        reads.append(B)
+    if num_reads == 1:
+        return reads[0]
+    energies = [
+        projection_energy(X, T, B, objective=objective, scale=scale, target_eps=target_eps)
+        for B in reads
+    ]
+    best = np.argmin(energies, axis=0)  # the first of equals, (m,)
+    return np.array([reads[best[row]][row] for row in range(m)])
+
+
+def _random_spins(seed: int, row: int, read: int, n: int) -> Spins:
+    e = exponential(seed=seed, problem=row, read=read, sweep=INITIAL_STATE, first=0, count=n)
+    return np.where(e < LOG2, 1, -1).astype(np.int8)
+
+
+def _variates(stream: tuple[int, int, int], sweep: int, n: int) -> Floats:
+    seed, row, read = stream
+    return exponential(seed=seed, problem=row, read=read, sweep=sweep, first=0, count=n)
+
+
+def _quadratic_row(
+    X: Floats,
+    t: Floats,
+    alpha: float,
+    b: Spins,
+    num_sweeps: int,
+    betas: list[float] | None,
+    stream: tuple[int, int, int],
+) -> None:
+    """Sweeps over one row ``b (n,)``, in place. Flipping b_k changes E by -4 alpha^2 b_k f_k."""
+    n = len(b)
+    gram = ordered_product(X.T, X)  # (n, N), (N, n) -> (n, n)
+    margins = ordered_product(b[None, :], X.T)[0]  # (N,)
+    residuals = (margins.astype(np.float64) - t * (1.0 / np.float64(alpha))).astype(np.float32)
+    fields = ordered_product(residuals[None, :], X)[0] - np.diag(gram) * b.astype(np.float32)
+    np.fill_diagonal(gram, 0)
+    for sweep in range(num_sweeps):
+        if betas is not None:
+            threshold = np.float32(1.0 / (4.0 * alpha * alpha * betas[sweep]))
+            slack = threshold * _variates(stream, sweep, n)
+        for k in range(n):
+            gain = np.float32(b[k]) * fields[k]
+            if gain > 0 if betas is None else gain + slack[k] >= 0:
+                fields = fields + np.float32(-2 * b[k]) * gram[k]
+                b[k] = -b[k]
+
+
+def _sign_row(
+    X: Floats,
+    t: Floats,
+    target_eps: float,
+    b: Spins,
+    num_sweeps: int,
+    betas: list[float] | None,
+    stream: tuple[int, int, int],
+) -> None:
+    """Sweeps over one row ``b (n,)``, in place; raises the score <sign(X b + eps), t>."""
+    n = len(b)
+    margins = ordered_product(b[None, :], X.T)[0] + np.float32(target_eps)  # (N,)
+    score = _score(t, margins)
+    for sweep in range(num_sweeps):
+        if betas is not None:
+            threshold = np.float32(1.0 / (2.0 * betas[sweep]))
+            slack = threshold * _variates(stream, sweep, n)
+        for k in range(n):
+            after = margins - np.float32(2 * b[k]) * X[:, k]
+            gain = _score(t, after) - score
+            if gain > 0 if betas is None else gain + slack[k] >= 0:
+                margins, score = after, _score(t, after)
+                b[k] = -b[k]
+
+
+def _score(t: Floats, margins: Floats) -> np.float32:
+    terms = np.where(margins >= 0, t, -t)
+    chains = [np.float32(0.0)] * CHAINS
+    for i, term in enumerate(terms):
+        chains[i % CHAINS] += term
+    result: np.float32 = (chains[0] + chains[1]) + (chains[2] + chains[3])
+    return result

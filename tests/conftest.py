@@ -1,0 +1,21 @@
+"""Shared fixtures."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from qpsbgd import _core
+
+
+@pytest.fixture(params=_core.available_isas())
+def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Every instruction set of this machine, in force for the test."""
+    monkeypatch.setenv("QPSBGD_ISA", request.param)
+    yield request.param
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20231015)
+

@@ -1,0 +1,92 @@
+"""Every kernel against its twin in qpsbgd.reference, bit for bit, on every instruction set."""
+
+import numpy as np
+import pytest
+from problems import layer
+
+import qpsbgd
+from qpsbgd import _core, reference
+
+pytestmark = pytest.mark.usefixtures("isa")
+
+# Around the widths that kernels work in: 16 lanes, panels of 6, 12, 16 and 32, tiles of 48 rows,
+# depth blocks of 128, chains of 4 samples.
+SHAPES = [(1, 1, 1), (3, 2, 5), (7, 15, 16), (16, 16, 17), (5, 33, 49), (130, 20, 3), (12, 131, 2)]
+
+
+@pytest.mark.parametrize("objective", ["quadratic", "sign"])
+@pytest.mark.parametrize("kind", ["real", "binary"])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("beta_range", [None, (0.05, 5.0)])
+def test_project_equals_twin(rng, objective, kind, shape, beta_range):
+    X, T = layer(rng, *shape, kind=kind)
+    options = {
+        "objective": objective, "num_sweeps": 3, "num_reads": 2, "beta_range": beta_range,
+        "seed": 7, "scale": 0.8,
+    }  # fmt: skip
+    np.testing.assert_array_equal(
+        qpsbgd.project(X, T, **options), reference.project(X, T, **options)
+    )
+
+
+@pytest.mark.parametrize("initial", ["linear", "random", "array"])
+def test_project_equals_twin_from_each_start(rng, initial):
+    X, T = layer(rng, 9, 21, 6)
+    if initial == "array":
+        initial = rng.choice(np.array([-1, 1], np.int8), size=(6, 21))
+    for sweeps in (0, 4):
+        ours = qpsbgd.project(X, T, initial=initial, num_sweeps=sweeps, seed=3)
+        np.testing.assert_array_equal(
+            ours, reference.project(X, T, initial=initial, num_sweeps=sweeps, seed=3)
+        )
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gradient_qubo_equals_twin(rng, shape):
+    X, T = layer(rng, *shape)
+    J, h, offset = qpsbgd.gradient_qubo(X, T, 0.7)
+    J_slow, h_slow, offset_slow = reference.gradient_qubo(X, T, 0.7)
+    assert (J.dtype, h.dtype, offset.dtype) == (np.float32, np.float32, np.float64)
+    np.testing.assert_allclose(J, J_slow, rtol=1e-5, atol=1e-5 * np.abs(J_slow).max(initial=1e-9))
+    np.testing.assert_allclose(h, h_slow, rtol=1e-5, atol=1e-5 * np.abs(h_slow).max())
+    np.testing.assert_allclose(offset, offset_slow, rtol=1e-6)
+    np.testing.assert_array_equal(J, J.T)
+    assert not J.diagonal().any()
+
+
+@pytest.mark.parametrize("objective", ["quadratic", "sign"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_projection_energy_equals_twin(rng, objective, shape):
+    X, T = layer(rng, *shape)
+    B = rng.choice([-1, 1], size=(shape[2], shape[1]))
+    np.testing.assert_allclose(
+        qpsbgd.projection_energy(X, T, B, objective=objective),
+        reference.projection_energy(X, T, B, objective=objective),
+        rtol=1e-9,
+    )
+
+
+def test_exponential_equals_twin():
+    name = {"seed": 2**40 + 5, "problem": 3, "read": 1, "sweep": 9, "first": 5, "count": 1000}
+    np.testing.assert_array_equal(_core.exponential(**name), reference.exponential(**name))
+
+
+def test_results_do_not_depend_on_isa_or_threads(rng, monkeypatch):
+    X, T = layer(rng, 100, 150, 70)
+    for options in (
+        {"objective": "quadratic", "beta_range": (0.01, 3.0), "num_reads": 3},
+        {"objective": "quadratic"},
+        {"objective": "sign", "beta_range": (0.1, 3.0)},
+    ):
+        forced = qpsbgd.project(X, T, seed=1, num_threads=1, **options)
+        for threads in (2, 7):
+            np.testing.assert_array_equal(
+                forced, qpsbgd.project(X, T, seed=1, num_threads=threads, **options)
+            )
+        with monkeypatch.context() as patch:
+            patch.delenv("QPSBGD_ISA")
+            np.testing.assert_array_equal(forced, qpsbgd.project(X, T, seed=1, **options))
+
+
+def test_forced_isa_is_used(isa):
+    assert _core.isa() == isa

@@ -1,0 +1,279 @@
+"""What project, projection_energy and gradient_qubo promise, whatever the kernel."""
+
+import subprocess
+import sys
+import threading
+
+import dimod
+import numpy as np
+import pytest
+from problems import layer
+
+import qpsbgd
+from qpsbgd import _core, reference
+
+
+def ising_energy(J, h, offset, b):
+    return b @ np.triu(J.astype(float), 1) @ b + h @ b + offset
+
+
+@pytest.mark.parametrize("objective", ["quadratic", "sign"])
+@pytest.mark.parametrize(("samples", "inputs"), [(20, 8), (6, 10), (9, 1)])
+def test_annealing_finds_the_exhaustive_optimum(rng, objective, samples, inputs):
+    X, T = layer(rng, samples, inputs, 5, kind="binary")
+    optimum = reference.exhaustive(X, T, objective=objective)
+    B = qpsbgd.project(
+        X, T, objective=objective, num_sweeps=100, num_reads=20, beta_range=(0.02, 5.0), seed=0
+    )
+    np.testing.assert_allclose(
+        qpsbgd.projection_energy(X, T, B, objective=objective), optimum, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("objective", ["quadratic", "sign"])
+def test_descent_never_worsens_its_start_and_ends_at_a_local_optimum(rng, objective):
+    X, T = layer(rng, 40, 30, 20)
+    start = qpsbgd.project(X, T, objective=objective, num_sweeps=0)
+    end = qpsbgd.project(X, T, objective=objective, num_sweeps=1000)
+    energy = qpsbgd.projection_energy(X, T, end, objective=objective)
+    before = qpsbgd.projection_energy(X, T, start, objective=objective)
+    assert (energy <= before + 1e-9).all()
+    assert (energy < before - 1e-3).any()
+    for k in range(30):
+        flipped = end.copy()
+        flipped[:, k] *= -1
+        neighbour = qpsbgd.projection_energy(X, T, flipped, objective=objective)
+        assert (neighbour >= energy - 1e-4).all()
+
+
+def test_start_is_the_linear_minimiser(rng):
+    X, T = layer(rng, 20, 9, 4)
+    T[:, 2] = 0
+    expected = np.where(T.T.astype(float) @ X >= 0, 1, -1)
+    np.testing.assert_array_equal(qpsbgd.project(X, T, num_sweeps=0), expected)
+
+
+def test_small_scale_gives_the_linear_minimiser(rng):
+    X, T = layer(rng, 20, 9, 4)
+    np.testing.assert_array_equal(
+        qpsbgd.project(X, T, scale=1e-6), qpsbgd.project(X, T, num_sweeps=0)
+    )
+
+
+def test_more_reads_never_give_a_worse_row(rng):
+    X, T = layer(rng, 30, 40, 12)
+    options = {"beta_range": (0.05, 1.0), "num_sweeps": 5, "seed": 4}
+    energies = [
+        qpsbgd.projection_energy(X, T, qpsbgd.project(X, T, num_reads=reads, **options))
+        for reads in (1, 2, 8)
+    ]
+    assert (energies[1] <= energies[0]).all()
+    assert (energies[2] <= energies[1]).all()
+    assert (energies[2] < energies[0]).any()
+
+
+def test_a_row_depends_on_the_seed_and_its_number_alone(rng):
+    X, T = layer(rng, 20, 25, 50, kind="binary")
+    options = {"objective": "sign", "beta_range": (0.1, 1.0), "num_sweeps": 4, "seed": 11}
+    whole = qpsbgd.project(X, T, **options)
+    np.testing.assert_array_equal(whole[:3], qpsbgd.project(X, T[:, :3], **options))
+    other = qpsbgd.project(X, T, **{**options, "seed": 12})
+    assert (whole != other).any()
+    same_target = qpsbgd.project(X, np.repeat(T[:, :1], 2, axis=1), **options)
+    assert (same_target[0] != same_target[1]).any()
+
+
+def test_no_seed_draws_a_new_one(rng):
+    X, T = layer(rng, 5, 64, 4)
+    draws = {qpsbgd.project(X, T, initial="random", num_sweeps=0).tobytes() for _ in range(3)}
+    assert len(draws) == 3
+
+
+def test_gradient_qubo_is_the_objective(rng):
+    X, T = layer(rng, 15, 12, 6)
+    J, h, offset = qpsbgd.gradient_qubo(X, T, scale=0.9)
+    B = rng.choice([-1, 1], size=(6, 12))
+    energies = qpsbgd.projection_energy(X, T, B, scale=0.9)
+    for r in range(6):
+        assert ising_energy(J, h[r], offset[r], B[r]) == pytest.approx(energies[r], rel=1e-5)
+        bqm = dimod.BinaryQuadraticModel(h[r], np.triu(J), offset[r], "SPIN")
+        assert bqm.energy(B[r]) == pytest.approx(energies[r], rel=1e-5)
+
+
+def test_objective_is_the_papers(rng):
+    X, T = layer(rng, 15, 12, 3)
+    B = rng.choice([-1.0, 1.0], size=(3, 12))
+    unit = T / np.abs(T.astype(float)).mean(axis=0)
+    linear = np.where(X.T @ T >= 0, 1.0, -1.0)
+    alpha = 0.5 * np.linalg.norm(unit) / np.linalg.norm(X @ linear)
+    expected = ((unit - alpha * X @ B.T) ** 2).sum(axis=0)
+    np.testing.assert_allclose(qpsbgd.projection_energy(X, T, B, scale=0.5), expected, rtol=1e-5)
+    signs = np.where(X @ B.T + 0.01 >= 0, 1.0, -1.0)
+    np.testing.assert_allclose(
+        qpsbgd.projection_energy(X, T, B, objective="sign"),
+        ((signs - T) ** 2).sum(axis=0), rtol=1e-6,
+    )  # fmt: skip
+
+
+def test_sign_of_zero_follows_target_eps():
+    X, T = np.array([[1, 1]], np.float32), np.array([[1]], np.float32)
+    tie = np.array([[1, -1]])
+    assert qpsbgd.projection_energy(X, T, tie, objective="sign")[0] == 0.0
+    assert qpsbgd.projection_energy(X, T, tie, objective="sign", target_eps=0)[0] == 0.0
+    assert qpsbgd.projection_energy(X, T, -np.ones((1, 2)), objective="sign")[0] == 4.0
+
+
+@pytest.mark.parametrize("objective", ["quadratic", "sign"])
+@pytest.mark.parametrize("factor", [2.0**-120, 2.0**100])
+def test_extreme_magnitudes_change_nothing(rng, objective, factor):
+    X, T = layer(rng, 20, 15, 5)
+    options = {"objective": objective, "seed": 0, "beta_range": (0.1, 2.0)}
+    plain = qpsbgd.project(X, T, target_eps=0.0, **options)
+    factor = np.float32(factor)
+    np.testing.assert_array_equal(
+        plain, qpsbgd.project(X * factor, T / factor, target_eps=0.0, **options)
+    )
+
+
+@pytest.mark.parametrize("objective", ["quadratic", "sign"])
+def test_all_zero_data(objective):
+    zeros, ones = np.zeros((4, 3), np.float32), np.ones((4, 2), np.float32)
+    for X, T in ((zeros, ones), (np.ones((4, 3), np.float32), 0 * ones), (zeros, 0 * ones)):
+        B = qpsbgd.project(X, T, objective=objective)
+        np.testing.assert_array_equal(B, np.ones((2, 3), np.int8))
+        assert np.isfinite(qpsbgd.projection_energy(X, T, B, objective=objective)).all()
+        assert all(np.isfinite(part).all() for part in qpsbgd.gradient_qubo(X, T))
+
+
+def test_torch_tensors_and_strided_arrays(rng):
+    torch = pytest.importorskip("torch")
+    X, T = layer(rng, 20, 15, 5)
+    plain = qpsbgd.project(X, T)
+    weight = torch.from_numpy(X).requires_grad_()
+    np.testing.assert_array_equal(plain, qpsbgd.project(weight, torch.from_numpy(T)))
+    wide = np.zeros((40, 30), np.float32)
+    wide[::2, ::2] = X
+    np.testing.assert_array_equal(plain, qpsbgd.project(wide[::2, ::2], np.asfortranarray(T)))
+    np.testing.assert_array_equal(plain, qpsbgd.project(X, torch.from_numpy(T.T.copy()).T))
+
+
+def test_contiguous_input_is_not_copied(rng, monkeypatch):
+    seen = []
+    real = _core.project
+    monkeypatch.setattr(
+        _core, "project", lambda X, T, **options: (seen.extend((X, T)), real(X, T, **options))[1]
+    )
+    torch = pytest.importorskip("torch")
+    X, T = layer(rng, 4, 3, 2)
+    qpsbgd.project(X, torch.from_numpy(T))
+    assert np.shares_memory(seen[0], X)
+    assert np.shares_memory(seen[1], T)
+
+
+X_OK, T_OK = np.ones((4, 3), np.float32), np.ones((4, 2), np.float32)
+
+
+def spoiled(array, value):
+    copy = array.copy()
+    copy[2, 1] = value
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"X": np.ones((5, 3), np.float32)}, ValueError, r"X has shape \(5, 3\) and T \(4, 2\)"),
+        ({"X": np.ones(4, np.float32)}, ValueError, r"X has shape \(4,\).* two dimensions"),
+        ({"X": np.ones((4, 0), np.float32)}, ValueError, r"X has shape \(4, 0\).* not be empty"),
+        ({"T": np.ones((4, 0), np.float32)}, ValueError, r"T has shape \(4, 0\).* not be empty"),
+        ({"X": np.ones((4, 3))}, TypeError, "X has dtype float64, but must be float32"),
+        ({"T": np.ones((4, 2), np.int32)}, TypeError, "T has dtype int32"),
+        ({"X": [[1.0]]}, TypeError, "X is a list"),
+        ({"X": spoiled(X_OK, np.nan)}, ValueError, r"X\[2, 1\] is nan"),
+        ({"T": spoiled(T_OK, np.inf)}, ValueError, r"T\[2, 1\] is inf"),
+        ({"T": spoiled(T_OK, -np.inf)}, ValueError, r"T\[2, 1\] is -inf"),
+        ({"objective": "cubic"}, ValueError, "objective is 'cubic'"),
+        ({"scale": 0}, ValueError, "scale is 0, but must be positive"),
+        ({"scale": float("nan")}, ValueError, "scale is nan"),
+        ({"scale": "1"}, TypeError, "scale is '1'"),
+        ({"scale": 1e-30}, ValueError, "scale is 1e-30, but must lie between"),
+        ({"num_sweeps": -1}, ValueError, "num_sweeps is -1, but must be at least 0"),
+        ({"num_sweeps": 1.5}, TypeError, "num_sweeps is 1.5"),
+        ({"num_reads": 0}, ValueError, "num_reads is 0, but must be at least 1"),
+        ({"beta_range": (2.0, 1.0)}, ValueError, r"beta_range is \(2.0, 1.0\)"),
+        ({"beta_range": (0.0, 1.0)}, ValueError, r"beta_range is \(0.0, 1.0\)"),
+        ({"beta_range": 3}, ValueError, "beta_range is 3"),
+        ({"initial": "warm"}, ValueError, "initial is 'warm'"),
+        ({"initial": np.ones((3, 2), np.int8)}, ValueError, r"initial has shape \(3, 2\)"),
+        ({"initial": np.zeros((2, 3), np.int8)}, ValueError, r"initial\[0, 0\] is 0"),
+        ({"target_eps": -0.1}, ValueError, "target_eps is -0.1"),
+        ({"seed": -1}, ValueError, r"seed is -1, but must lie in \[0, 2147483648\)"),
+        ({"seed": 2**31}, ValueError, "seed is 2147483648"),
+        ({"seed": 0.5}, TypeError, "seed is 0.5"),
+        ({"num_threads": 0}, ValueError, "num_threads is 0"),
+        ({"num_threads": True}, TypeError, "num_threads is True"),
+    ],
+)
+def test_bad_input(changes, error, message):
+    with pytest.raises(error, match=message):
+        qpsbgd.project(**{"X": X_OK, "T": T_OK, **changes})
+
+
+def test_bad_binary_for_energy():
+    with pytest.raises(ValueError, match=r"B\[1, 2\] is 3"):
+        B = np.ones((2, 3), np.int8)
+        B[1, 2] = 3
+        qpsbgd.projection_energy(X_OK, T_OK, B)
+    with pytest.raises(ValueError, match=r"B has shape \(3, 2\), but must be \(m, n\) = \(2, 3\)"):
+        qpsbgd.projection_energy(X_OK, T_OK, np.ones((3, 2)))
+
+
+def test_bad_tensors():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"X has dtype torch.float64"):
+        qpsbgd.project(torch.ones(4, 3, dtype=torch.float64), T_OK)
+    with pytest.raises(TypeError, match="X has layout torch.sparse"):
+        qpsbgd.project(torch.ones(4, 3).to_sparse(), T_OK)
+    with pytest.raises(ValueError, match="X is on device meta"):
+        qpsbgd.project(torch.ones(4, 3, device="meta"), T_OK)
+
+
+def test_impossible_isa_lists_what_there_is(monkeypatch):
+    monkeypatch.setenv("QPSBGD_ISA", "v9")
+    with pytest.raises(ValueError, match="QPSBGD_ISA is 'v9', but this build .* has: baseline"):
+        qpsbgd.project(X_OK, T_OK)
+
+
+def test_two_python_threads_at_once(rng):
+    X, T = layer(rng, 60, 80, 60)
+    expected = qpsbgd.project(X, T, seed=0, beta_range=(0.1, 1.0))
+    results = []
+
+    def work():
+        for _ in range(20):
+            results.append(qpsbgd.project(X, T, seed=0, beta_range=(0.1, 1.0), num_threads=2))
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 40
+    assert all((result == expected).all() for result in results)
+
+
+def test_a_forked_child_can_project():
+    # GNU OpenMP hangs where a child opens a parallel region after its parent did; one thread
+    # must not open one.
+    code = """
+import os
+import numpy as np, qpsbgd
+X, T = np.ones((50, 60), np.float32), np.ones((50, 100), np.float32)
+qpsbgd.project(X, T, num_threads=2)
+child = os.fork()
+if child == 0:
+    qpsbgd.project(X, T, num_threads=1)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
