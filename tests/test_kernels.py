@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from problems import layer
 
 import qpsbgd
+from problems import layer
 from qpsbgd import _core, reference
 
 pytestmark = pytest.mark.usefixtures("isa")

@@ -7,9 +7,9 @@ import threading
 import dimod
 import numpy as np
 import pytest
-from problems import layer
 
 import qpsbgd
+from problems import layer
 from qpsbgd import _core, reference
 
 
@@ -220,9 +220,9 @@ def test_bad_input(changes, error, message):
 
 
 def test_bad_binary_for_energy():
+    B = np.ones((2, 3), np.int8)
+    B[1, 2] = 3
     with pytest.raises(ValueError, match=r"B\[1, 2\] is 3"):
-        B = np.ones((2, 3), np.int8)
-        B[1, 2] = 3
         qpsbgd.projection_energy(X_OK, T_OK, B)
     with pytest.raises(ValueError, match=r"B has shape \(3, 2\), but must be \(m, n\) = \(2, 3\)"):
         qpsbgd.projection_energy(X_OK, T_OK, np.ones((3, 2)))
@@ -232,7 +232,7 @@ def test_bad_tensors():
     torch = pytest.importorskip("torch")
     with pytest.raises(TypeError, match=r"X has dtype torch.float64"):
         qpsbgd.project(torch.ones(4, 3, dtype=torch.float64), T_OK)
-    with pytest.raises(TypeError, match="X has layout torch.sparse"):
+    with pytest.raises(TypeError, match=r"X has layout torch\.sparse"):
         qpsbgd.project(torch.ones(4, 3).to_sparse(), T_OK)
     with pytest.raises(ValueError, match="X is on device meta"):
         qpsbgd.project(torch.ones(4, 3, device="meta"), T_OK)
@@ -240,7 +240,7 @@ def test_bad_tensors():
 
 def test_impossible_isa_lists_what_there_is(monkeypatch):
     monkeypatch.setenv("QPSBGD_ISA", "v9")
-    with pytest.raises(ValueError, match="QPSBGD_ISA is 'v9', but this build .* has: baseline"):
+    with pytest.raises(ValueError, match=r"QPSBGD_ISA is 'v9', but this build .* has: baseline"):
         qpsbgd.project(X_OK, T_OK)
 
 

@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
-from problems import layer
 from scipy import stats
 
 import qpsbgd
+from problems import layer
 from qpsbgd import _core
 
 pytestmark = pytest.mark.usefixtures("isa")

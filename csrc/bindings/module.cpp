@@ -44,8 +44,8 @@ void check_binary(const Array<std::int8_t>& states, const qpsbgd::LayerView& vie
 
 Array<std::int8_t> project(const Array<float>& inputs, const Array<float>& targets,
                            qpsbgd::Objective objective, double scale, double target_eps,
-                           std::size_t num_sweeps, std::vector<double> betas,
-                           std::size_t num_reads, qpsbgd::InitialState initial,
+                           std::size_t num_sweeps, std::vector<double> betas, std::size_t num_reads,
+                           qpsbgd::InitialState initial,
                            const std::optional<Array<std::int8_t>>& initial_states,
                            std::uint64_t seed, int num_threads) {
   const qpsbgd::LayerView view = view_of(inputs, targets);

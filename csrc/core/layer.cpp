@@ -17,7 +17,8 @@ void pack_panel(const T* source, std::size_t vector_stride, std::size_t depth_st
   for (std::size_t k = 0; k < depth; ++k) {
     const T* at = source + k * depth_stride;
     float* row = panel + k * width;
-    for (std::size_t j = 0; j < count; ++j) row[j] = factor * static_cast<float>(at[j * vector_stride]);
+    for (std::size_t j = 0; j < count; ++j)
+      row[j] = factor * static_cast<float>(at[j * vector_stride]);
     for (std::size_t j = count; j < width; ++j) row[j] = 0.0f;
   }
 }

@@ -11,11 +11,11 @@ namespace qpsbgd {
 
 // What the caller hands over; row-major float32.
 struct LayerView {
-  const float* inputs;       // X (num_samples, num_inputs)
-  const float* targets;      // T (num_samples, num_neurons)
-  std::size_t num_samples;   // N
-  std::size_t num_inputs;    // n
-  std::size_t num_neurons;   // m
+  const float* inputs;      // X (num_samples, num_inputs)
+  const float* targets;     // T (num_samples, num_neurons)
+  std::size_t num_samples;  // N
+  std::size_t num_inputs;   // n
+  std::size_t num_neurons;  // m
 };
 
 // X and T in the layouts that kernels read, the linear minimiser, and the step length alpha.
@@ -44,9 +44,9 @@ class Layer {
 
   float x_scale() const { return x_scale_; }
   double alpha(double scale) const { return scale * unit_alpha_; }
-  const float* inputs_t() const { return inputs_t_.data(); }              // (n, N)
+  const float* inputs_t() const { return inputs_t_.data(); }                              // (n, N)
   const float* targets(std::size_t row) const { return &targets_[row * num_samples()]; }  // t^ (N)
-  double mean_target(std::size_t row) const { return mean_targets_[row]; }    // mean|t_r|
+  double mean_target(std::size_t row) const { return mean_targets_[row]; }  // mean|t_r|
   const std::int8_t* linear(std::size_t row) const { return &linear_[row * num_inputs()]; }  // b0
   const float* linear_margins(std::size_t row) const {  // X b0_r (N)
     return &linear_margins_[row * num_samples()];
@@ -74,13 +74,13 @@ class Layer {
   const KernelTable& kernels_;
   int num_threads_;
   float x_scale_;
-  Buffer<float> inputs_t_;          // (n, N)
-  Buffer<float> packed_inputs_;     // X as B operand: depth N, columns n
-  Buffer<float> packed_inputs_t_;   // X^T as B operand: depth n, columns N
-  Buffer<float> targets_;           // t^ (m, N)
-  Buffer<double> mean_targets_;     // (m)
-  Buffer<std::int8_t> linear_;      // (m, n)
-  Buffer<float> linear_margins_;    // (m, N)
+  Buffer<float> inputs_t_;         // (n, N)
+  Buffer<float> packed_inputs_;    // X as B operand: depth N, columns n
+  Buffer<float> packed_inputs_t_;  // X^T as B operand: depth n, columns N
+  Buffer<float> targets_;          // t^ (m, N)
+  Buffer<double> mean_targets_;    // (m)
+  Buffer<std::int8_t> linear_;     // (m, n)
+  Buffer<float> linear_margins_;   // (m, N)
   double unit_alpha_ = 0.0;
 };
 

@@ -35,7 +35,8 @@ int default_num_threads() {
 
 int num_workers(std::size_t num_tasks, int num_threads) {
 #if defined(QPSBGD_THREADS_OPENMP) || defined(QPSBGD_THREADS_STD)
-  const std::size_t wanted = std::min(num_tasks, static_cast<std::size_t>(std::max(1, num_threads)));
+  const std::size_t wanted =
+      std::min(num_tasks, static_cast<std::size_t>(std::max(1, num_threads)));
   return static_cast<int>(std::max<std::size_t>(1, wanted));
 #else
   (void)num_tasks, (void)num_threads;

@@ -21,7 +21,8 @@ namespace {
 // The objective of one row's state in float64, from the data and not from increments.
 class RowEnergy {
  public:
-  RowEnergy(const LayerView& view, const Layer& layer, Objective objective, double scale, double eps)
+  RowEnergy(const LayerView& view, const Layer& layer, Objective objective, double scale,
+            double eps)
       : view_(view),
         layer_(layer),
         objective_(objective),
@@ -70,8 +71,7 @@ class BestReads {
   std::mutex& tile_mutex(std::size_t tile) { return tile_mutexes_[tile]; }
 
   void offer(std::size_t row, std::size_t read, double energy, const std::int8_t* state) {
-    const bool better =
-        energy < energies_[row] || (energy == energies_[row] && read < reads_[row]);
+    const bool better = energy < energies_[row] || (energy == energies_[row] && read < reads_[row]);
     if (!better) return;
     energies_[row] = energy;
     reads_[row] = read;
@@ -86,8 +86,8 @@ class BestReads {
   std::vector<std::mutex> tile_mutexes_;
 };
 
-// Fills spins (rows, n) with the states that a read starts from and returns their margins (rows, N):
-// the layer's own for the linear minimiser, computed into `margins` for others.
+// Fills spins (rows, n) with the states that a read starts from and returns their margins (rows,
+// N): the layer's own for the linear minimiser, computed into `margins` for others.
 class Starts {
  public:
   Starts(const Layer& layer, const ProjectionOptions& options)
@@ -143,12 +143,12 @@ void project(const LayerView& view, const ProjectionOptions& options, std::int8_
   const std::size_t num_tasks = layer.num_tiles() * options.num_reads;
   std::vector<std::unique_ptr<Worker>> workers(num_workers(num_tasks, options.num_threads));
   for (auto& worker : workers) {
-    worker.reset(new Worker{
-        Starts(layer, options),
-        quadratic ? quadratic->make_solver(options.annealing)
-                  : make_sign_solver(layer, options.target_eps, options.annealing),
-        RowEnergy(view, layer, options.objective, options.scale, options.target_eps),
-        Buffer<std::int8_t>(Layer::kTileRows * n)});
+    worker.reset(
+        new Worker{Starts(layer, options),
+                   quadratic ? quadratic->make_solver(options.annealing)
+                             : make_sign_solver(layer, options.target_eps, options.annealing),
+                   RowEnergy(view, layer, options.objective, options.scale, options.target_eps),
+                   Buffer<std::int8_t>(Layer::kTileRows * n)});
   }
   BestReads best(layer.num_neurons(), n, layer.num_tiles(), out);
   parallel_for(num_tasks, options.num_threads, [&](std::size_t task, int index) {

@@ -39,8 +39,7 @@ QPSBGD_INLINE Vec minus_log(Vec u) {
   const Vec m = (Vec)((shifted & 0x007fffff) + kSqrtHalf);
   const Vec z = (m - 1.0f) / (m + 1.0f);
   const Vec w = z * z;
-  const Vec series =
-      z * (2.0f + w * (0.6666667f + w * (0.4f + w * (0.2857143f + w * 0.2222222f))));
+  const Vec series = z * (2.0f + w * (0.6666667f + w * (0.4f + w * (0.2857143f + w * 0.2222222f))));
   return -(__builtin_convertvector(k, Vec) * 0.6931472f + series);
 }
 

@@ -4,8 +4,8 @@
 // For a block of sixteen variables and one row, all sixteen are tested at once; the first that
 // passes is flipped, the block's own fields are updated in registers, and the lanes after it are
 // tested again: the same flips as visiting them one by one. The other fields follow when the block
-// is done, several flips in one pass. The loop over rows is inside the loop over blocks, so that the
-// block's sixteen rows of the coupling matrix are read from cache by every row of the tile.
+// is done, several flips in one pass. The loop over rows is inside the loop over blocks, so that
+// the block's sixteen rows of the coupling matrix are read from cache by every row of the tile.
 #pragma once
 
 #include "exponential.hpp"

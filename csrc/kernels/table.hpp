@@ -53,8 +53,8 @@ struct KernelTable {
   std::size_t panel_rows;
   std::size_t panel_columns;
 
-  // C (rows, columns; leading dimension ldc) = A^T B for packed A (depth, rows), B (depth, columns).
-  // Each element is summed over depth in order, one rounding a product and one a sum.
+  // C (rows, columns; leading dimension ldc) = A^T B for packed A (depth, rows), B (depth,
+  // columns). Each element is summed over depth in order, one rounding a product and one a sum.
   void (*gemm)(const float* packed_a, const float* packed_b, std::size_t depth, std::size_t rows,
                std::size_t columns, float* c, std::size_t ldc);
 

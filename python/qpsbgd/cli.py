@@ -41,8 +41,7 @@ def main() -> None:
 @click.option(
     "--lr",
     type=click.FloatRange(min=0, min_open=True),
-    help="Initial learning rate; falls to 0 along half a cosine.  "
-    "[default: 0.01, baselines 0.003]",
+    help="Initial learning rate; falls to 0 along half a cosine.  [default: 0.01, baselines 0.003]",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0, max=2**31 - 1), default=0, show_default=True)
@@ -69,15 +68,18 @@ def main() -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Continue the run in this folder, with its own settings.",
 )
-@click.option("--json", "as_json", is_flag=True, help="End with one line of JSON on standard output.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="End with one line of JSON on standard output."
+)
 @click.pass_context
-def train(ctx: click.Context, resume: Path | None, as_json: bool, **options: Any) -> None:
+def train(ctx: click.Context, /, resume: Path | None, as_json: bool, **options: Any) -> None:
     """Train a fully connected binary network and print its test accuracy.
 
     \b
     digits   scikit-learn's 8x8 digits, 64-128-128-10
-    mnist5k  5000 MNIST images, 784-256-256-10; tested on MNIST's t10k where QPSBGD_DATA
-             names a folder that holds it, else on a held-out fifth
+    mnist5k  5000 MNIST images, 784-256-256-10; tested on MNIST's t10k
+             where QPSBGD_DATA names a folder that holds it, else on a
+             held-out fifth
 
     The run folder gets metrics.csv, curve.png, checkpoint.pt and config.json. Progress goes to
     standard error.
@@ -185,3 +187,7 @@ def installed_version(distribution: str) -> str | None:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+if __name__ == "__main__":
+    main()

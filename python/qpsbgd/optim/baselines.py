@@ -19,7 +19,7 @@ class BinaryConnect(torch.optim.Adam):
         Courbariaux et al., arXiv 1511.00363; Hubara et al., arXiv 1602.02830 (with Adam).
     """
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take Adam's step and clip."""
         loss = super().step(closure)
         with torch.no_grad():
@@ -46,7 +46,7 @@ class SignSGD(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Step along the gradient's sign and clip."""
         loss = None
         if closure is not None:

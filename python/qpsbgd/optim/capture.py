@@ -42,13 +42,13 @@ class Capture:
             self._inputs.append(inputs.reshape(-1, inputs.shape[-1]))
             self._targets.append(grad.detach().reshape(-1, grad.shape[-1]))
 
-        handle = output.register_hook(keep)
+        handle = output.register_hook(keep)  # type: ignore[no-untyped-call]
         if self._target == "activation":
 
             def on_activation(activation: Tensor) -> None:
                 handle.remove()
                 self.found_activation = True
-                activation.register_hook(keep)
+                activation.register_hook(keep)  # type: ignore[no-untyped-call]
 
             setattr(output, ON_ACTIVATION, on_activation)
 

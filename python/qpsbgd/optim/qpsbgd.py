@@ -123,7 +123,7 @@ class QPSBGD(torch.optim.Optimizer):
         self._captures = {layer.weight: Capture(layer, target) for _, layer in layers}
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Project every claimed layer's gradient and update its weight.
 
         All projections are made before any weight changes: an error leaves the model as it was.
@@ -185,7 +185,8 @@ class QPSBGD(torch.optim.Optimizer):
     def _project(self, index: int, group: dict[str, Any], weight: Tensor) -> Tensor:
         """Binary gradient ``(m, n)``: int8, 0 in rows that no gradient reached."""
         inputs, targets = (
-            tensor.to(device="cpu", dtype=torch.float32) for tensor in self._captures[weight].batch()
+            tensor.to(device="cpu", dtype=torch.float32)
+            for tensor in self._captures[weight].batch()
         )
         try:
             binary = self._projector(
@@ -237,9 +238,7 @@ def _check_group(group: dict[str, Any]) -> None:
             rule = "at least 0" if name == "lr" else "positive"
             raise ValueError(f"{name} is {value!r}, but must be finite and {rule}")
     if group["objective"] not in DEFAULT_NUM_SWEEPS:
-        raise ValueError(
-            f"objective is {group['objective']!r}, but must be 'quadratic' or 'sign'"
-        )
+        raise ValueError(f"objective is {group['objective']!r}, but must be 'quadratic' or 'sign'")
     if group["update"] not in ("latent", "projected"):
         raise ValueError(f"update is {group['update']!r}, but must be 'latent' or 'projected'")
     sweeps = group["num_sweeps"]

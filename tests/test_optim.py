@@ -1,0 +1,370 @@
+"""QPSBGD and the baselines."""
+
+import copy
+import gc
+import warnings
+import weakref
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn
+
+import qpsbgd
+from qpsbgd.nn import BinaryLinear
+from qpsbgd.nn.functional import ste_sign
+from qpsbgd.optim import QPSBGD, BinaryConnect, SignSGD
+from qpsbgd.optim.qpsbgd import step_seed
+
+
+class Net(nn.Module):
+    """12-7-4 with sign activation; keeps Z and A of the last forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = BinaryLinear(12, 7, bias=False)
+        self.second = BinaryLinear(7, 4, bias=False)
+
+    def forward(self, x):
+        self.z = self.first(x)
+        self.a = ste_sign(self.z, 3.0)
+        return self.second(self.a)
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return Net()
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(10, 12, generator=generator), torch.randint(4, (10,), generator=generator)
+
+
+def backward(net, batch):
+    loss = nn.functional.cross_entropy(net(batch[0]) / 3, batch[1])
+    loss.backward()
+    return loss
+
+
+def gradients_at_outputs(net, batch):
+    """X and dL/dZ of both layers, and dL/dA of the first, by torch.autograd.grad."""
+    logits = net(batch[0])
+    loss = nn.functional.cross_entropy(logits / 3, batch[1])
+    dz1, da1, dz2 = torch.autograd.grad(loss, (net.z, net.a, logits))
+    return (batch[0], dz1, da1), (net.a.detach(), dz2)
+
+
+@pytest.mark.parametrize("objective", ["quadratic", "sign"])
+@pytest.mark.parametrize("target", ["preactivation", "activation"])
+def test_step_is_the_projection_of_the_gradient(net, batch, objective, target):
+    (x1, dz1, da1), (x2, dz2) = gradients_at_outputs(net, batch)
+    optimizer = QPSBGD(net, lr=0.1, objective=objective, target=target, seed=5)
+    before = [net.first.weight.clone(), net.second.weight.clone()]
+    backward(net, batch)
+    optimizer.step()
+    t1 = dz1 if target == "preactivation" else da1
+    for index, (x, t, old, layer) in enumerate(
+        ((x1, t1, before[0], net.first), (x2, dz2, before[1], net.second))
+    ):
+        binary = qpsbgd.project(
+            x, t, objective=objective, num_sweeps=optimizer.param_groups[index]["num_sweeps"],
+            seed=step_seed(5, index, 0),
+        )  # fmt: skip
+        step = 0.1 * torch.from_numpy(binary) * (t != 0).any(dim=0)[:, None]
+        assert torch.allclose(layer.weight, (old - step).clamp(-1, 1))
+        assert not torch.equal(layer.weight, old)
+
+
+def test_the_two_targets_differ(net, batch):
+    other = copy.deepcopy(net)
+    for model, target in ((net, "preactivation"), (other, "activation")):
+        optimizer = QPSBGD(model, target=target)
+        backward(model, batch)
+        optimizer.step()
+    assert not torch.equal(net.first.weight, other.first.weight)
+    assert torch.equal(net.second.weight, other.second.weight)
+
+
+def test_captures_the_quantised_input_and_leading_dimensions():
+    seen = {}
+
+    def projector(X, T, /, **options):
+        seen.update(X=X.copy(), T=T.copy(), **options)
+        return np.ones((T.shape[1], X.shape[1]), np.int8)
+
+    layer = BinaryLinear(3, 2, bias=False, input_quantizer="ste_sign")
+    optimizer = QPSBGD(layer, projector=projector, scale=0.5, num_sweeps=4)
+    x = torch.randn(4, 5, 3)
+    layer(x).square().sum().backward()
+    optimizer.step()
+    np.testing.assert_array_equal(seen["X"], ste_sign(x).reshape(20, 3).numpy())
+    assert seen["T"].shape == (20, 2)
+    assert (seen["scale"], seen["num_sweeps"], seen["objective"]) == (0.5, 4, "quadratic")
+
+
+def test_projected_rule_keeps_weights_binary(net, batch):
+    optimizer = QPSBGD(net, lr=1.5, update="projected")
+    backward(net, batch)
+    optimizer.step()
+    assert set(net.first.weight.unique().tolist()) == {-1.0, 1.0}
+
+
+def test_projected_rule_warns_where_it_cannot_move(net):
+    with pytest.warns(UserWarning, match=r"update='projected' with lr = 0\.01"):
+        QPSBGD(net, update="projected")
+
+
+def test_clip_bounds_the_latent_weights(net, batch):
+    optimizer = QPSBGD(net, lr=10.0, clip=0.25)
+    backward(net, batch)
+    optimizer.step()
+    assert net.first.weight.abs().max() == 0.25
+
+
+def test_a_row_without_gradient_stays(batch):
+    layer = BinaryLinear(12, 3, bias=False)
+    optimizer = QPSBGD(layer, lr=0.1)
+    before = layer.weight.clone()
+    layer(batch[0])[:, [0, 2]].square().sum().backward()
+    optimizer.step()
+    assert torch.equal(layer.weight[1], before[1])
+    assert not torch.equal(layer.weight[0], before[0])
+
+
+def test_loss_falls(net, batch):
+    optimizer = QPSBGD(net, lr=0.05)
+    losses = []
+    for _ in range(40):
+        optimizer.zero_grad()
+        losses.append(backward(net, batch).item())
+        optimizer.step()
+    assert min(losses[-10:]) < 0.6 * losses[0]
+
+
+def test_several_backward_passes_are_one_batch(net, batch):
+    whole, parts = copy.deepcopy(net), copy.deepcopy(net)
+    optimizers = [QPSBGD(model, lr=0.1) for model in (whole, parts)]
+    backward(whole, batch)
+    for piece in (slice(0, 5), slice(5, 10)):
+        (backward(parts, (batch[0][piece], batch[1][piece])) / 2).detach()
+    for optimizer in optimizers:
+        optimizer.step()
+    # Halves have twice the weight a sample: a factor that the objective does not see.
+    assert torch.equal(whole.first.weight, parts.first.weight)
+
+
+def test_learning_rate_schedulers(net, batch):
+    optimizer = QPSBGD(net, lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    moves = []
+    for _ in range(3):
+        before = net.first.weight.clone()
+        optimizer.zero_grad()
+        backward(net, batch)
+        optimizer.step()
+        scheduler.step()
+        moves.append((net.first.weight - before).abs().max().item())
+    assert moves == pytest.approx([0.1, 0.05, 0.025], rel=1e-4)
+
+
+def test_hyper_parameters_are_read_from_the_groups(net, batch):
+    optimizer = QPSBGD(net, lr=0.1)
+    assert [group["layer"] for group in optimizer.param_groups] == ["first", "second"]
+    optimizer.param_groups[0]["lr"] = 0.0
+    before = net.first.weight.clone(), net.second.weight.clone()
+    backward(net, batch)
+    optimizer.step()
+    assert torch.equal(net.first.weight, before[0])
+    assert not torch.equal(net.second.weight, before[1])
+    optimizer.param_groups[1]["scale"] = -1.0
+    backward(net, batch)
+    with pytest.raises(ValueError, match=r"scale is -1\.0, but must be finite and positive"):
+        optimizer.step()
+
+
+def test_closure(net, batch):
+    optimizer = QPSBGD(net)
+
+    def closure():
+        optimizer.zero_grad()
+        return backward(net, batch)
+
+    assert optimizer.step(closure).item() > 0
+
+
+def test_state_dict_continues_bit_for_bit(net, batch):
+    options = {"objective": "sign", "projector": qpsbgd.NativeProjector(beta_range=(0.05, 1.0))}
+    optimizer = QPSBGD(net, lr=0.1, seed=3, **options)
+
+    def run(model, opt, steps):
+        for _ in range(steps):
+            opt.zero_grad()
+            backward(model, batch)
+            opt.step()
+
+    run(net, optimizer, 3)
+    other = Net()
+    other.load_state_dict(net.state_dict())
+    resumed = QPSBGD(other, lr=9.0, seed=8, **options)
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    run(net, optimizer, 3)
+    run(other, resumed, 3)
+    assert torch.equal(net.first.weight, other.first.weight)
+    assert torch.equal(net.second.weight, other.second.weight)
+    # The stream does change from step to step, and with the seed.
+    assert len({step_seed(3, layer, step) for layer in range(3) for step in range(50)}) == 150
+
+
+def test_only_binary_layers_are_claimed():
+    model = nn.Sequential(
+        nn.Linear(4, 4), BinaryLinear(4, 4), BinaryLinear(4, 2, weight_quantizer=None)
+    )
+    optimizer = QPSBGD(model)
+    claimed = [p for group in optimizer.param_groups for p in group["params"]]
+    assert len(claimed) == 1
+    assert claimed[0] is model[1].weight
+
+
+def test_a_forward_pass_without_backward_leaves_nothing_behind(net, batch):
+    optimizer = QPSBGD(net)
+    x = batch[0].clone()
+    alive = weakref.ref(x)
+    with torch.no_grad():
+        net(x)
+    net(x)
+    net.z = net.a = None
+    del x
+    gc.collect()
+    assert alive() is None
+    with pytest.raises(RuntimeError, match="found no gradient in any binary layer"):
+        optimizer.step()
+
+
+def test_step_frees_what_it_used(net, batch):
+    optimizer = QPSBGD(net)
+    backward(net, batch)
+    optimizer.step()
+    assert all(capture.empty for capture in optimizer._captures.values())
+    with pytest.raises(RuntimeError, match=r"call backward\(\)"):
+        optimizer.step()
+    backward(net, batch)
+    optimizer.zero_grad()
+    with pytest.raises(RuntimeError, match=r"call backward\(\)"):
+        optimizer.step()
+
+
+def test_a_skipped_layer_is_named_and_nothing_changes(net, batch):
+    optimizer = QPSBGD(net)
+    before = net.second.weight.clone()
+    net.second(torch.randn(3, 7)).sum().backward()
+    with pytest.raises(RuntimeError, match="no gradient in layer 'first'"):
+        optimizer.step()
+    assert torch.equal(net.second.weight, before)
+
+
+def test_nan_in_a_gradient_names_the_layer_and_changes_nothing(net, batch):
+    optimizer = QPSBGD(net)
+    before = [weight.clone() for weight in net.parameters()]
+    x = batch[0].clone()
+    x[4, 2] = float("nan")
+    backward(net, (x, batch[1]))
+    with pytest.raises(ValueError, match=r"layer 'first': X\[4, 2\] is nan"):
+        optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+
+
+def test_activation_target_needs_an_activation(batch):
+    layer = BinaryLinear(12, 4)
+    optimizer = QPSBGD(layer, target="activation")
+    nn.functional.cross_entropy(layer(batch[0]), batch[1]).backward()
+    with pytest.raises(RuntimeError, match=r"goes directly into qpsbgd\.nn\.functional\.ste_sign"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"lr": -1.0}, ValueError, r"lr is -1\.0, but must be finite and at least 0"),
+        ({"lr": "fast"}, TypeError, "lr is 'fast'"),
+        ({"scale": 0.0}, ValueError, r"scale is 0\.0"),
+        ({"clip": float("inf")}, ValueError, "clip is inf"),
+        ({"objective": "cubic"}, ValueError, "objective is 'cubic'"),
+        ({"num_sweeps": -2}, ValueError, "num_sweeps is -2"),
+        ({"num_sweeps": 2.0}, TypeError, r"num_sweeps is 2\.0"),
+        ({"update": "none"}, ValueError, "update is 'none'"),
+        ({"target": "weights"}, ValueError, "target is 'weights'"),
+        ({"seed": 2**31}, ValueError, r"seed is 2147483648, but must lie in \[0, 2147483648\)"),
+        ({"seed": None}, TypeError, "seed is None"),
+    ],
+)
+def test_bad_hyper_parameters(net, options, error, message):
+    with pytest.raises(error, match=message):
+        QPSBGD(net, **options)
+
+
+def test_a_model_without_binary_layers():
+    with pytest.raises(ValueError, match=r"model \(Linear\) has no layer with binary weights"):
+        QPSBGD(nn.Linear(2, 2))
+    with pytest.raises(TypeError, match="model is a generator"):
+        QPSBGD(nn.Linear(2, 2).parameters())
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda X, T, /, **options: np.ones((T.shape[1], X.shape[1])),
+        lambda X, T, /, **options: np.ones((X.shape[1], T.shape[1]), np.int8),
+        lambda X, T, /, **options: np.zeros((T.shape[1], X.shape[1]), np.int8),
+        lambda X, T, /, **options: None,
+    ],
+)
+def test_a_bad_projector_is_found_out(net, batch, bad):
+    optimizer = QPSBGD(net, projector=bad)
+    backward(net, batch)
+    with pytest.raises(ValueError, match="projector returned"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("make", [BinaryConnect, SignSGD])
+def test_baselines_clip_and_train(net, batch, make):
+    optimizer = make(net.parameters(), lr=0.05)
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        losses.append(backward(net, batch).item())
+        optimizer.step()
+    assert min(losses[-10:]) < 0.7 * losses[0]
+    assert net.first.weight.abs().max() <= 1
+
+
+def test_signsgd_is_the_sign_of_the_gradient(net, batch):
+    optimizer = SignSGD(net.parameters(), lr=0.01)
+    before = net.first.weight.clone()
+    backward(net, batch)
+    optimizer.step()
+    assert torch.equal(net.first.weight, before - 0.01 * net.first.weight.grad.sign())
+
+
+def test_no_warning_in_a_plain_loop(net, batch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        optimizer = QPSBGD(net)
+        backward(net, batch)
+        optimizer.step()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_parameters(net, batch):
+    here = copy.deepcopy(net)
+    net.cuda()
+    for model, data in ((here, batch), (net, tuple(part.cuda() for part in batch))):
+        optimizer = QPSBGD(model, lr=0.1)
+        backward(model, data)
+        optimizer.step()
+    agreement = (here.first.weight == net.first.weight.cpu()).float().mean()
+    assert agreement > 0.95  # sums on the device differ in the last bits
