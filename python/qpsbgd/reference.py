@@ -196,7 +196,8 @@ def project(
         for B in reads
     ]
     best = np.argmin(energies, axis=0)  # the first of equals, (m,)
-    return np.array([reads[best[row]][row] for row in range(m)])
+    result: Spins = np.array([reads[best[row]][row] for row in range(m)])
+    return result
 
 
 def _random_spins(seed: int, row: int, read: int, n: int) -> Spins:

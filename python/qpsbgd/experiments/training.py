@@ -29,10 +29,26 @@ from qpsbgd.projection import NativeProjector, Objective
 
 OptimizerName = Literal["qpsbgd", "binaryconnect", "signsgd"]
 
-#: Hidden layer sizes by data set.
-HIDDEN_SIZES: dict[str, tuple[int, ...]] = {"digits": (128, 128), "mnist5k": (256, 256)}
-#: Learning rate where none is asked for: the best of {.001, .003, .01, .03}, see docs/defaults.md.
-DEFAULT_LR: dict[str, float] = {"qpsbgd": 1e-2, "binaryconnect": 3e-3, "signsgd": 3e-3}
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is fixed for a data set; evidence in docs/defaults.md.
+
+    Attributes:
+        hidden_sizes: of the network.
+        batch_size: where none is asked for.
+        lr: by optimiser, where none is asked for: the best of {.001, .003, .01, .03}.
+    """
+
+    hidden_sizes: tuple[int, ...]
+    batch_size: int
+    lr: dict[str, float]
+
+
+RECIPES = {
+    "digits": Recipe((128, 128), 50, {"qpsbgd": 0.01, "binaryconnect": 0.01, "signsgd": 0.01}),
+    "mnist5k": Recipe((256, 256), 100, {"qpsbgd": 0.01, "binaryconnect": 0.003, "signsgd": 0.003}),
+}
 
 
 class BinaryMLP(nn.Module):
@@ -68,10 +84,11 @@ class Config:
     optimizer: OptimizerName = "qpsbgd"
     epochs: int = 15
     lr: float = 1e-2
-    batch_size: int = 32
+    batch_size: int = 50
     seed: int = 0
     num_sweeps: int | None = None
     objective: Objective = "quadratic"
+    scale: float = 0.5
     threads: int | None = None
     version: str = field(default=qpsbgd.__version__)
 
@@ -140,7 +157,7 @@ class Run:
         self.data = DATASETS[config.dataset]()
         torch.manual_seed(config.seed)
         self.model = BinaryMLP(
-            (self.data.num_inputs, *HIDDEN_SIZES[config.dataset], self.data.num_classes)
+            (self.data.num_inputs, *RECIPES[config.dataset].hidden_sizes, self.data.num_classes)
         )
         self.optimizer = make_optimizer(config, self.model)
         self.scheduler = make_scheduler(config, self.optimizer)
@@ -246,6 +263,7 @@ def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
             model,
             lr=config.lr,
             objective=config.objective,
+            scale=config.scale,
             num_sweeps=config.num_sweeps,
             seed=config.seed,
             projector=NativeProjector(num_threads=config.threads),

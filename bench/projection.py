@@ -1,0 +1,104 @@
+"""`project` against a loop that hands each row's QUBO to dwave-samplers.
+
+Both solve the quadratic objective of one layer: X (N, n) MNIST-like images or noise, T (N, m). The
+peer gets each row as a dimod BQM and runs SimulatedAnnealingSampler with the same number of sweeps
+and one read. Rows per second are compared with the loop as a user would write it (conversion
+included) and with the sampling time that the peer reports in its info.
+"""
+
+import argparse
+import json
+import statistics
+import time
+
+import dimod
+import numpy as np
+from dwave.samplers import SimulatedAnnealingSampler
+
+import qpsbgd
+
+
+def problem(samples, inputs, neurons, kind, seed):
+    """X (N, n) and T (N, m): noise, or sparse non-negative pixels scaled to [-1, 1]."""
+    rng = np.random.default_rng(seed)
+    if kind == "noise":
+        X = rng.normal(size=(samples, inputs))
+    else:
+        smooth = rng.normal(size=(samples, inputs)).cumsum(axis=1)
+        X = np.clip((smooth - smooth.mean()) / smooth.std(), 0, 1) * 2 - 1
+    T = rng.normal(size=(samples, neurons))
+    return X.astype(np.float32), T.astype(np.float32)
+
+
+def peer(J, h, offset, sweeps, rows):
+    """The loop, over the first rows: (seconds, seconds the sampler reports, states)."""
+    sampler = SimulatedAnnealingSampler()
+    n = len(J)
+    upper = np.triu_indices(n, 1)
+    states, sampling = [], 0.0
+    start = time.perf_counter()
+    for r in range(rows):
+        bqm = dimod.BinaryQuadraticModel.from_numpy_vectors(
+            h[r], (*upper, J[upper]), offset[r], "SPIN"
+        )
+        result = sampler.sample(bqm, num_reads=1, num_sweeps=sweeps, seed=r)
+        sampling += result.info["timing"]["sampling_ns"] * 1e-9
+        states.append(
+            result.samples(sorted_by=None).samples_matrix[0]
+            if hasattr(result.samples(sorted_by=None), "samples_matrix")
+            else result.record.sample[0][np.argsort(result.variables)]
+        )
+    return time.perf_counter() - start, sampling, np.array(states, np.int8)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--samples", type=int, default=100)
+    parser.add_argument("--inputs", type=int, default=784)
+    parser.add_argument("--neurons", type=int, default=256)
+    parser.add_argument("--sweeps", type=int, default=10)
+    parser.add_argument("--peer-rows", type=int, default=8, help="rows of the peer's loop a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--kind", choices=["noise", "pixels"], default="pixels")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    X, T = problem(args.samples, args.inputs, args.neurons, args.kind, seed=0)
+    J, h, offset = qpsbgd.gradient_qubo(X, T)
+    options = {"num_sweeps": args.sweeps, "seed": 0}
+    loop_ratios, sampling_ratios, ours_ms, loop_ms, sampling_ms = [], [], [], [], []
+    for _ in range(args.rounds):
+        loop, sampling, states = peer(J, h, offset, args.sweeps, args.peer_rows)
+        times = []
+        for _ in range(20):
+            start = time.perf_counter()
+            B = qpsbgd.project(X, T, **options)
+            times.append(time.perf_counter() - start)
+        ours = statistics.median(times) / args.neurons
+        loop, sampling = loop / args.peer_rows, sampling / args.peer_rows
+        loop_ratios.append(loop / ours)
+        sampling_ratios.append(sampling / ours)
+        ours_ms.append(ours * 1e3)
+        loop_ms.append(loop * 1e3)
+        sampling_ms.append(sampling * 1e3)
+    energies = qpsbgd.projection_energy(X, T, B)[: args.peer_rows]
+    full = np.ones((args.neurons, args.inputs), np.int8)
+    full[: args.peer_rows] = states
+    peer_energies = qpsbgd.projection_energy(X, T, full)[: args.peer_rows]
+    figures = {
+        "rows_per_second_over_loop": statistics.median(loop_ratios),
+        "rows_per_second_over_reported_sampling": statistics.median(sampling_ratios),
+        "ms_per_row_ours": statistics.median(ours_ms),
+        "ms_per_row_loop": statistics.median(loop_ms),
+        "ms_per_row_reported_sampling": statistics.median(sampling_ms),
+        "mean_objective_ours": float(energies.mean()),
+        "mean_objective_peer": float(peer_energies.mean()),
+    }
+    if args.json:
+        print(json.dumps(figures))
+    else:
+        for name, value in figures.items():
+            print(f"{name:<40} {value:12.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""One training step of a binary network: QPSBGD against BinaryConnect-Adam, in one process.
+
+Steps of the two are timed in turn, on copies of one network and one batch. The split of a QPSBGD
+step: the forward and backward pass without hooks, what the hooks add to it, building the problems
+(project with 0 sweeps, the couplings and start included), solving them, and the rest of step().
+"""
+
+import argparse
+import copy
+import json
+import statistics
+import time
+
+import torch
+from torch import nn
+
+import qpsbgd
+from qpsbgd.experiments.training import BinaryMLP
+from qpsbgd.optim import QPSBGD, BinaryConnect
+
+
+class Timed:
+    """A projector that adds up the time it takes, with the sweeps and without."""
+
+    def __init__(self, num_threads):
+        self.native = qpsbgd.NativeProjector(num_threads=num_threads)
+        self.seconds = 0.0
+        self.no_sweeps = False
+
+    def __call__(self, X, T, /, **options):
+        if self.no_sweeps:
+            options["num_sweeps"] = 0
+        start = time.perf_counter()
+        binary = self.native(X, T, **options)
+        self.seconds += time.perf_counter() - start
+        return binary
+
+
+def median_ms(samples):
+    return statistics.median(samples) * 1e3
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", default="784-256-256-10")
+    parser.add_argument("--batch-size", type=int, default=100)
+    parser.add_argument("--objective", choices=["quadratic", "sign"], default="quadratic")
+    parser.add_argument("--num-sweeps", type=int, help="default: the optimiser's")
+    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    sizes = tuple(int(size) for size in args.sizes.split("-"))
+    torch.manual_seed(0)
+    peer_net = BinaryMLP(sizes)
+    ours_net, plain_net = copy.deepcopy(peer_net), copy.deepcopy(peer_net)
+    # Pixel-like inputs in [-1, 1], about four fifths of them -1.
+    x = (torch.randn(args.batch_size, sizes[0]) - 0.8).clamp(0, 1) * 2 - 1
+    y = torch.randint(sizes[-1], (args.batch_size,))
+    projector = Timed(args.threads)
+    ours = QPSBGD(
+        ours_net, objective=args.objective, num_sweeps=args.num_sweeps, projector=projector
+    )
+    peer = BinaryConnect(peer_net.parameters(), lr=3e-3)
+
+    def passes(net):
+        nn.functional.cross_entropy(net(x), y).backward()
+
+    times = {name: [] for name in ("ours", "peer", "plain", "hooked", "project", "build")}
+    for round_ in range(args.rounds + 20):
+        start = time.perf_counter()
+        peer.zero_grad()
+        passes(peer_net)
+        peer.step()
+        peer_time = time.perf_counter() - start
+
+        projector.seconds = 0.0
+        start = time.perf_counter()
+        ours.zero_grad()
+        passes(ours_net)
+        ours.step()
+        ours_time = time.perf_counter() - start
+        project_time = projector.seconds
+
+        start = time.perf_counter()
+        plain_net.zero_grad()
+        passes(plain_net)
+        plain_time = time.perf_counter() - start
+
+        start = time.perf_counter()
+        ours.zero_grad()
+        passes(ours_net)
+        hooked_time = time.perf_counter() - start
+        weights = copy.deepcopy(ours_net.state_dict())
+        projector.no_sweeps, projector.seconds = True, 0.0
+        ours.step()
+        build_time, projector.no_sweeps = projector.seconds, False
+        ours_net.load_state_dict(weights)
+        if round_ < 20:  # warm up
+            continue
+        for name, value in zip(
+            times,
+            (ours_time, peer_time, plain_time, hooked_time, project_time, build_time),
+            strict=True,
+        ):
+            times[name].append(value)
+    ratio = statistics.median(a / b for a, b in zip(times["ours"], times["peer"], strict=True))
+    figures = {
+        "ratio_to_binaryconnect_adam": ratio,
+        "ms_step": median_ms(times["ours"]),
+        "ms_step_binaryconnect_adam": median_ms(times["peer"]),
+        "ms_forward_backward": median_ms(times["plain"]),
+        "ms_hooks": median_ms(times["hooked"]) - median_ms(times["plain"]),
+        "ms_build": median_ms(times["build"]),
+        "ms_solve": median_ms(times["project"]) - median_ms(times["build"]),
+        "ms_rest_of_step": median_ms(times["ours"])
+        - median_ms(times["hooked"])
+        - median_ms(times["project"]),
+    }
+    if args.json:
+        print(json.dumps(figures))
+    else:
+        for name, value in figures.items():
+            print(f"{name:<30} {value:9.3f}")
+
+
+if __name__ == "__main__":
+    main()
