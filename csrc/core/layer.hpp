@@ -28,8 +28,7 @@ struct LayerView {
 //   alpha = scale * ||T^||_F / ||X B0^T||_F  0 where T or X B0^T vanishes
 class Layer {
  public:
-  // Rows of one task: a multiple of every kernel's panel_rows (12, 6) and of kLanes.
-  static constexpr std::size_t kTileRows = 48;
+  static constexpr std::size_t kTileRows = kMaxTileRows;
 
   Layer(const LayerView& view, const KernelTable& kernels, int num_threads);
 
@@ -44,29 +43,36 @@ class Layer {
 
   float x_scale() const { return x_scale_; }
   double alpha(double scale) const { return scale * unit_alpha_; }
-  const float* inputs_t() const { return inputs_t_.data(); }                              // (n, N)
-  const float* targets(std::size_t row) const { return &targets_[row * num_samples()]; }  // t^ (N)
+  // Leading dimensions: samples and inputs rounded up to kLanes.
+  std::size_t samples_ld() const { return round_up(num_samples(), kLanes); }
+  std::size_t inputs_ld() const { return round_up(num_inputs(), kLanes); }
+
+  const float* inputs_t() const { return inputs_t_.data(); }  // X^T (n, samples_ld), padding 0
+  const float* packed_inputs() const { return packed_inputs_.data(); }      // X for gemm
   double mean_target(std::size_t row) const { return mean_targets_[row]; }  // mean|t_r|
-  const std::int8_t* linear(std::size_t row) const { return &linear_[row * num_inputs()]; }  // b0
-  const float* linear_margins(std::size_t row) const {  // X b0_r (N)
-    return &linear_margins_[row * num_samples()];
+  const float* targets(std::size_t row) const {  // t^_r (N), rows samples_ld apart
+    return &targets_[row * samples_ld()];
+  }
+  const std::int8_t* linear(std::size_t row) const {  // b0_r (n), rows n apart
+    return &linear_[row * num_inputs()];
+  }
+  const float* linear_margins(std::size_t row) const {  // X b0_r (N), rows samples_ld apart
+    return &linear_margins_[row * samples_ld()];
   }
 
-  // Products with the layer's inputs for `rows` <= kTileRows rows; `scratch` is a buffer of
-  // scratch_size() floats of the calling worker.
-  std::size_t scratch_size() const;
-  // c (rows, ldc) = rows (rows, N) X: fields from residuals.
-  void times_inputs(const float* rows_n, std::size_t rows, float* c, std::size_t ldc,
-                    float* scratch) const;
-  // c (rows, N) = spins (rows, n) X^T: margins from spins.
+  // c (rows, n; ldc) = residuals (rows, N; samples_ld) X.
+  void times_inputs(const float* residuals, std::size_t rows, float* c, std::size_t ldc) const;
+  // c (rows, N; samples_ld) = spins (rows, n) X^T for rows <= kTileRows; `scratch` holds
+  // kTileRows * n floats.
   void times_inputs_t(const std::int8_t* spins, std::size_t rows, float* c, float* scratch) const;
 
-  // G = X^T X as (n, ld): symmetric, ld = round_up(n, kLanes), padding zero. Upper half computed,
-  // lower half mirrored.
+  // G = X^T X (n, inputs_ld): symmetric, padding zero. Upper half computed, lower half mirrored.
   Buffer<float> gram() const;
-  std::size_t ld() const { return round_up(num_inputs(), kLanes); }
+  // The blocks of kBlock on G's diagonal, (blocks, kBlock, kBlock), padding zero.
+  Buffer<float> gram_blocks() const;
 
  private:
+  void pack_inputs();
   void prepare_targets();
   void prepare_linear();
 
@@ -77,7 +83,7 @@ class Layer {
   Buffer<float> inputs_t_;         // (n, N)
   Buffer<float> packed_inputs_;    // X as B operand: depth N, columns n
   Buffer<float> packed_inputs_t_;  // X^T as B operand: depth n, columns N
-  Buffer<float> targets_;          // t^ (m, N)
+  Buffer<float> targets_;          // t^ (m, samples_ld)
   Buffer<double> mean_targets_;    // (m)
   Buffer<std::int8_t> linear_;     // (m, n)
   Buffer<float> linear_margins_;   // (m, N)

@@ -31,8 +31,8 @@ class RowEnergy {
         margins_(layer.num_samples()) {}
 
   double operator()(std::size_t row, const std::int8_t* spins) {
-    layer_.kernels().margins64(layer_.inputs_t(), spins, layer_.num_inputs(), layer_.num_samples(),
-                               margins_.data());
+    layer_.kernels().margins64(layer_.inputs_t(), layer_.samples_ld(), spins, layer_.num_inputs(),
+                               layer_.num_samples(), margins_.data());
     // An all-zero target has mean 0; its t^ is 0.
     const double mean = layer_.mean_target(row);
     const double inverse_mean = mean > 0.0 ? 1.0 / mean : 0.0;
@@ -86,16 +86,16 @@ class BestReads {
   std::vector<std::mutex> tile_mutexes_;
 };
 
-// Fills spins (rows, n) with the states that a read starts from and returns their margins (rows,
-// N): the layer's own for the linear minimiser, computed into `margins` for others.
+// Fills spins (rows, n) with the states that a read starts from and returns their margins (rows, N;
+// samples_ld): the layer's own for the linear minimiser, computed into `margins` for others.
 class Starts {
  public:
   Starts(const Layer& layer, const ProjectionOptions& options)
       : layer_(layer),
         options_(options),
-        margins_(Layer::kTileRows * layer.num_samples()),
+        margins_(Layer::kTileRows * layer.samples_ld()),
         variates_(layer.num_inputs()),
-        scratch_(layer.scratch_size()) {}
+        scratch_(Layer::kTileRows * layer.num_inputs()) {}
 
   const float* fill(std::size_t first_row, std::size_t rows, std::size_t read, std::int8_t* spins) {
     const std::size_t n = layer_.num_inputs();
@@ -132,7 +132,11 @@ void project(const LayerView& view, const ProjectionOptions& options, std::int8_
   const Layer layer(view, kernels(), options.num_threads);
   const std::size_t n = layer.num_inputs();
   std::optional<QuadraticProblem> quadratic;
-  if (options.objective == Objective::kQuadratic) quadratic.emplace(layer, options.scale);
+  if (options.objective == Objective::kQuadratic) {
+    quadratic.emplace(
+        layer, options.scale,
+        QuadraticProblem::cheaper_form(layer.num_samples(), n, options.annealing.num_sweeps));
+  }
 
   struct Worker {
     Starts starts;
@@ -186,26 +190,23 @@ void projection_energy(const LayerView& view, Objective objective, double scale,
 void gradient_qubo(const LayerView& view, double scale, int num_threads, float* coupling,
                    float* fields, double* offsets) {
   const Layer layer(view, kernels(), num_threads);
-  const QuadraticProblem problem(layer, scale);
+  const QuadraticProblem problem(layer, scale, QuadraticProblem::Form::kFields);
   const std::size_t n = layer.num_inputs(), samples = layer.num_samples();
   const double alpha = problem.alpha();
   parallel_for(n, num_threads, [&](std::size_t i, int) {
-    const float* source = problem.coupling() + i * layer.ld();
+    const float* source = problem.coupling() + i * layer.inputs_ld();
     for (std::size_t j = 0; j < n; ++j) {
       coupling[i * n + j] = static_cast<float>(2.0 * alpha * alpha * source[j]);
     }
   });
   double trace = 0.0;
-  for (std::size_t i = 0; i < n * samples; ++i) {
+  for (std::size_t i = 0; i < n * layer.samples_ld(); ++i) {  // padding 0
     trace += static_cast<double>(layer.inputs_t()[i]) * layer.inputs_t()[i];
   }
-  const int workers = num_workers(layer.num_tiles(), num_threads);
-  Buffer<float> scratch(workers * layer.scratch_size());
-  parallel_for(layer.num_tiles(), num_threads, [&](std::size_t tile, int worker) {
+  parallel_for(layer.num_tiles(), num_threads, [&](std::size_t tile, int) {
     const std::size_t first = tile * Layer::kTileRows, rows = layer.tile_rows(tile);
     float* tile_fields = fields + first * n;
-    layer.times_inputs(layer.targets(first), rows, tile_fields, n,
-                       &scratch[worker * layer.scratch_size()]);
+    layer.times_inputs(layer.targets(first), rows, tile_fields, n);
     for (std::size_t i = 0; i < rows * n; ++i) {
       tile_fields[i] = static_cast<float>(-2.0 * alpha * tile_fields[i]);
     }
@@ -220,20 +221,10 @@ void gradient_qubo(const LayerView& view, double scale, int num_threads, float* 
 }
 
 std::size_t first_nonfinite(const float* values, std::size_t count) {
-  // Blocks are summed up as "all finite" without a branch, so that the loop vectorises.
-  constexpr std::size_t kBlock = 1024;
-  for (std::size_t start = 0; start < count; start += kBlock) {
-    const std::size_t end = std::min(start + kBlock, count);
-    int bad = 0;
-    for (std::size_t i = start; i < end; ++i) {
-      bad |= !(std::fabs(values[i]) <= std::numeric_limits<float>::max());
-    }
-    if (!bad) continue;
-    for (std::size_t i = start; i < end; ++i) {
-      if (!std::isfinite(values[i])) return i;
-    }
-  }
-  return count;
+  constexpr std::uint32_t kInfinity = 0x7f800000;
+  if (kernels().largest_magnitude(values, count) < kInfinity) return count;
+  return static_cast<std::size_t>(
+      std::find_if(values, values + count, [](float x) { return !std::isfinite(x); }) - values);
 }
 
 }  // namespace qpsbgd

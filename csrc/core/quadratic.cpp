@@ -1,5 +1,6 @@
 #include "core/quadratic.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <sstream>
@@ -28,26 +29,24 @@ double checked_alpha(const Layer& layer, double scale) {
 
 class QuadraticSolver final : public TileSolver {
  public:
+  using Form = QuadraticProblem::Form;
+
   QuadraticSolver(const QuadraticProblem& problem, const Annealing& annealing)
       : problem_(problem),
         layer_(problem.layer()),
         annealing_(annealing),
-        residuals_(Layer::kTileRows * layer_.num_samples()),
-        fields_(Layer::kTileRows * layer_.ld()),
-        spins_(Layer::kTileRows * layer_.ld()),
-        scratch_(layer_.scratch_size()) {}
+        residuals_(Layer::kTileRows * layer_.samples_ld()),
+        fields_(problem.form() == Form::kFields ? Layer::kTileRows * layer_.inputs_ld() : 0),
+        spins_(Layer::kTileRows * layer_.inputs_ld()) {}
 
   void solve(std::size_t first_row, std::size_t rows, std::size_t read, const float* margins,
              std::int8_t* spins) override {
     // alpha is 0 if T, or X b0, is: every b has the same energy and the start is as good as any.
     if (problem_.alpha() == 0.0) return;
-    initialise(first_row, rows, margins, spins);
-    const QuadraticTile tile{.coupling = problem_.coupling(),
-                             .fields = fields_.data(),
-                             .spins = spins_.data(),
-                             .rows = rows,
-                             .num_variables = layer_.num_inputs(),
-                             .ld = layer_.ld()};
+    set_spins(rows, spins);
+    set_residuals(first_row, rows, margins);
+    if (problem_.form() == Form::kFields) set_fields(rows);
+    const QuadraticTile tile = make_tile(rows);
     if (annealing_.descent()) {
       descend(tile);
     } else {
@@ -55,32 +54,70 @@ class QuadraticSolver final : public TileSolver {
     }
     const std::size_t n = layer_.num_inputs();
     for (std::size_t r = 0; r < rows; ++r) {
-      const float* row = &spins_[r * layer_.ld()];
+      const float* row = &spins_[r * layer_.inputs_ld()];
       for (std::size_t i = 0; i < n; ++i) spins[r * n + i] = row[i] > 0.0f ? 1 : -1;
     }
   }
 
  private:
-  void initialise(std::size_t first_row, std::size_t rows, const float* margins,
-                  const std::int8_t* spins) {
-    const std::size_t n = layer_.num_inputs(), samples = layer_.num_samples(), ld = layer_.ld();
-    const double inverse = 1.0 / problem_.alpha();
-    const float* targets = layer_.targets(first_row);
-    for (std::size_t i = 0; i < rows * samples; ++i) {
-      residuals_[i] = static_cast<float>(margins[i] - targets[i] * inverse);
+  QuadraticTile make_tile(std::size_t rows) {
+    QuadraticTile tile{};
+    if (problem_.form() == Form::kFields) {
+      tile.updates = problem_.coupling();
+      tile.state = fields_.data();
+      tile.ld = layer_.inputs_ld();
+      tile.block_ld = layer_.inputs_ld();
+      tile.block_step = kBlock * (layer_.inputs_ld() + 1);  // down the diagonal
+    } else {
+      tile.updates = layer_.inputs_t();
+      tile.state = residuals_.data();
+      tile.ld = layer_.samples_ld();
+      tile.block_ld = kBlock;
+      tile.block_step = kBlock * kBlock;
+      tile.packed_inputs = layer_.packed_inputs();
     }
-    layer_.times_inputs(residuals_.data(), rows, fields_.data(), ld, scratch_.data());
+    tile.coupling = problem_.coupling();
+    tile.diagonal = problem_.diagonal();
+    tile.num_samples = layer_.num_samples();
+    tile.spins = spins_.data();
+    tile.spins_ld = layer_.inputs_ld();
+    tile.rows = rows;
+    tile.num_variables = layer_.num_inputs();
+    return tile;
+  }
+
+  void set_spins(std::size_t rows, const std::int8_t* spins) {
+    const std::size_t n = layer_.num_inputs();
     for (std::size_t r = 0; r < rows; ++r) {
-      float* field = &fields_[r * ld];
-      float* spin = &spins_[r * ld];
-      for (std::size_t i = 0; i < n; ++i) {
-        spin[i] = spins[r * n + i];
-        field[i] -= problem_.diagonal(i) * spin[i];
+      float* row = &spins_[r * layer_.inputs_ld()];
+      for (std::size_t i = 0; i < n; ++i) row[i] = spins[r * n + i];
+      std::fill(row + n, row + layer_.inputs_ld(), 1.0f);
+    }
+  }
+
+  // r = X b - t^/alpha (rows, samples_ld), padding 0.
+  void set_residuals(std::size_t first_row, std::size_t rows, const float* margins) {
+    const std::size_t samples = layer_.num_samples(), ld = layer_.samples_ld();
+    const double inverse = 1.0 / problem_.alpha();
+    for (std::size_t r = 0; r < rows; ++r) {
+      const float* target = layer_.targets(first_row + r);
+      float* row = &residuals_[r * ld];
+      for (std::size_t i = 0; i < samples; ++i) {
+        row[i] = static_cast<float>(margins[r * ld + i] - target[i] * inverse);
       }
-      for (std::size_t i = n; i < ld; ++i) {
-        spin[i] = 1.0f;
-        field[i] = -std::numeric_limits<float>::infinity();
-      }
+      std::fill(row + samples, row + ld, 0.0f);
+    }
+  }
+
+  // f = X^T r - diag(G) b (rows, inputs_ld), padding -inf.
+  void set_fields(std::size_t rows) {
+    const std::size_t n = layer_.num_inputs(), ld = layer_.inputs_ld();
+    layer_.times_inputs(residuals_.data(), rows, fields_.data(), ld);
+    for (std::size_t r = 0; r < rows; ++r) {
+      float* row = &fields_[r * ld];
+      const float* spins = &spins_[r * ld];
+      for (std::size_t i = 0; i < n; ++i) row[i] -= problem_.diagonal()[i] * spins[i];
+      std::fill(row + n, row + ld, -std::numeric_limits<float>::infinity());
     }
   }
 
@@ -108,23 +145,37 @@ class QuadraticSolver final : public TileSolver {
   const QuadraticProblem& problem_;
   const Layer& layer_;
   const Annealing& annealing_;
-  Buffer<float> residuals_;  // (rows, N)
-  Buffer<float> fields_;     // (rows, ld)
-  Buffer<float> spins_;      // (rows, ld)
-  Buffer<float> scratch_;
+  Buffer<float> residuals_;  // (rows, samples_ld)
+  Buffer<float> fields_;     // (rows, inputs_ld); fields form only
+  Buffer<float> spins_;      // (rows, inputs_ld)
 };
 
 }  // namespace
 
-QuadraticProblem::QuadraticProblem(const Layer& layer, double scale)
+QuadraticProblem::Form QuadraticProblem::cheaper_form(std::size_t num_samples,
+                                                      std::size_t num_inputs,
+                                                      std::size_t num_sweeps) {
+  // Multiply-adds a row and variable: residuals num_samples a sweep (from the second on; the first
+  // product is what fields start from too), fields num_inputs a flip. Of gradient problems about
+  // 30 % of the variables flip in the first sweep and 6 % in a later one.
+  const double later = num_sweeps > 0 ? static_cast<double>(num_sweeps - 1) : 0.0;
+  const double residuals = later * static_cast<double>(num_samples);
+  const double fields = (0.30 + 0.06 * later) * 2.0 * static_cast<double>(num_inputs);
+  return residuals < fields ? Form::kResiduals : Form::kFields;
+}
+
+QuadraticProblem::QuadraticProblem(const Layer& layer, double scale, Form form)
     : layer_(layer),
+      form_(form),
       alpha_(checked_alpha(layer, scale)),
-      coupling_(layer.gram()),
+      coupling_(form == Form::kFields ? layer.gram() : layer.gram_blocks()),
       diagonal_(layer.num_inputs()) {
   for (std::size_t i = 0; i < layer.num_inputs(); ++i) {
-    float& on_diagonal = coupling_[i * layer.ld() + i];
-    diagonal_[i] = on_diagonal;
-    on_diagonal = 0.0f;
+    const std::size_t at = form == Form::kFields
+                               ? i * layer.inputs_ld() + i
+                               : i / kBlock * kBlock * kBlock + i % kBlock * (kBlock + 1);
+    diagonal_[i] = coupling_[at];
+    coupling_[at] = 0.0f;
   }
 }
 

@@ -14,18 +14,29 @@ namespace qpsbgd {
 // b_i changes E by -4 alpha^2 b_i f_i. Leaving alpha out of G and f makes G a matter of X alone.
 class QuadraticProblem {
  public:
+  // What a row's state is in the sweeps. Fields: all of G, and O(n) a flip. Residuals: only the
+  // blocks on G's diagonal, O(N) a flip, and one product X^T r a sweep.
+  enum class Form { kFields, kResiduals };
+
+  // The cheaper one by the number of operations. Depends on the data's shape and num_sweeps only,
+  // not on the number of rows: the two round differently.
+  static Form cheaper_form(std::size_t num_samples, std::size_t num_inputs, std::size_t num_sweeps);
+
   // Throws std::invalid_argument where alpha leaves the range in which float32 fields are sound.
-  QuadraticProblem(const Layer& layer, double scale);
+  QuadraticProblem(const Layer& layer, double scale, Form form);
 
   std::unique_ptr<TileSolver> make_solver(const Annealing& annealing) const;
 
   const Layer& layer() const { return layer_; }
+  Form form() const { return form_; }
   double alpha() const { return alpha_; }
-  const float* coupling() const { return coupling_.data(); }  // (n, layer.ld()), zero diagonal
-  float diagonal(std::size_t i) const { return diagonal_[i]; }
+  // (n, layer.inputs_ld()), or (blocks, kBlock, kBlock); zero diagonal.
+  const float* coupling() const { return coupling_.data(); }
+  const float* diagonal() const { return diagonal_.data(); }  // of G (n)
 
  private:
   const Layer& layer_;
+  Form form_;
   double alpha_;
   Buffer<float> coupling_;
   Buffer<float> diagonal_;

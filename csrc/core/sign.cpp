@@ -19,10 +19,10 @@ class SignSolver final : public TileSolver {
 
   void solve(std::size_t first_row, std::size_t rows, std::size_t read, const float* margins,
              std::int8_t* spins) override {
-    const std::size_t n = layer_.num_inputs(), samples = layer_.num_samples();
+    const std::size_t n = layer_.num_inputs();
     for (std::size_t first = 0; first < rows; first += kLanes) {
       solve_lanes(first_row + first, std::min(kLanes, rows - first), read,
-                  margins + first * samples, spins + first * n);
+                  margins + first * layer_.samples_ld(), spins + first * n);
     }
   }
 
@@ -36,7 +36,8 @@ class SignSolver final : public TileSolver {
       const float* targets = used ? layer_.targets(first_row + lane) : nullptr;
       for (std::size_t i = 0; i < samples; ++i) {
         targets_[i * kLanes + lane] = used ? targets[i] : 0.0f;
-        margins_[i * kLanes + lane] = (used ? margins[lane * samples + i] : 0.0f) + eps_;
+        margins_[i * kLanes + lane] =
+            (used ? margins[lane * layer_.samples_ld() + i] : 0.0f) + eps_;
       }
       for (std::size_t k = 0; k < n; ++k) {
         spins_[k * kLanes + lane] = used ? spins[lane * n + k] : 1.0f;
@@ -44,6 +45,7 @@ class SignSolver final : public TileSolver {
     }
     alignas(64) float scores[kLanes];
     const SignTile tile{.inputs_t = layer_.inputs_t(),
+                        .inputs_ld = layer_.samples_ld(),
                         .targets = targets_.data(),
                         .margins = margins_.data(),
                         .spins = spins_.data(),

@@ -21,8 +21,8 @@ class TileSolver {
   virtual ~TileSolver() = default;
 
   // Rows [first_row, first_row + rows) of the layer. spins (rows, n): in, the states to start from;
-  // out, the states after the sweeps. margins (rows, N): X s of the states to start from, in the
-  // layer's scaled units. read: names the random streams.
+  // out, the states after the sweeps. margins (rows, N; samples_ld): X s of the states to start
+  // from, in the layer's scaled units. read: names the random streams.
   virtual void solve(std::size_t first_row, std::size_t rows, std::size_t read,
                      const float* margins, std::int8_t* spins) = 0;
 };

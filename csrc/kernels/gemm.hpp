@@ -1,4 +1,4 @@
-// C = A^T B on packed panels, and float64 margins.
+// C = A B with packed B, and float64 margins.
 //
 // Not a BLAS: a BLAS sums in an order of its own, different on every machine. Here each element is
 // the plain left-to-right float sum over depth, so results agree bit for bit on every instruction
@@ -11,17 +11,18 @@ namespace qpsbgd::QPSBGD_ISA {
 namespace {
 
 // 12 x 2 accumulators fill 24 of AVX-512's 32 registers; 6 x 2 fit the 16 of AVX2 and SSE2.
-constexpr std::size_t kPanelRows = kWidth == 16 ? 12 : 6;
+constexpr std::size_t kTileHeight = kWidth == 16 ? 12 : 6;
 constexpr std::size_t kPanelColumns = 2 * kWidth;
 // Depth a block: 128 x kPanelColumns floats of B (16 KiB at most) stay in L1.
 constexpr std::size_t kDepthBlock = 128;
 
+// C (kTileHeight, kVectors * kWidth) = or += A (kTileHeight, depth) B (depth, ...).
 template <std::size_t kVectors>
-QPSBGD_INLINE void micro_tile(const float* a, const float* b, std::size_t depth, bool accumulate,
-                              float* c, std::size_t ldc) {
-  Vec sum[kPanelRows][kVectors];
+QPSBGD_INLINE void micro_tile(const float* a, std::size_t lda, const float* b, std::size_t depth,
+                              bool accumulate, float* c, std::size_t ldc) {
+  Vec sum[kTileHeight][kVectors];
 #pragma GCC unroll 12
-  for (std::size_t i = 0; i < kPanelRows; ++i) {
+  for (std::size_t i = 0; i < kTileHeight; ++i) {
 #pragma GCC unroll 2
     for (std::size_t v = 0; v < kVectors; ++v) {
       sum[i][v] = accumulate ? load_unaligned(c + i * ldc + v * kWidth) : Vec{};
@@ -30,18 +31,16 @@ QPSBGD_INLINE void micro_tile(const float* a, const float* b, std::size_t depth,
   for (std::size_t k = 0; k < depth; ++k) {
     Vec row[kVectors];
 #pragma GCC unroll 2
-    for (std::size_t v = 0; v < kVectors; ++v) row[v] = load(b + v * kWidth);
+    for (std::size_t v = 0; v < kVectors; ++v) row[v] = load(b + k * kPanelColumns + v * kWidth);
 #pragma GCC unroll 12
-    for (std::size_t i = 0; i < kPanelRows; ++i) {
-      const Vec scalar = broadcast(a[i]);
+    for (std::size_t i = 0; i < kTileHeight; ++i) {
+      const Vec scalar = broadcast(a[i * lda + k]);
 #pragma GCC unroll 2
       for (std::size_t v = 0; v < kVectors; ++v) sum[i][v] += scalar * row[v];
     }
-    a += kPanelRows;
-    b += kPanelColumns;
   }
 #pragma GCC unroll 12
-  for (std::size_t i = 0; i < kPanelRows; ++i) {
+  for (std::size_t i = 0; i < kTileHeight; ++i) {
 #pragma GCC unroll 2
     for (std::size_t v = 0; v < kVectors; ++v) {
       store_unaligned(c + i * ldc + v * kWidth, sum[i][v]);
@@ -49,55 +48,87 @@ QPSBGD_INLINE void micro_tile(const float* a, const float* b, std::size_t depth,
   }
 }
 
-// A tile of at most kPanelRows x kPanelColumns at the edge of C: through a full-size buffer.
-void edge_tile(const float* a, const float* b, std::size_t depth, bool accumulate, float* c,
-               std::size_t ldc, std::size_t rows, std::size_t columns) {
-  alignas(64) float buffer[kPanelRows * kPanelColumns] = {};
+// A tile of fewer rows or columns at the edge of C: through full-size copies of A and C.
+void edge_tile(const float* a, std::size_t lda, const float* b, std::size_t depth, bool accumulate,
+               float* c, std::size_t ldc, std::size_t rows, std::size_t columns) {
+  alignas(64) float sums[kTileHeight * kPanelColumns] = {};
+  alignas(64) float padded[kTileHeight * kDepthBlock];
   if (accumulate) {
     for (std::size_t i = 0; i < rows; ++i) {
-      for (std::size_t j = 0; j < columns; ++j) buffer[i * kPanelColumns + j] = c[i * ldc + j];
+      for (std::size_t j = 0; j < columns; ++j) sums[i * kPanelColumns + j] = c[i * ldc + j];
     }
   }
+  if (rows < kTileHeight) {
+    for (std::size_t i = 0; i < kTileHeight; ++i) {
+      for (std::size_t k = 0; k < depth; ++k) {
+        padded[i * kDepthBlock + k] = i < rows ? a[i * lda + k] : 0.0f;
+      }
+    }
+    a = padded;
+    lda = kDepthBlock;
+  }
   if (columns <= kWidth) {
-    micro_tile<1>(a, b, depth, accumulate, buffer, kPanelColumns);
+    micro_tile<1>(a, lda, b, depth, accumulate, sums, kPanelColumns);
   } else {
-    micro_tile<2>(a, b, depth, accumulate, buffer, kPanelColumns);
+    micro_tile<2>(a, lda, b, depth, accumulate, sums, kPanelColumns);
   }
   for (std::size_t i = 0; i < rows; ++i) {
-    for (std::size_t j = 0; j < columns; ++j) c[i * ldc + j] = buffer[i * kPanelColumns + j];
+    for (std::size_t j = 0; j < columns; ++j) c[i * ldc + j] = sums[i * kPanelColumns + j];
   }
 }
 
-void gemm(const float* packed_a, const float* packed_b, std::size_t depth, std::size_t rows,
-          std::size_t columns, float* c, std::size_t ldc) {
+void gemm(const float* a, std::size_t lda, const float* packed_b, std::size_t depth,
+          std::size_t rows, std::size_t columns, float* c, std::size_t ldc) {
   for (std::size_t k0 = 0; k0 < depth; k0 += kDepthBlock) {
     const std::size_t k_count = depth - k0 < kDepthBlock ? depth - k0 : kDepthBlock;
     const bool accumulate = k0 != 0;
     for (std::size_t j = 0; j < columns; j += kPanelColumns) {
       const float* b = packed_b + j * depth + k0 * kPanelColumns;
-      for (std::size_t i = 0; i < rows; i += kPanelRows) {
-        const float* a = packed_a + i * depth + k0 * kPanelRows;
-        float* tile = c + i * ldc + j;
-        const std::size_t tile_rows = rows - i < kPanelRows ? rows - i : kPanelRows;
-        const std::size_t tile_columns = columns - j < kPanelColumns ? columns - j : kPanelColumns;
-        if (tile_rows == kPanelRows && tile_columns == kPanelColumns) {
-          micro_tile<2>(a, b, k_count, accumulate, tile, ldc);
+      const std::size_t tile_columns = columns - j < kPanelColumns ? columns - j : kPanelColumns;
+      for (std::size_t i = 0; i < rows; i += kTileHeight) {
+        const std::size_t tile_rows = rows - i < kTileHeight ? rows - i : kTileHeight;
+        const float* tile_a = a + i * lda + k0;
+        float* tile_c = c + i * ldc + j;
+        if (tile_rows == kTileHeight && tile_columns == kPanelColumns) {
+          micro_tile<2>(tile_a, lda, b, k_count, accumulate, tile_c, ldc);
         } else {
-          edge_tile(a, b, k_count, accumulate, tile, ldc, tile_rows, tile_columns);
+          edge_tile(tile_a, lda, b, k_count, accumulate, tile_c, ldc, tile_rows, tile_columns);
         }
       }
     }
   }
 }
 
-void margins64(const float* inputs_t, const std::int8_t* spins, std::size_t num_variables,
-               std::size_t num_samples, double* margins) {
+void margins64(const float* inputs_t, std::size_t ld, const std::int8_t* spins,
+               std::size_t num_variables, std::size_t num_samples, double* margins) {
   for (std::size_t i = 0; i < num_samples; ++i) margins[i] = 0.0;
   for (std::size_t k = 0; k < num_variables; ++k) {
-    const float* x = inputs_t + k * num_samples;
+    const float* x = inputs_t + k * ld;
     const double spin = spins[k];
     for (std::size_t i = 0; i < num_samples; ++i) margins[i] += spin * x[i];
   }
+}
+
+std::uint32_t largest_magnitude(const float* values, std::size_t count) {
+  Ints largest[4] = {};
+  std::size_t i = 0;
+  for (; i + 4 * kWidth <= count; i += 4 * kWidth) {
+    for (std::size_t q = 0; q < 4; ++q) {
+      const Ints bits = (Ints)load_unaligned(values + i + q * kWidth) & 0x7fffffff;
+      largest[q] = bits > largest[q] ? bits : largest[q];
+    }
+  }
+  std::int32_t result = 0;
+  for (std::size_t q = 0; q < 4; ++q) {
+    for (std::size_t j = 0; j < kWidth; ++j) {
+      result = largest[q][j] > result ? largest[q][j] : result;
+    }
+  }
+  for (; i < count; ++i) {
+    const std::int32_t bits = __builtin_bit_cast(std::int32_t, values[i]) & 0x7fffffff;
+    result = bits > result ? bits : result;
+  }
+  return static_cast<std::uint32_t>(result);
 }
 
 }  // namespace

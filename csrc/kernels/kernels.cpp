@@ -13,10 +13,10 @@ namespace qpsbgd::QPSBGD_ISA {
 extern const KernelTable kTable;
 const KernelTable kTable = {
     .isa = QPSBGD_STRING(QPSBGD_ISA),
-    .panel_rows = kPanelRows,
     .panel_columns = kPanelColumns,
     .gemm = gemm,
     .margins64 = margins64,
+    .largest_magnitude = largest_magnitude,
     .quadratic_descent = quadratic_descent,
     .quadratic_anneal = quadratic_anneal,
     .sign_descent = sign_descent,

@@ -125,6 +125,13 @@ QPSBGD_INLINE std::uint32_t mask_nonnegative(const Lanes& v) {
   for (std::size_t q = 0; q < kParts; ++q) mask |= mask_nonnegative(v.part[q]) << (q * kWidth);
   return mask;
 }
+QPSBGD_INLINE void negate_lane(Lanes& v, unsigned lane) {
+  for (std::size_t q = 0; q < kParts; ++q) {
+    Words index;
+    for (std::size_t i = 0; i < kWidth; ++i) index[i] = static_cast<std::uint32_t>(q * kWidth + i);
+    v.part[q] = (Vec)((Words)v.part[q] ^ ((Words)(index == lane) & 0x80000000u));
+  }
+}
 // All bits of lane i set where bit i of mask is.
 QPSBGD_INLINE Words select_words(std::uint32_t mask, std::size_t part) {
   Words bit;

@@ -1,115 +1,190 @@
 // Sweeps over problems that share one coupling matrix: exact sequential updates, sixteen proposals
 // tested at a time.
 //
-// For a block of sixteen variables and one row, all sixteen are tested at once; the first that
-// passes is flipped, the block's own fields are updated in registers, and the lanes after it are
-// tested again: the same flips as visiting them one by one. The other fields follow when the block
-// is done, several flips in one pass. The loop over rows is inside the loop over blocks, so that
-// the block's sixteen rows of the coupling matrix are read from cache by every row of the tile.
+// Variables are taken in blocks of 64. First every row of the tile visits the block: of sixteen
+// variables all are tested at once, the first that passes is flipped, the block's own fields are
+// updated, and the lanes after it are tested again; the same flips as visiting them one by one.
+// Then the state follows, for all rows: a chunk of the block's 64 update rows stays in L1 while the
+// rows of the tile pass over it, each with its part of the state in registers.
 #pragma once
 
 #include "exponential.hpp"
+#include "gemm.hpp"
 #include "lanes.hpp"
 
 namespace qpsbgd::QPSBGD_ISA {
 namespace {
 
-// Flips of one block in the order they were made: at most one a variable.
+// Vectors of the state that a row holds in registers; kBlock x kChunk floats are 16 KiB at most.
+constexpr std::size_t kChunkVectors = kWidth == 16 ? 4 : 8;
+constexpr std::size_t kChunk = kChunkVectors * kWidth;
+
+// A row's flips in one block, in the order they were made: at most one a variable.
 struct BlockFlips {
-  const float* coupling[kLanes];  // row of the coupling matrix
-  float change[kLanes];           // new spin - old spin, +-2
-  std::size_t count = 0;
+  std::uint32_t count;
+  std::uint8_t variable[kBlock];  // within the block
+  float change[kBlock];           // new spin - old spin, +-2
 };
 
-// fields += sum over flips of change * coupling row, flip by flip for each element.
-QPSBGD_INLINE void apply_flips(const BlockFlips& flips, float* fields, std::size_t ld) {
-  std::size_t first = 0;
-  for (; first + 4 <= flips.count; first += 4) {
-    const float* const* j = flips.coupling + first;
-    const Vec d0 = broadcast(flips.change[first]), d1 = broadcast(flips.change[first + 1]),
-              d2 = broadcast(flips.change[first + 2]), d3 = broadcast(flips.change[first + 3]);
-    for (std::size_t i = 0; i < ld; i += kWidth) {
-      Vec f = add_exact_product(load(j[0] + i), d0, load(fields + i));
-      f = add_exact_product(load(j[1] + i), d1, f);
-      f = add_exact_product(load(j[2] + i), d2, f);
-      store(fields + i, add_exact_product(load(j[3] + i), d3, f));
-    }
+// Fields of the block from `start` for every row: (rows, kBlock), padding -inf.
+QPSBGD_INLINE void block_fields(const QuadraticTile& tile, std::size_t start, float* fields) {
+  const std::size_t left = tile.num_variables - start;
+  const std::size_t count = left < kBlock ? left : kBlock;
+  const std::size_t size = (count + kLanes - 1) / kLanes * kLanes;
+  if (tile.packed_inputs != nullptr) {
+    gemm(tile.state, tile.ld, tile.packed_inputs + start * tile.num_samples, tile.num_samples,
+         tile.rows, count, fields, kBlock);
   }
-  if (first + 2 <= flips.count) {
-    const float* const* j = flips.coupling + first;
-    const Vec d0 = broadcast(flips.change[first]), d1 = broadcast(flips.change[first + 1]);
-    for (std::size_t i = 0; i < ld; i += kWidth) {
-      const Vec f = add_exact_product(load(j[0] + i), d0, load(fields + i));
-      store(fields + i, add_exact_product(load(j[1] + i), d1, f));
-    }
-    first += 2;
-  }
-  if (first < flips.count) {
-    const float* j = flips.coupling[first];
-    const Vec d = broadcast(flips.change[first]);
-    for (std::size_t i = 0; i < ld; i += kWidth) {
-      store(fields + i, add_exact_product(load(j + i), d, load(fields + i)));
+  for (std::size_t row = 0; row < tile.rows; ++row) {
+    float* row_fields = fields + row * kBlock;
+    if (tile.packed_inputs == nullptr) {
+      const float* state = tile.state + row * tile.ld + start;
+      for (std::size_t i = 0; i < size; i += kLanes) {
+        store_lanes(row_fields + i, load_lanes(state + i));
+      }
+    } else {
+      const float* spins = tile.spins + row * tile.spins_ld + start;
+      for (std::size_t i = 0; i < count; ++i) row_fields[i] -= tile.diagonal[start + i] * spins[i];
+      for (std::size_t i = count; i < size; ++i) {
+        row_fields[i] = -__builtin_inff();
+      }
     }
   }
 }
 
-// Visits the sixteen variables from `start` of one row; `passing(s * f)` gives the mask of lanes
-// whose flip is accepted.
+// Visits the variables [start, start + kBlock) of one row, whose fields of this block are given and
+// changed. `passing(first, x)` tells whether any of the sixteen variables from `first` may pass, x
+// being their spin times field; `passing.acceptance(first)(x)` gives the mask of those that do.
 template <class Passing>
 QPSBGD_INLINE void visit_block(const QuadraticTile& tile, std::size_t row, std::size_t start,
-                               std::uint32_t first_mask, const Passing& passing) {
-  float* row_fields = tile.fields + row * tile.ld;
-  float* spins = tile.spins + row * tile.ld + start;
-  Lanes f = load_lanes(row_fields + start);
-  BlockFlips flips;
-  for (std::uint32_t mask = first_mask; mask != 0;) {
-    const unsigned lane = static_cast<unsigned>(__builtin_ctz(mask));
-    const float change = -2.0f * spins[lane];
-    const float* coupling = tile.coupling + (start + lane) * tile.ld;
-    flips.coupling[flips.count] = coupling;
-    flips.change[flips.count++] = change;
-    spins[lane] = -spins[lane];
-    const Vec d = broadcast(change);
-    for (std::size_t q = 0; q < kParts; ++q) {
-      f.part[q] = add_exact_product(load(coupling + start + q * kWidth), d, f.part[q]);
+                               const Passing& passing, float* fields, BlockFlips& flips) {
+  const std::size_t left = tile.spins_ld - start;
+  const std::size_t size = left < kBlock ? left : kBlock;
+  float* spins = tile.spins + row * tile.spins_ld + start;
+  const float* block = tile.coupling + start / kBlock * tile.block_step;
+  flips.count = 0;
+  for (std::size_t first = 0; first < size; first += kLanes) {
+    Lanes f = load_lanes(fields + first);
+    // Kept in registers: a vector load behind a scalar store of one lane would wait for it.
+    Lanes s = load_lanes(spins + first);
+    std::uint32_t mask = passing(start + first, s * f);
+    if (mask == 0) continue;
+    const auto decide = passing.acceptance(start + first);
+    mask = decide(s * f);
+    while (mask != 0) {
+      const unsigned lane = static_cast<unsigned>(__builtin_ctz(mask));
+      const std::size_t variable = first + lane;
+      // In memory is the spin from before the visit, which flips a variable at most once.
+      const float change = -2.0f * spins[variable];
+      negate_lane(s, lane);
+      flips.variable[flips.count] = static_cast<std::uint8_t>(variable);
+      flips.change[flips.count++] = change;
+      const float* coupling = block + variable * tile.block_ld;
+      const Vec d = broadcast(change);
+      for (std::size_t q = 0; q < kParts; ++q) {
+        f.part[q] = add_exact_product(load(coupling + first + q * kWidth), d, f.part[q]);
+      }
+      for (std::size_t i = first + kLanes; i < size; i += kWidth) {
+        store(fields + i, add_exact_product(load(coupling + i), d, load(fields + i)));
+      }
+      // Only later lanes: an earlier one has had its turn in this sweep.
+      mask = decide(s * f) & (0xfffffffeu << lane);
     }
-    // Only later lanes: an earlier one has had its turn in this sweep.
-    mask = passing(load_lanes(spins) * f) & (0xfffffffeu << lane);
+    store_lanes(spins + first, s);
   }
-  apply_flips(flips, row_fields, tile.ld);
 }
+
+// state[0 .. kVectors) += change * update row, flip by flip.
+template <std::size_t kVectors>
+QPSBGD_INLINE void apply_chunk(const BlockFlips& flips, const float* updates, std::size_t ld,
+                               float* state) {
+  Vec sum[kVectors];
+  for (std::size_t v = 0; v < kVectors; ++v) sum[v] = load(state + v * kWidth);
+  for (std::size_t k = 0; k < flips.count; ++k) {
+    const float* row = updates + flips.variable[k] * ld;
+    const Vec d = broadcast(flips.change[k]);
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      sum[v] = add_exact_product(load(row + v * kWidth), d, sum[v]);
+    }
+  }
+  for (std::size_t v = 0; v < kVectors; ++v) store(state + v * kWidth, sum[v]);
+}
+
+// Brings the state of all rows up to date with their flips in the block from `start`.
+QPSBGD_INLINE void apply_flips(const QuadraticTile& tile, std::size_t start,
+                               const BlockFlips* flips) {
+  const float* updates = tile.updates + start * tile.ld;
+  std::size_t column = 0;
+  for (; column + kChunk <= tile.ld; column += kChunk) {
+    for (std::size_t row = 0; row < tile.rows; ++row) {
+      if (flips[row].count == 0) continue;
+      apply_chunk<kChunkVectors>(flips[row], updates + column, tile.ld,
+                                 tile.state + row * tile.ld + column);
+    }
+  }
+  for (; column < tile.ld; column += kWidth) {
+    for (std::size_t row = 0; row < tile.rows; ++row) {
+      if (flips[row].count == 0) continue;
+      apply_chunk<1>(flips[row], updates + column, tile.ld, tile.state + row * tile.ld + column);
+    }
+  }
+}
+
+// Descent: a flip is accepted where s f > 0.
+struct Downhill {
+  QPSBGD_INLINE std::uint32_t operator()(std::size_t, const Lanes& sf) const {
+    return mask_positive(sf);
+  }
+  QPSBGD_INLINE auto acceptance(std::size_t) const {
+    return [](const Lanes& sf) { return mask_positive(sf); };
+  }
+};
+
+// Metropolis: a flip of variable i is accepted where s f + threshold * e_i >= 0.
+struct Metropolis {
+  StreamKey key;
+  Lanes threshold;
+  Lanes reach;  // threshold times the largest variate
+
+  // Whether any lane could pass: if not, the draw is left out. It is addressed, not consumed.
+  QPSBGD_INLINE std::uint32_t operator()(std::size_t, const Lanes& sf) const {
+    return mask_nonnegative(sf + reach);
+  }
+  QPSBGD_INLINE auto acceptance(std::size_t first) const {
+    const Lanes slack = threshold * exponential_run(key, static_cast<std::uint32_t>(first));
+    return [slack](const Lanes& sf) { return mask_nonnegative(sf + slack); };
+  }
+};
 
 void quadratic_descent(const QuadraticTile& tile, std::uint8_t* active) {
   constexpr std::uint8_t kVisit = 1, kFlipped = 2;
-  const auto passing = [](const Lanes& sf) { return mask_positive(sf); };
-  for (std::size_t start = 0; start < tile.num_variables; start += kLanes) {
+  alignas(64) float fields[kMaxTileRows * kBlock];
+  BlockFlips flips[kMaxTileRows];
+  for (std::size_t start = 0; start < tile.num_variables; start += kBlock) {
+    block_fields(tile, start, fields);
     for (std::size_t row = 0; row < tile.rows; ++row) {
+      flips[row].count = 0;
       if (!(active[row] & kVisit)) continue;
-      const std::size_t at = row * tile.ld + start;
-      const std::uint32_t mask =
-          passing(load_lanes(tile.spins + at) * load_lanes(tile.fields + at));
-      if (mask == 0) continue;
-      visit_block(tile, row, start, mask, passing);
-      active[row] |= kFlipped;
+      visit_block(tile, row, start, Downhill{}, fields + row * kBlock, flips[row]);
+      if (flips[row].count != 0) active[row] |= kFlipped;
     }
+    apply_flips(tile, start, flips);
   }
   for (std::size_t row = 0; row < tile.rows; ++row) active[row] = (active[row] & kFlipped) != 0;
 }
 
 void quadratic_anneal(const QuadraticTile& tile, float threshold, const StreamKey* keys) {
-  const Lanes reach = broadcast_lanes(threshold * kExponentialMax);
+  alignas(64) float fields[kMaxTileRows * kBlock];
+  BlockFlips flips[kMaxTileRows];
   const Lanes scale = broadcast_lanes(threshold);
-  for (std::size_t start = 0; start < tile.num_variables; start += kLanes) {
+  const Lanes reach = broadcast_lanes(threshold * kExponentialMax);
+  for (std::size_t start = 0; start < tile.num_variables; start += kBlock) {
+    block_fields(tile, start, fields);
     for (std::size_t row = 0; row < tile.rows; ++row) {
-      const std::size_t at = row * tile.ld + start;
-      const Lanes sf = load_lanes(tile.spins + at) * load_lanes(tile.fields + at);
-      // Even the largest variate passes no lane: skip the draw, it is addressed, not consumed.
-      if (mask_nonnegative(sf + reach) == 0) continue;
-      const Lanes slack = scale * exponential_run(keys[row], static_cast<std::uint32_t>(start));
-      const auto passing = [&](const Lanes& x) { return mask_nonnegative(x + slack); };
-      const std::uint32_t mask = passing(sf);
-      if (mask != 0) visit_block(tile, row, start, mask, passing);
+      visit_block(tile, row, start, Metropolis{keys[row], scale, reach}, fields + row * kBlock,
+                  flips[row]);
     }
+    apply_flips(tile, start, flips);
   }
 }
 

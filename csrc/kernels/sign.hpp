@@ -49,7 +49,7 @@ QPSBGD_INLINE Lanes score_after(const SignTile& tile, const float* x, const Lane
 // Flips variable k in the lanes of mask.
 QPSBGD_INLINE void flip(const SignTile& tile, std::size_t k, std::uint32_t mask,
                         const Lanes& scores) {
-  const float* x = tile.inputs_t + k * tile.num_samples;
+  const float* x = tile.inputs_t + k * tile.inputs_ld;
   Lanes step;
   for (std::size_t q = 0; q < kParts; ++q) {
     const Words chosen = select_words(mask, q);
@@ -76,7 +76,7 @@ QPSBGD_INLINE std::uint32_t sign_sweep(const SignTile& tile, const Passing& pass
   std::uint32_t flipped = 0;
   for (std::size_t k = 0; k < tile.num_variables; ++k) {
     const Lanes spin = load_lanes(tile.spins + k * kLanes);
-    const Lanes scores = score_after(tile, tile.inputs_t + k * tile.num_samples, spin + spin);
+    const Lanes scores = score_after(tile, tile.inputs_t + k * tile.inputs_ld, spin + spin);
     const std::uint32_t mask = passing(scores - load_lanes(tile.scores), k);
     if (mask == 0) continue;
     flip(tile, k, mask, scores);

@@ -15,32 +15,56 @@ namespace qpsbgd {
 // instruction set. Leading dimensions of fields, spins and couplings are multiples of it.
 inline constexpr std::size_t kLanes = 16;
 
+// Rows of one tile at most: a multiple of the matrix product's tile height (12, 6) and of kLanes.
+inline constexpr std::size_t kMaxTileRows = 48;
+
+// Variables that a sweep visits before it brings the rest of the state up to date.
+inline constexpr std::size_t kBlock = 64;
+
 // Names one random stream; made by core/random.hpp from (seed, row, read, sweep).
 struct StreamKey {
   std::uint32_t word0;
   std::uint32_t word1;
 };
 
-// `rows` Ising problems that share one coupling matrix and differ in their fields:
+// `rows` Ising problems that share one coupling matrix J and differ in their fields:
 //   E(s) = sum_{i<j} J_ij s_i s_j + sum_i h_i s_i,   fields f_i = h_i + sum_j J_ij s_j.
 // Flipping s_i changes E by -2 s_i f_i.
+//
+// A row's state is what the fields are known from: the fields themselves, or, for J = X^T X without
+// its diagonal, the residual r (N) with f = X^T r - diag(X^T X) s. Flipping s_k by d = +-2 adds d
+// times row k of `updates` to the state: that of J, or of X^T.
 struct QuadraticTile {
-  const float* coupling;  // (num_variables, ld), symmetric, zero diagonal, zero padding
-  float* fields;          // (rows, ld), padding -inf so that it is never flipped
-  float* spins;           // (rows, ld), +-1, padding +1
-  std::size_t rows;
+  const float* updates;  // (num_variables, ld)
+  float* state;          // (rows, ld); fields: padding -inf, so that it is never flipped
+  std::size_t ld;        // of updates and state, a multiple of kLanes
+
+  // Couplings within the blocks of kBlock variables: block b starts at coupling + b * block_step
+  // and has leading dimension block_ld, a multiple of kLanes. Zero diagonal, padding zero.
+  const float* coupling;
+  std::size_t block_step;
+  std::size_t block_ld;
+
+  // Residual form only; packed_inputs is null if the state is the fields.
+  const float* packed_inputs;  // X for `gemm`: depth num_samples
+  const float* diagonal;       // (num_variables): of X^T X
+  std::size_t num_samples;
+
+  float* spins;          // (rows, spins_ld), +-1, padding +1
+  std::size_t spins_ld;  // num_variables rounded up to kLanes
+  std::size_t rows;      // at most kMaxTileRows
   std::size_t num_variables;
-  std::size_t ld;  // multiple of kLanes
 };
 
 // kLanes neurons of the sign objective, one a lane: maximise sum_i t_i sign(margin_i) over s, where
 // margin_i = sum_k x_ik s_k + eps and sign(0) = +1.
 struct SignTile {
-  const float* inputs_t;  // (num_variables, num_samples): x transposed
-  const float* targets;   // (num_samples, kLanes)
-  float* margins;         // (num_samples, kLanes), eps included
-  float* spins;           // (num_variables, kLanes), +-1
-  float* scores;          // (kLanes): sum_i t_i sign(margin_i) of the current spins
+  const float* inputs_t;  // (num_variables, inputs_ld): x transposed
+  std::size_t inputs_ld;
+  const float* targets;  // (num_samples, kLanes)
+  float* margins;        // (num_samples, kLanes), eps included
+  float* spins;          // (num_variables, kLanes), +-1
+  float* scores;         // (kLanes): sum_i t_i sign(margin_i) of the current spins
   std::size_t num_variables;
   std::size_t num_samples;
 };
@@ -48,19 +72,22 @@ struct SignTile {
 struct KernelTable {
   const char* isa;
 
-  // Panel widths that `gemm` expects: packed A is [panel][k][panel_rows], packed B is
-  // [panel][k][panel_columns], both zero padded and 64-byte aligned.
-  std::size_t panel_rows;
+  // Width of the panels that `gemm` expects of B: [panel][k][panel_columns], the last padded with
+  // zeros, 64-byte aligned.
   std::size_t panel_columns;
 
-  // C (rows, columns; leading dimension ldc) = A^T B for packed A (depth, rows), B (depth,
-  // columns). Each element is summed over depth in order, one rounding a product and one a sum.
-  void (*gemm)(const float* packed_a, const float* packed_b, std::size_t depth, std::size_t rows,
-               std::size_t columns, float* c, std::size_t ldc);
+  // C (rows, columns; ldc) = A B for row-major A (rows, depth; lda) and packed B (depth, columns).
+  // Each element is summed over depth in order, one rounding a product and one a sum.
+  void (*gemm)(const float* a, std::size_t lda, const float* packed_b, std::size_t depth,
+               std::size_t rows, std::size_t columns, float* c, std::size_t ldc);
 
-  // margins[i] = sum_k inputs_t[k, i] * spins[k] in float64, k in order. inputs_t: (n, samples).
-  void (*margins64)(const float* inputs_t, const std::int8_t* spins, std::size_t num_variables,
-                    std::size_t num_samples, double* margins);
+  // margins[i] = sum_k inputs_t[k, i] * spins[k] in float64, k in order. inputs_t: (n, ld).
+  void (*margins64)(const float* inputs_t, std::size_t ld, const std::int8_t* spins,
+                    std::size_t num_variables, std::size_t num_samples, double* margins);
+
+  // Largest bit pattern of |values[i]|: below 0x7f800000 if all are finite, and the largest
+  // magnitude's then.
+  std::uint32_t (*largest_magnitude)(const float* values, std::size_t count);
 
   // One sweep, variables in order, over the rows r with active[r] != 0. Flips where that lowers the
   // energy (strictly); sets active[r] to whether row r flipped anything.
