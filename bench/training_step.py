@@ -15,15 +15,25 @@ import torch
 from torch import nn
 
 import qpsbgd
+from qpsbgd.experiments.datasets import mnist5k
 from qpsbgd.experiments.training import BinaryMLP
 from qpsbgd.optim import QPSBGD, BinaryConnect
 
 
-class Timed:
-    """A projector that adds up the time it takes, with the sweeps and without."""
+def batch(sizes, batch_size):
+    """MNIST images where the sizes are theirs, else noise."""
+    if (sizes[0], sizes[-1]) != (784, 10):
+        return torch.randn(batch_size, sizes[0]), torch.randint(sizes[-1], (batch_size,))
+    data = mnist5k()
+    chosen = torch.randperm(len(data.train_inputs))[:batch_size]
+    return torch.from_numpy(data.train_inputs)[chosen], torch.from_numpy(data.train_labels)[chosen]
+
+
+class Timed(qpsbgd.NativeProjector):
+    """Adds up the time that projections take, with the sweeps and without."""
 
     def __init__(self, num_threads):
-        self.native = qpsbgd.NativeProjector(num_threads=num_threads)
+        super().__init__(num_threads=num_threads)
         self.seconds = 0.0
         self.no_sweeps = False
 
@@ -31,7 +41,7 @@ class Timed:
         if self.no_sweeps:
             options["num_sweeps"] = 0
         start = time.perf_counter()
-        binary = self.native(X, T, **options)
+        binary = super().__call__(X, T, **options)
         self.seconds += time.perf_counter() - start
         return binary
 
@@ -56,9 +66,7 @@ def main():
     torch.manual_seed(0)
     peer_net = BinaryMLP(sizes)
     ours_net, plain_net = copy.deepcopy(peer_net), copy.deepcopy(peer_net)
-    # Pixel-like inputs in [-1, 1], about four fifths of them -1.
-    x = (torch.randn(args.batch_size, sizes[0]) - 0.8).clamp(0, 1) * 2 - 1
-    y = torch.randint(sizes[-1], (args.batch_size,))
+    x, y = batch(sizes, args.batch_size)
     projector = Timed(args.threads)
     ours = QPSBGD(
         ours_net, objective=args.objective, num_sweeps=args.num_sweeps, projector=projector

@@ -11,7 +11,16 @@ pytestmark = pytest.mark.usefixtures("isa")
 
 # Around the widths that kernels work in: 16 lanes, panels of 6, 12, 16 and 32, tiles of 48 rows,
 # depth blocks of 128, chains of 4 samples.
-SHAPES = [(1, 1, 1), (3, 2, 5), (7, 15, 16), (16, 16, 17), (5, 33, 49), (130, 20, 3), (12, 131, 2), (200, 150, 3)]
+SHAPES = [
+    (1, 1, 1),
+    (3, 2, 5),
+    (7, 15, 16),
+    (16, 16, 17),
+    (5, 33, 49),
+    (130, 20, 3),
+    (12, 131, 2),
+    (200, 150, 3),
+]
 
 
 @pytest.mark.parametrize("objective", ["quadratic", "sign"])

@@ -1,5 +1,7 @@
 """The optimiser: one projection per binary layer and step."""
 
+import hashlib
+import struct
 import warnings
 from collections.abc import Callable
 from typing import Any, Literal
@@ -202,8 +204,8 @@ class QPSBGD(torch.optim.Optimizer):
         if not isinstance(self._projector, NativeProjector):
             _check_binary(binary, tuple(weight.shape))
         result = torch.from_numpy(binary)
-        reached = targets.any(dim=0)  # (N, m) -> (m)
-        return result if bool(reached.all()) else result * reached[:, None]
+        reached = np.abs(targets.numpy()).max(axis=0) > 0  # (N, m) -> (m)
+        return result if reached.all() else result * torch.from_numpy(reached)[:, None]
 
 
 def update_weight(weight: Tensor, binary: Tensor, lr: float, update: Update, clip: float) -> None:
@@ -216,7 +218,7 @@ def update_weight(weight: Tensor, binary: Tensor, lr: float, update: Update, cli
         update: ``"latent"`` for ``clip(V - lr B)``, ``"projected"`` for ``sign(V - lr B)``.
         clip: bound of the latent rule.
     """
-    weight.add_(binary.to(weight.device, weight.dtype), alpha=-lr)
+    weight.add_(binary.to(weight.device), alpha=-lr)
     if update == "latent":
         weight.clamp_(-clip, clip)
     else:
@@ -225,7 +227,8 @@ def update_weight(weight: Tensor, binary: Tensor, lr: float, update: Update, cli
 
 def step_seed(seed: int, layer: int, step: int) -> int:
     """Seed of one layer's projection in one step, in [0, 2**31)."""
-    return int(np.random.SeedSequence((seed, layer, step)).generate_state(1)[0] >> 1)
+    digest = hashlib.blake2b(struct.pack("<3Q", seed, layer, step), digest_size=4).digest()
+    return int.from_bytes(digest, "little") % SEED_LIMIT
 
 
 def _check_group(group: dict[str, Any]) -> None:
