@@ -101,7 +101,7 @@ void Layer::prepare_linear() {
     float* own_scratch = &scratch[worker * kTileRows * n];
     times_inputs(targets(first), rows, own_scratch, n);
     std::int8_t* spins = &linear_[first * n];
-    for (std::size_t i = 0; i < rows * n; ++i) spins[i] = own_scratch[i] >= 0.0f ? 1 : -1;
+    kernels_.to_spins(own_scratch, rows * n, spins);
     times_inputs_t(spins, rows, &linear_margins_[first * samples_ld()], own_scratch);
     for (std::size_t r = first; r < first + rows; ++r) {
       Norms row{};
@@ -131,7 +131,7 @@ void Layer::times_inputs(const float* residuals, std::size_t rows, float* c,
 void Layer::times_inputs_t(const std::int8_t* spins, std::size_t rows, float* c,
                            float* scratch) const {
   const std::size_t n = num_inputs();
-  for (std::size_t i = 0; i < rows * n; ++i) scratch[i] = spins[i];
+  kernels_.from_spins(spins, rows * n, scratch);
   kernels_.gemm(scratch, n, packed_inputs_t_.data(), n, rows, num_samples(), c, samples_ld());
 }
 

@@ -54,8 +54,7 @@ class QuadraticSolver final : public TileSolver {
     }
     const std::size_t n = layer_.num_inputs();
     for (std::size_t r = 0; r < rows; ++r) {
-      const float* row = &spins_[r * layer_.inputs_ld()];
-      for (std::size_t i = 0; i < n; ++i) spins[r * n + i] = row[i] > 0.0f ? 1 : -1;
+      layer_.kernels().to_spins(&spins_[r * layer_.inputs_ld()], n, spins + r * n);
     }
   }
 
@@ -90,7 +89,7 @@ class QuadraticSolver final : public TileSolver {
     const std::size_t n = layer_.num_inputs();
     for (std::size_t r = 0; r < rows; ++r) {
       float* row = &spins_[r * layer_.inputs_ld()];
-      for (std::size_t i = 0; i < n; ++i) row[i] = spins[r * n + i];
+      layer_.kernels().from_spins(spins + r * n, n, row);
       std::fill(row + n, row + layer_.inputs_ld(), 1.0f);
     }
   }

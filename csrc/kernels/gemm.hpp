@@ -109,6 +109,14 @@ void margins64(const float* inputs_t, std::size_t ld, const std::int8_t* spins,
   }
 }
 
+void to_spins(const float* values, std::size_t count, std::int8_t* spins) {
+  for (std::size_t i = 0; i < count; ++i) spins[i] = values[i] >= 0.0f ? 1 : -1;
+}
+
+void from_spins(const std::int8_t* spins, std::size_t count, float* values) {
+  for (std::size_t i = 0; i < count; ++i) values[i] = spins[i];
+}
+
 std::uint32_t largest_magnitude(const float* values, std::size_t count) {
   Ints largest[4] = {};
   std::size_t i = 0;

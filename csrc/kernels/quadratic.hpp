@@ -15,8 +15,8 @@
 namespace qpsbgd::QPSBGD_ISA {
 namespace {
 
-// Vectors of the state that a row holds in registers; kBlock x kChunk floats are 16 KiB at most.
-constexpr std::size_t kChunkVectors = kWidth == 16 ? 4 : 8;
+// Vectors of the state that a row holds in registers; kBlock x kChunk floats are 32 KiB at most.
+constexpr std::size_t kChunkVectors = 8;
 constexpr std::size_t kChunk = kChunkVectors * kWidth;
 
 // A row's flips in one block, in the order they were made: at most one a variable.
@@ -110,24 +110,36 @@ QPSBGD_INLINE void apply_chunk(const BlockFlips& flips, const float* updates, st
   for (std::size_t v = 0; v < kVectors; ++v) store(state + v * kWidth, sum[v]);
 }
 
+template <std::size_t kVectors>
+void apply_column(const QuadraticTile& tile, const float* updates, float* state,
+                  const BlockFlips* flips) {
+  for (std::size_t row = 0; row < tile.rows; ++row) {
+    if (flips[row].count == 0) continue;
+    apply_chunk<kVectors>(flips[row], updates, tile.ld, state + row * tile.ld);
+  }
+}
+
+// The rest of the columns, fewer than kChunkVectors vectors, in one pass.
+template <std::size_t kVectors>
+void apply_rest(const QuadraticTile& tile, std::size_t vectors, const float* updates, float* state,
+                const BlockFlips* flips) {
+  if (vectors == kVectors) {
+    apply_column<kVectors>(tile, updates, state, flips);
+  } else if constexpr (kVectors > 1) {
+    apply_rest<kVectors - 1>(tile, vectors, updates, state, flips);
+  }
+}
+
 // Brings the state of all rows up to date with their flips in the block from `start`.
 QPSBGD_INLINE void apply_flips(const QuadraticTile& tile, std::size_t start,
                                const BlockFlips* flips) {
   const float* updates = tile.updates + start * tile.ld;
   std::size_t column = 0;
   for (; column + kChunk <= tile.ld; column += kChunk) {
-    for (std::size_t row = 0; row < tile.rows; ++row) {
-      if (flips[row].count == 0) continue;
-      apply_chunk<kChunkVectors>(flips[row], updates + column, tile.ld,
-                                 tile.state + row * tile.ld + column);
-    }
+    apply_column<kChunkVectors>(tile, updates + column, tile.state + column, flips);
   }
-  for (; column < tile.ld; column += kWidth) {
-    for (std::size_t row = 0; row < tile.rows; ++row) {
-      if (flips[row].count == 0) continue;
-      apply_chunk<1>(flips[row], updates + column, tile.ld, tile.state + row * tile.ld + column);
-    }
-  }
+  apply_rest<kChunkVectors - 1>(tile, (tile.ld - column) / kWidth, updates + column,
+                                tile.state + column, flips);
 }
 
 // Descent: a flip is accepted where s f > 0.

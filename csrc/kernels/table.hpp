@@ -85,6 +85,10 @@ struct KernelTable {
   void (*margins64)(const float* inputs_t, std::size_t ld, const std::int8_t* spins,
                     std::size_t num_variables, std::size_t num_samples, double* margins);
 
+  // spins[i] = +1 where values[i] >= 0, else -1; and back.
+  void (*to_spins)(const float* values, std::size_t count, std::int8_t* spins);
+  void (*from_spins)(const std::int8_t* spins, std::size_t count, float* values);
+
   // Largest bit pattern of |values[i]|: below 0x7f800000 if all are finite, and the largest
   // magnitude's then.
   std::uint32_t (*largest_magnitude)(const float* values, std::size_t count);
