@@ -220,6 +220,35 @@ def test_state_dict_continues_bit_for_bit(net, batch):
     assert len({step_seed(3, layer, step) for layer in range(3) for step in range(50)}) == 150
 
 
+def test_the_unused_weight_gradient_is_left_out_while_claimed(batch):
+    def gradients(model):
+        x = batch[0].clone().requires_grad_()
+        model(x).square().mean().backward()
+        result = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
+        model.zero_grad()
+        return [x.grad, *result]
+
+    model = nn.Sequential(BinaryLinear(12, 7), BinaryLinear(7, 3))
+    plain = gradients(model)
+    optimizer = QPSBGD(model)
+    claimed = gradients(model)
+    assert [grad is None for grad in claimed] == [False, True, False, True, False]
+    for expected, grad in zip(plain, claimed, strict=True):
+        assert grad is None or torch.allclose(grad, expected)
+    assert all(grad is not None for grad in gradients(copy.deepcopy(model)))
+    del optimizer
+    gc.collect()
+    assert all(grad is not None for grad in gradients(model))
+    assert not model[0]._forward_hooks
+
+
+def test_a_copy_of_the_model_is_not_captured(net, batch):
+    optimizer = QPSBGD(net)
+    backward(copy.deepcopy(net), batch)
+    with pytest.raises(RuntimeError, match=r"call backward\(\)"):
+        optimizer.step()
+
+
 def test_only_binary_layers_are_claimed():
     model = nn.Sequential(
         nn.Linear(4, 4), BinaryLinear(4, 4), BinaryLinear(4, 2, weight_quantizer=None)

@@ -49,7 +49,7 @@ def main() -> None:
 @click.option(
     "--num-sweeps",
     type=click.IntRange(min=0),
-    help="Sweeps of the solver a step; qpsbgd only.  [default: 3 quadratic, 10 sign]",
+    help="Sweeps of the solver a step; qpsbgd only.  [default: 2 quadratic, 10 sign]",
 )
 @click.option(
     "--objective",

@@ -182,7 +182,7 @@ def project(
     for read in range(num_reads):
         start = initial if read == 0 else "random"
         if isinstance(start, np.ndarray):
-            B = start.copy()
+            B: Spins = start.copy()
         elif start == "linear":
             B = linear_minimiser(X, T)
         else:

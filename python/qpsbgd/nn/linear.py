@@ -1,10 +1,12 @@
 """Fully connected layer with binary weights."""
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from qpsbgd.nn.functional import ste_sign
 
@@ -21,6 +23,32 @@ def get_quantizer(name: str, quantizer: str | Quantizer | None) -> Quantizer | N
         known = ", ".join(repr(key) for key in QUANTIZERS)
         raise ValueError(f"{name} is {quantizer!r}, but must be {known}, a callable or None")
     return QUANTIZERS[quantizer]
+
+
+#: Layers whose optimiser does not use dL/dW (QPSBGD: it works on the layer's inputs and outputs).
+#: Their backward pass leaves it out: a third of the matrix products of a training step. Not an
+#: attribute, so that a copied or pickled layer is an ordinary one again.
+WITHOUT_WEIGHT_GRADIENT: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
+
+
+class _LinearWithoutWeightGradient(torch.autograd.Function):
+    """``linear(input, quantized, bias)``; the latent weight only puts the output on the graph."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, input: Tensor, weight: Tensor, quantized: Tensor, bias: Tensor | None
+    ) -> Tensor:
+        ctx.save_for_backward(quantized)
+        return nn.functional.linear(input, quantized, bias)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, Tensor | None]:
+        (quantized,) = ctx.saved_tensors
+        (grad,) = grads
+        grad_input = grad @ quantized if ctx.needs_input_grad[0] else None
+        grad_bias = grad.flatten(0, -2).sum(dim=0) if ctx.needs_input_grad[3] else None
+        return grad_input, None, None, grad_bias
 
 
 class BinaryLinear(nn.Linear):
@@ -76,7 +104,15 @@ class BinaryLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Linear map of the quantised input with the quantised weight."""
-        return nn.functional.linear(self.quantized_input(input), self.binary_weight, self.bias)
+        input = self.quantized_input(input)
+        if self in WITHOUT_WEIGHT_GRADIENT:
+            with torch.no_grad():
+                quantized = self.binary_weight
+            output: Tensor = _LinearWithoutWeightGradient.apply(
+                input, self.weight, quantized, self.bias
+            )
+            return output
+        return nn.functional.linear(input, self.binary_weight, self.bias)
 
     def extra_repr(self) -> str:
         """Shape and quantizers."""
