@@ -1,12 +1,13 @@
 """Test accuracy of every optimiser over seeds, each run by the command line.
 
 The baselines are run at every learning rate of a grid and shown at each; QPSBGD at its defaults, or
-with the options that follow `--`. Ends with a Markdown table. Runs are kept in --out and not run
+with --options. Prints a Markdown table. Runs are kept in --out and not run
 again.
 """
 
 import argparse
 import json
+import shlex
 import statistics
 import subprocess
 import sys
@@ -35,9 +36,11 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs/accuracy"))
     parser.add_argument("--only", choices=["qpsbgd", "binaryconnect", "signsgd"])
-    parser.add_argument("extra", nargs="*", help="options of `qpsbgd train` for qpsbgd")
+    parser.add_argument(
+        "--options", default="", help="of `qpsbgd train`, for qpsbgd: --options='--scale 1'"
+    )
     args = parser.parse_args()
-    cases = [("qpsbgd", args.extra)]
+    cases = [("qpsbgd", shlex.split(args.options))]
     for optimizer in ("binaryconnect", "signsgd"):
         cases += [(optimizer, ["--lr", str(lr)]) for lr in GRID]
     print("| optimiser | options | mean test accuracy | standard error | seeds |")

@@ -1,6 +1,6 @@
 """`project` against a loop that hands each row's QUBO to dwave-samplers.
 
-Both solve the quadratic objective of one layer: X (N, n) MNIST-like images or noise, T (N, m). The
+Both solve the quadratic objective of one layer: X (N, n) noise or MNIST images, T (N, m) noise. The
 peer gets each row as a dimod BQM and runs SimulatedAnnealingSampler with the same number of sweeps
 and one read. Rows per second are compared with the loop as a user would write it (conversion
 included) and with the sampling time that the peer reports in its info.
@@ -16,16 +16,17 @@ import numpy as np
 from dwave.samplers import SimulatedAnnealingSampler
 
 import qpsbgd
+from qpsbgd.experiments.datasets import mnist5k
 
 
 def problem(samples, inputs, neurons, kind, seed):
-    """X (N, n) and T (N, m): noise, or sparse non-negative pixels scaled to [-1, 1]."""
+    """X (N, n), noise or standardised MNIST images, and T (N, m), noise."""
     rng = np.random.default_rng(seed)
     if kind == "noise":
         X = rng.normal(size=(samples, inputs))
     else:
-        smooth = rng.normal(size=(samples, inputs)).cumsum(axis=1)
-        X = np.clip((smooth - smooth.mean()) / smooth.std(), 0, 1) * 2 - 1
+        images = mnist5k().train_inputs
+        X = images[rng.choice(len(images), samples, replace=False), :inputs]
     T = rng.normal(size=(samples, neurons))
     return X.astype(np.float32), T.astype(np.float32)
 
@@ -43,11 +44,7 @@ def peer(J, h, offset, sweeps, rows):
         )
         result = sampler.sample(bqm, num_reads=1, num_sweeps=sweeps, seed=r)
         sampling += result.info["timing"]["sampling_ns"] * 1e-9
-        states.append(
-            result.samples(sorted_by=None).samples_matrix[0]
-            if hasattr(result.samples(sorted_by=None), "samples_matrix")
-            else result.record.sample[0][np.argsort(result.variables)]
-        )
+        states.append(result.record.sample[0][np.argsort(result.variables)])
     return time.perf_counter() - start, sampling, np.array(states, np.int8)
 
 
@@ -59,12 +56,14 @@ def main():
     parser.add_argument("--sweeps", type=int, default=10)
     parser.add_argument("--peer-rows", type=int, default=8, help="rows of the peer's loop a round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--kind", choices=["noise", "pixels"], default="pixels")
+    parser.add_argument("--beta-range", type=float, nargs=2, help="anneal; default: descent")
+    parser.add_argument("--kind", choices=["noise", "mnist"], default="noise")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     X, T = problem(args.samples, args.inputs, args.neurons, args.kind, seed=0)
     J, h, offset = qpsbgd.gradient_qubo(X, T)
-    options = {"num_sweeps": args.sweeps, "seed": 0}
+    beta_range = None if args.beta_range is None else tuple(args.beta_range)
+    options = {"num_sweeps": args.sweeps, "beta_range": beta_range, "seed": 0}
     loop_ratios, sampling_ratios, ours_ms, loop_ms, sampling_ms = [], [], [], [], []
     for _ in range(args.rounds):
         loop, sampling, states = peer(J, h, offset, args.sweeps, args.peer_rows)
@@ -80,10 +79,12 @@ def main():
         ours_ms.append(ours * 1e3)
         loop_ms.append(loop * 1e3)
         sampling_ms.append(sampling * 1e3)
+    # Objectives of the rows that the peer solved, paired.
     energies = qpsbgd.projection_energy(X, T, B)[: args.peer_rows]
-    full = np.ones((args.neurons, args.inputs), np.int8)
-    full[: args.peer_rows] = states
-    peer_energies = qpsbgd.projection_energy(X, T, full)[: args.peer_rows]
+    solved = B.copy()
+    solved[: args.peer_rows] = states
+    peer_energies = qpsbgd.projection_energy(X, T, solved)[: args.peer_rows]
+    difference = energies - peer_energies
     figures = {
         "rows_per_second_over_loop": statistics.median(loop_ratios),
         "rows_per_second_over_reported_sampling": statistics.median(sampling_ratios),
@@ -92,6 +93,8 @@ def main():
         "ms_per_row_reported_sampling": statistics.median(sampling_ms),
         "mean_objective_ours": float(energies.mean()),
         "mean_objective_peer": float(peer_energies.mean()),
+        "mean_difference": float(difference.mean()),
+        "standard_error": float(difference.std(ddof=1) / args.peer_rows**0.5),
     }
     if args.json:
         print(json.dumps(figures))

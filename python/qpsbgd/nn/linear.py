@@ -42,7 +42,7 @@ class _LinearWithoutWeightGradient(torch.autograd.Function):
         return nn.functional.linear(input, quantized, bias)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, Tensor | None]:
         (quantized,) = ctx.saved_tensors
         (grad,) = grads
@@ -108,7 +108,7 @@ class BinaryLinear(nn.Linear):
         if self in WITHOUT_WEIGHT_GRADIENT:
             with torch.no_grad():
                 quantized = self.binary_weight
-            output: Tensor = _LinearWithoutWeightGradient.apply(
+            output: Tensor = _LinearWithoutWeightGradient.apply(  # type: ignore[no-untyped-call]
                 input, self.weight, quantized, self.bias
             )
             return output
