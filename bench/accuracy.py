@@ -1,8 +1,7 @@
-"""Test accuracy of every optimiser over seeds, each run by the command line.
+"""Test accuracy of every optimiser at every learning rate of a grid, each run by the command line.
 
-The baselines are run at every learning rate of a grid and shown at each; QPSBGD at its defaults, or
-with --options. Prints a Markdown table. Runs are kept in --out and not run
-again.
+Prints a Markdown table; the defaults of the command line are marked. Runs are kept in --out and not
+run again.
 """
 
 import argparse
@@ -12,6 +11,8 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+from qpsbgd.experiments.training import RECIPES
 
 GRID = (0.001, 0.003, 0.01, 0.03)
 
@@ -34,29 +35,41 @@ def main():
     parser.add_argument("dataset", choices=["digits", "mnist5k"])
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--splits", type=int, default=1, help="into training and test images")
     parser.add_argument("--out", type=Path, default=Path("runs/accuracy"))
     parser.add_argument("--only", choices=["qpsbgd", "binaryconnect", "signsgd"])
+    parser.add_argument("--lr", type=float, nargs="+", default=GRID)
     parser.add_argument(
         "--options", default="", help="of `qpsbgd train`, for qpsbgd: --options='--scale 1'"
     )
     args = parser.parse_args()
-    cases = [("qpsbgd", shlex.split(args.options))]
-    for optimizer in ("binaryconnect", "signsgd"):
-        cases += [(optimizer, ["--lr", str(lr)]) for lr in GRID]
-    print("| optimiser | options | mean test accuracy | standard error | seeds |")
+    print("| optimiser | lr | mean test accuracy | standard error | runs |")
     print("|---|---|---|---|---|")
-    for optimizer, extra in cases:
+    for optimizer, default_lr in RECIPES[args.dataset].lr.items():
         if args.only not in (None, optimizer):
             continue
-        values = []
-        for seed in range(args.seeds):
-            options = ["--optimizer", optimizer, "--epochs", str(args.epochs), "--seed", str(seed)]
-            name = "_".join([args.dataset, *options, *extra]).replace("--", "")
-            values.append(accuracy(args.out / name, args.dataset, [*options, *extra]))
-        error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-        text = " ".join(extra) or "defaults"
-        mean = statistics.mean(values)
-        print(f"| {optimizer} | {text} | {mean:.4f} | {error:.4f} | {len(values)} |", flush=True)
+        extra = shlex.split(args.options) if optimizer == "qpsbgd" else []
+        for lr in args.lr:
+            values = []  # (splits, seeds)
+            for split in range(args.splits):
+                values.append([])
+                for seed in range(args.seeds):
+                    options = {
+                        "optimizer": optimizer, "lr": lr, "epochs": args.epochs, "seed": seed,
+                        "split": split,
+                    }  # fmt: skip
+                    words = [word for k, v in options.items() for word in (f"--{k}", str(v))]
+                    name = "_".join([args.dataset, *words, *extra]).replace("--", "")
+                    values[-1].append(accuracy(args.out / name, args.dataset, [*words, *extra]))
+            # Splits differ by more than the seeds of one split do.
+            independent = [statistics.mean(v) for v in values] if args.splits > 1 else values[0]
+            error = float("nan")
+            if len(independent) > 1:
+                error = statistics.stdev(independent) / len(independent) ** 0.5
+            mean = statistics.mean(independent)
+            mark = " (default)" if lr == default_lr and not extra else ""
+            runs = args.splits * args.seeds
+            print(f"| {optimizer} | {lr}{mark} | {mean:.4f} | {error:.4f} | {runs} |", flush=True)
 
 
 if __name__ == "__main__":

