@@ -16,3 +16,19 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20231015)
+
+
+@pytest.fixture
+def net():
+    torch = pytest.importorskip("torch")
+    from networks import Net
+
+    torch.manual_seed(0)
+    return Net()
+
+
+@pytest.fixture
+def batch():
+    torch = pytest.importorskip("torch")
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(10, 12, generator=generator), torch.randint(4, (10,), generator=generator)

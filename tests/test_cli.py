@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("click")
 pytest.importorskip("tqdm")
 pytest.importorskip("matplotlib")
@@ -26,7 +26,7 @@ def run(*args, expect=0, **environment):
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment}
     )
-    assert done.returncode == expect, done.stderr
+    assert expect is None or done.returncode == expect, done.stderr
     return done
 
 
@@ -63,6 +63,7 @@ def test_train_digits(finished):
     assert float(rows[-1]["test_accuracy"]) == summary["test_accuracy"] > 0.9
     assert float(rows[-1]["lr"]) < float(rows[0]["lr"])
     assert "epoch 3/3" in done.stderr
+    assert done.stderr.count("train accuracy 0.") == 3
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((folder / "config.json").read_text())["dataset"] == "digits"
 
@@ -80,7 +81,6 @@ def test_baselines(tmp_path, optimizer):
 
 
 def test_a_killed_run_resumes_to_the_same_weights(finished, tmp_path):
-    torch = pytest.importorskip("torch")
     whole, _ = finished
     folder = tmp_path / "killed"
     process = subprocess.Popen(
@@ -115,11 +115,74 @@ def test_a_run_killed_before_its_first_epoch_resumes(finished, tmp_path):
     assert metrics(folder) == metrics(whole)
 
 
-def test_default_folder_is_new_each_time(tmp_path):
-    for _ in range(2):
-        command = [sys.executable, "-m", "qpsbgd.cli", "train", "digits", "--epochs", "1"]
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
-    assert len(list((tmp_path / "runs").iterdir())) == 2
+def test_runs_started_at_once_get_folders_of_their_own(tmp_path):
+    command = [sys.executable, "-m", "qpsbgd.cli", "train", "digits", "--epochs", "1", "--lr"]
+    rates = ("0.01", "0.02", "0.03")
+    processes = [
+        subprocess.Popen([*command, lr], cwd=tmp_path, stderr=subprocess.DEVNULL) for lr in rates
+    ]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0, 0]
+    configs = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/config.json")]
+    assert sorted(config["lr"] for config in configs) == [0.01, 0.02, 0.03]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("config.json", "", "config.json is not a run's"),
+        ("config.json", "[]", "config.json is not a run's"),
+        ("config.json", '{"dataset": "mnist"}', "dataset is 'mnist', but must be one of digits"),
+        ("config.json", '{"dataset": "digits", "epochs": "1"}', "config.json is not a run's"),
+        ("config.json", '{"dataset": "digits", "color": 1}', "unexpected keyword argument 'color'"),
+        ("checkpoint.pt", "", "checkpoint.pt is damaged"),
+        ("checkpoint.pt", "PK", "checkpoint.pt is damaged"),
+    ],
+)
+def test_a_damaged_run_is_not_resumed(finished, tmp_path, file, content, message):
+    whole, _ = finished
+    folder = shutil.copytree(whole, tmp_path / "damaged")
+    (folder / file).write_text(content)
+    done = run("train", "digits", "--resume", folder, expect=2)
+    assert message in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_is_not_resumed_on_other_data(finished, tmp_path):
+    whole, _ = finished
+    folder = shutil.copytree(whole, tmp_path / "run")
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    state["data"] = state["data"].replace("1437", "4000")
+    torch.save(state, folder / "checkpoint.pt")
+    done = run("train", "digits", "--resume", folder, expect=2)
+    assert "set QPSBGD_DATA as it was" in done.stderr
+
+
+def test_a_finished_run_gets_its_files_back(finished, tmp_path):
+    whole, _ = finished
+    folder = shutil.copytree(whole, tmp_path / "run")
+    (folder / "metrics.csv").unlink()
+    (folder / "curve.png").unlink()
+    run("train", "digits", "--resume", folder)
+    assert metrics(folder) == metrics(whole)
+    assert (folder / "curve.png").exists()
+
+
+def test_a_run_of_another_version_warns(finished, tmp_path):
+    whole, _ = finished
+    folder = shutil.copytree(whole, tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "version": "0.0.1"}))
+    done = run("train", "digits", "--resume", folder)
+    assert "was started with qpsbgd 0.0.1" in done.stderr
+
+
+def test_an_unusable_instruction_set_is_told_before_a_run_begins(tmp_path):
+    for command in (["info"], ["train", "digits", "--out", tmp_path / "run"]):
+        done = run(*command, expect=None, QPSBGD_ISA="v9")
+        assert done.returncode != 0
+        assert "QPSBGD_ISA is 'v9'" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -137,6 +200,7 @@ def test_default_folder_is_new_each_time(tmp_path):
         (["--resume", "{run}", "--epochs", "9"], "epochs is 9, but the run in"),
         (["--resume", "{run}", "--out", "elsewhere"], "--out does not go with --resume"),
         (["--out", "{run}"], "holds a run already"),
+        (["--out", "/dev/null/run"], "Not a directory"),
     ],
 )
 def test_bad_options(finished, tmp_path, args, message):

@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <limits>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -52,6 +53,9 @@ Array<std::int8_t> project(const Array<float>& inputs, const Array<float>& targe
   if (!betas.empty() && betas.size() != num_sweeps) {
     throw std::invalid_argument("betas needs one value a sweep");
   }
+  if (num_reads > std::numeric_limits<std::int32_t>::max()) {
+    throw std::invalid_argument("num_reads must be less than 2^31");
+  }
   if ((initial == qpsbgd::InitialState::kGiven) != initial_states.has_value()) {
     throw std::invalid_argument("initial_states goes with InitialState.given");
   }
@@ -67,9 +71,11 @@ Array<std::int8_t> project(const Array<float>& inputs, const Array<float>& targe
   options.num_threads = num_threads;
   Array<std::int8_t> binary({targets.shape(1), inputs.shape(1)});
   std::int8_t* out = binary.mutable_data();
+  // Chosen before others may run: it reads the environment.
+  const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
   {
     const py::gil_scoped_release release;
-    qpsbgd::project(view, options, out);
+    qpsbgd::project(kernels, view, options, out);
   }
   return binary;
 }
@@ -81,9 +87,12 @@ Array<double> projection_energy(const Array<float>& inputs, const Array<float>& 
   check_binary(binary, view);
   Array<double> energies(targets.shape(1));
   double* out = energies.mutable_data();
+  // Chosen before others may run: it reads the environment.
+  const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
   {
     const py::gil_scoped_release release;
-    qpsbgd::projection_energy(view, objective, scale, target_eps, binary.data(), num_threads, out);
+    qpsbgd::projection_energy(kernels, view, objective, scale, target_eps, binary.data(),
+                              num_threads, out);
   }
   return energies;
 }
@@ -96,9 +105,11 @@ py::tuple gradient_qubo(const Array<float>& inputs, const Array<float>& targets,
   Array<double> offsets(targets.shape(1));
   float *j = coupling.mutable_data(), *h = fields.mutable_data();
   double* offset = offsets.mutable_data();
+  // Chosen before others may run: it reads the environment.
+  const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
   {
     const py::gil_scoped_release release;
-    qpsbgd::gradient_qubo(view, scale, num_threads, j, h, offset);
+    qpsbgd::gradient_qubo(kernels, view, scale, num_threads, j, h, offset);
   }
   return py::make_tuple(coupling, fields, offsets);
 }
@@ -136,7 +147,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def(
       "first_nonfinite",
       [](const Array<float>& values) {
-        return qpsbgd::first_nonfinite(values.data(), static_cast<std::size_t>(values.size()));
+        return qpsbgd::first_nonfinite(qpsbgd::kernels(), values.data(),
+                                       static_cast<std::size_t>(values.size()));
       },
       "values"_a.noconvert());
   m.def("exponential", &exponential, py::kw_only(), "seed"_a, "problem"_a, "read"_a, "sweep"_a,

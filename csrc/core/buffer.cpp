@@ -8,7 +8,10 @@ namespace {
 
 constexpr std::align_val_t kAlignment{64};
 
-#if defined(__SANITIZE_ADDRESS__)
+#if !defined(__has_feature)
+#define __has_feature(feature) 0  // GCC has the macro below instead
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 constexpr bool kRecycle = false;  // it would hide reads past the end
 #else
 constexpr bool kRecycle = true;

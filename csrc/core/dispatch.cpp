@@ -22,9 +22,16 @@ namespace {
 std::vector<const KernelTable*> available_tables() {
   std::vector<const KernelTable*> tables = {&baseline::kTable};
 #if defined(QPSBGD_WITH_X86_LEVELS)
-  // These also ask the operating system whether it saves the wide registers (xgetbv).
-  if (__builtin_cpu_supports("x86-64-v3")) tables.push_back(&v3::kTable);
-  if (__builtin_cpu_supports("x86-64-v4")) tables.push_back(&v4::kTable);
+  // By features, as Clang knows the levels' names from version 18 on. Those of a level that have no
+  // name here (LZCNT, MOVBE, F16C) came to processors with or before these. The compiler's run time
+  // also asks whether the operating system saves the wide registers (xgetbv).
+  const bool has_v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                      __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+  const bool has_v4 = has_v3 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (has_v3) tables.push_back(&v3::kTable);
+  if (has_v4) tables.push_back(&v4::kTable);
 #endif
   return tables;
 }

@@ -9,9 +9,33 @@
 
 #if defined(QPSBGD_THREADS_OPENMP)
 #include <omp.h>
+#include <pthread.h>
 #endif
 
 namespace qpsbgd {
+namespace {
+
+#if defined(QPSBGD_THREADS_OPENMP)
+// Whether this process was forked off after the library was loaded. OpenMP's threads do not live on
+// in a child, and GNU OpenMP would wait for them for ever.
+std::atomic<bool> forked{false};
+[[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, [] { forked = true; });
+#endif
+
+#if defined(QPSBGD_THREADS_OPENMP) || defined(QPSBGD_THREADS_STD)
+void run_threads(int workers, const std::function<void(int)>& work) {
+  std::vector<std::thread> threads;
+  try {
+    for (int worker = 1; worker < workers; ++worker) threads.emplace_back(work, worker);
+  } catch (...) {
+    // No more threads to be had: those that started, and this one, do all tasks.
+  }
+  work(0);
+  for (std::thread& thread : threads) thread.join();
+}
+#endif
+
+}  // namespace
 
 const char* threads_backend() {
 #if defined(QPSBGD_THREADS_OPENMP)
@@ -35,9 +59,10 @@ int default_num_threads() {
 
 int num_workers(std::size_t num_tasks, int num_threads) {
 #if defined(QPSBGD_THREADS_OPENMP) || defined(QPSBGD_THREADS_STD)
-  const std::size_t wanted =
-      std::min(num_tasks, static_cast<std::size_t>(std::max(1, num_threads)));
-  return static_cast<int>(std::max<std::size_t>(1, wanted));
+  const unsigned limit =
+      kMaxThreadsPerProcessor * std::max(1u, std::thread::hardware_concurrency());
+  const std::size_t wanted = std::min<std::size_t>(std::max(1, num_threads), limit);
+  return static_cast<int>(std::max<std::size_t>(1, std::min(num_tasks, wanted)));
 #else
   (void)num_tasks, (void)num_threads;
   return 1;
@@ -65,17 +90,14 @@ void parallel_for(std::size_t num_tasks, int num_threads,
     }
   };
 #if defined(QPSBGD_THREADS_OPENMP)
+  if (forked) {
+    run_threads(workers, work);
+  } else {
 #pragma omp parallel num_threads(workers)
-  work(omp_get_thread_num());
-#elif defined(QPSBGD_THREADS_STD)
-  std::vector<std::thread> threads;
-  try {
-    for (int worker = 1; worker < workers; ++worker) threads.emplace_back(work, worker);
-  } catch (...) {
-    // No more threads to be had: those that started, and this one, do all tasks.
+    work(omp_get_thread_num());
   }
-  work(0);
-  for (std::thread& thread : threads) thread.join();
+#elif defined(QPSBGD_THREADS_STD)
+  run_threads(workers, work);
 #endif
   if (failure) std::rethrow_exception(failure);
 }

@@ -13,6 +13,10 @@ const char* threads_backend();
 // the processors this process may run on), or the processors of the machine.
 int default_num_threads();
 
+// More threads than this a processor are never started: GNU OpenMP ends the process where it cannot
+// start one.
+inline constexpr unsigned kMaxThreadsPerProcessor = 4;
+
 // Threads that `num_tasks` tasks on at most `num_threads` really use: also the number of workers
 // for which a caller must hold scratch space.
 int num_workers(std::size_t num_tasks, int num_threads);

@@ -9,7 +9,6 @@
 #include <optional>
 #include <vector>
 
-#include "core/dispatch.hpp"
 #include "core/parallel.hpp"
 #include "core/quadratic.hpp"
 #include "core/random.hpp"
@@ -31,23 +30,41 @@ class RowEnergy {
         margins_(layer.num_samples()) {}
 
   double operator()(std::size_t row, const std::int8_t* spins) {
-    layer_.kernels().margins64(layer_.inputs_t(), layer_.samples_ld(), spins, layer_.num_inputs(),
-                               layer_.num_samples(), margins_.data());
+    set_margins(spins);
     // An all-zero target has mean 0; its t^ is 0.
     const double mean = layer_.mean_target(row);
     const double inverse_mean = mean > 0.0 ? 1.0 / mean : 0.0;
     double energy = 0.0;
     for (std::size_t i = 0; i < layer_.num_samples(); ++i) {
-      const double t = view_.targets[i * view_.num_neurons + row];
       const double residual = objective_ == Objective::kQuadratic
-                                  ? t * inverse_mean - alpha_ * margins_[i]
-                                  : (margins_[i] + eps_ >= 0.0 ? 1.0 : -1.0) - t;
+                                  ? target(row, i) * inverse_mean - alpha_ * margins_[i]
+                                  : output(i) - target(row, i);
       energy += residual * residual;
     }
     return energy;
   }
 
+  // What two states of a row are compared by, lower being better. Of the sign objective only the
+  // part that depends on the state: beside N + ||t||^2 it would be lost for a t of another scale.
+  double rank(std::size_t row, const std::int8_t* spins) {
+    if (objective_ == Objective::kQuadratic) return (*this)(row, spins);
+    set_margins(spins);
+    double agreement = 0.0;
+    for (std::size_t i = 0; i < layer_.num_samples(); ++i) agreement += output(i) * target(row, i);
+    return -agreement;
+  }
+
  private:
+  // Of X b, in float64.
+  void set_margins(const std::int8_t* spins) {
+    layer_.kernels().margins64(layer_.inputs_t(), layer_.samples_ld(), spins, layer_.num_inputs(),
+                               layer_.num_samples(), margins_.data());
+  }
+  double target(std::size_t row, std::size_t i) const {
+    return view_.targets[i * view_.num_neurons + row];
+  }
+  double output(std::size_t i) const { return margins_[i] + eps_ >= 0.0 ? 1.0 : -1.0; }
+
   const LayerView& view_;
   const Layer& layer_;
   Objective objective_;
@@ -56,7 +73,7 @@ class RowEnergy {
   Buffer<double> margins_;
 };
 
-// Best read of every row so far. The order in which reads arrive does not matter: the lower energy
+// Best read of every row so far. The order in which reads arrive does not matter: the lower rank
 // wins, and of equal ones the lower read.
 class BestReads {
  public:
@@ -64,16 +81,16 @@ class BestReads {
             std::int8_t* states)
       : num_inputs_(num_inputs),
         states_(states),
-        energies_(num_neurons, std::numeric_limits<double>::infinity()),
+        ranks_(num_neurons, std::numeric_limits<double>::infinity()),
         reads_(num_neurons, std::numeric_limits<std::size_t>::max()),
         tile_mutexes_(num_tiles) {}
 
   std::mutex& tile_mutex(std::size_t tile) { return tile_mutexes_[tile]; }
 
-  void offer(std::size_t row, std::size_t read, double energy, const std::int8_t* state) {
-    const bool better = energy < energies_[row] || (energy == energies_[row] && read < reads_[row]);
+  void offer(std::size_t row, std::size_t read, double rank, const std::int8_t* state) {
+    const bool better = rank < ranks_[row] || (rank == ranks_[row] && read < reads_[row]);
     if (!better) return;
-    energies_[row] = energy;
+    ranks_[row] = rank;
     reads_[row] = read;
     std::copy_n(state, num_inputs_, states_ + row * num_inputs_);
   }
@@ -81,7 +98,7 @@ class BestReads {
  private:
   std::size_t num_inputs_;
   std::int8_t* states_;
-  std::vector<double> energies_;
+  std::vector<double> ranks_;
   std::vector<std::size_t> reads_;
   std::vector<std::mutex> tile_mutexes_;
 };
@@ -128,8 +145,9 @@ class Starts {
 
 }  // namespace
 
-void project(const LayerView& view, const ProjectionOptions& options, std::int8_t* out) {
-  const Layer layer(view, kernels(), options.num_threads);
+void project(const KernelTable& kernels, const LayerView& view, const ProjectionOptions& options,
+             std::int8_t* out) {
+  const Layer layer(view, kernels, options.num_threads);
   const std::size_t n = layer.num_inputs();
   std::optional<QuadraticProblem> quadratic;
   if (options.objective == Objective::kQuadratic) {
@@ -164,16 +182,17 @@ void project(const LayerView& view, const ProjectionOptions& options, std::int8_
     const float* margins = worker.starts.fill(first, rows, read, spins);
     worker.solver->solve(first, rows, read, margins, spins);
     if (options.num_reads == 1) return;
-    double energies[Layer::kTileRows];
-    for (std::size_t r = 0; r < rows; ++r) energies[r] = worker.energy(first + r, spins + r * n);
+    double ranks[Layer::kTileRows];
+    for (std::size_t r = 0; r < rows; ++r) ranks[r] = worker.energy.rank(first + r, spins + r * n);
     const std::lock_guard<std::mutex> lock(best.tile_mutex(tile));
-    for (std::size_t r = 0; r < rows; ++r) best.offer(first + r, read, energies[r], spins + r * n);
+    for (std::size_t r = 0; r < rows; ++r) best.offer(first + r, read, ranks[r], spins + r * n);
   });
 }
 
-void projection_energy(const LayerView& view, Objective objective, double scale, double target_eps,
-                       const std::int8_t* binary, int num_threads, double* energies) {
-  const Layer layer(view, kernels(), num_threads);
+void projection_energy(const KernelTable& kernels, const LayerView& view, Objective objective,
+                       double scale, double target_eps, const std::int8_t* binary, int num_threads,
+                       double* energies) {
+  const Layer layer(view, kernels, num_threads);
   const std::size_t count = num_workers(layer.num_tiles(), num_threads);
   std::vector<RowEnergy> row_energies;
   for (std::size_t i = 0; i < count; ++i) {
@@ -187,9 +206,9 @@ void projection_energy(const LayerView& view, Objective objective, double scale,
   });
 }
 
-void gradient_qubo(const LayerView& view, double scale, int num_threads, float* coupling,
-                   float* fields, double* offsets) {
-  const Layer layer(view, kernels(), num_threads);
+void gradient_qubo(const KernelTable& kernels, const LayerView& view, double scale, int num_threads,
+                   float* coupling, float* fields, double* offsets) {
+  const Layer layer(view, kernels, num_threads);
   const QuadraticProblem problem(layer, scale, QuadraticProblem::Form::kFields);
   const std::size_t n = layer.num_inputs(), samples = layer.num_samples();
   const double alpha = problem.alpha();
@@ -220,9 +239,9 @@ void gradient_qubo(const LayerView& view, double scale, int num_threads, float* 
   });
 }
 
-std::size_t first_nonfinite(const float* values, std::size_t count) {
+std::size_t first_nonfinite(const KernelTable& kernels, const float* values, std::size_t count) {
   constexpr std::uint32_t kInfinity = 0x7f800000;
-  if (kernels().largest_magnitude(values, count) < kInfinity) return count;
+  if (kernels.largest_magnitude(values, count) < kInfinity) return count;
   return static_cast<std::size_t>(
       std::find_if(values, values + count, [](float x) { return !std::isfinite(x); }) - values);
 }

@@ -28,18 +28,20 @@ struct ProjectionOptions {
 };
 
 // out (m, n) int8: for each row the best of its reads by the float64 objective.
-void project(const LayerView& view, const ProjectionOptions& options, std::int8_t* out);
+void project(const KernelTable& kernels, const LayerView& view, const ProjectionOptions& options,
+             std::int8_t* out);
 
 // energies (m): the objective of binary (m, n) in float64.
-void projection_energy(const LayerView& view, Objective objective, double scale, double target_eps,
-                       const std::int8_t* binary, int num_threads, double* energies);
+void projection_energy(const KernelTable& kernels, const LayerView& view, Objective objective,
+                       double scale, double target_eps, const std::int8_t* binary, int num_threads,
+                       double* energies);
 
 // The quadratic objective as Ising problems: sum_{i<j} J_ij b_i b_j + sum_i h_i b_i + offset.
 // coupling (n, n) with zero diagonal, fields (m, n), offsets (m).
-void gradient_qubo(const LayerView& view, double scale, int num_threads, float* coupling,
-                   float* fields, double* offsets);
+void gradient_qubo(const KernelTable& kernels, const LayerView& view, double scale, int num_threads,
+                   float* coupling, float* fields, double* offsets);
 
 // Position of the first NaN or infinity, or count.
-std::size_t first_nonfinite(const float* values, std::size_t count);
+std::size_t first_nonfinite(const KernelTable& kernels, const float* values, std::size_t count);
 
 }  // namespace qpsbgd

@@ -1,5 +1,6 @@
 """The command line: ``qpsbgd train``, ``qpsbgd info``."""
 
+import contextlib
 import json
 import platform
 import sys
@@ -107,8 +108,9 @@ def train(ctx: click.Context, /, resume: Path | None, as_json: bool, **options: 
         ) from error
     given = {name for name in options if is_given(ctx, name)}
     try:
+        _core.isa()  # where QPSBGD_ISA is wrong, no run is begun
         run = resumed(resume, options, given) if resume else started(options, given)
-    except (ValueError, FileExistsError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     except ImportError as error:
         raise click.ClickException(
@@ -125,6 +127,8 @@ def train(ctx: click.Context, /, resume: Path | None, as_json: bool, **options: 
             err=True,
         )
         sys.exit(130)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(json.dumps(summary))
     else:
@@ -137,7 +141,7 @@ def train(ctx: click.Context, /, resume: Path | None, as_json: bool, **options: 
 
 def started(options: dict[str, Any], given: set[str]) -> "Run":
     """A new run with the options of the command line."""
-    from qpsbgd.experiments.training import RECIPES, Config, Run, unused_folders
+    from qpsbgd.experiments.training import RECIPES, Config, Run, default_folders
 
     optimizer, out = options["optimizer"], options.pop("out")
     for name in ("num_sweeps", "objective", "scale"):
@@ -151,8 +155,12 @@ def started(options: dict[str, Any], given: set[str]) -> "Run":
     if options["batch_size"] is None:
         options["batch_size"] = recipe.batch_size
     config = Config(**options)
-    folder = out or next(f for f in unused_folders(Path("runs"), config) if not f.exists())
-    return Run(config, folder)
+    if out is not None:
+        return Run(config, out)
+    folders = default_folders(Path("runs"), config)
+    while True:
+        with contextlib.suppress(FileExistsError):  # another run may take a name at any time
+            return Run(config, next(folders))
 
 
 def resumed(folder: Path, options: dict[str, Any], given: set[str]) -> "Run":
@@ -180,9 +188,13 @@ def is_given(ctx: click.Context, name: str) -> bool:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def info(as_json: bool) -> None:
     """Print version, instruction sets, threads back end and compiler."""
+    try:
+        isa = _core.isa()
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
     facts: dict[str, Any] = {
         "version": __version__,
-        "isa": _core.isa(),
+        "isa": isa,
         "isas_available": _core.available_isas(),
         "threads_backend": _core.threads_backend(),
         "threads": _core.default_num_threads(),

@@ -31,6 +31,8 @@ InitialKind = Literal["linear", "random"]
 DEFAULT_NUM_SWEEPS = 10
 #: Seeds are what dimod's samplers take: integers in [0, SEED_LIMIT).
 SEED_LIMIT = 2**31
+#: Numbers of sweeps, reads and threads are less.
+COUNT_LIMIT = 2**31
 
 
 class Projector(Protocol):
@@ -81,6 +83,7 @@ class NativeProjector:
         self.num_reads = _checked_count("num_reads", num_reads, 1)
         _checked_beta_range(beta_range)
         self.beta_range = beta_range
+        _checked_initial_kind(initial)
         self.initial = initial
         self.target_eps = _checked_eps(target_eps)
         _checked_threads(num_threads)
@@ -156,7 +159,8 @@ def project(
         target_eps: the sign objective's tie rule, in units of ``X``; >= 0.
         seed: integer in ``[0, 2**31)``; drawn anew if ``None``. A single descent from a given or
             linear start draws nothing.
-        num_threads: at most this many threads; ``None`` for as many as OpenMP would use.
+        num_threads: at most this many threads, of which no more than four a processor are started;
+            ``None`` for as many as OpenMP would use.
 
     Returns:
         int8 array ``(m, n)`` of -1 and +1.
@@ -296,7 +300,7 @@ def _checked_layer(
 
 def _checked_matrix(name: str, value: "ArrayLike") -> npt.NDArray[np.float32]:
     array = _as_numpy(name, value)
-    if array.dtype != np.float32:
+    if array.dtype.newbyteorder("=") != np.float32:
         raise TypeError(f"{name} has dtype {array.dtype}, but must be float32")
     if array.ndim != 2:
         raise ValueError(f"{name} has shape {array.shape}, but must have two dimensions")
@@ -312,6 +316,8 @@ def _checked_matrix(name: str, value: "ArrayLike") -> npt.NDArray[np.float32]:
 
 
 def _as_numpy(name: str, value: "ArrayLike") -> npt.NDArray[Any]:
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, but must be an ordinary one")
     if isinstance(value, np.ndarray):
         return value
     # A tensor can only exist where torch has been imported: no need to import it here.
@@ -321,8 +327,10 @@ def _as_numpy(name: str, value: "ArrayLike") -> npt.NDArray[Any]:
             raise ValueError(f"{name} is on device {value.device}, but must be on the CPU")
         if value.layout is not torch.strided:
             raise TypeError(f"{name} has layout {value.layout}, but must be a dense tensor")
-        if value.dtype is not torch.float32:
-            raise TypeError(f"{name} has dtype {value.dtype}, but must be torch.float32")
+        if value.dtype is torch.bfloat16:
+            raise TypeError(
+                f"{name} has dtype {value.dtype}, which NumPy does not have: convert it"
+            )
         array: npt.NDArray[Any] = value.detach().numpy()
         return array
     raise TypeError(
@@ -331,7 +339,7 @@ def _as_numpy(name: str, value: "ArrayLike") -> npt.NDArray[Any]:
 
 
 def _checked_states(name: str, value: "ArrayLike", shape: tuple[int, int]) -> npt.NDArray[np.int8]:
-    array = np.asarray(value)
+    array = _as_numpy(name, value)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} has dtype {array.dtype}, but must be an integer or float type")
     if array.shape != shape:
@@ -347,14 +355,18 @@ def _checked_initial(
     initial: InitialKind | npt.NDArray[np.int8], shape: tuple[int, int]
 ) -> tuple[_core.InitialState, npt.NDArray[np.int8] | None]:
     if isinstance(initial, str):
-        if initial not in ("linear", "random"):
-            raise ValueError(f"initial is {initial!r}, but must be 'linear', 'random' or an array")
-        return _core.InitialState[initial], None
+        return _checked_initial_kind(initial), None
     return _core.InitialState.given, _checked_states("initial", initial, shape)
 
 
+def _checked_initial_kind(initial: str) -> _core.InitialState:
+    if initial not in ("linear", "random"):
+        raise ValueError(f"initial is {initial!r}, but must be 'linear', 'random' or an array")
+    return _core.InitialState[initial]
+
+
 def _checked_objective(objective: str) -> _core.Objective:
-    if objective not in ("quadratic", "sign"):
+    if not isinstance(objective, str) or objective not in ("quadratic", "sign"):
         raise ValueError(f"objective is {objective!r}, but must be 'quadratic' or 'sign'")
     return _core.Objective[objective]
 
@@ -362,7 +374,10 @@ def _checked_objective(objective: str) -> _core.Objective:
 def _checked_real(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} is {value!r}, but must be a real number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is {value!r}, but must be finite") from None
 
 
 def _checked_scale(scale: float) -> float:
@@ -382,8 +397,8 @@ def _checked_eps(target_eps: float) -> float:
 def _checked_count(name: str, value: int, minimum: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} is {value!r}, but must be an integer")
-    if value < minimum:
-        raise ValueError(f"{name} is {value!r}, but must be at least {minimum}")
+    if not minimum <= value < COUNT_LIMIT:
+        raise ValueError(f"{name} is {value!r}, but must lie in [{minimum}, {COUNT_LIMIT})")
     return int(value)
 
 

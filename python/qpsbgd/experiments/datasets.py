@@ -41,6 +41,12 @@ class Dataset:
     test_source: str
 
     @property
+    def description(self) -> str:
+        """What a run depends on, in words."""
+        sizes = f"{len(self.train_inputs)} training and {len(self.test_inputs)} test images"
+        return f"{self.name}, {sizes} ({self.test_source})"
+
+    @property
     def num_inputs(self) -> int:
         """Size of one input."""
         return int(self.train_inputs.shape[1])

@@ -11,17 +11,18 @@ import json
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 import qpsbgd
-from qpsbgd.experiments.datasets import DATASETS, Dataset
+from qpsbgd.experiments.datasets import DATA_VARIABLE, DATASETS, Dataset
 from qpsbgd.nn import BinaryLinear
 from qpsbgd.nn.functional import ste_sign
 from qpsbgd.optim import QPSBGD, BinaryConnect, SignSGD
@@ -94,6 +95,10 @@ class Config:
     version: str = field(default=qpsbgd.__version__)
 
     def __post_init__(self) -> None:
+        for name, choices in (("dataset", RECIPES), ("optimizer", get_args(OptimizerName))):
+            value = getattr(self, name)
+            if value not in choices:
+                raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(choices)}")
         for name, minimum in (("epochs", 1), ("batch_size", 1), ("seed", 0), ("split", 0)):
             value = getattr(self, name)
             if value < minimum:
@@ -116,11 +121,16 @@ class Run:
     """
 
     def __init__(self, config: Config, folder: Path) -> None:
-        if (folder / "config.json").exists():
-            raise FileExistsError(f"{folder} holds a run already: resume it or name another folder")
         self._prepare(config, folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "config.json", json.dumps(asdict(config), indent=2).encode())
+        try:
+            # The file is the claim: of two runs started at once for one folder, one gets it.
+            with (folder / "config.json").open("x") as file:
+                json.dump(asdict(config), file, indent=2)
+        except FileExistsError:
+            raise FileExistsError(
+                f"{folder} holds a run already: resume it or name another folder"
+            ) from None
 
     @classmethod
     def resume(cls, folder: Path) -> "Run":
@@ -128,15 +138,28 @@ class Run:
 
         Raises:
             FileNotFoundError: no run there.
+            ValueError: its files are damaged, or its data are no longer the same.
         """
         try:
             config = Config(**json.loads((folder / "config.json").read_text()))
         except FileNotFoundError:
             raise FileNotFoundError(f"{folder} holds no run: config.json is missing") from None
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{folder / 'config.json'} is not a run's: {error}") from error
+        if config.version != qpsbgd.__version__:
+            warnings.warn(
+                f"the run in {folder} was started with qpsbgd {config.version} and goes on with "
+                f"{qpsbgd.__version__}: the weights may differ from those of one version",
+                stacklevel=2,
+            )
         run = cls.__new__(cls)
         run._prepare(config, folder)
         if run.checkpoint.exists():
-            run._load(torch.load(run.checkpoint, weights_only=True))
+            try:
+                state = torch.load(run.checkpoint, weights_only=True)
+            except Exception as error:  # torch raises many types
+                raise ValueError(f"{run.checkpoint} is damaged: {error}") from error
+            run._load(state)
         return run
 
     def _prepare(self, config: Config, folder: Path) -> None:
@@ -181,6 +204,8 @@ class Run:
                 }
             )
             self._save()
+            self._write_metrics()
+        self._write_metrics()
         write_atomically(self.folder / "curve.png", curve(self.rows, self.config))
         return self.summary()
 
@@ -203,14 +228,10 @@ class Run:
         """Mean loss and accuracy over the epoch's batches."""
         loss_sum, correct = 0.0, 0
         order = torch.randperm(len(inputs), generator=self.shuffle)
-        bar = tqdm(
-            order.split(self.config.batch_size),  # type: ignore[no-untyped-call]
-            desc=f"epoch {epoch}/{self.config.epochs}",
-            unit="batch",
-            dynamic_ncols=True,
-        )
-        with bar:
-            for batch in bar:
+        batches = order.split(self.config.batch_size)  # type: ignore[no-untyped-call]
+        label = f"epoch {epoch}/{self.config.epochs}"
+        with tqdm(total=len(batches), desc=label, unit="batch", dynamic_ncols=True) as bar:
+            for batch in batches:
                 self.optimizer.zero_grad()
                 logits = self.model(inputs[batch])
                 loss = nn.functional.cross_entropy(logits, labels[batch])
@@ -218,8 +239,11 @@ class Run:
                 self.optimizer.step()
                 loss_sum += loss.item() * len(batch)
                 correct += int((logits.argmax(dim=1) == labels[batch]).sum())
+                bar.update()
             loss_mean, accuracy = loss_sum / len(inputs), correct / len(inputs)
-            bar.set_postfix_str(f"loss {loss_mean:.3f}, train accuracy {accuracy:.3f}")
+            bar.set_postfix_str(
+                f"loss {loss_mean:.3f}, train accuracy {accuracy:.3f}", refresh=False
+            )
         return loss_mean, accuracy
 
     def _save(self) -> None:
@@ -230,9 +254,12 @@ class Run:
             "scheduler": self.scheduler.state_dict(),
             "shuffle": self.shuffle.get_state(),
             "rows": self.rows,
+            "data": self.data.description,
         }
         torch.save(state, buffer)
         write_atomically(self.checkpoint, buffer.getvalue())
+
+    def _write_metrics(self) -> None:
         table = io.StringIO()
         writer = csv.DictWriter(table, self.rows[0].keys(), lineterminator="\n")
         writer.writeheader()
@@ -240,6 +267,11 @@ class Run:
         write_atomically(self.folder / "metrics.csv", table.getvalue().encode())
 
     def _load(self, state: dict[str, Any]) -> None:
+        if state["data"] != self.data.description:
+            raise ValueError(
+                f"the run in {self.folder} was started on {state['data']}, but the data are now "
+                f"{self.data.description}: set {DATA_VARIABLE} as it was"
+            )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
@@ -313,7 +345,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def unused_folders(parent: Path, config: Config) -> Iterator[Path]:
+def default_folders(parent: Path, config: Config) -> Iterator[Path]:
     """Names for a run's folder below ``parent``: with the time, then with a number too."""
     stem = f"{config.dataset}-{config.optimizer}-seed{config.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
     yield parent / stem

@@ -1,5 +1,6 @@
 """Binary activations with straight-through gradients."""
 
+from numbers import Real
 from typing import Any
 
 import torch
@@ -15,12 +16,17 @@ class _SteSign(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, clip_value: float) -> Tensor:
         ctx.save_for_backward(x)
         ctx.clip_value = clip_value
-        return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
+        # In place: fresh memory costs more than the arithmetic. -0 + 0 is +0; clamp keeps NaN.
+        y = x + 0.0
+        torch.copysign(x.new_ones(()), y, out=y)
+        return torch.clamp(x, y, y, out=y)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
-        return grads[0] * (x.abs() <= ctx.clip_value), None
+        with torch.no_grad():
+            passes = x.abs().le_(ctx.clip_value)  # 0 or 1
+        return grads[0] * passes, None
 
 
 def ste_sign(x: Tensor, clip_value: float = 1.0) -> Tensor:
@@ -31,10 +37,10 @@ def ste_sign(x: Tensor, clip_value: float = 1.0) -> Tensor:
         clip_value: where the gradient stops; positive, ``inf`` for never.
 
     Returns:
-        Tensor of -1 and +1, shape and dtype as ``x``. NaN stays visible only as -1: check before.
+        Tensor of -1 and +1, shape and dtype as ``x``; NaN where ``x`` is.
 
     Raises:
-        TypeError: ``x`` is not a floating-point tensor.
+        TypeError: ``x`` is not a floating-point tensor, or ``clip_value`` no real number.
         ValueError: ``clip_value`` is not positive.
 
     Example:
@@ -44,8 +50,12 @@ def ste_sign(x: Tensor, clip_value: float = 1.0) -> Tensor:
     Reference:
         Bengio et al., arXiv 1308.3432; Hubara et al., arXiv 1602.02830.
     """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x is a {type(x).__name__}, but must be a torch tensor")
     if not x.is_floating_point():
         raise TypeError(f"x has dtype {x.dtype}, but must be a floating-point type")
+    if isinstance(clip_value, bool) or not isinstance(clip_value, (Real, float)):
+        raise TypeError(f"clip_value is {clip_value!r}, but must be a real number")
     if not clip_value > 0:
         raise ValueError(f"clip_value is {clip_value!r}, but must be positive")
     y: Tensor = _SteSign.apply(x, clip_value)  # type: ignore[no-untyped-call]

@@ -25,30 +25,72 @@ def get_quantizer(name: str, quantizer: str | Quantizer | None) -> Quantizer | N
     return QUANTIZERS[quantizer]
 
 
-#: Layers whose optimiser does not use dL/dW (QPSBGD: it works on the layer's inputs and outputs).
-#: Their backward pass leaves it out: a third of the matrix products of a training step. Not an
-#: attribute, so that a copied or pickled layer is an ordinary one again.
-WITHOUT_WEIGHT_GRADIENT: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
+class _ClaimedLinear(torch.autograd.Function):
+    """``linear(input, quantized, bias)`` without dL/dW: a third of a step's matrix products.
 
-
-class _LinearWithoutWeightGradient(torch.autograd.Function):
-    """``linear(input, quantized, bias)``; the latent weight only puts the output on the graph."""
+    The latent weight only puts the output on the graph. The input is kept for the optimiser that
+    has claimed the layer, see :func:`input_on_graph`.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, input: Tensor, weight: Tensor, quantized: Tensor, bias: Tensor | None
     ) -> Tensor:
-        ctx.save_for_backward(quantized)
+        ctx.save_for_backward(input, quantized)
+        ctx.unpacked = None
         return nn.functional.linear(input, quantized, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, Tensor | None]:
-        (quantized,) = ctx.saved_tensors
+        _, quantized = _saved_tensors(ctx)
+        ctx.unpacked = None
         (grad,) = grads
-        grad_input = grad @ quantized if ctx.needs_input_grad[0] else None
-        grad_bias = grad.flatten(0, -2).sum(dim=0) if ctx.needs_input_grad[3] else None
+        # Under autocast the output, and so its gradient, has a shorter type than the weight.
+        grad_input = grad @ quantized.to(grad.dtype) if ctx.needs_input_grad[0] else None
+        grad_bias = grad.reshape(-1, grad.shape[-1]).sum(dim=0) if ctx.needs_input_grad[3] else None
         return grad_input, None, None, grad_bias
+
+
+def _saved_tensors(ctx: Any) -> tuple[Tensor, Tensor]:
+    """Input and quantised weight; under activation checkpointing they can be unpacked only once."""
+    if ctx.unpacked is None:
+        ctx.unpacked = ctx.saved_tensors
+    unpacked: tuple[Tensor, Tensor] = ctx.unpacked
+    return unpacked
+
+
+def input_on_graph(output: Tensor) -> Callable[[], Tensor]:
+    """The quantised input ``(*, n)`` of the claimed layer that made ``output``.
+
+    Returns:
+        A function that reads it from the graph, to be called during the backward pass; it keeps
+        neither alive. Raises RuntimeError where the input was changed in place since it was used.
+    """
+    # A tensor hook that held the node, or its output, would be a cycle that is never collected.
+    node = weakref.ref(output.grad_fn)
+
+    def read() -> Tensor:
+        return _saved_tensors(node())[0]
+
+    return read
+
+
+# How many optimisers (QPSBGD) have claimed a layer: they work on its inputs and outputs and do not
+# use dL/dW. Not an attribute, so that a copied or pickled layer is an ordinary one again.
+_claims: "weakref.WeakKeyDictionary[nn.Module, int]" = weakref.WeakKeyDictionary()
+
+
+def claim(layer: "BinaryLinear") -> None:
+    """From now on, leave dL/dW out and keep the input of ``layer``."""
+    _claims[layer] = _claims.get(layer, 0) + 1
+
+
+def release(layer: "BinaryLinear") -> None:
+    """Undo one :func:`claim`."""
+    _claims[layer] -= 1
+    if _claims[layer] == 0:
+        del _claims[layer]
 
 
 class BinaryLinear(nn.Linear):
@@ -98,17 +140,14 @@ class BinaryLinear(nn.Linear):
         """The weight that the forward pass uses ``(out_features, in_features)``, on the graph."""
         return self.weight if self.weight_quantizer is None else self.weight_quantizer(self.weight)
 
-    def quantized_input(self, input: Tensor) -> Tensor:
-        """The input that the forward pass uses: what the optimiser captures as X."""
-        return input if self.input_quantizer is None else self.input_quantizer(input)
-
     def forward(self, input: Tensor) -> Tensor:
         """Linear map of the quantised input with the quantised weight."""
-        input = self.quantized_input(input)
-        if self in WITHOUT_WEIGHT_GRADIENT:
+        if self.input_quantizer is not None:
+            input = self.input_quantizer(input)
+        if self in _claims:
             with torch.no_grad():
                 quantized = self.binary_weight
-            output: Tensor = _LinearWithoutWeightGradient.apply(  # type: ignore[no-untyped-call]
+            output: Tensor = _ClaimedLinear.apply(  # type: ignore[no-untyped-call]
                 input, self.weight, quantized, self.bias
             )
             return output

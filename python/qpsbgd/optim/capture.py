@@ -2,14 +2,14 @@
 
 import weakref
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from qpsbgd.nn.functional import ON_ACTIVATION
-from qpsbgd.nn.linear import WITHOUT_WEIGHT_GRADIENT, BinaryLinear
+from qpsbgd.nn.linear import BinaryLinear, claim, input_on_graph, release
 
 Target = Literal["preactivation", "activation"]
 
@@ -17,9 +17,9 @@ Target = Literal["preactivation", "activation"]
 class Capture:
     """X and T of one layer, from the backward passes since the last ``clear``.
 
-    One forward hook a layer. It registers a tensor hook on the layer's output Z, which keeps X with
-    the gradient as it arrives. Until then only the autograd graph holds X, so a forward pass
-    without a backward pass leaves nothing behind.
+    One forward hook a layer. It registers a tensor hook on the layer's output Z, which keeps the
+    gradient as it arrives, with the X that the graph has kept. Until then only the graph holds X,
+    so a forward pass without a backward pass leaves nothing behind.
 
     ``target="activation"`` takes the gradient at A = ste_sign(Z) instead: an activation that is
     applied to Z itself finds a call-back there and reports its output. Where none is, A is Z.
@@ -28,33 +28,33 @@ class Capture:
     """
 
     def __init__(self, layer: BinaryLinear, target: Target) -> None:
+        self._target = target
         self._inputs: list[Tensor] = []
+        self._versions: list[int] = []
         self._targets: list[Tensor] = []
         self.found_activation = False
-        own, layer_ref = weakref.ref(self), weakref.ref(layer)
+        claim(layer)
+        # First of the layer's hooks: it must see the output that the layer itself has made.
+        handle = layer.register_forward_hook(_ForwardHook(self, layer), prepend=True)
+        weakref.finalize(self, _finish, weakref.ref(layer), handle)
 
-        def on_forward(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            capture = own()
-            # A deep copy of the model brings the hook along, but is not the optimiser's model.
-            if capture is not None and module is layer_ref() and output.requires_grad:
-                with torch.no_grad():
-                    inputs = layer_ref().quantized_input(args[0].detach())  # type: ignore[union-attr]
-                capture._watch(inputs, output, target)
+    def watch(self, output: Tensor) -> None:
+        """Keep the gradient that will arrive at ``output`` of the layer."""
+        read_input = input_on_graph(output)
 
-        handle = layer.register_forward_hook(on_forward)
-        WITHOUT_WEIGHT_GRADIENT.add(layer)
-        weakref.finalize(self, _release, layer_ref, handle)
-
-    def _watch(self, inputs: Tensor, output: Tensor, target: Target) -> None:
         def keep(grad: Tensor) -> None:
             # Leading dimensions are samples: (..., n) -> (N, n), (..., m) -> (N, m).
+            inputs = read_input().detach()
             self._inputs.append(inputs.reshape(-1, inputs.shape[-1]))
+            self._versions.append(self._inputs[-1]._version)
             self._targets.append(grad.detach().reshape(-1, grad.shape[-1]))
 
         handle = output.register_hook(keep)  # type: ignore[no-untyped-call]
-        if target == "activation":
+        if self._target == "activation":
 
             def on_activation(activation: Tensor) -> None:
+                if not activation.requires_grad:  # under no_grad: only looked at
+                    return
                 handle.remove()
                 self.found_activation = True
                 activation.register_hook(keep)  # type: ignore[no-untyped-call]
@@ -67,7 +67,17 @@ class Capture:
         return not self._targets
 
     def batch(self) -> tuple[Tensor, Tensor]:
-        """X ``(N, n)`` and T ``(N, m)``; several backward passes are one joined batch."""
+        """X ``(N, n)`` and T ``(N, m)``; several backward passes are one joined batch.
+
+        Raises:
+            RuntimeError: X was changed in place since the backward pass.
+        """
+        for inputs, version in zip(self._inputs, self._versions, strict=True):
+            if inputs._version != version:
+                raise RuntimeError(
+                    "the layer's input was changed in place between backward() and step(), which "
+                    "needs it as it was"
+                )
         if len(self._targets) == 1:
             return self._inputs[0], self._targets[0]
         return torch.cat(self._inputs), torch.cat(self._targets)
@@ -75,14 +85,36 @@ class Capture:
     def clear(self) -> None:
         """Drop what was kept."""
         self._inputs.clear()
+        self._versions.clear()
         self._targets.clear()
 
 
-def _release(layer: "weakref.ref[BinaryLinear]", handle: RemovableHandle) -> None:
+class _ForwardHook:
+    """Tells a capture of its layer's outputs. In a copied or pickled layer it does nothing."""
+
+    def __init__(self, capture: Capture, layer: BinaryLinear) -> None:
+        self._capture = weakref.ref(capture)
+        self._layer = weakref.ref(layer)
+
+    def __call__(self, module: nn.Module, args: Any, output: Tensor) -> None:
+        capture = self._capture()
+        if capture is not None and module is self._layer() and output.requires_grad:
+            capture.watch(output)
+
+    def __reduce__(self) -> tuple[Any, tuple[()]]:
+        return _NoHook, ()
+
+
+class _NoHook:
+    def __call__(self, module: nn.Module, args: Any, output: Tensor) -> None:
+        pass
+
+
+def _finish(layer: "weakref.ref[BinaryLinear]", handle: RemovableHandle) -> None:
     handle.remove()
     alive = layer()
     if alive is not None:
-        WITHOUT_WEIGHT_GRADIENT.discard(alive)
+        release(alive)
 
 
 def binary_layers(model: nn.Module) -> Iterable[tuple[str, BinaryLinear]]:

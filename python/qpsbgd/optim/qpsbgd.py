@@ -3,15 +3,16 @@
 import hashlib
 import struct
 import warnings
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from numbers import Integral, Real
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from qpsbgd.optim.capture import Capture, Target, binary_layers
-from qpsbgd.projection import SEED_LIMIT, NativeProjector, Objective, Projector
+from qpsbgd.projection import COUNT_LIMIT, SEED_LIMIT, NativeProjector, Objective, Projector
 
 Update = Literal["latent", "projected"]
 
@@ -29,8 +30,9 @@ class QPSBGD(torch.optim.Optimizer):
     * ``update="projected"``: ``V <- sign(V - lr B)``. As |V| = 1 after the first step, only
       ``lr >= 1`` changes anything from then on.
 
-    A row whose targets are all zero (a neuron that no gradient reaches) is left as it is. Real
-    parameters (biases, normalisation) are not claimed: give them to an optimiser of their own.
+    A row whose targets are all zero (a neuron that no gradient reaches) is left as it is, and so is
+    a layer whose weight has ``requires_grad=False``. Real parameters (biases, normalisation) are
+    not claimed: give them to an optimiser of their own.
 
     Args:
         model: any module with :class:`~qpsbgd.nn.BinaryLinear` layers; those are claimed.
@@ -48,15 +50,19 @@ class QPSBGD(torch.optim.Optimizer):
     ``lr``, ``objective``, ``scale``, ``num_sweeps``, ``update`` and ``clip`` are read from
     ``param_groups`` at every step: learning-rate schedulers work, and one layer's group may be
     changed. X and T are held from the backward pass to the step, N (n + m) floats a layer; several
-    backward passes before a step count as one batch. ``zero_grad`` drops them.
+    backward passes before a step count as one batch. ``step`` drops them, and so does this
+    optimiser's ``zero_grad``, but not the model's.
 
     The claimed weights get no ``.grad`` while the optimiser lives: it is not used, and leaving it
-    out saves a third of the matrix products of the forward and backward pass.
+    out saves a third of the matrix products of the forward and backward pass. Delete the optimiser
+    to train its model with another.
 
     Raises:
-        TypeError: ``model`` is not a module, or a hyper-parameter has the wrong type.
+        TypeError: ``model`` is not a module, ``projector`` not callable, or a hyper-parameter of
+            the wrong type.
         ValueError: no binary layer in ``model``, or a hyper-parameter out of range.
-        RuntimeError: ``step`` before a backward pass, or after one that skipped a layer.
+        RuntimeError: ``step`` before a backward pass, after one that skipped a layer, or after a
+            layer's input was changed in place.
 
     Example:
         >>> from qpsbgd.nn import BinaryLinear
@@ -91,20 +97,18 @@ class QPSBGD(torch.optim.Optimizer):
                 f"model ({type(model).__name__}) has no layer with binary weights: use "
                 "qpsbgd.nn.BinaryLinear where weights are to be binary"
             )
-        if target not in ("preactivation", "activation"):
-            raise ValueError(f"target is {target!r}, but must be 'preactivation' or 'activation'")
-        if isinstance(seed, bool) or not isinstance(seed, int):
-            raise TypeError(f"seed is {seed!r}, but must be an integer")
-        if not 0 <= seed < SEED_LIMIT:
-            raise ValueError(f"seed is {seed!r}, but must lie in [0, {SEED_LIMIT})")
+        if projector is not None and not callable(projector):
+            raise TypeError(f"projector is {projector!r}, but must be callable or None")
+        _check_choice("objective", objective, tuple(DEFAULT_NUM_SWEEPS))
         if num_sweeps is None:
-            num_sweeps = DEFAULT_NUM_SWEEPS.get(objective, 0)
+            num_sweeps = DEFAULT_NUM_SWEEPS[objective]
         defaults = {
             "lr": lr,
             "objective": objective,
             "scale": scale,
             "num_sweeps": num_sweeps,
             "update": update,
+            "target": target,
             "clip": clip,
             "seed": seed,
         }
@@ -115,8 +119,8 @@ class QPSBGD(torch.optim.Optimizer):
                 "step shorter than 1 changes no sign; use lr >= 1",
                 stacklevel=2,
             )
-        self._target = target
         self._projector: Projector = NativeProjector() if projector is None else projector
+        self._layers = [layer for _, layer in layers]
         # One group a layer, so that its hyper-parameters can be changed alone.
         super().__init__(
             [
@@ -125,7 +129,54 @@ class QPSBGD(torch.optim.Optimizer):
             ],
             defaults,
         )
-        self._captures = {layer.weight: Capture(layer, target) for _, layer in layers}
+        self._watch_layers()
+
+    def _watch_layers(self) -> None:
+        target = self.defaults["target"]
+        self._captures = {layer.weight: Capture(layer, target) for layer in self._layers}
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Only for the constructor: the groups are the layers of the model.
+
+        Raises:
+            ValueError: the group is no layer's, or its weight is another layer's too.
+        """
+        if "layer" not in param_group:
+            raise ValueError(
+                "QPSBGD has a parameter group for each binary layer of its model: give other "
+                "parameters to another optimiser"
+            )
+        (weight,) = param_group["params"]
+        for group in self.param_groups:
+            if weight is group["params"][0]:
+                raise ValueError(
+                    f"layers {group['layer']!r} and {param_group['layer']!r} share one weight, but "
+                    "must have their own (one layer that is called twice is fine)"
+                )
+        super().add_param_group(param_group)
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = {"_layers": self._layers, "_projector": self._projector}
+        return {**super().__getstate__(), **own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "_layers" in state:  # a copy or an unpickled optimiser, not load_state_dict
+            self._watch_layers()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over hyper-parameters and step counts of another QPSBGD on the same layers.
+
+        Raises:
+            ValueError: the state is of other layers, another target or another optimiser.
+        """
+        groups = state_dict["param_groups"]
+        for name in ("layer", "target"):
+            theirs = [group.get(name) for group in groups]
+            own = [group[name] for group in self.param_groups]
+            if theirs != own:
+                raise ValueError(f"state_dict has {name} {theirs}, but this optimiser {own}")
+        super().load_state_dict(state_dict)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -145,14 +196,15 @@ class QPSBGD(torch.optim.Optimizer):
                 loss = closure()
         self._check_captures()
         updates = []
-        for index, group in enumerate(self.param_groups):
+        for index, (group, weight) in enumerate(self._weights()):
             _check_group(group)
-            for weight in group["params"]:
+            if weight.requires_grad:
                 updates.append((group, weight, self._project(index, group, weight)))
         for group, weight, binary in updates:
             update_weight(weight, binary, group["lr"], group["update"], group["clip"])
             self.state[weight]["step"] = self._steps_done(weight) + 1
-            self._captures[weight].clear()
+        for capture in self._captures.values():
+            capture.clear()
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -161,14 +213,18 @@ class QPSBGD(torch.optim.Optimizer):
         for capture in self._captures.values():
             capture.clear()
 
+    def _weights(self) -> Iterator[tuple[dict[str, Any], Tensor]]:
+        for group in self.param_groups:
+            yield group, group["params"][0]
+
     def _steps_done(self, weight: Tensor) -> int:
         return int(self.state[weight].get("step", 0))
 
     def _check_captures(self) -> None:
         captures = [
             (group["layer"], self._captures[weight])
-            for group in self.param_groups
-            for weight in group["params"]
+            for group, weight in self._weights()
+            if weight.requires_grad
         ]
         skipped = [repr(name) for name, capture in captures if capture.empty]
         if len(skipped) == len(captures):
@@ -181,7 +237,9 @@ class QPSBGD(torch.optim.Optimizer):
                 f"step() found no gradient in layer {', '.join(skipped)}: every binary layer of "
                 "the model must take part in the loss of a step"
             )
-        if self._target == "activation" and not any(c.found_activation for _, c in captures):
+        if self.defaults["target"] == "activation" and not any(
+            c.found_activation for _, c in captures
+        ):
             raise RuntimeError(
                 "target is 'activation', but no binary layer's output goes directly into "
                 "qpsbgd.nn.functional.ste_sign; use target='preactivation'"
@@ -189,11 +247,13 @@ class QPSBGD(torch.optim.Optimizer):
 
     def _project(self, index: int, group: dict[str, Any], weight: Tensor) -> Tensor:
         """Binary gradient ``(m, n)``: int8, 0 in rows that no gradient reached."""
-        inputs, targets = (
-            tensor.to(device="cpu", dtype=torch.float32)
-            for tensor in self._captures[weight].batch()
-        )
+        if not weight.sum().isfinite():
+            raise ValueError(f"layer {group['layer']!r}: weight holds NaN, but must be finite")
         try:
+            inputs, targets = (
+                tensor.to(device="cpu", dtype=torch.float32)
+                for tensor in self._captures[weight].batch()
+            )
             binary = self._projector(
                 inputs.numpy(),
                 targets.numpy(),
@@ -202,8 +262,8 @@ class QPSBGD(torch.optim.Optimizer):
                 num_sweeps=group["num_sweeps"],
                 seed=step_seed(group["seed"], index, self._steps_done(weight)),
             )
-        except ValueError as error:
-            raise ValueError(f"layer {group['layer']!r}: {error}") from error
+        except (ValueError, RuntimeError) as error:
+            raise type(error)(f"layer {group['layer']!r}: {error}") from error
         if not isinstance(self._projector, NativeProjector):
             _check_binary(binary, tuple(weight.shape))
         result = torch.from_numpy(binary)
@@ -237,21 +297,28 @@ def step_seed(seed: int, layer: int, step: int) -> int:
 def _check_group(group: dict[str, Any]) -> None:
     for name in ("lr", "scale", "clip"):
         value = group[name]
-        if isinstance(value, bool) or not isinstance(value, (int, float, Tensor)):
+        if isinstance(value, bool) or not isinstance(value, (Real, Tensor)):
             raise TypeError(f"{name} is {value!r}, but must be a real number")
         # A scheduler may end at lr = 0.
-        if not (value >= 0 if name == "lr" else value > 0) or value == float("inf"):
+        number = float(value)
+        if not (number >= 0 if name == "lr" else number > 0) or number == float("inf"):
             rule = "at least 0" if name == "lr" else "positive"
             raise ValueError(f"{name} is {value!r}, but must be finite and {rule}")
-    if group["objective"] not in DEFAULT_NUM_SWEEPS:
-        raise ValueError(f"objective is {group['objective']!r}, but must be 'quadratic' or 'sign'")
-    if group["update"] not in ("latent", "projected"):
-        raise ValueError(f"update is {group['update']!r}, but must be 'latent' or 'projected'")
-    sweeps = group["num_sweeps"]
-    if isinstance(sweeps, bool) or not isinstance(sweeps, int):
-        raise TypeError(f"num_sweeps is {sweeps!r}, but must be an integer")
-    if sweeps < 0:
-        raise ValueError(f"num_sweeps is {sweeps!r}, but must be at least 0")
+    _check_choice("objective", group["objective"], tuple(DEFAULT_NUM_SWEEPS))
+    _check_choice("update", group["update"], get_args(Update))
+    _check_choice("target", group["target"], get_args(Target))
+    for name, limit in (("num_sweeps", COUNT_LIMIT), ("seed", SEED_LIMIT)):
+        count = group[name]
+        if isinstance(count, bool) or not isinstance(count, Integral):
+            raise TypeError(f"{name} is {count!r}, but must be an integer")
+        if not 0 <= int(count) < limit:
+            raise ValueError(f"{name} is {count!r}, but must lie in [0, {limit})")
+
+
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if not isinstance(value, str) or value not in choices:
+        text = " or ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} is {value!r}, but must be {text}")
 
 
 def _check_binary(binary: Any, shape: tuple[int, ...]) -> None:

@@ -1,0 +1,26 @@
+"""A small binary network for the tests of layers and optimisers."""
+
+from torch import nn
+
+from qpsbgd.nn import BinaryLinear
+from qpsbgd.nn.functional import ste_sign
+
+
+class Net(nn.Module):
+    """12-7-4 with sign activation; keeps Z and A of the last forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = BinaryLinear(12, 7, bias=False)
+        self.second = BinaryLinear(7, 4, bias=False)
+
+    def forward(self, x):
+        self.z = self.first(x)
+        self.a = ste_sign(self.z, 3.0)
+        return self.second(self.a)
+
+
+def backward(net, batch):
+    loss = nn.functional.cross_entropy(net(batch[0]) / 3, batch[1])
+    loss.backward()
+    return loss
