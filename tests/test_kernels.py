@@ -1,5 +1,8 @@
 """Every kernel against its twin in qpsbgd.reference, bit for bit, on every instruction set."""
 
+import itertools
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -73,6 +76,39 @@ def test_projection_energy_equals_twin(rng, objective, shape):
         reference.projection_energy(X, T, B, objective=objective),
         rtol=1e-9,
     )
+
+
+def rounded_once(a, b, c):
+    """a * b + c in float32 from exact rationals."""
+    exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
+    near = np.float32(float(exact))  # rounded twice: right but for ties
+    candidates = [
+        near,
+        np.nextafter(near, np.float32(np.inf)),
+        np.nextafter(near, -np.float32(np.inf)),
+    ]
+    # Nearest, and of two as near the one with an even last bit.
+    return min(
+        candidates, key=lambda x: (abs(Fraction(float(x)) - exact), int(x.view(np.int32)) & 1)
+    )
+
+
+def test_multiply_add_rounds_once(rng):
+    a, b = rng.normal(size=(2, 3000)).astype(np.float32)
+    c = (-(a * b) * (1 + rng.integers(-3, 4, size=3000) * 2.0**-23)).astype(np.float32)  # cancel
+    c[::3] = rng.normal(size=1000).astype(np.float32)
+    # Half a unit of c less 2^-70: in float64 a tie, of which float32 takes the wrong side.
+    unit = 2.0**-23
+    ties = list(itertools.product((1, -1), range(1, 4), range(8), (1, 2.0**-60)))
+    a = np.append(a, [sign * unit / 2 * (1 + k * unit) for sign, k, _, _ in ties])
+    b = np.append(b, [(1 - k * unit) * small for _, k, _, small in ties])
+    c = np.append(c, [(1 + j * unit) * small for _, _, j, small in ties])
+    a, b, c = (x.astype(np.float32) for x in (a, b, c))
+    expected = np.array([rounded_once(*abc) for abc in zip(a, b, c, strict=True)])
+    np.testing.assert_array_equal(reference.multiply_add(a, b, c), expected)
+    np.testing.assert_array_equal(_core.multiply_adds(a, b, c), expected)
+    twice = (a.astype(np.float64) * b + c).astype(np.float32)
+    assert (twice != expected).any()  # the cases are hard enough
 
 
 def test_exponential_equals_twin():

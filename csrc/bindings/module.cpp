@@ -122,6 +122,16 @@ Array<float> exponential(std::uint64_t seed, std::uint64_t problem, std::uint64_
   return values;
 }
 
+Array<float> multiply_adds(const Array<float>& a, const Array<float>& b, const Array<float>& c) {
+  if (a.size() != b.size() || a.size() != c.size()) {
+    throw std::invalid_argument("a, b and c need one length");
+  }
+  Array<float> out(a.size());
+  qpsbgd::kernels().multiply_adds(a.data(), b.data(), c.data(), static_cast<std::size_t>(a.size()),
+                                  out.mutable_data());
+  return out;
+}
+
 }  // namespace
 
 // The GIL is not needed: the core has no mutable globals.
@@ -151,6 +161,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
                                        static_cast<std::size_t>(values.size()));
       },
       "values"_a.noconvert());
+  m.def("multiply_adds", &multiply_adds, "a"_a.noconvert(), "b"_a.noconvert(), "c"_a.noconvert());
   m.def("exponential", &exponential, py::kw_only(), "seed"_a, "problem"_a, "read"_a, "sweep"_a,
         "first"_a, "count"_a);
 

@@ -33,8 +33,7 @@ Layer::Layer(const LayerView& view, const KernelTable& kernels, int num_threads)
       linear_(view.num_neurons * view.num_inputs),
       linear_margins_(view.num_neurons * samples_ld()) {
   pack_inputs();
-  prepare_targets();
-  prepare_linear();
+  prepare_rows();
 }
 
 void Layer::pack_inputs() {
@@ -52,14 +51,12 @@ void Layer::pack_inputs() {
       float* row = &inputs_t_[(first + j) * stride];
       for (std::size_t i = 0; i < samples; ++i) row[i] = panel[i * width + j];
       std::fill(row + samples, row + stride, 0.0f);
-    }
-  });
-  parallel_for(divide_up(samples, width), num_threads_, [&](std::size_t task, int) {
-    const std::size_t first = task * width, count = std::min(width, samples - first);
-    float* panel = &packed_inputs_t_[first * n];
-    for (std::size_t k = 0; k < n; ++k) {
-      std::copy_n(&inputs_t_[k * stride + first], count, panel + k * width);
-      std::fill(panel + k * width + count, panel + (k + 1) * width, 0.0f);
+      for (std::size_t i = 0; i < samples; i += width) {
+        float* out = &packed_inputs_t_[i * n + (first + j) * width];
+        const std::size_t left = std::min(width, samples - i);
+        std::copy_n(row + i, left, out);
+        std::fill(out + left, out + width, 0.0f);
+      }
     }
   });
 }
@@ -68,27 +65,25 @@ std::size_t Layer::tile_rows(std::size_t tile) const {
   return std::min(kTileRows, num_neurons() - tile * kTileRows);
 }
 
-void Layer::prepare_targets() {
+void Layer::prepare_targets(std::size_t tile) {
   const std::size_t m = num_neurons(), samples = num_samples(), stride = samples_ld();
-  parallel_for(num_tiles(), num_threads_, [&](std::size_t tile, int) {
-    const std::size_t first = tile * kTileRows, rows = tile_rows(tile);
-    double sums[kTileRows] = {};
-    for (std::size_t i = 0; i < samples; ++i) {
-      for (std::size_t r = 0; r < rows; ++r) sums[r] += std::fabs(view_.targets[i * m + first + r]);
-    }
-    for (std::size_t r = 0; r < rows; ++r) {
-      const double mean = sums[r] / static_cast<double>(samples);
-      // NOTES: the paper leaves the mean of an all-zero target open; its problem keeps target 0.
-      const double inverse = mean > 0.0 ? 1.0 / mean : 0.0;
-      mean_targets_[first + r] = mean;
-      float* row = &targets_[(first + r) * stride];
-      const float* t = view_.targets + first + r;
-      for (std::size_t i = 0; i < samples; ++i) row[i] = static_cast<float>(t[i * m] * inverse);
-    }
-  });
+  const std::size_t first = tile * kTileRows, rows = tile_rows(tile);
+  double sums[kTileRows] = {};
+  for (std::size_t i = 0; i < samples; ++i) {
+    for (std::size_t r = 0; r < rows; ++r) sums[r] += std::fabs(view_.targets[i * m + first + r]);
+  }
+  for (std::size_t r = 0; r < rows; ++r) {
+    const double mean = sums[r] / static_cast<double>(samples);
+    // NOTES: the paper leaves the mean of an all-zero target open; its problem keeps target 0.
+    const double inverse = mean > 0.0 ? 1.0 / mean : 0.0;
+    mean_targets_[first + r] = mean;
+    float* row = &targets_[(first + r) * stride];
+    const float* t = view_.targets + first + r;
+    for (std::size_t i = 0; i < samples; ++i) row[i] = static_cast<float>(t[i * m] * inverse);
+  }
 }
 
-void Layer::prepare_linear() {
+void Layer::prepare_rows() {
   const std::size_t n = num_inputs(), samples = num_samples();
   const int workers = num_workers(num_tiles(), num_threads_);
   Buffer<float> scratch(workers * kTileRows * n);
@@ -99,6 +94,7 @@ void Layer::prepare_linear() {
   parallel_for(num_tiles(), num_threads_, [&](std::size_t tile, int worker) {
     const std::size_t first = tile * kTileRows, rows = tile_rows(tile);
     float* own_scratch = &scratch[worker * kTileRows * n];
+    prepare_targets(tile);
     times_inputs(targets(first), rows, own_scratch, n);
     std::int8_t* spins = &linear_[first * n];
     kernels_.to_spins(own_scratch, rows * n, spins);

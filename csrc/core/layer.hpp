@@ -73,8 +73,8 @@ class Layer {
 
  private:
   void pack_inputs();
-  void prepare_targets();
-  void prepare_linear();
+  void prepare_rows();
+  void prepare_targets(std::size_t tile);
 
   LayerView view_;
   const KernelTable& kernels_;

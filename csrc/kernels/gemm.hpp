@@ -1,8 +1,8 @@
 // C = A B with packed B, and float64 margins.
 //
 // Not a BLAS: a BLAS sums in an order of its own, different on every machine. Here each element is
-// the plain left-to-right float sum over depth, so results agree bit for bit on every instruction
-// set and with the NumPy twin.
+// the plain left-to-right float sum over depth, one rounding a multiply-add, so results agree bit
+// for bit on every instruction set and with the NumPy twin.
 #pragma once
 
 #include "lanes.hpp"
@@ -36,7 +36,9 @@ QPSBGD_INLINE void micro_tile(const float* a, std::size_t lda, const float* b, s
     for (std::size_t i = 0; i < kTileHeight; ++i) {
       const Vec scalar = broadcast(a[i * lda + k]);
 #pragma GCC unroll 2
-      for (std::size_t v = 0; v < kVectors; ++v) sum[i][v] += scalar * row[v];
+      for (std::size_t v = 0; v < kVectors; ++v) {
+        sum[i][v] = multiply_add(row[v], scalar, sum[i][v]);
+      }
     }
   }
 #pragma GCC unroll 12
@@ -96,6 +98,18 @@ void gemm(const float* a, std::size_t lda, const float* packed_b, std::size_t de
         }
       }
     }
+  }
+}
+
+void multiply_adds(const float* a, const float* b, const float* c, std::size_t count, float* out) {
+  for (std::size_t i = 0; i < count; i += kWidth) {
+    alignas(64) float x[3][kWidth] = {};
+    const std::size_t left = count - i < kWidth ? count - i : kWidth;
+    for (std::size_t j = 0; j < left; ++j) {
+      x[0][j] = a[i + j], x[1][j] = b[i + j], x[2][j] = c[i + j];
+    }
+    store(x[0], multiply_add(load(x[0]), load(x[1]), load(x[2])));
+    for (std::size_t j = 0; j < left; ++j) out[i + j] = x[0][j];
   }
 }
 

@@ -24,6 +24,7 @@ const KernelTable kTable = {
     .sign_descent = sign_descent,
     .sign_anneal = sign_anneal,
     .sign_scores = sign_scores,
+    .multiply_adds = multiply_adds,
     .exponential = exponential_values,
 };
 

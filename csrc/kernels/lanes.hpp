@@ -44,12 +44,38 @@ QPSBGD_INLINE void store(float* p, Vec v) { *reinterpret_cast<AlignedVec*>(p) = 
 QPSBGD_INLINE void store_unaligned(float* p, Vec v) { *reinterpret_cast<UnalignedVec*>(p) = v; }
 QPSBGD_INLINE Vec broadcast(float x) { return Vec{} + x; }
 
-// a * b + c where a * b is exact (b a power of two): fused or not, the same single rounding.
-QPSBGD_INLINE Vec add_exact_product(Vec a, Vec b, Vec c) {
+// a * b + c, rounded once.
+QPSBGD_INLINE Vec multiply_add(Vec a, Vec b, Vec c) {
 #if defined(__AVX512F__)
   return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 #elif defined(__FMA__)
   return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__ARM_FEATURE_FMA)
+  return (Vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+  // SSE2 has no such instruction. In double the product is exact, and a sum that is rounded to odd
+  // (Boldo and Melquiond 2008) still rounds to the right float: where something was lost, the
+  // neighbour with an odd last bit is taken.
+  typedef double Doubles __attribute__((vector_size(kWidth * 8)));
+  typedef std::int64_t DoubleInts __attribute__((vector_size(kWidth * 8)));
+  const Doubles product = __builtin_convertvector(a, Doubles) * __builtin_convertvector(b, Doubles);
+  const Doubles addend = __builtin_convertvector(c, Doubles);
+  const Doubles sum = product + addend;
+  const Doubles back = sum - product;
+  const Doubles lost = (product - (sum - back)) + (addend - back);  // exact (Knuth's TwoSum)
+  const DoubleInts bits = (DoubleInts)sum;
+  const DoubleInts even = (bits & 1) == 0;
+  const DoubleInts away = (DoubleInts)(((DoubleInts)lost ^ bits) >= 0);  // lost has sum's sign
+  const DoubleInts inexact = (lost > 0) | (lost < 0);                    // false for NaN
+  const DoubleInts odd = bits + (even & inexact & ((away & 2) - 1));
+  return __builtin_convertvector((Doubles)odd, Vec);
+#endif
+}
+
+// a * b + c where a * b is exact (b a power of two): fused or not, the same single rounding.
+QPSBGD_INLINE Vec add_exact_product(Vec a, Vec b, Vec c) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  return multiply_add(a, b, c);
 #else
   return a * b + c;
 #endif

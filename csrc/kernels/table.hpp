@@ -2,8 +2,8 @@
 //
 // Every kernel source is compiled once per instruction set (csrc/kernels/kernels.cpp) and exports
 // one KernelTable; csrc/core/dispatch.cpp picks among them at run time. All instruction sets give
-// the same bits: kernels have no reduction whose order depends on the vector width, never contract
-// a*b+c unless the product is exact, and use their own logarithm.
+// the same bits: kernels have no reduction whose order depends on the vector width, name every
+// multiply-add that is rounded once, and use their own logarithm.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ namespace qpsbgd {
 inline constexpr std::size_t kLanes = 16;
 
 // Rows of one tile at most: a multiple of the matrix product's tile height (12, 6) and of kLanes.
-inline constexpr std::size_t kMaxTileRows = 48;
+inline constexpr std::size_t kMaxTileRows = 24;
 
 // Variables that a sweep visits before it brings the rest of the state up to date.
 inline constexpr std::size_t kBlock = 64;
@@ -77,7 +77,7 @@ struct KernelTable {
   std::size_t panel_columns;
 
   // C (rows, columns; ldc) = A B for row-major A (rows, depth; lda) and packed B (depth, columns).
-  // Each element is summed over depth in order, one rounding a product and one a sum.
+  // Each element is summed over depth in order, one rounding a multiply-add.
   void (*gemm)(const float* a, std::size_t lda, const float* packed_b, std::size_t depth,
                std::size_t rows, std::size_t columns, float* c, std::size_t ldc);
 
@@ -109,6 +109,10 @@ struct KernelTable {
 
   // scores[lane] = sum_i targets[i, lane] sign(margins[i, lane]), in the order the sweeps use.
   void (*sign_scores)(const SignTile& tile);
+
+  // out[i] = a[i] * b[i] + c[i], rounded once; for tests of the matrix product's arithmetic.
+  void (*multiply_adds)(const float* a, const float* b, const float* c, std::size_t count,
+                        float* out);
 
   // out[i] = exponential variate of (key, first + i); for tests of the random stream.
   void (*exponential)(StreamKey key, std::uint32_t first, std::size_t count, float* out);

@@ -69,9 +69,8 @@ def main() -> None:
 @click.option(
     "--scale",
     type=click.FloatRange(min=0, min_open=True),
-    default=0.5,
-    show_default=True,
-    help="Strength of the quadratic objective's curvature; qpsbgd only.",
+    help="Strength of the quadratic objective's curvature; qpsbgd only.  "
+    "[default: digits 0.5, mnist5k 0.25]",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of torch and of the solver.")
 @click.option(
@@ -152,8 +151,9 @@ def started(options: dict[str, Any], given: set[str]) -> "Run":
     recipe = RECIPES[options["dataset"]]
     if options["lr"] is None:
         options["lr"] = recipe.lr[optimizer]
-    if options["batch_size"] is None:
-        options["batch_size"] = recipe.batch_size
+    for name in ("batch_size", "scale"):
+        if options[name] is None:
+            options[name] = getattr(recipe, name)
     config = Config(**options)
     if out is not None:
         return Run(config, out)

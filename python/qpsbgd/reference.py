@@ -73,11 +73,25 @@ def _minus_log(u: Floats) -> Floats:
 # ---- the problems ------------------------------------------------------------------------------
 
 
+def multiply_add(a: Floats, b: Floats, c: Floats) -> Floats:
+    """``a * b + c`` in float32, rounded once."""
+    product = a.astype(np.float64) * b.astype(np.float64)  # exact
+    total = product + c
+    back = total - product
+    lost = (product - (total - back)) + (c - back)  # exact
+    # A sum that lost something is replaced by its odd neighbour: then float32 rounds as if from the
+    # exact sum, never from a tie that rounding to float64 has made.
+    neighbour = np.nextafter(total, np.where(lost > 0, np.inf, -np.inf))
+    even = total.view(np.int64) % 2 == 0
+    result: Floats = np.where((lost != 0) & even, neighbour, total).astype(np.float32)
+    return result
+
+
 def ordered_product(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> Floats:
-    """``a @ b`` in float32, each element summed from left to right."""
+    """``a @ b`` in float32, each element summed from left to right, one rounding a term."""
     c = np.zeros((a.shape[0], b.shape[1]), np.float32)
     for k in range(a.shape[1]):
-        c = c + a[:, k : k + 1].astype(np.float32) * b[k : k + 1, :].astype(np.float32)
+        c = multiply_add(a[:, k : k + 1], b[k : k + 1, :], c)
     return c
 
 

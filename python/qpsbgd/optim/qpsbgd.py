@@ -247,8 +247,6 @@ class QPSBGD(torch.optim.Optimizer):
 
     def _project(self, index: int, group: dict[str, Any], weight: Tensor) -> Tensor:
         """Binary gradient ``(m, n)``: int8, 0 in rows that no gradient reached."""
-        if not weight.sum().isfinite():
-            raise ValueError(f"layer {group['layer']!r}: weight holds NaN, but must be finite")
         try:
             inputs, targets = (
                 tensor.to(device="cpu", dtype=torch.float32)
@@ -267,7 +265,7 @@ class QPSBGD(torch.optim.Optimizer):
         if not isinstance(self._projector, NativeProjector):
             _check_binary(binary, tuple(weight.shape))
         result = torch.from_numpy(binary)
-        reached = np.abs(targets.numpy()).max(axis=0) > 0  # (N, m) -> (m)
+        reached = targets.numpy().any(axis=0)  # (N, m) -> (m)
         return result if reached.all() else result * torch.from_numpy(reached)[:, None]
 
 
