@@ -59,10 +59,11 @@ void test_project(const Shape& shape, qpsbgd::Objective objective, bool anneal) 
       results.push_back(binary);
     }
     std::vector<double> energies(shape.neurons);
-    qpsbgd::projection_energy(view, objective, 1.0, 0.01, results.back().data(), 2,
-                              energies.data());
+    qpsbgd::projection_energy(qpsbgd::kernels(), view, objective, 1.0, 0.01, results.back().data(),
+                              2, energies.data());
     std::vector<float> coupling(shape.inputs * shape.inputs), fields(results.back().size());
-    qpsbgd::gradient_qubo(view, 1.0, 2, coupling.data(), fields.data(), energies.data());
+    qpsbgd::gradient_qubo(qpsbgd::kernels(), view, 1.0, 2, coupling.data(), fields.data(),
+                          energies.data());
   }
   unsetenv("QPSBGD_ISA");
   for (const auto& result : results) {
@@ -90,10 +91,12 @@ void test_parallel_for() {
 
 void test_first_nonfinite() {
   std::vector<float> values = noise(5000, 3);
-  check(qpsbgd::first_nonfinite(values.data(), values.size()) == values.size(), "all finite");
+  check(qpsbgd::first_nonfinite(qpsbgd::kernels(), values.data(), values.size()) == values.size(),
+        "all finite");
   values[3333] = values[0] / 0.0f;
   values[4444] = values[3333] - values[3333];
-  check(qpsbgd::first_nonfinite(values.data(), values.size()) == 3333, "the first that is not");
+  check(qpsbgd::first_nonfinite(qpsbgd::kernels(), values.data(), values.size()) == 3333,
+        "the first that is not");
 }
 
 }  // namespace
