@@ -53,7 +53,7 @@ RECIPES = {
         hidden_sizes=(128, 128),
         batch_size=50,
         scale=0.5,
-        lr={"qpsbgd": 0.03, "binaryconnect": 0.03, "signsgd": 0.01},
+        lr={"qpsbgd": 0.03, "binaryconnect": 0.01, "signsgd": 0.03},
     ),
     "mnist5k": Recipe(
         hidden_sizes=(256, 256),
