@@ -12,7 +12,7 @@ from qpsbgd import _core, reference
 
 pytestmark = pytest.mark.usefixtures("isa")
 
-# Around the widths that kernels work in: 16 lanes, panels of 6, 12, 16 and 32, tiles of 48 rows,
+# Around the widths that kernels work in: 16 lanes, panels of 6, 12, 16 and 32, tiles of 24 rows,
 # depth blocks of 128, chains of 4 samples.
 SHAPES = [
     (1, 1, 1),

@@ -160,9 +160,12 @@ void project(const KernelTable& kernels, const LayerView& view, const Projection
     Starts starts;
     std::unique_ptr<TileSolver> solver;
     RowEnergy energy;
-    Buffer<std::int8_t> spins;  // (kTileRows, n)
+    Buffer<std::int8_t> spins;  // (Layer::kTileRows, n)
   };
-  const std::size_t num_tasks = layer.num_tiles() * options.num_reads;
+  // The sign objective's kernels take kLanes neurons a time.
+  const std::size_t tile_rows = quadratic ? Layer::kTileRows : kLanes;
+  const std::size_t num_tiles = divide_up(layer.num_neurons(), tile_rows);
+  const std::size_t num_tasks = num_tiles * options.num_reads;
   std::vector<std::unique_ptr<Worker>> workers(num_workers(num_tasks, options.num_threads));
   for (auto& worker : workers) {
     worker.reset(
@@ -172,11 +175,12 @@ void project(const KernelTable& kernels, const LayerView& view, const Projection
                    RowEnergy(view, layer, options.objective, options.scale, options.target_eps),
                    Buffer<std::int8_t>(Layer::kTileRows * n)});
   }
-  BestReads best(layer.num_neurons(), n, layer.num_tiles(), out);
+  BestReads best(layer.num_neurons(), n, num_tiles, out);
   parallel_for(num_tasks, options.num_threads, [&](std::size_t task, int index) {
     Worker& worker = *workers[index];
     const std::size_t tile = task / options.num_reads, read = task % options.num_reads;
-    const std::size_t first = tile * Layer::kTileRows, rows = layer.tile_rows(tile);
+    const std::size_t first = tile * tile_rows;
+    const std::size_t rows = std::min(tile_rows, layer.num_neurons() - first);
     // A single read needs no comparison: it is solved where the caller wants it.
     std::int8_t* spins = options.num_reads == 1 ? out + first * n : worker.spins.data();
     const float* margins = worker.starts.fill(first, rows, read, spins);

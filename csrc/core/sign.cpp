@@ -17,19 +17,9 @@ class SignSolver final : public TileSolver {
         margins_(layer.num_samples() * kLanes),
         spins_(layer.num_inputs() * kLanes) {}
 
+  // Lanes without a neuron have targets 0, which no flip improves.
   void solve(std::size_t first_row, std::size_t rows, std::size_t read, const float* margins,
              std::int8_t* spins) override {
-    const std::size_t n = layer_.num_inputs();
-    for (std::size_t first = 0; first < rows; first += kLanes) {
-      solve_lanes(first_row + first, std::min(kLanes, rows - first), read,
-                  margins + first * layer_.samples_ld(), spins + first * n);
-    }
-  }
-
- private:
-  // Up to kLanes neurons; lanes without one have targets 0, which no flip improves.
-  void solve_lanes(std::size_t first_row, std::size_t rows, std::size_t read, const float* margins,
-                   std::int8_t* spins) {
     const std::size_t n = layer_.num_inputs(), samples = layer_.num_samples();
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
       const bool used = lane < rows;
@@ -72,6 +62,7 @@ class SignSolver final : public TileSolver {
     }
   }
 
+ private:
   const Layer& layer_;
   const Annealing& annealing_;
   float eps_;

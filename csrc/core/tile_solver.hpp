@@ -15,7 +15,8 @@ struct Annealing {
   bool descent() const { return betas.empty(); }
 };
 
-// Improves the states of up to Layer::kTileRows neurons. Holds scratch space: one a worker.
+// Improves the states of a tile of neurons: up to Layer::kTileRows (quadratic) or kLanes (sign).
+// Holds scratch space: one a worker.
 class TileSolver {
  public:
   virtual ~TileSolver() = default;

@@ -15,7 +15,8 @@ namespace qpsbgd {
 // instruction set. Leading dimensions of fields, spins and couplings are multiples of it.
 inline constexpr std::size_t kLanes = 16;
 
-// Rows of one tile at most: a multiple of the matrix product's tile height (12, 6) and of kLanes.
+// Rows of one tile at most: a multiple of the matrix product's tile height (12, 6), at least
+// kLanes, and few, so that threads share a layer evenly.
 inline constexpr std::size_t kMaxTileRows = 24;
 
 // Variables that a sweep visits before it brings the rest of the state up to date.
