@@ -92,7 +92,7 @@ void parallel_for(std::size_t num_tasks, int num_threads,
   std::exception_ptr failure;
   std::mutex failure_mutex;
   // Never lets an exception out: one that left a parallel region would end the process.
-  const auto work = [&](int worker) {
+  [[maybe_unused]] const auto work = [&](int worker) {
     try {
       for (int i = 0; i < workers; ++i) {
         Share& share = shares[(worker + i) % workers];

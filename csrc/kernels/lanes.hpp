@@ -44,6 +44,33 @@ QPSBGD_INLINE void store(float* p, Vec v) { *reinterpret_cast<AlignedVec*>(p) = 
 QPSBGD_INLINE void store_unaligned(float* p, Vec v) { *reinterpret_cast<UnalignedVec*>(p) = v; }
 QPSBGD_INLINE Vec broadcast(float x) { return Vec{} + x; }
 
+#if defined(__SSE2__) && !defined(__FMA__)
+// SSE2 has no instruction that rounds once. In double the product is exact and the sum nearly so.
+QPSBGD_INLINE Vec emulated_multiply_add(Vec a, Vec b, Vec c) {
+  const __m128 x = (__m128)a, y = (__m128)b, z = (__m128)c;
+  const __m128d low = _mm_add_pd(_mm_mul_pd(_mm_cvtps_pd(x), _mm_cvtps_pd(y)), _mm_cvtps_pd(z));
+  const __m128d high =
+      _mm_add_pd(_mm_mul_pd(_mm_cvtps_pd(_mm_movehl_ps(x, x)), _mm_cvtps_pd(_mm_movehl_ps(y, y))),
+                 _mm_cvtps_pd(_mm_movehl_ps(z, z)));
+  const __m128 nearest = _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
+  // Rounding the sum once more can go wrong only where it looks like a tie between two floats: a
+  // double's lower half holds the 29 bits that a float drops. And where floats have fewer bits.
+  const __m128i dropped =
+      _mm_and_si128(_mm_castps_si128(_mm_shuffle_ps(_mm_castpd_ps(low), _mm_castpd_ps(high), 0x88)),
+                    _mm_set1_epi32(0x1fffffff));
+  const __m128i tie = _mm_cmpeq_epi32(dropped, _mm_set1_epi32(0x10000000));
+  const __m128 small =
+      _mm_cmplt_ps(_mm_andnot_ps(_mm_set1_ps(-0.0f), nearest), _mm_set1_ps(0x1p-126f));
+  const __m128 nonzero = _mm_shuffle_ps(_mm_castpd_ps(_mm_cmpneq_pd(low, _mm_setzero_pd())),
+                                        _mm_castpd_ps(_mm_cmpneq_pd(high, _mm_setzero_pd())), 0x88);
+  const __m128 care = _mm_or_ps(_mm_castsi128_ps(tie), _mm_and_ps(small, nonzero));
+  if (__builtin_expect(_mm_movemask_ps(care) == 0, 1)) return (Vec)nearest;
+  Vec result;
+  for (std::size_t i = 0; i < kWidth; ++i) result[i] = __builtin_fmaf(a[i], b[i], c[i]);
+  return result;
+}
+#endif
+
 // a * b + c, rounded once.
 QPSBGD_INLINE Vec multiply_add(Vec a, Vec b, Vec c) {
 #if defined(__AVX512F__)
@@ -52,23 +79,12 @@ QPSBGD_INLINE Vec multiply_add(Vec a, Vec b, Vec c) {
   return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 #elif defined(__ARM_FEATURE_FMA)
   return (Vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#elif defined(__SSE2__)
+  return emulated_multiply_add(a, b, c);
 #else
-  // SSE2 has no such instruction. In double the product is exact, and a sum that is rounded to odd
-  // (Boldo and Melquiond 2008) still rounds to the right float: where something was lost, the
-  // neighbour with an odd last bit is taken.
-  typedef double Doubles __attribute__((vector_size(kWidth * 8)));
-  typedef std::int64_t DoubleInts __attribute__((vector_size(kWidth * 8)));
-  const Doubles product = __builtin_convertvector(a, Doubles) * __builtin_convertvector(b, Doubles);
-  const Doubles addend = __builtin_convertvector(c, Doubles);
-  const Doubles sum = product + addend;
-  const Doubles back = sum - product;
-  const Doubles lost = (product - (sum - back)) + (addend - back);  // exact (Knuth's TwoSum)
-  const DoubleInts bits = (DoubleInts)sum;
-  const DoubleInts even = (bits & 1) == 0;
-  const DoubleInts away = (DoubleInts)(((DoubleInts)lost ^ bits) >= 0);  // lost has sum's sign
-  const DoubleInts inexact = (lost > 0) | (lost < 0);                    // false for NaN
-  const DoubleInts odd = bits + (even & inexact & ((away & 2) - 1));
-  return __builtin_convertvector((Doubles)odd, Vec);
+  Vec result;
+  for (std::size_t i = 0; i < kWidth; ++i) result[i] = __builtin_fmaf(a[i], b[i], c[i]);
+  return result;
 #endif
 }
 
