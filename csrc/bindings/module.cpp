@@ -5,16 +5,21 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "core/anneal.hpp"
 #include "core/dispatch.hpp"
+#include "core/ising.hpp"
 #include "core/parallel.hpp"
 #include "core/projection.hpp"
 #include "core/random.hpp"
+#include "core/stop.hpp"
 
 namespace py = pybind11;
 using namespace py::literals;
@@ -132,6 +137,91 @@ Array<float> multiply_adds(const Array<float>& a, const Array<float>& b, const A
   return out;
 }
 
+using States = Array<std::int8_t>;
+
+qpsbgd::Ising make_ising(const Array<double>& linear, const Array<std::uint32_t>& rows,
+                         const Array<std::uint32_t>& columns, const Array<double>& values,
+                         std::optional<qpsbgd::Ising::Form> form) {
+  if (rows.size() != columns.size() || rows.size() != values.size()) {
+    throw std::invalid_argument("rows, columns and values need one length");
+  }
+  const auto count = static_cast<std::size_t>(values.size());
+  const auto n = static_cast<std::size_t>(linear.size());
+  if (n > std::numeric_limits<std::int32_t>::max()) {
+    throw std::invalid_argument("the number of variables must be less than 2^31");
+  }
+  return qpsbgd::Ising(linear.data(), n, {rows.data(), columns.data(), values.data(), count},
+                       form.value_or(qpsbgd::Ising::better_form(n, count)));
+}
+
+void check_states(const States& states, const qpsbgd::Ising& problem) {
+  if (states.ndim() != 2 || static_cast<std::size_t>(states.shape(1)) != problem.num_variables()) {
+    throw std::invalid_argument("states (reads, n) do not fit the problem");
+  }
+}
+
+Array<double> ising_energies(const qpsbgd::Ising& problem, const States& states, int num_threads) {
+  check_states(states, problem);
+  Array<double> energies(states.shape(0));
+  double* out = energies.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    problem.energies(states.data(), static_cast<std::size_t>(states.shape(0)), num_threads, out);
+  }
+  return energies;
+}
+
+// Asks Python whether to stop: a signal that is waiting, such as Ctrl-C's, or the user's function.
+// An exception stops the call too, and is kept for the caller.
+class PythonInterrupt {
+ public:
+  explicit PythonInterrupt(py::object function) : function_(std::move(function)) {}
+
+  bool operator()() {
+    const py::gil_scoped_acquire acquire;
+    try {
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      return !function_.is_none() && py::cast<bool>(function_());
+    } catch (const py::error_already_set& error) {
+      exception_ = error.value();
+      return true;
+    }
+  }
+
+  const py::object& exception() const { return exception_; }
+
+ private:
+  py::object function_;
+  py::object exception_ = py::none();
+};
+
+py::tuple anneal(const qpsbgd::Ising& problem, const States& initial_states,
+                 std::vector<double> betas, qpsbgd::Acceptance acceptance, bool random_order,
+                 bool keep_best, std::uint64_t seed, int num_threads, double time_limit,
+                 const py::object& interrupt_function) {
+  check_states(initial_states, problem);
+  const auto num_reads = static_cast<std::size_t>(initial_states.shape(0));
+  States states({initial_states.shape(0), initial_states.shape(1)});
+  std::copy_n(initial_states.data(), initial_states.size(), states.mutable_data());
+  Array<std::uint64_t> sweeps(initial_states.shape(0));
+  std::int8_t* states_out = states.mutable_data();
+  std::uint64_t* sweeps_out = sweeps.mutable_data();
+  const qpsbgd::AnnealOptions options{.betas = std::move(betas),
+                                      .acceptance = acceptance,
+                                      .random_order = random_order,
+                                      .keep_best = keep_best,
+                                      .seed = seed,
+                                      .num_threads = num_threads};
+  PythonInterrupt interrupt(interrupt_function);
+  const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
+  qpsbgd::Stop stop(time_limit, std::ref(interrupt));
+  {
+    const py::gil_scoped_release release;
+    qpsbgd::anneal(kernels, problem, options, num_reads, states_out, sweeps_out, stop);
+  }
+  return py::make_tuple(states, sweeps, stop.reason(), interrupt.exception());
+}
+
 }  // namespace
 
 // The GIL is not needed: the core has no mutable globals.
@@ -161,6 +251,29 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
                                        static_cast<std::size_t>(values.size()));
       },
       "values"_a.noconvert());
+  py::native_enum<qpsbgd::Acceptance>(m, "Acceptance", "enum.Enum")
+      .value("Metropolis", qpsbgd::Acceptance::kMetropolis)
+      .value("Gibbs", qpsbgd::Acceptance::kGibbs)
+      .finalize();
+  py::native_enum<qpsbgd::Ising::Form>(m, "Form", "enum.Enum")
+      .value("dense", qpsbgd::Ising::Form::kDense)
+      .value("sparse", qpsbgd::Ising::Form::kSparse)
+      .finalize();
+  py::native_enum<qpsbgd::Stop::Reason>(m, "StopReason", "enum.Enum")
+      .value("finished", qpsbgd::Stop::Reason::kNone)
+      .value("time_limit", qpsbgd::Stop::Reason::kTimeLimit)
+      .value("interrupt", qpsbgd::Stop::Reason::kInterrupt)
+      .finalize();
+  py::class_<qpsbgd::Ising>(m, "Ising")
+      .def(py::init(&make_ising), "linear"_a.noconvert(), "rows"_a.noconvert(),
+           "columns"_a.noconvert(), "values"_a.noconvert(), "form"_a = py::none())
+      .def_property_readonly("form", &qpsbgd::Ising::form)
+      .def_property_readonly("exact", &qpsbgd::Ising::exact)
+      .def_property_readonly("num_variables", &qpsbgd::Ising::num_variables)
+      .def("energies", &ising_energies, "states"_a.noconvert(), py::kw_only(), "num_threads"_a)
+      .def("anneal", &anneal, "initial_states"_a.noconvert(), py::kw_only(), "betas"_a,
+           "acceptance"_a, "random_order"_a, "keep_best"_a, "seed"_a, "num_threads"_a,
+           "time_limit"_a, "interrupt_function"_a);
   m.def("multiply_adds", &multiply_adds, "a"_a.noconvert(), "b"_a.noconvert(), "c"_a.noconvert());
   m.def("exponential", &exponential, py::kw_only(), "seed"_a, "problem"_a, "read"_a, "sweep"_a,
         "first"_a, "count"_a);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -78,7 +79,8 @@ int num_workers(std::size_t num_tasks, int num_threads) {
 }
 
 void parallel_for(std::size_t num_tasks, int num_threads,
-                  const std::function<void(std::size_t, int)>& body) {
+                  const std::function<void(std::size_t, int)>& body,
+                  const std::function<void()>& waiting) {
   const int workers = num_workers(num_tasks, num_threads);
   if (workers == 1) {
     for (std::size_t task = 0; task < num_tasks; ++task) body(task, 0);
@@ -89,6 +91,8 @@ void parallel_for(std::size_t num_tasks, int num_threads,
     shares[worker].next = num_tasks * worker / workers;
     shares[worker].end = num_tasks * (worker + 1) / workers;
   }
+  std::atomic<std::size_t> unfinished{num_tasks};
+  std::atomic<bool> failed{false};
   std::exception_ptr failure;
   std::mutex failure_mutex;
   // Never lets an exception out: one that left a parallel region would end the process.
@@ -96,11 +100,19 @@ void parallel_for(std::size_t num_tasks, int num_threads,
     try {
       for (int i = 0; i < workers; ++i) {
         Share& share = shares[(worker + i) % workers];
-        for (std::size_t task; (task = share.next.fetch_add(1)) < share.end;) body(task, worker);
+        for (std::size_t task; (task = share.next.fetch_add(1)) < share.end;) {
+          body(task, worker);
+          --unfinished;
+        }
+      }
+      while (worker == 0 && waiting && unfinished > 0 && !failed) {
+        waiting();
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
       }
     } catch (...) {
       const std::lock_guard<std::mutex> lock(failure_mutex);
       if (!failure) failure = std::current_exception();
+      failed = true;
       for (Share& share : shares) share.next = share.end;
     }
   };

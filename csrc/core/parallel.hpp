@@ -23,8 +23,10 @@ int num_workers(std::size_t num_tasks, int num_threads);
 
 // Calls body(task, worker) for every task in [0, num_tasks), each once, in any order, worker in
 // [0, num_workers(...)). One worker runs in the calling thread and opens no parallel region. The
-// first exception of a body is thrown again here, after all threads have joined.
+// first exception of a body is thrown again here, after all threads have joined. `waiting` is
+// called in the calling thread about every millisecond while it waits for the others.
 void parallel_for(std::size_t num_tasks, int num_threads,
-                  const std::function<void(std::size_t task, int worker)>& body);
+                  const std::function<void(std::size_t task, int worker)>& body,
+                  const std::function<void()>& waiting = {});
 
 }  // namespace qpsbgd

@@ -137,7 +137,8 @@ class QuadraticSolver final : public TileSolver {
         keys[r] = stream_key(annealing_.seed, first_row + r, read, sweep);
       }
       const double threshold = 1.0 / (4.0 * alpha2 * annealing_.betas[sweep]);
-      layer_.kernels().quadratic_anneal(tile, static_cast<float>(threshold), keys);
+      layer_.kernels().quadratic_anneal(tile, Acceptance::kMetropolis,
+                                        static_cast<float>(threshold), keys);
     }
   }
 

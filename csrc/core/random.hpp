@@ -26,6 +26,11 @@ constexpr StreamKey stream_key(std::uint64_t seed, std::uint64_t problem, std::u
   return {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)};
 }
 
+// The stream beside a sweep's own that draws the order of its variables.
+constexpr StreamKey order_key(StreamKey key) {
+  return {key.word0 ^ 0x9e3779b9u, key.word1 ^ 0x7f4a7c15u};
+}
+
 // The stream that draws a read's random start, beside those of its sweeps 0, 1, ...
 inline constexpr std::uint64_t kInitialState = ~std::uint64_t{0};
 

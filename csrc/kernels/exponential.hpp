@@ -9,7 +9,7 @@
 namespace qpsbgd::QPSBGD_ISA {
 namespace {
 
-// Largest value `exponential` returns: -log(2^-24), rounded up.
+// Largest value `noise` returns: -log(2^-24), rounded up.
 constexpr float kExponentialMax = 16.7f;
 
 // Bijective 32-bit mixer with near-ideal avalanche; constants by C. Wellons (hash-prospector,
@@ -43,27 +43,51 @@ QPSBGD_INLINE Vec minus_log(Vec u) {
   return -(__builtin_convertvector(k, Vec) * 0.6931472f + series);
 }
 
-QPSBGD_INLINE Vec exponential(Words counter, Words word0, Words word1) {
-  return minus_log(uniform_open(counter, word0, word1));
+// The noise that an acceptance rule adds to a proposal: Metropolis a unit exponential variate,
+// Gibbs a logistic one, as P(noise >= -x) is min(1, exp(x)) and 1 / (1 + exp(-x)). Both from one
+// uniform.
+template <Acceptance kAcceptance>
+QPSBGD_INLINE Vec noise(Words counter, Words word0, Words word1) {
+  const Vec u = uniform_open(counter, word0, word1);
+  if constexpr (kAcceptance == Acceptance::kMetropolis) return minus_log(u);
+  return minus_log(1.0f - u) - minus_log(u);  // 1 - u is exact, and in (0, 1) too
 }
 
 // Counters first, first + 1, ... of one stream.
-QPSBGD_INLINE Lanes exponential_run(StreamKey key, std::uint32_t first) {
+template <Acceptance kAcceptance>
+QPSBGD_INLINE Lanes noise_run(StreamKey key, std::uint32_t first) {
   Lanes v;
   for (std::size_t q = 0; q < kParts; ++q) {
     Words counter;
     for (std::size_t i = 0; i < kWidth; ++i) {
       counter[i] = static_cast<std::uint32_t>(q * kWidth + i);
     }
-    v.part[q] = exponential(counter + first, Words{} + key.word0, Words{} + key.word1);
+    v.part[q] = noise<kAcceptance>(counter + first, Words{} + key.word0, Words{} + key.word1);
   }
   return v;
+}
+
+// Sixteen variables of [0, num_variables), uniform to 2^-32 * num_variables.
+QPSBGD_INLINE void random_variables(StreamKey key, std::uint32_t first, std::size_t num_variables,
+                                    std::uint32_t* out) {
+  for (std::size_t q = 0; q < kParts; ++q) {
+    Words counter;
+    for (std::size_t i = 0; i < kWidth; ++i) {
+      counter[i] = first + static_cast<std::uint32_t>(q * kWidth + i);
+    }
+    const Words bits = mix(mix(counter + key.word0) ^ (Words{} + key.word1));
+    for (std::size_t i = 0; i < kWidth; ++i) {
+      out[q * kWidth + i] =
+          static_cast<std::uint32_t>(bits[i] * std::uint64_t{num_variables} >> 32);
+    }
+  }
 }
 
 void exponential_values(StreamKey key, std::uint32_t first, std::size_t count, float* out) {
   for (std::size_t start = 0; start < count; start += kLanes) {
     alignas(64) float block[kLanes];
-    store_lanes(block, exponential_run(key, first + static_cast<std::uint32_t>(start)));
+    store_lanes(block,
+                noise_run<Acceptance::kMetropolis>(key, first + static_cast<std::uint32_t>(start)));
     for (std::size_t i = 0; i < kLanes && start + i < count; ++i) out[start + i] = block[i];
   }
 }

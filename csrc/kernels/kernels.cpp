@@ -3,6 +3,7 @@
 #include "gemm.hpp"
 #include "quadratic.hpp"
 #include "sign.hpp"
+#include "sparse.hpp"
 #include "table.hpp"
 
 #define QPSBGD_STRING_(x) #x
@@ -21,6 +22,11 @@ const KernelTable kTable = {
     .largest_magnitude = largest_magnitude,
     .quadratic_descent = quadratic_descent,
     .quadratic_anneal = quadratic_anneal,
+    .quadratic_anneal_random = quadratic_anneal_random,
+    .energy = energy,
+    .sparse_anneal = sparse_anneal,
+    .sparse_anneal_random = sparse_anneal_random,
+    .sparse_energies = sparse_energies,
     .sign_descent = sign_descent,
     .sign_anneal = sign_anneal,
     .sign_scores = sign_scores,

@@ -152,8 +152,9 @@ struct Downhill {
   }
 };
 
-// Metropolis: a flip of variable i is accepted where s f + threshold * e_i >= 0.
-struct Metropolis {
+// At a temperature: a flip of variable i is accepted where s f + threshold * e_i >= 0.
+template <Acceptance kAcceptance>
+struct Thermal {
   StreamKey key;
   Lanes threshold;
   Lanes reach;  // threshold times the largest variate
@@ -163,7 +164,7 @@ struct Metropolis {
     return mask_nonnegative(sf + reach);
   }
   QPSBGD_INLINE auto acceptance(std::size_t first) const {
-    const Lanes slack = threshold * exponential_run(key, static_cast<std::uint32_t>(first));
+    const Lanes slack = threshold * noise_run<kAcceptance>(key, static_cast<std::uint32_t>(first));
     return [slack](const Lanes& sf) { return mask_nonnegative(sf + slack); };
   }
 };
@@ -185,7 +186,8 @@ void quadratic_descent(const QuadraticTile& tile, std::uint8_t* active) {
   for (std::size_t row = 0; row < tile.rows; ++row) active[row] = (active[row] & kFlipped) != 0;
 }
 
-void quadratic_anneal(const QuadraticTile& tile, float threshold, const StreamKey* keys) {
+template <Acceptance kAcceptance>
+void quadratic_sweep(const QuadraticTile& tile, float threshold, const StreamKey* keys) {
   alignas(64) float fields[kMaxTileRows * kBlock];
   BlockFlips flips[kMaxTileRows];
   const Lanes scale = broadcast_lanes(threshold);
@@ -193,11 +195,75 @@ void quadratic_anneal(const QuadraticTile& tile, float threshold, const StreamKe
   for (std::size_t start = 0; start < tile.num_variables; start += kBlock) {
     block_fields(tile, start, fields);
     for (std::size_t row = 0; row < tile.rows; ++row) {
-      visit_block(tile, row, start, Metropolis{keys[row], scale, reach}, fields + row * kBlock,
-                  flips[row]);
+      visit_block(tile, row, start, Thermal<kAcceptance>{keys[row], scale, reach},
+                  fields + row * kBlock, flips[row]);
     }
     apply_flips(tile, start, flips);
   }
+}
+
+void quadratic_anneal(const QuadraticTile& tile, Acceptance acceptance, float threshold,
+                      const StreamKey* keys) {
+  if (acceptance == Acceptance::kMetropolis) {
+    quadratic_sweep<Acceptance::kMetropolis>(tile, threshold, keys);
+  } else {
+    quadratic_sweep<Acceptance::kGibbs>(tile, threshold, keys);
+  }
+}
+
+template <Acceptance kAcceptance>
+void random_order_sweep(const QuadraticTile& tile, float threshold, const StreamKey* keys,
+                        const StreamKey* order) {
+  for (std::size_t row = 0; row < tile.rows; ++row) {
+    float* fields = tile.state + row * tile.ld;
+    float* spins = tile.spins + row * tile.spins_ld;
+    for (std::size_t first = 0; first < tile.num_variables; first += kLanes) {
+      std::uint32_t variables[kLanes];
+      alignas(64) float slack[kLanes];
+      random_variables(order[row], static_cast<std::uint32_t>(first), tile.num_variables,
+                       variables);
+      store_lanes(slack, broadcast_lanes(threshold) *
+                             noise_run<kAcceptance>(keys[row], static_cast<std::uint32_t>(first)));
+      for (std::size_t k = 0; k < kLanes && first + k < tile.num_variables; ++k) {
+        const std::size_t i = variables[k];
+        if (!(spins[i] * fields[i] + slack[k] >= 0.0f)) continue;
+        const Vec change = broadcast(-2.0f * spins[i]);
+        spins[i] = -spins[i];
+        const float* updates = tile.updates + i * tile.ld;
+        for (std::size_t j = 0; j < tile.ld; j += kWidth) {
+          store(fields + j, add_exact_product(load(updates + j), change, load(fields + j)));
+        }
+      }
+    }
+  }
+}
+
+void quadratic_anneal_random(const QuadraticTile& tile, Acceptance acceptance, float threshold,
+                             const StreamKey* keys, const StreamKey* order) {
+  if (acceptance == Acceptance::kMetropolis) {
+    random_order_sweep<Acceptance::kMetropolis>(tile, threshold, keys, order);
+  } else {
+    random_order_sweep<Acceptance::kGibbs>(tile, threshold, keys, order);
+  }
+}
+
+double energy(const float* fields, const float* linear, const float* spins, std::size_t count) {
+  // Sixteen float sums over 64 blocks at most, then double: the same order everywhere.
+  constexpr std::size_t kRun = 64 * kLanes;
+  double total = 0.0;
+  for (std::size_t start = 0; start < count; start += kRun) {
+    const std::size_t end = count - start < kRun ? count : start + kRun;
+    Lanes sum = broadcast_lanes(0.0f);
+    std::size_t i = start;
+    for (; i + kLanes <= end; i += kLanes) {
+      sum = sum + load_lanes(spins + i) * (load_lanes(linear + i) + load_lanes(fields + i));
+    }
+    alignas(64) float lanes[kLanes];
+    store_lanes(lanes, sum);
+    for (; i < end; ++i) lanes[i % kLanes] += spins[i] * (linear[i] + fields[i]);
+    for (std::size_t k = 0; k < kLanes; ++k) total += lanes[k];
+  }
+  return 0.5 * total;
 }
 
 }  // namespace

@@ -99,7 +99,7 @@ void sign_anneal(const SignTile& tile, float threshold, const StreamKey* keys) {
     Lanes slack;
     const Words counter = Words{} + static_cast<std::uint32_t>(k);
     for (std::size_t q = 0; q < kParts; ++q) {
-      slack.part[q] = threshold * exponential(counter, word0[q], word1[q]);
+      slack.part[q] = threshold * noise<Acceptance::kMetropolis>(counter, word0[q], word1[q]);
     }
     return mask_nonnegative(gain + slack);
   });

@@ -22,6 +22,10 @@ inline constexpr std::size_t kMaxTileRows = 24;
 // Variables that a sweep visits before it brings the rest of the state up to date.
 inline constexpr std::size_t kBlock = 64;
 
+// Which proposals are accepted at inverse temperature beta, d being the growth of the energy:
+// Metropolis with probability min(1, exp(-beta d)), Gibbs with 1 / (1 + exp(beta d)).
+enum class Acceptance { kMetropolis, kGibbs };
+
 // Names one random stream; made by core/random.hpp from (seed, row, read, sweep).
 struct StreamKey {
   std::uint32_t word0;
@@ -70,6 +74,16 @@ struct SignTile {
   std::size_t num_samples;
 };
 
+// kLanes reads of one sparse Ising problem, one a lane; energy and fields as above.
+struct SparseTile {
+  const std::size_t* offsets;       // (num_variables + 1) into neighbours and couplings
+  const std::uint32_t* neighbours;  // of every variable, both directions of each coupling
+  const float* couplings;
+  float* fields;  // (num_variables, kLanes)
+  float* spins;   // (num_variables, kLanes), +-1
+  std::size_t num_variables;
+};
+
 struct KernelTable {
   const char* isa;
 
@@ -98,10 +112,28 @@ struct KernelTable {
   // energy (strictly); sets active[r] to whether row r flipped anything.
   void (*quadratic_descent)(const QuadraticTile& tile, std::uint8_t* active);
 
-  // One Metropolis sweep, variables in order: flips i where s_i f_i + threshold * e >= 0, e drawn
-  // from the unit exponential distribution at (keys[row], i). threshold = 1 / (2 beta), in units of
-  // the fields.
-  void (*quadratic_anneal)(const QuadraticTile& tile, float threshold, const StreamKey* keys);
+  // One sweep at a temperature, variables in order: flips i where s_i f_i + threshold * e >= 0, e
+  // the acceptance rule's noise at (keys[row], i). threshold = 1 / (2 beta), in units of the
+  // fields.
+  void (*quadratic_anneal)(const QuadraticTile& tile, Acceptance acceptance, float threshold,
+                           const StreamKey* keys);
+
+  // A sweep of num_variables proposals, each of a variable drawn uniformly, with replacement, from
+  // order[row]. Fields form only.
+  void (*quadratic_anneal_random)(const QuadraticTile& tile, Acceptance acceptance, float threshold,
+                                  const StreamKey* keys, const StreamKey* order);
+
+  // sum_i s_i (h_i + f_i) / 2 over `count` variables: an energy, to float accuracy.
+  double (*energy)(const float* fields, const float* linear, const float* spins, std::size_t count);
+
+  // As quadratic_anneal, quadratic_anneal_random and energy, for kLanes reads of a sparse problem;
+  // the first for the variables in [first, last), so that a long sweep can be interrupted.
+  void (*sparse_anneal)(const SparseTile& tile, std::size_t first, std::size_t last,
+                        Acceptance acceptance, float threshold, const StreamKey* keys);
+  void (*sparse_anneal_random)(const SparseTile& tile, std::size_t first, std::size_t last,
+                               Acceptance acceptance, float threshold, const StreamKey* keys,
+                               const StreamKey* order);
+  void (*sparse_energies)(const SparseTile& tile, const float* linear, double* energies);
 
   // As above for kLanes neurons: descent flips where the score grows (strictly) and returns the
   // mask of lanes that flipped anything; Metropolis flips where gain + threshold * e >= 0.

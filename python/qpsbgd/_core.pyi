@@ -1,7 +1,7 @@
 """The C++ core. Private: arguments are checked in Python before they come here."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +57,52 @@ def multiply_adds(
 def exponential(
     *, seed: int, problem: int, read: int, sweep: int, first: int, count: int
 ) -> npt.NDArray[np.float32]: ...
+
+class Acceptance(enum.Enum):
+    Metropolis = ...
+    Gibbs = ...
+
+class Form(enum.Enum):
+    dense = ...
+    sparse = ...
+
+class StopReason(enum.Enum):
+    finished = ...
+    time_limit = ...
+    interrupt = ...
+
+class Ising:
+    def __init__(
+        self,
+        linear: npt.NDArray[np.float64],
+        rows: npt.NDArray[np.uint32],
+        columns: npt.NDArray[np.uint32],
+        values: npt.NDArray[np.float64],
+        form: Form | None = None,
+    ) -> None: ...
+    @property
+    def form(self) -> Form: ...
+    @property
+    def exact(self) -> bool: ...
+    @property
+    def num_variables(self) -> int: ...
+    def energies(
+        self, states: npt.NDArray[np.int8], *, num_threads: int
+    ) -> npt.NDArray[np.float64]: ...
+    def anneal(
+        self,
+        initial_states: npt.NDArray[np.int8],
+        *,
+        betas: list[float],
+        acceptance: Acceptance,
+        random_order: bool,
+        keep_best: bool,
+        seed: int,
+        num_threads: int,
+        time_limit: float,
+        interrupt_function: Callable[[], bool] | None,
+    ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.uint64], StopReason, BaseException | None]: ...
+
 def isa() -> str: ...
 def available_isas() -> list[str]: ...
 def threads_backend() -> str: ...

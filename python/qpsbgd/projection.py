@@ -86,7 +86,7 @@ class NativeProjector:
         _checked_initial_kind(initial)
         self.initial = initial
         self.target_eps = _checked_eps(target_eps)
-        _checked_threads(num_threads)
+        checked_threads(num_threads)
         self.num_threads = num_threads
 
     def __call__(
@@ -196,8 +196,8 @@ def project(
         num_reads=_checked_count("num_reads", num_reads, 1),
         initial=kind,
         initial_states=states,
-        seed=_checked_seed(seed),
-        num_threads=_checked_threads(num_threads),
+        seed=checked_seed(seed),
+        num_threads=checked_threads(num_threads),
     )
 
 
@@ -244,7 +244,7 @@ def projection_energy(
         objective=_checked_objective(objective),
         scale=_checked_scale(scale),
         target_eps=_checked_eps(target_eps),
-        num_threads=_checked_threads(num_threads),
+        num_threads=checked_threads(num_threads),
     )
 
 
@@ -282,7 +282,7 @@ def gradient_qubo(
     """
     inputs, targets = _checked_layer(X, T)
     return _core.gradient_qubo(
-        inputs, targets, scale=_checked_scale(scale), num_threads=_checked_threads(num_threads)
+        inputs, targets, scale=_checked_scale(scale), num_threads=checked_threads(num_threads)
     )
 
 
@@ -402,7 +402,7 @@ def _checked_count(name: str, value: int, minimum: int) -> int:
     return int(value)
 
 
-def _checked_seed(seed: int | None) -> int:
+def checked_seed(seed: int | None) -> int:
     if seed is None:
         return secrets.randbelow(SEED_LIMIT)
     if isinstance(seed, bool) or not isinstance(seed, Integral):
@@ -412,7 +412,7 @@ def _checked_seed(seed: int | None) -> int:
     return int(seed)
 
 
-def _checked_threads(num_threads: int | None) -> int:
+def checked_threads(num_threads: int | None) -> int:
     if num_threads is None:
         return _core.default_num_threads()
     return _checked_count("num_threads", num_threads, 1)

@@ -37,15 +37,40 @@ def exponential(
     *, seed: int, problem: int, read: int, sweep: int, first: int, count: int
 ) -> Floats:
     """Unit exponential variates ``first, ..., first + count - 1`` of one stream."""
+    words = _stream_key(seed, problem, read, sweep)
+    return _minus_log(_uniforms(_bits(words, first, count)))
+
+
+def noise(stream: tuple[int, int, int, int], count: int, gibbs: bool) -> Floats:
+    """What an acceptance rule adds to the proposals of a sweep: exponential, or logistic."""
+    u = _uniforms(_bits(_stream_key(*stream), 0, count))
+    return _minus_log(np.float32(1) - u) - _minus_log(u) if gibbs else _minus_log(u)
+
+
+def random_variables(stream: tuple[int, int, int, int], n: int) -> list[int]:
+    """The ``n`` variables that a sweep in random order proposes."""
+    word0, word1 = _stream_key(*stream)
+    words = (word0 ^ np.uint32(0x9E3779B9), word1 ^ np.uint32(0x7F4A7C15))
+    return [int(bits) * n >> 32 for bits in _bits(words, 0, n)]
+
+
+def _stream_key(seed: int, problem: int, read: int, sweep: int) -> tuple[np.uint32, np.uint32]:
     key = splitmix64(seed)
     for part in (problem, read, sweep):
         key = splitmix64(key ^ part)
-    word0, word1 = np.uint32(key % 2**32), np.uint32(key >> 32)
+    return np.uint32(key % 2**32), np.uint32(key >> 32)
+
+
+def _bits(words: tuple[np.uint32, np.uint32], first: int, count: int) -> npt.NDArray[np.uint32]:
     counter = np.arange(first, first + count, dtype=np.uint32)
     with np.errstate(over="ignore"):
-        bits = _mix(_mix(counter + word0) ^ word1)
-    u = ((bits >> np.uint32(9)).astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-23)
-    return _minus_log(u)
+        return _mix(_mix(counter + words[0]) ^ words[1])
+
+
+def _uniforms(bits: npt.NDArray[np.uint32]) -> Floats:
+    result: Floats = (bits >> np.uint32(9)).astype(np.float32) + np.float32(0.5)
+    result *= np.float32(2.0**-23)
+    return result
 
 
 def _mix(x: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
@@ -312,3 +337,46 @@ def _score(t: Floats, margins: Floats) -> np.float32:
         chains[i % CHAINS] += term
     result: np.float32 = (chains[0] + chains[1]) + (chains[2] + chains[3])
     return result
+
+
+# ---- Ising problems ------------------------------------------------------------------------------
+
+
+def anneal(
+    linear: npt.NDArray[Any],
+    pairs: npt.NDArray[Any],
+    quadratic: npt.NDArray[Any],
+    starts: Spins,
+    betas: npt.NDArray[Any],
+    *,
+    gibbs: bool,
+    random_order: bool,
+    keep_best: bool,
+    seed: int,
+) -> Spins:
+    """Simulated annealing of each start, variable by variable; biases must be small integers."""
+    n = starts.shape[1]
+    couplings = np.zeros((n, n))
+    np.add.at(couplings, tuple(pairs), quadratic)
+    couplings += couplings.T
+    # Biases are exact in float32 at any scale; the core's makes the largest field less than 1.
+    reach = (np.abs(linear) + np.abs(couplings).sum(axis=1)).max()
+    scale = 2.0 ** -float(np.frexp(reach)[1])
+    results = []
+    for read, start in enumerate(starts):
+        s = start.astype(np.float64)
+        best, best_energy = s.copy(), s @ linear + s @ couplings @ s / 2
+        for sweep, beta in enumerate(betas):
+            threshold = np.float32(scale / (2.0 * beta))
+            stream = (seed, 0, read, sweep)
+            slack = threshold * noise(stream, n, gibbs)
+            order = random_variables(stream, n) if random_order else range(n)
+            for k, i in enumerate(order):
+                field = scale * (linear[i] + couplings[i] @ s)
+                if np.float32(s[i] * field) + slack[k] >= 0:
+                    s[i] = -s[i]
+            energy = s @ linear + s @ couplings @ s / 2
+            if energy < best_energy:
+                best, best_energy = s.copy(), energy
+        results.append(best if keep_best else s)
+    return np.array(results, np.int8)

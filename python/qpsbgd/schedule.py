@@ -1,6 +1,23 @@
-"""Annealing schedules."""
+"""Annealing schedules and their temperatures."""
+
+import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from qpsbgd import _core
+
+if TYPE_CHECKING:
+    from qpsbgd.ising import Problem
+
+#: `auto_beta_range` ends where the smallest barriers are passed with probability exp(-COLD) ...
+COLD = 8.0
+#: ... this quantile of the energy differences at local minima being the smallest that count ...
+COLD_QUANTILE = 0.05
+#: ... and begins at this inverse temperature, in units of the mean energy difference of a flip.
+HOT = 2.0
+#: What is returned where there is no energy difference at all; dwave-samplers' choice.
+ARBITRARY = (0.1, 1.0)
 
 
 def geometric(hot: float, cold: float, num_sweeps: int) -> list[float]:
@@ -14,3 +31,78 @@ def geometric(hot: float, cold: float, num_sweeps: int) -> list[float]:
         return [cold]
     betas: list[float] = np.geomspace(hot, cold, num_sweeps).tolist()
     return betas
+
+
+def auto_beta_range(problem: "Problem") -> tuple[float, float]:
+    """Inverse temperatures (hot, cold) from the energy differences that flips make.
+
+    Hot: 2 over the root mean square difference of a flip in a random state, averaged over the
+    variables. Cold: 8 over the 5 % quantile of the differences at local minima, which are found by
+    descent from random states. Unlike a rule by the smallest bias it does not freeze most of a
+    schedule where biases are real numbers; evidence in docs/defaults.md.
+
+    Args:
+        problem: at least one variable.
+
+    Returns:
+        ``0 < hot <= cold``, in units of the inverse of the energy.
+    """
+    linear, quadratic = problem.linear, problem.quadratic
+    n = len(linear)
+    scale = max(np.abs(linear).max(initial=0.0), np.abs(quadratic).max(initial=0.0))
+    if scale == 0.0:
+        return _arbitrary()
+    h, J = linear / scale, quadratic / scale  # squares must not overflow
+    square = h**2 + sum(np.bincount(end, J**2, n) for end in problem.pairs)
+    mean_difference = 2.0 * np.sqrt(square).mean()
+    num_reads = min(max(4096 // n, 1), 16)
+    starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), size=(num_reads, n))
+    minima, *_ = problem.core.anneal(
+        starts, betas=[np.inf] * 20, acceptance=_core.Acceptance.Metropolis, random_order=False,
+        keep_best=False, seed=0, num_threads=1, time_limit=np.inf, interrupt_function=None,
+    )  # fmt: skip
+    first, second = problem.pairs
+    differences = []
+    for s in minima:
+        fields = h + np.bincount(first, J * s[second], n) + np.bincount(second, J * s[first], n)
+        differences.append(2.0 * np.abs(fields))
+    # Exact zeros, up to rounding, are moves that no temperature hinders.
+    barriers = np.concatenate(differences)
+    barriers = barriers[barriers > 1e-9 * mean_difference]
+    hot = HOT / mean_difference
+    cold = COLD / np.quantile(barriers, COLD_QUANTILE) if len(barriers) else hot
+    return float(hot / scale), float(max(hot, cold) / scale)
+
+
+def dwave_beta_range(problem: "Problem") -> tuple[float, float]:
+    """Inverse temperatures (hot, cold) by the rule of dwave-samplers.
+
+    Hot: ``ln 2 / (2 max_i (|h_i| + sum_j |J_ij|))``. Cold: ``ln(k / .01) / (2 b)``, b being the
+    smallest non-zero bias at any variable and k the number of variables that have it.
+
+    Args:
+        problem: at least one variable.
+
+    Returns:
+        ``(hot, cold)``, in units of the inverse of the energy.
+    """
+    linear, quadratic = np.abs(problem.linear), np.abs(problem.quadratic)
+    reach, smallest = linear.copy(), np.where(linear > 0, linear, np.inf)
+    nonzero = np.where(quadratic > 0, quadratic, np.inf)
+    for end in problem.pairs:
+        reach += np.bincount(end, quadratic, len(linear))
+        np.minimum.at(smallest, end, nonzero)
+    if reach.max(initial=0.0) == 0.0:
+        return _arbitrary()
+    bias = smallest.min()
+    hot = np.log(2.0) / (2.0 * reach.max())
+    cold = np.log((smallest == bias).sum() / 0.01) / (2.0 * bias)
+    return float(hot), float(cold)
+
+
+def _arbitrary() -> tuple[float, float]:
+    warnings.warn(
+        f"all biases are zero: the temperature range is set arbitrarily to {ARBITRARY}",
+        stacklevel=4,
+    )
+    return ARBITRARY

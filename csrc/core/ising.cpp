@@ -1,0 +1,140 @@
+#include "core/ising.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
+#include "core/parallel.hpp"
+
+namespace qpsbgd {
+namespace {
+
+// Exponent of the lowest bit that is set in x; x != 0.
+int lowest_bit(double x) {
+  int exponent = 0;
+  const double mantissa = std::frexp(x, &exponent);  // in [1/2, 1)
+  const auto bits = static_cast<std::int64_t>(std::ldexp(std::fabs(mantissa), 53));
+  return exponent - 53 + __builtin_ctzll(static_cast<unsigned long long>(bits));
+}
+
+}  // namespace
+
+Ising::Form Ising::better_form(std::size_t num_variables, std::size_t num_interactions) {
+  // A dense flip streams n floats, a sparse one scatters to its neighbours in sixteen lanes.
+  const double degree =
+      2.0 * static_cast<double>(num_interactions) / std::max<double>(1.0, num_variables);
+  return num_variables <= 64 || 8.0 * degree >= static_cast<double>(num_variables) ? Form::kDense
+                                                                                   : Form::kSparse;
+}
+
+Ising::Ising(const double* linear, std::size_t num_variables, const Interactions& interactions,
+             Form form)
+    : form_(form),
+      linear_(linear, linear + num_variables),
+      interactions_(interactions.count),
+      scaled_linear_(ld()) {
+  std::vector<double> reach(num_variables);  // largest magnitude of a field
+  int lowest = 1 << 20;
+  const auto note = [&lowest](double bias) {
+    if (bias != 0.0) lowest = std::min(lowest, lowest_bit(bias));
+  };
+  for (std::size_t i = 0; i < num_variables; ++i) {
+    reach[i] = std::fabs(linear[i]);
+    note(linear[i]);
+  }
+  for (std::size_t k = 0; k < interactions.count; ++k) {
+    const std::uint32_t i = interactions.rows[k], j = interactions.columns[k];
+    if (i >= num_variables || j >= num_variables || i == j) {
+      throw std::invalid_argument("interaction " + std::to_string(k) + " is (" + std::to_string(i) +
+                                  ", " + std::to_string(j) +
+                                  "), but must join two different variables below " +
+                                  std::to_string(num_variables));
+    }
+    const double value = interactions.values[k];
+    interactions_[k] = {i, j, value};
+    reach[i] += std::fabs(value);
+    reach[j] += std::fabs(value);
+    note(value);
+  }
+  const double largest = num_variables ? *std::max_element(reach.begin(), reach.end()) : 0.0;
+  if (largest > 0.0) {
+    int exponent = 0;
+    std::frexp(largest, &exponent);
+    // Fields in (-1, 1): float holds them down to 2^-126, and couplings that are less do not count.
+    scale_ = std::ldexp(1.0, std::clamp(-exponent, -1000, 1000));
+    exact_ = exponent - lowest <= 24;
+  }
+  for (std::size_t i = 0; i < num_variables; ++i) {
+    scaled_linear_[i] = static_cast<float>(scale_ * linear[i]);
+  }
+  std::fill(&scaled_linear_[0] + num_variables, &scaled_linear_[0] + ld(), 0.0f);
+  if (form == Form::kDense) {
+    fill_dense();
+  } else {
+    fill_sparse();
+  }
+}
+
+void Ising::fill_dense() {
+  const std::size_t n = num_variables();
+  couplings_ = Buffer<float>(n * ld());
+  std::fill_n(couplings_.data(), n * ld(), 0.0f);
+  for (const Interaction& e : interactions_) {
+    const float value = static_cast<float>(scale_ * e.value);
+    couplings_[e.row * ld() + e.column] += value;
+    couplings_[e.column * ld() + e.row] += value;
+  }
+}
+
+void Ising::fill_sparse() {
+  const std::size_t n = num_variables();
+  offsets_.assign(n + 1, 0);
+  for (const Interaction& e : interactions_) {
+    ++offsets_[e.row + 1];
+    ++offsets_[e.column + 1];
+  }
+  for (std::size_t i = 0; i < n; ++i) offsets_[i + 1] += offsets_[i];
+  neighbours_.resize(2 * interactions_.size());
+  couplings_ = Buffer<float>(2 * interactions_.size());
+  std::vector<std::size_t> next(offsets_.begin(), offsets_.end() - 1);
+  for (const Interaction& e : interactions_) {
+    const float value = static_cast<float>(scale_ * e.value);
+    neighbours_[next[e.row]] = e.column;
+    couplings_[next[e.row]++] = value;
+    neighbours_[next[e.column]] = e.row;
+    couplings_[next[e.column]++] = value;
+  }
+}
+
+void Ising::energies(const std::int8_t* states, std::size_t rows, int num_threads,
+                     double* out) const {
+  const std::size_t n = num_variables();
+  parallel_for(rows, num_threads, [&](std::size_t row, int) {
+    const std::int8_t* s = states + row * n;
+    double energy = 0.0;
+    for (std::size_t i = 0; i < n; ++i) energy += s[i] * linear_[i];
+    for (const Interaction& e : interactions_) energy += s[e.row] * s[e.column] * e.value;
+    out[row] = energy;
+  });
+}
+
+void Ising::set_fields(const float* spins, std::size_t stride, float* fields) const {
+  const std::size_t n = num_variables();
+  for (std::size_t i = 0; i < n; ++i) fields[i * stride] = scaled_linear_[i];
+  if (form_ == Form::kDense) {
+    for (std::size_t k = 0; k < n; ++k) {
+      const float spin = spins[k * stride];
+      const float* row = couplings() + k * ld();
+      for (std::size_t i = 0; i < n; ++i) fields[i * stride] += spin * row[i];
+    }
+    return;
+  }
+  for (std::size_t k = 0; k < n; ++k) {
+    for (std::size_t e = offsets_[k]; e < offsets_[k + 1]; ++e) {
+      fields[std::size_t{neighbours_[e]} * stride] += spins[k * stride] * couplings_[e];
+    }
+  }
+}
+
+}  // namespace qpsbgd

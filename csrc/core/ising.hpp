@@ -1,0 +1,74 @@
+// One Ising problem: E(s) = sum_i h_i s_i + sum_{i<j} J_ij s_i s_j over s in {-1, +1}^n.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/buffer.hpp"
+#include "kernels/table.hpp"
+
+namespace qpsbgd {
+
+class Ising {
+ public:
+  // Dense: J as a matrix, O(n) a flip. Sparse: lists of neighbours, O(degree) a flip.
+  enum class Form { kDense, kSparse };
+
+  // Interactions as a user lists them; a pair may come more than once and is summed.
+  struct Interactions {
+    const std::uint32_t* rows;
+    const std::uint32_t* columns;
+    const double* values;
+    std::size_t count;
+  };
+
+  // The form that is expected to be faster.
+  static Form better_form(std::size_t num_variables, std::size_t num_interactions);
+
+  // Throws std::invalid_argument for a variable out of range, or coupled to itself.
+  Ising(const double* linear, std::size_t num_variables, const Interactions& interactions,
+        Form form);
+
+  Form form() const { return form_; }
+  std::size_t num_variables() const { return linear_.size(); }
+
+  // The floats of sweeps are the biases times this power of two, so that none of them overflows.
+  double scale() const { return scale_; }
+  // Whether sums of these floats are exact, as with small integers: fields then never drift.
+  bool exact() const { return exact_; }
+
+  const float* linear() const { return scaled_linear_.data(); }  // (ld), padding 0
+  std::size_t ld() const { return round_up(num_variables(), kLanes); }
+
+  // Dense: (n, ld), symmetric, zero diagonal and padding. Sparse: values of neighbours().
+  const float* couplings() const { return couplings_.data(); }
+  const std::size_t* offsets() const { return offsets_.data(); }          // (n + 1); sparse
+  const std::uint32_t* neighbours() const { return neighbours_.data(); }  // sparse
+
+  // Energy of states (rows, n) in float64 from the biases as they were given.
+  void energies(const std::int8_t* states, std::size_t rows, int num_threads, double* out) const;
+
+  // fields[i * stride] = h_i + sum_j J_ij s_j, scaled, for spins[i * stride].
+  void set_fields(const float* spins, std::size_t stride, float* fields) const;
+
+ private:
+  struct Interaction {
+    std::uint32_t row, column;
+    double value;
+  };
+  void fill_dense();
+  void fill_sparse();
+
+  Form form_;
+  std::vector<double> linear_;
+  std::vector<Interaction> interactions_;
+  double scale_ = 1.0;
+  bool exact_ = false;
+  Buffer<float> scaled_linear_;
+  Buffer<float> couplings_;
+  std::vector<std::size_t> offsets_;
+  std::vector<std::uint32_t> neighbours_;
+};
+
+}  // namespace qpsbgd

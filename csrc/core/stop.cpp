@@ -1,0 +1,38 @@
+#include "core/stop.hpp"
+
+#include <utility>
+
+namespace qpsbgd {
+namespace {
+
+std::chrono::steady_clock::time_point after(double seconds) {
+  using Clock = std::chrono::steady_clock;
+  constexpr double kForever = 1e9;  // thirty years: what the clock's ticks hold for certain
+  if (!(seconds < kForever)) return Clock::time_point::max();
+  return Clock::now() +
+         std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+}
+
+}  // namespace
+
+Stop::Stop(double seconds, std::function<bool()> interrupt)
+    : interrupt_(std::move(interrupt)), deadline_(after(seconds)) {}
+
+bool Stop::poll() {
+  if (reason_ != Reason::kNone) return true;
+  const Clock::time_point now = Clock::now();
+  if (now >= deadline_) return give(Reason::kTimeLimit);
+  if (interrupt_ && std::this_thread::get_id() == owner_ && now - asked_ >= kPeriod) {
+    asked_ = now;
+    if (interrupt_()) return give(Reason::kInterrupt);
+  }
+  return false;
+}
+
+bool Stop::give(Reason reason) {
+  Reason none = Reason::kNone;
+  reason_.compare_exchange_strong(none, reason);
+  return true;
+}
+
+}  // namespace qpsbgd

@@ -1,0 +1,94 @@
+"""Problems: binary quadratic models as the core takes them."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any, Literal
+
+import dimod
+import numpy as np
+import numpy.typing as npt
+
+from qpsbgd import _core
+
+Form = Literal["dense", "sparse"]
+
+
+class Problem:
+    """A binary quadratic model over spins, in the core's form.
+
+    Args:
+        bqm: of either vartype; not changed.
+        form: ``"dense"`` keeps the couplings as a matrix, ``"sparse"`` as lists of neighbours;
+            ``None`` takes the one that is expected to be faster.
+        variables: the order of the variables in states; default that of ``bqm``.
+
+    Attributes:
+        variables: labels, in the order of the states' columns.
+        offset: constant part of the energy, float64.
+        linear: h, float64 ``(n,)``.
+        pairs: uint32 ``(2, k)``: variables that interact.
+        quadratic: J of those pairs, float64 ``(k,)``.
+        core: the problem for the core's solvers.
+
+    Raises:
+        TypeError: ``bqm`` is not a binary quadratic model.
+        ValueError: a bias is NaN or infinite, or ``form`` is none of these.
+    """
+
+    def __init__(
+        self,
+        bqm: dimod.BinaryQuadraticModel,
+        form: Form | None = None,
+        variables: Sequence[Hashable] | None = None,
+    ) -> None:
+        if form not in ("dense", "sparse", None):
+            raise ValueError(f"form is {form!r}, but must be 'dense', 'sparse' or None")
+        if not isinstance(bqm, dimod.BinaryQuadraticModel):
+            raise TypeError(
+                f"bqm is a {type(bqm).__name__}, but must be a dimod.BinaryQuadraticModel"
+            )
+        self.variables = list(bqm.variables if variables is None else variables)
+        spin = bqm if bqm.vartype is dimod.SPIN else bqm.change_vartype(dimod.SPIN, inplace=False)
+        linear, (rows, columns, quadratic), offset = spin.to_numpy_vectors(
+            variable_order=self.variables
+        )
+        self.linear = np.ascontiguousarray(linear, np.float64)
+        self.pairs = np.array([rows, columns], np.uint32)
+        self.quadratic = np.ascontiguousarray(quadratic, np.float64)
+        self.offset = float(offset)
+        self._check_finite()
+        self.core = _core.Ising(
+            self.linear, self.pairs[0], self.pairs[1], self.quadratic, form and _core.Form[form]
+        )
+
+    @property
+    def form(self) -> str:
+        """``"dense"`` or ``"sparse"``."""
+        return self.core.form.name
+
+    def energies(self, states: npt.NDArray[np.int8], num_threads: int) -> npt.NDArray[np.float64]:
+        """Energy of each state, offset included.
+
+        Args:
+            states: int8 ``(reads, n)`` of -1 and +1.
+            num_threads: at most so many.
+
+        Returns:
+            float64 ``(reads,)``.
+        """
+        return self.core.energies(states, num_threads=num_threads) + self.offset
+
+    def _check_finite(self) -> None:
+        bad: Any = np.flatnonzero(~np.isfinite(self.linear))
+        if len(bad):
+            raise ValueError(
+                f"linear bias of {self.variables[bad[0]]!r} is {self.linear[bad[0]]}, but must be "
+                "finite"
+            )
+        bad = np.flatnonzero(~np.isfinite(self.quadratic))
+        if len(bad):
+            u, v = (self.variables[i] for i in self.pairs[:, bad[0]])
+            raise ValueError(
+                f"quadratic bias of {u!r} and {v!r} is {self.quadratic[bad[0]]}, but must be finite"
+            )
+        if not np.isfinite(self.offset):
+            raise ValueError(f"offset is {self.offset}, but must be finite")

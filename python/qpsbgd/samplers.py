@@ -1,0 +1,304 @@
+"""dimod samplers: faster ones in the place of dwave-samplers'."""
+
+import time
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any, Literal
+
+import dimod
+import numpy as np
+import numpy.typing as npt
+from dimod.core.initialized import InitialStateGenerator
+
+from qpsbgd import _core, schedule
+from qpsbgd.ising import Form, Problem
+from qpsbgd.projection import checked_seed, checked_threads
+
+DEFAULT_NUM_SWEEPS = 1000
+
+BetaRange = Literal["auto", "dwave"] | Sequence[float]
+
+
+class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
+    """Simulated annealing, in the place of ``dwave.samplers.SimulatedAnnealingSampler``.
+
+    Same parameters with the same meaning, and some more; vectorised, on all cores. Read ``k``
+    depends on the problem, the parameters, its initial state, ``seed`` and ``k`` alone: not on
+    ``num_reads``, ``num_threads`` or the instruction set.
+
+    Attributes:
+        parameters: names of what :meth:`sample` takes, as dimod has it.
+        properties: the options of some parameters.
+
+    Example:
+        >>> sampler = SimulatedAnnealingSampler()
+        >>> sampleset = sampler.sample_ising({"a": 0.5}, {("a", "b"): -1.0}, num_reads=4, seed=1)
+        >>> sampleset.first.energy
+        -1.5
+    """
+
+    # dimod.Sampler has them abstract.
+    parameters: dict[str, list[str]] = {}  # noqa: RUF012
+    properties: dict[str, Any] = {}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.parameters = {
+            "beta_range": ["beta_range_options"],
+            "num_reads": [],
+            "num_sweeps": [],
+            "num_sweeps_per_beta": [],
+            "beta_schedule_type": ["beta_schedule_options"],
+            "beta_schedule": [],
+            "seed": [],
+            "interrupt_function": [],
+            "initial_states": [],
+            "initial_states_generator": [],
+            "randomize_order": [],
+            "proposal_acceptance_criteria": ["proposal_acceptance_options"],
+            "num_threads": [],
+            "time_limit": [],
+            "keep": ["keep_options"],
+            "form": ["form_options"],
+        }
+        self.properties = {
+            "beta_range_options": ("auto", "dwave"),
+            "beta_schedule_options": ("linear", "geometric", "custom"),
+            "proposal_acceptance_options": ("Metropolis", "Gibbs"),
+            "keep_options": ("best", "final"),
+            "form_options": ("dense", "sparse"),
+        }
+
+    def sample(
+        self,
+        bqm: dimod.BinaryQuadraticModel,
+        beta_range: BetaRange | None = None,
+        num_reads: int | None = None,
+        num_sweeps: int | None = None,
+        num_sweeps_per_beta: int = 1,
+        beta_schedule_type: Literal["linear", "geometric", "custom"] = "geometric",
+        seed: int | None = None,
+        interrupt_function: Callable[[], bool] | None = None,
+        beta_schedule: Sequence[float] | npt.NDArray[Any] | None = None,
+        initial_states: Any = None,
+        initial_states_generator: InitialStateGenerator = "random",
+        randomize_order: bool = False,
+        proposal_acceptance_criteria: Literal["Metropolis", "Gibbs"] = "Metropolis",
+        *,
+        num_threads: int | None = None,
+        time_limit: float | None = None,
+        keep: Literal["best", "final"] = "best",
+        form: Form | None = None,
+        **kwargs: Any,
+    ) -> dimod.SampleSet:
+        """Sample from a binary quadratic model.
+
+        Args:
+            bqm: the problem.
+            beta_range: inverse temperatures ``(first, last)``, >= 0; ``"auto"`` or ``None`` for
+                :func:`~qpsbgd.schedule.auto_beta_range`, ``"dwave"`` for the rule of
+                dwave-samplers.
+            num_reads: number of anneals; default: as many as initial states, or 1.
+            num_sweeps: sweeps of a read, default 1000; 0 returns the initial states. A sweep
+                proposes every variable once.
+            num_sweeps_per_beta: sweeps at each temperature; must divide ``num_sweeps``.
+            beta_schedule_type: ``"geometric"``, ``"linear"``, or ``"custom"`` with
+                ``beta_schedule``.
+            seed: integer in ``[0, 2**31)``; drawn anew if ``None``.
+            interrupt_function: asked many times a second, in the calling thread; where it returns
+                True the call ends and returns what it has.
+            beta_schedule: inverse temperatures, for ``"custom"``; >= 0.
+            initial_states: one or more states, as ``dimod.as_samples`` takes them.
+            initial_states_generator: ``"none"``, ``"tile"`` or ``"random"``: what to do where
+                there are fewer ``initial_states`` than reads.
+            randomize_order: propose variables drawn with replacement instead of one after another.
+            proposal_acceptance_criteria: ``"Metropolis"`` or ``"Gibbs"``.
+            num_threads: at most this many threads, of which no more than four a processor are
+                started; ``None`` for as many as OpenMP would use.
+            time_limit: seconds for the call's sampling, > 0; ``None`` for no limit.
+            keep: ``"best"`` returns the best state that a read had at its start or after a sweep,
+                ``"final"`` the last.
+            form: ``"dense"`` or ``"sparse"`` couplings; ``None`` for the faster.
+            **kwargs: ignored with a warning, as dimod does.
+
+        Returns:
+            Samples with energies in float64. ``info`` has ``beta_range``, ``beta_schedule_type``,
+            ``timing`` (``preprocessing_ns``, ``sampling_ns``, ``postprocessing_ns``), ``seed``,
+            ``isa``, ``num_threads``, ``form``, ``num_sweeps`` (the least and the most that a read
+            made) and ``stopped_by`` (``"finished"``, ``"time_limit"`` or ``"interrupt"``). A call
+            that was stopped returns the reads that had begun, each with what it has found so far.
+
+        Raises:
+            TypeError: an argument of the wrong type.
+            ValueError: a value out of range, a NaN or infinite bias.
+            KeyboardInterrupt: at Ctrl-C; its attribute ``sampleset`` is what would have been
+                returned. So it is with an exception from ``interrupt_function``.
+        """
+        begin = time.perf_counter_ns()
+        self.remove_unknown_kwargs(**kwargs)
+        seed = checked_seed(seed)
+        threads = checked_threads(num_threads)
+        limit = _checked_time_limit(time_limit)
+        acceptance = _checked_choice(
+            "proposal_acceptance_criteria", proposal_acceptance_criteria, ("Metropolis", "Gibbs")
+        )
+        _checked_choice("keep", keep, ("best", "final"))
+        if interrupt_function is not None and not callable(interrupt_function):
+            raise TypeError(f"interrupt_function is {interrupt_function!r}, but must be callable")
+        parsed = self.parse_initial_states(
+            bqm,
+            initial_states=initial_states,
+            initial_states_generator=initial_states_generator,
+            num_reads=num_reads,
+            seed=seed,
+        )
+        problem = Problem(bqm, form, parsed.initial_states.variables)
+        betas = _schedule(
+            problem, beta_range, num_sweeps, num_sweeps_per_beta, beta_schedule_type, beta_schedule
+        )
+        states = np.ascontiguousarray(parsed.initial_states.record.sample, np.int8)
+        if bqm.vartype is dimod.BINARY:
+            states = 2 * states - 1
+        prepared = time.perf_counter_ns()
+        states, sweeps, reason, error = problem.core.anneal(
+            states,
+            betas=np.repeat(betas, num_sweeps_per_beta).tolist(),
+            acceptance=_core.Acceptance[acceptance],
+            random_order=bool(randomize_order),
+            keep_best=keep == "best",
+            seed=seed,
+            num_threads=threads,
+            time_limit=limit,
+            interrupt_function=interrupt_function,
+        )
+        sampled = time.perf_counter_ns()
+        if reason is not _core.StopReason.finished:
+            begun = sweeps > 0
+            begun[0] = True  # something is always returned
+            states, sweeps = states[begun], sweeps[begun]
+        result = dimod.SampleSet.from_samples(
+            (states, problem.variables),
+            energy=problem.energies(states, threads),
+            vartype=dimod.SPIN,
+        ).change_vartype(bqm.vartype, inplace=True)
+        result.info.update(
+            beta_range=[float(betas[0]), float(betas[-1])] if len(betas) else None,
+            beta_schedule_type=beta_schedule_type,
+            seed=seed,
+            isa=_core.isa(),
+            num_threads=threads,
+            form=problem.form,
+            num_sweeps=[int(sweeps.min()), int(sweeps.max())],
+            stopped_by=reason.name,
+            timing={
+                "preprocessing_ns": prepared - begin,
+                "sampling_ns": sampled - prepared,
+                "postprocessing_ns": time.perf_counter_ns() - sampled,
+            },
+        )
+        if error is not None:
+            error.sampleset = result  # type: ignore[attr-defined]
+            raise error
+        return result
+
+
+def _schedule(
+    problem: Problem,
+    beta_range: BetaRange | None,
+    num_sweeps: int | None,
+    num_sweeps_per_beta: int,
+    kind: str,
+    custom: Sequence[float] | npt.NDArray[Any] | None,
+) -> npt.NDArray[np.float64]:
+    """Inverse temperatures, one for every ``num_sweeps_per_beta`` sweeps."""
+    _checked_choice("beta_schedule_type", kind, ("linear", "geometric", "custom"))
+    _checked_integer("num_sweeps_per_beta", num_sweeps_per_beta, 1)
+    if num_sweeps is not None:
+        _checked_integer("num_sweeps", num_sweeps, 0)
+    if kind == "custom":
+        betas = _checked_betas(custom)
+        if num_sweeps is not None and num_sweeps != len(betas) * num_sweeps_per_beta:
+            raise ValueError(
+                f"num_sweeps is {num_sweeps}, but beta_schedule and num_sweeps_per_beta make "
+                f"{len(betas) * num_sweeps_per_beta}"
+            )
+        if beta_range is not None and (len(betas) == 0 or [*beta_range] != [betas[0], betas[-1]]):
+            raise ValueError(
+                f"beta_range is {beta_range!r}, but must be None or the ends of beta_schedule"
+            )
+        return betas
+    if custom is not None:
+        raise ValueError(f"beta_schedule goes with beta_schedule_type='custom', not {kind!r}")
+    if num_sweeps is None:
+        num_sweeps = DEFAULT_NUM_SWEEPS
+    num_betas, rest = divmod(num_sweeps, num_sweeps_per_beta)
+    if rest:
+        raise ValueError(
+            f"num_sweeps is {num_sweeps}, but must be a multiple of num_sweeps_per_beta, "
+            f"{num_sweeps_per_beta}"
+        )
+    first, last = _checked_beta_range(problem, beta_range)
+    if kind == "geometric" and not (0 < first < np.inf and 0 < last < np.inf):
+        raise ValueError(
+            f"beta_range is {beta_range!r}, but a geometric schedule needs positive, finite ends"
+        )
+    if num_betas == 1:
+        return np.array([last])
+    space = np.geomspace if kind == "geometric" else np.linspace
+    return space(first, last, num_betas)
+
+
+def _checked_beta_range(problem: Problem, beta_range: BetaRange | None) -> tuple[float, float]:
+    if not problem.variables:
+        return schedule.ARBITRARY
+    if beta_range is None or beta_range == "auto":
+        return schedule.auto_beta_range(problem)
+    if beta_range == "dwave":
+        return schedule.dwave_beta_range(problem)
+    ends = np.array(beta_range, dtype=object) if isinstance(beta_range, str) else beta_range
+    try:
+        first, last = (float(end) for end in ends)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"beta_range is {beta_range!r}, but must be 'auto', 'dwave', None or two numbers"
+        ) from None
+    if not (first >= 0 and last >= 0):
+        raise ValueError(f"beta_range is {beta_range!r}, but its ends must be at least 0")
+    return first, last
+
+
+def _checked_betas(betas: Any) -> npt.NDArray[np.float64]:
+    if betas is None:
+        raise ValueError("beta_schedule is None, but beta_schedule_type='custom' needs one")
+    try:
+        array = np.array(betas, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"beta_schedule is {betas!r}, but must be numbers") from None
+    if array.ndim != 1:
+        raise ValueError(f"beta_schedule has shape {array.shape}, but must have one dimension")
+    bad = np.flatnonzero(~(array >= 0))
+    if len(bad):
+        raise ValueError(f"beta_schedule[{bad[0]}] is {array[bad[0]]}, but must be at least 0")
+    return array
+
+
+def _checked_integer(name: str, value: Any, minimum: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} is {value!r}, but must be an integer")
+    if int(value) < minimum:
+        raise ValueError(f"{name} is {value!r}, but must be at least {minimum}")
+
+
+def _checked_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(map(repr, choices))}")
+    return value
+
+
+def _checked_time_limit(seconds: Any) -> float:
+    if seconds is None:
+        return float("inf")
+    if isinstance(seconds, bool) or not isinstance(seconds, Real):
+        raise TypeError(f"time_limit is {seconds!r}, but must be a number of seconds or None")
+    if not float(seconds) > 0:
+        raise ValueError(f"time_limit is {seconds!r}, but must be positive")
+    return float(seconds)

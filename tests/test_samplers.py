@@ -1,0 +1,338 @@
+"""The dimod samplers: conformity, agreement with the peers' semantics, reproducibility."""
+
+import itertools
+import signal
+import threading
+import time
+import unittest
+
+import dimod
+import dimod.testing
+import numpy as np
+import pytest
+from scipy import stats
+
+import qpsbgd
+from qpsbgd import SimulatedAnnealingSampler, _core, reference, schedule
+from qpsbgd.ising import Problem
+
+
+@dimod.testing.load_sampler_bqm_tests(SimulatedAnnealingSampler)
+class TestConformity(unittest.TestCase):
+    """dimod's own tests."""
+
+
+def random_bqm(rng, n, density=1.0, kind="integer", vartype="SPIN"):
+    bqm = dimod.BinaryQuadraticModel(vartype)
+    draw = (lambda: int(rng.integers(-9, 10))) if kind == "integer" else rng.normal
+    for i in range(n):
+        bqm.add_linear(f"x{i}", draw())
+    for i, j in itertools.combinations(range(n), 2):
+        if rng.random() < density:
+            bqm.add_quadratic(f"x{i}", f"x{j}", draw())
+    bqm.offset = 0.5
+    return bqm
+
+
+def test_api():
+    sampler = SimulatedAnnealingSampler()
+    dimod.testing.assert_sampler_api(sampler)
+    peer = pytest.importorskip("dwave.samplers").SimulatedAnnealingSampler()
+    assert peer.parameters.keys() <= sampler.parameters.keys()
+
+
+@pytest.mark.parametrize("vartype", ["SPIN", "BINARY"])
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_energies_are_the_models(rng, vartype, form):
+    bqm = random_bqm(rng, 20, 0.5, "real", vartype)
+    result = SimulatedAnnealingSampler().sample(bqm, num_reads=30, num_sweeps=50, form=form)
+    dimod.testing.assert_sampleset_energies(result, bqm, precision=9)
+    assert result.vartype is bqm.vartype
+    assert len(result) == 30
+    assert result.info["form"] == form
+    assert result.info["stopped_by"] == "finished"
+
+
+@pytest.mark.parametrize("order", [False, True])
+@pytest.mark.parametrize("acceptance", ["Metropolis", "Gibbs"])
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_anneal_equals_twin(rng, isa, form, acceptance, order):
+    n, reads, betas = 70, 3, np.geomspace(0.01, 2.0, 12)
+    problem = Problem(random_bqm(rng, n, 0.3), form)
+    assert problem.core.exact
+    starts = rng.choice(np.array([-1, 1], np.int8), size=(reads, n))
+    for keep_best in (False, True):
+        options = {"random_order": order, "keep_best": keep_best, "seed": 5}
+        states, sweeps, reason, _ = problem.core.anneal(
+            starts, betas=betas.tolist(), acceptance=_core.Acceptance[acceptance], num_threads=2,
+            time_limit=np.inf, interrupt_function=None, **options,
+        )  # fmt: skip
+        expected = reference.anneal(
+            problem.linear, problem.pairs, problem.quadratic, starts, betas,
+            gibbs=acceptance == "Gibbs", **options,
+        )  # fmt: skip
+        np.testing.assert_array_equal(states, expected)
+        assert (sweeps == len(betas)).all()
+        assert reason is _core.StopReason.finished
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+@pytest.mark.parametrize("n", [1, 2, 17, 150])
+def test_reads_do_not_depend_on_threads_or_their_number(rng, form, n, monkeypatch):
+    bqm = random_bqm(rng, n, 0.4, "real")
+    sampler = SimulatedAnnealingSampler()
+    options = {"num_sweeps": 60, "seed": 3, "form": form}
+    whole = sampler.sample(bqm, num_reads=40, **options).record
+    for threads in (1, 2, 7):
+        again = sampler.sample(bqm, num_reads=40, num_threads=threads, **options).record
+        np.testing.assert_array_equal(whole.sample, again.sample)
+    few = sampler.sample(bqm, num_reads=5, **options).record
+    np.testing.assert_array_equal(whole.sample[:5], few.sample)
+    for isa in _core.available_isas():
+        monkeypatch.setenv("QPSBGD_ISA", isa)
+        again = sampler.sample(bqm, num_reads=40, **options)
+        np.testing.assert_array_equal(whole.sample, again.record.sample)
+        assert again.info["isa"] == isa
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+@pytest.mark.parametrize("order", [False, True])
+@pytest.mark.parametrize("acceptance", ["Metropolis", "Gibbs"])
+def test_one_temperature_samples_the_boltzmann_distribution(rng, form, order, acceptance):
+    n, beta, copies = 5, 0.12, 4000
+    problem = Problem(random_bqm(rng, n), form)
+    states = np.array(list(itertools.product((-1, 1), repeat=n)), np.int8)
+    weights = np.exp(-beta * problem.energies(states, 1))
+    found, *_ = problem.core.anneal(
+        rng.choice(np.array([-1, 1], np.int8), size=(copies, n)), betas=[beta] * 60,
+        acceptance=_core.Acceptance[acceptance], random_order=order, keep_best=False, seed=2,
+        num_threads=2, time_limit=np.inf, interrupt_function=None,
+    )  # fmt: skip
+    counts = np.bincount(((found > 0) @ (1 << np.arange(n)[::-1])).astype(int), minlength=2**n)
+    assert stats.chisquare(counts, copies * weights / weights.sum()).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_finds_the_ground_state(rng, form):
+    for vartype in ("SPIN", "BINARY"):
+        bqm = random_bqm(rng, 14, vartype=vartype)
+        best = dimod.ExactSolver().sample(bqm).first.energy
+        found = SimulatedAnnealingSampler().sample(bqm, num_reads=20, form=form, seed=0)
+        assert found.first.energy == best
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_keep_best_is_never_worse_than_final_or_start(rng, form):
+    bqm = random_bqm(rng, 40, 0.5, "real")
+    sampler = SimulatedAnnealingSampler()
+    start = sampler.sample(bqm, num_reads=20, num_sweeps=0, seed=1, form=form).record.energy
+    # Ever hotter: what it had once it loses again.
+    options = {"num_sweeps": 30, "beta_range": (5.0, 0.001), "seed": 1, "form": form}
+    best = sampler.sample(bqm, num_reads=20, **options).record.energy
+    final = sampler.sample(bqm, num_reads=20, keep="final", **options).record.energy
+    assert (best <= np.minimum(start, final) + 1e-4).all()
+    assert (best < final).any()
+
+
+def test_biases_of_any_magnitude(rng):
+    bqm = random_bqm(rng, 12, kind="real")
+    expected = dimod.ExactSolver().sample(bqm).first.sample
+    for factor in (1e-200, 1e-30, 1e30, 1e200):
+        scaled = bqm.copy()
+        scaled.scale(factor)
+        found = SimulatedAnnealingSampler().sample(scaled, num_reads=10, seed=0)
+        assert found.first.sample == expected
+
+
+def test_no_sweeps_return_the_initial_states():
+    states = [{"a": 1, "b": -1}, {"a": -1, "b": -1}]
+    result = SimulatedAnnealingSampler().sample_ising(
+        {"a": 1}, {"ab": 1}, initial_states=states, num_sweeps=0
+    )
+    assert [dict(s) for s in result.samples(sorted_by=None)] == states
+
+
+def test_no_variables():
+    result = SimulatedAnnealingSampler().sample(dimod.BQM({}, {}, 2.5, "SPIN"), num_reads=3)
+    assert len(result) == 3
+    assert (result.record.energy == 2.5).all()
+
+
+def test_no_biases_warn():
+    with pytest.warns(UserWarning, match="all biases are zero"):
+        SimulatedAnnealingSampler().sample(dimod.BQM({"a": 0, "b": 0}, {"ab": 0}, "SPIN"))
+
+
+@pytest.mark.parametrize("kind", ["linear", "geometric"])
+def test_schedules(rng, kind):
+    bqm = random_bqm(rng, 6)
+    sampler = SimulatedAnnealingSampler()
+    options = {"num_reads": 4, "seed": 2}
+    made = sampler.sample(
+        bqm, beta_range=(0.1, 1.6), num_sweeps=10, num_sweeps_per_beta=2, beta_schedule_type=kind,
+        **options,
+    )  # fmt: skip
+    betas = np.linspace(0.1, 1.6, 5) if kind == "linear" else [0.1, 0.2, 0.4, 0.8, 1.6]
+    custom = sampler.sample(
+        bqm, beta_schedule=betas, num_sweeps_per_beta=2, beta_schedule_type="custom", **options
+    )
+    np.testing.assert_array_equal(made.record.sample, custom.record.sample)
+    assert made.info["beta_range"] == pytest.approx([0.1, 1.6])
+    assert made.info["beta_schedule_type"] == kind
+    assert made.info["num_sweeps"] == [10, 10]
+    assert made.info["timing"].keys() == {
+        "preprocessing_ns", "sampling_ns", "postprocessing_ns",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("betas", [[0.0], [np.inf], [0.0, np.inf]])
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_extreme_temperatures(rng, betas, form):
+    bqm = random_bqm(rng, 20, 0.5)
+    result = SimulatedAnnealingSampler().sample(
+        bqm, beta_schedule=betas * 20, beta_schedule_type="custom", num_reads=50, form=form, seed=0,
+        keep="final",
+    )  # fmt: skip
+    dimod.testing.assert_sampleset_energies(result, bqm)
+    if betas[-1] == np.inf:
+        flips = [result.record.sample.copy() for _ in range(20)]
+        for i, flipped in enumerate(flips):
+            flipped[:, i] *= -1
+        least = np.min([bqm.energies((f, result.variables)) for f in flips], axis=0)
+        assert (np.median(least - result.record.energy)) >= 0
+
+
+def test_dwave_beta_range_is_the_peers(rng):
+    module = pytest.importorskip("dwave.samplers.sa.sampler")
+    for kind in ("integer", "real"):
+        bqm = random_bqm(rng, 15, 0.5, kind)
+        expected = module._default_ising_beta_range(bqm.linear, bqm.quadratic)
+        assert schedule.dwave_beta_range(Problem(bqm)) == pytest.approx(expected)
+
+
+def test_auto_beta_range_scales_with_the_problem(rng):
+    bqm = random_bqm(rng, 30, 0.5, "real")
+    hot, cold = schedule.auto_beta_range(Problem(bqm))
+    assert 0 < hot < cold < np.inf
+    scaled = bqm.copy()
+    scaled.scale(2.0**40)
+    assert schedule.auto_beta_range(Problem(scaled)) == pytest.approx(
+        (hot / 2.0**40, cold / 2.0**40)
+    )
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_time_limit(rng, form, threads):
+    bqm = random_bqm(rng, 100, 0.2)
+    begin = time.perf_counter()
+    result = SimulatedAnnealingSampler().sample(
+        bqm, num_reads=200, num_sweeps=1_000_000, time_limit=0.3, form=form, num_threads=threads
+    )
+    assert time.perf_counter() - begin < 3
+    assert result.info["stopped_by"] == "time_limit"
+    assert 0 < result.info["num_sweeps"][0] <= result.info["num_sweeps"][1] < 1_000_000
+    dimod.testing.assert_sampleset_energies(result, bqm)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_interrupt_function(rng, threads):
+    calls = []
+
+    def interrupt():
+        calls.append(threading.get_ident())
+        return len(calls) == 5
+
+    result = SimulatedAnnealingSampler().sample(
+        random_bqm(rng, 100, 0.2), num_reads=100, num_sweeps=1_000_000, num_threads=threads,
+        interrupt_function=interrupt,
+    )  # fmt: skip
+    assert result.info["stopped_by"] == "interrupt"
+    assert set(calls) == {threading.get_ident()}
+    assert 1 <= len(result) <= 100
+
+
+def test_an_exception_of_the_interrupt_function_keeps_the_samples(rng):
+    def interrupt():
+        raise ZeroDivisionError("enough")
+
+    with pytest.raises(ZeroDivisionError, match="enough") as caught:
+        SimulatedAnnealingSampler().sample(
+            random_bqm(rng, 50), num_sweeps=1_000_000, interrupt_function=interrupt
+        )
+    assert len(caught.value.sampleset) == 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_control_c(rng, threads):
+    bqm = random_bqm(rng, 100)
+    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        SimulatedAnnealingSampler().sample(
+            bqm, num_reads=50, num_sweeps=1_000_000, num_threads=threads
+        )
+    timer.join()
+    dimod.testing.assert_sampleset_energies(caught.value.sampleset, bqm)
+
+
+def test_two_python_threads_at_once(rng):
+    bqm = random_bqm(rng, 60)
+    options = {"num_reads": 10, "num_sweeps": 200, "seed": 4}
+    expected = SimulatedAnnealingSampler().sample(bqm, **options).record.sample
+    results = [None, None]
+
+    def work(slot):
+        results[slot] = SimulatedAnnealingSampler().sample(bqm, **options).record.sample
+
+    threads = [threading.Thread(target=work, args=(slot,)) for slot in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result in results:
+        np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"seed": 0.5}, TypeError, "seed is 0.5"),
+        ({"seed": 2**31}, ValueError, "seed is 2147483648"),
+        ({"num_sweeps": -1}, ValueError, "num_sweeps is -1"),
+        ({"num_sweeps": 10, "num_sweeps_per_beta": 3}, ValueError, "must be a multiple of"),
+        ({"num_sweeps_per_beta": 0}, ValueError, "num_sweeps_per_beta is 0"),
+        ({"beta_range": (1.0,)}, ValueError, r"beta_range is \(1.0,\)"),
+        ({"beta_range": "cold"}, ValueError, "beta_range is 'cold'"),
+        ({"beta_range": (-1.0, 1.0)}, ValueError, "must be at least 0"),
+        ({"beta_range": (0.0, 1.0)}, ValueError, "a geometric schedule needs positive"),
+        ({"beta_schedule_type": "cubic"}, ValueError, "beta_schedule_type is 'cubic'"),
+        ({"beta_schedule_type": "custom"}, ValueError, "beta_schedule is None"),
+        ({"beta_schedule": [1.0]}, ValueError, "goes with beta_schedule_type='custom'"),
+        ({"proposal_acceptance_criteria": "always"}, ValueError, "'always'"),
+        ({"keep": "all"}, ValueError, "keep is 'all'"),
+        ({"form": "full"}, ValueError, "form is 'full'"),
+        ({"time_limit": 0}, ValueError, "time_limit is 0"),
+        ({"time_limit": "1 s"}, TypeError, "time_limit is '1 s'"),
+        ({"num_threads": 0}, ValueError, "num_threads is 0"),
+        ({"interrupt_function": 3}, TypeError, "interrupt_function is 3"),
+        ({"initial_states_generator": "none"}, ValueError, "initial"),
+    ],
+)
+def test_bad_options(options, error, message):
+    with pytest.raises(error, match=message):
+        SimulatedAnnealingSampler().sample_ising({"a": 1}, {"ab": 1}, **options)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_biases_that_are_not_finite_are_named(bad):
+    sampler = SimulatedAnnealingSampler()
+    with pytest.raises(ValueError, match="linear bias of 'b' is"):
+        sampler.sample_ising({"a": 1, "b": bad}, {})
+    with pytest.raises(ValueError, match=r"quadratic bias of '[ac]' and '[ac]' is"):
+        sampler.sample_ising({"a": 1}, {"ac": bad})
+
+
+def test_unknown_options_warn():
+    with pytest.warns(dimod.exceptions.SamplerUnknownArgWarning, match="chain_strength"):
+        qpsbgd.SimulatedAnnealingSampler().sample_ising({"a": 1}, {}, chain_strength=3)
