@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/anneal.hpp"
 #include "core/dispatch.hpp"
 #include "core/parallel.hpp"
 #include "core/projection.hpp"
@@ -99,6 +100,52 @@ void test_first_nonfinite() {
         "the first that is not");
 }
 
+// Dense and sparse, all instruction sets and numbers of threads: the same states, as the couplings
+// are integers.
+void test_anneal(std::size_t n, std::size_t num_reads, bool random_order) {
+  std::vector<double> linear(n), values;
+  std::vector<std::uint32_t> rows, columns;
+  std::uint64_t word = n;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    linear[i] = static_cast<double>(i % 3);
+    for (std::uint32_t j = i + 1; j < n; j += 3) {
+      word = qpsbgd::splitmix64(word);
+      rows.push_back(i);
+      columns.push_back(j);
+      values.push_back(static_cast<double>(word % 9) - 4.0);
+    }
+  }
+  std::vector<std::vector<std::int8_t>> results;
+  for (const auto form : {qpsbgd::Ising::Form::kDense, qpsbgd::Ising::Form::kSparse}) {
+    const qpsbgd::Ising problem(linear.data(), n,
+                                {rows.data(), columns.data(), values.data(), values.size()}, form);
+    for (const std::string& isa : qpsbgd::available_isas()) {
+      setenv("QPSBGD_ISA", isa.c_str(), 1);
+      for (const int threads : {1, 2, 5}) {
+        qpsbgd::AnnealOptions options;
+        options.betas = {0.0, 0.01, 0.1, 1.0, 10.0};
+        options.random_order = random_order;
+        options.num_threads = threads;
+        std::vector<std::int8_t> states(num_reads * n, 1);
+        std::vector<std::uint64_t> sweeps(num_reads);
+        int asked = 0;
+        qpsbgd::Stop stop(1e300, [&asked] { return ++asked < 0; });
+        qpsbgd::anneal(qpsbgd::kernels(), problem, options, num_reads, states.data(), sweeps.data(),
+                       stop);
+        for (const std::uint64_t made : sweeps) check(made == 5, "all sweeps made");
+        results.push_back(states);
+      }
+    }
+    qpsbgd::Stop over(0.0, {});
+    std::vector<std::int8_t> states(num_reads * n, 1);
+    std::vector<std::uint64_t> sweeps(num_reads);
+    qpsbgd::anneal(qpsbgd::kernels(), problem, {.betas = {1.0}}, num_reads, states.data(),
+                   sweeps.data(), over);
+    check(over.reason() == qpsbgd::Stop::Reason::kTimeLimit, "no time, no sweep");
+  }
+  for (const auto& result : results) check(result == results[0], "one answer of the annealer");
+}
+
 }  // namespace
 
 int main() {
@@ -108,6 +155,11 @@ int main() {
       test_project(shape, qpsbgd::Objective::kQuadratic, anneal);
       test_project(shape, qpsbgd::Objective::kSign, anneal);
     }
+  }
+  for (const bool random_order : {false, true}) {
+    test_anneal(1, 3, random_order);
+    test_anneal(37, 33, random_order);
+    test_anneal(130, 50, random_order);
   }
   test_parallel_for();
   test_first_nonfinite();
