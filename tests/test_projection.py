@@ -1,6 +1,7 @@
 """What project, projection_energy and gradient_qubo promise, whatever the kernel."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -319,3 +320,17 @@ def test_byte_swapped_arrays_are_copied(rng):
     np.testing.assert_array_equal(
         qpsbgd.project(X.astype(">f4"), T.astype(">f4")), qpsbgd.project(X, T)
     )
+
+
+@pytest.mark.parametrize("objective", ["quadratic", "sign"])
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_control_c_ends_a_long_call(rng, objective, num_threads):
+    X, T = layer(rng, 50, 100, 100)
+    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        qpsbgd.project(
+            X, T, objective=objective, num_sweeps=1_000_000, beta_range=(0.1, 0.2),
+            num_threads=num_threads,
+        )  # fmt: skip
+    timer.join()

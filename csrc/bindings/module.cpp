@@ -48,6 +48,35 @@ void check_binary(const Array<std::int8_t>& states, const qpsbgd::LayerView& vie
   }
 }
 
+// Asks Python whether to stop: a signal that is waiting, such as Ctrl-C's, or the user's function.
+// An exception stops the call too, and is kept for the caller.
+class PythonInterrupt {
+ public:
+  explicit PythonInterrupt(py::object function = py::none()) : function_(std::move(function)) {}
+
+  bool operator()() {
+    const py::gil_scoped_acquire acquire;
+    try {
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      return !function_.is_none() && py::cast<bool>(function_());
+    } catch (const py::error_already_set& error) {
+      exception_ = error.value();
+      return true;
+    }
+  }
+
+  const py::object& exception() const { return exception_; }
+  void rethrow() const {
+    if (exception_.is_none()) return;
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception_.ptr())), exception_.ptr());
+    throw py::error_already_set();
+  }
+
+ private:
+  py::object function_;
+  py::object exception_ = py::none();
+};
+
 Array<std::int8_t> project(const Array<float>& inputs, const Array<float>& targets,
                            qpsbgd::Objective objective, double scale, double target_eps,
                            std::size_t num_sweeps, std::vector<double> betas, std::size_t num_reads,
@@ -76,12 +105,15 @@ Array<std::int8_t> project(const Array<float>& inputs, const Array<float>& targe
   options.num_threads = num_threads;
   Array<std::int8_t> binary({targets.shape(1), inputs.shape(1)});
   std::int8_t* out = binary.mutable_data();
+  PythonInterrupt interrupt;
+  qpsbgd::Stop stop(std::numeric_limits<double>::infinity(), std::ref(interrupt));
   // Chosen before others may run: it reads the environment.
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
   {
     const py::gil_scoped_release release;
-    qpsbgd::project(kernels, view, options, out);
+    qpsbgd::project(kernels, view, options, out, stop);
   }
+  interrupt.rethrow();
   return binary;
 }
 
@@ -170,30 +202,6 @@ Array<double> ising_energies(const qpsbgd::Ising& problem, const States& states,
   }
   return energies;
 }
-
-// Asks Python whether to stop: a signal that is waiting, such as Ctrl-C's, or the user's function.
-// An exception stops the call too, and is kept for the caller.
-class PythonInterrupt {
- public:
-  explicit PythonInterrupt(py::object function) : function_(std::move(function)) {}
-
-  bool operator()() {
-    const py::gil_scoped_acquire acquire;
-    try {
-      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-      return !function_.is_none() && py::cast<bool>(function_());
-    } catch (const py::error_already_set& error) {
-      exception_ = error.value();
-      return true;
-    }
-  }
-
-  const py::object& exception() const { return exception_; }
-
- private:
-  py::object function_;
-  py::object exception_ = py::none();
-};
 
 py::tuple anneal(const qpsbgd::Ising& problem, const States& initial_states,
                  std::vector<double> betas, qpsbgd::Acceptance acceptance, bool random_order,

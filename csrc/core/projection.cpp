@@ -146,7 +146,7 @@ class Starts {
 }  // namespace
 
 void project(const KernelTable& kernels, const LayerView& view, const ProjectionOptions& options,
-             std::int8_t* out) {
+             std::int8_t* out, Stop& stop) {
   const Layer layer(view, kernels, options.num_threads);
   const std::size_t n = layer.num_inputs();
   std::optional<QuadraticProblem> quadratic;
@@ -176,21 +176,26 @@ void project(const KernelTable& kernels, const LayerView& view, const Projection
                    Buffer<std::int8_t>(Layer::kTileRows * n)});
   }
   BestReads best(layer.num_neurons(), n, num_tiles, out);
-  parallel_for(num_tasks, options.num_threads, [&](std::size_t task, int index) {
-    Worker& worker = *workers[index];
-    const std::size_t tile = task / options.num_reads, read = task % options.num_reads;
-    const std::size_t first = tile * tile_rows;
-    const std::size_t rows = std::min(tile_rows, layer.num_neurons() - first);
-    // A single read needs no comparison: it is solved where the caller wants it.
-    std::int8_t* spins = options.num_reads == 1 ? out + first * n : worker.spins.data();
-    const float* margins = worker.starts.fill(first, rows, read, spins);
-    worker.solver->solve(first, rows, read, margins, spins);
-    if (options.num_reads == 1) return;
-    double ranks[Layer::kTileRows];
-    for (std::size_t r = 0; r < rows; ++r) ranks[r] = worker.energy.rank(first + r, spins + r * n);
-    const std::lock_guard<std::mutex> lock(best.tile_mutex(tile));
-    for (std::size_t r = 0; r < rows; ++r) best.offer(first + r, read, ranks[r], spins + r * n);
-  });
+  parallel_for(
+      num_tasks, options.num_threads,
+      [&](std::size_t task, int index) {
+        if (stop.poll()) return;
+        Worker& worker = *workers[index];
+        const std::size_t tile = task / options.num_reads, read = task % options.num_reads;
+        const std::size_t first = tile * tile_rows;
+        const std::size_t rows = std::min(tile_rows, layer.num_neurons() - first);
+        // A single read needs no comparison: it is solved where the caller wants it.
+        std::int8_t* spins = options.num_reads == 1 ? out + first * n : worker.spins.data();
+        const float* margins = worker.starts.fill(first, rows, read, spins);
+        worker.solver->solve(first, rows, read, margins, spins, stop);
+        if (options.num_reads == 1) return;
+        double ranks[Layer::kTileRows];
+        for (std::size_t r = 0; r < rows; ++r)
+          ranks[r] = worker.energy.rank(first + r, spins + r * n);
+        const std::lock_guard<std::mutex> lock(best.tile_mutex(tile));
+        for (std::size_t r = 0; r < rows; ++r) best.offer(first + r, read, ranks[r], spins + r * n);
+      },
+      [&stop] { stop.poll(); });
 }
 
 void projection_energy(const KernelTable& kernels, const LayerView& view, Objective objective,

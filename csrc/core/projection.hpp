@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/layer.hpp"
+#include "core/stop.hpp"
 #include "core/tile_solver.hpp"
 
 namespace qpsbgd {
@@ -27,9 +28,10 @@ struct ProjectionOptions {
   int num_threads = 1;
 };
 
-// out (m, n) int8: for each row the best of its reads by the float64 objective.
+// out (m, n) int8: for each row the best of its reads by the float64 objective. Unfinished where
+// `stop` has a reason afterwards.
 void project(const KernelTable& kernels, const LayerView& view, const ProjectionOptions& options,
-             std::int8_t* out);
+             std::int8_t* out, Stop& stop);
 
 // energies (m): the objective of binary (m, n) in float64.
 void projection_energy(const KernelTable& kernels, const LayerView& view, Objective objective,

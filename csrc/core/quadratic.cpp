@@ -40,7 +40,7 @@ class QuadraticSolver final : public TileSolver {
         spins_(Layer::kTileRows * layer_.inputs_ld()) {}
 
   void solve(std::size_t first_row, std::size_t rows, std::size_t read, const float* margins,
-             std::int8_t* spins) override {
+             std::int8_t* spins, Stop& stop) override {
     // alpha is 0 if T, or X b0, is: every b has the same energy and the start is as good as any.
     if (problem_.alpha() == 0.0) return;
     set_spins(rows, spins);
@@ -48,9 +48,9 @@ class QuadraticSolver final : public TileSolver {
     if (problem_.form() == Form::kFields) set_fields(rows);
     const QuadraticTile tile = make_tile(rows);
     if (annealing_.descent()) {
-      descend(tile);
+      descend(tile, stop);
     } else {
-      anneal(tile, first_row, read);
+      anneal(tile, first_row, read, stop);
     }
     const std::size_t n = layer_.num_inputs();
     for (std::size_t r = 0; r < rows; ++r) {
@@ -120,19 +120,20 @@ class QuadraticSolver final : public TileSolver {
     }
   }
 
-  void descend(const QuadraticTile& tile) const {
+  void descend(const QuadraticTile& tile, Stop& stop) const {
     std::uint8_t active[Layer::kTileRows];
     std::memset(active, 1, tile.rows);
-    for (std::size_t sweep = 0; sweep < annealing_.num_sweeps; ++sweep) {
+    for (std::size_t sweep = 0; sweep < annealing_.num_sweeps && !stop.poll(); ++sweep) {
       layer_.kernels().quadratic_descent(tile, active);
       if (std::memchr(active, 1, tile.rows) == nullptr) return;  // all at a local minimum
     }
   }
 
-  void anneal(const QuadraticTile& tile, std::size_t first_row, std::size_t read) const {
+  void anneal(const QuadraticTile& tile, std::size_t first_row, std::size_t read,
+              Stop& stop) const {
     StreamKey keys[Layer::kTileRows];
     const double alpha2 = problem_.alpha() * problem_.alpha();
-    for (std::size_t sweep = 0; sweep < annealing_.num_sweeps; ++sweep) {
+    for (std::size_t sweep = 0; sweep < annealing_.num_sweeps && !stop.poll(); ++sweep) {
       for (std::size_t r = 0; r < tile.rows; ++r) {
         keys[r] = stream_key(annealing_.seed, first_row + r, read, sweep);
       }

@@ -19,7 +19,7 @@ class SignSolver final : public TileSolver {
 
   // Lanes without a neuron have targets 0, which no flip improves.
   void solve(std::size_t first_row, std::size_t rows, std::size_t read, const float* margins,
-             std::int8_t* spins) override {
+             std::int8_t* spins, Stop& stop) override {
     const std::size_t n = layer_.num_inputs(), samples = layer_.num_samples();
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
       const bool used = lane < rows;
@@ -43,7 +43,7 @@ class SignSolver final : public TileSolver {
                         .num_variables = n,
                         .num_samples = samples};
     layer_.kernels().sign_scores(tile);
-    for (std::size_t sweep = 0; sweep < annealing_.num_sweeps; ++sweep) {
+    for (std::size_t sweep = 0; sweep < annealing_.num_sweeps && !stop.poll(); ++sweep) {
       if (annealing_.descent()) {
         if (layer_.kernels().sign_descent(tile) == 0) break;  // all at a local maximum
       } else {

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/stop.hpp"
+
 namespace qpsbgd {
 
 struct Annealing {
@@ -23,9 +25,10 @@ class TileSolver {
 
   // Rows [first_row, first_row + rows) of the layer. spins (rows, n): in, the states to start from;
   // out, the states after the sweeps. margins (rows, N; samples_ld): X s of the states to start
-  // from, in the layer's scaled units. read: names the random streams.
+  // from, in the layer's scaled units. read: names the random streams. Where `stop` says so, the
+  // states are left as they are after some sweep.
   virtual void solve(std::size_t first_row, std::size_t rows, std::size_t read,
-                     const float* margins, std::int8_t* spins) = 0;
+                     const float* margins, std::int8_t* spins, Stop& stop) = 0;
 };
 
 }  // namespace qpsbgd

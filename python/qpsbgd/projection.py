@@ -168,6 +168,7 @@ def project(
     Raises:
         TypeError: an argument of the wrong type or dtype.
         ValueError: shapes that do not fit, an empty array, NaN or infinity, a value out of range.
+        KeyboardInterrupt: at Ctrl-C, also amid a long call.
 
     Example:
         >>> import numpy as np

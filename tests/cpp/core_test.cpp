@@ -56,7 +56,8 @@ void test_project(const Shape& shape, qpsbgd::Objective objective, bool anneal) 
     for (const int threads : {1, 2, 5}) {
       options.num_threads = threads;
       std::vector<std::int8_t> binary(shape.neurons * shape.inputs);
-      qpsbgd::project(qpsbgd::kernels(), view, options, binary.data());
+      qpsbgd::Stop stop(1e300, {});
+      qpsbgd::project(qpsbgd::kernels(), view, options, binary.data(), stop);
       results.push_back(binary);
     }
     std::vector<double> energies(shape.neurons);
