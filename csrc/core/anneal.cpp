@@ -12,19 +12,22 @@ namespace {
 
 // Sums of floats that are not exact drift: after so many sweeps fields are computed anew.
 constexpr std::size_t kRefresh = 256;
-// Variables of a sparse sweep between two looks at the clock.
-constexpr std::size_t kSparseRun = 1 << 16;
+// Variables of a sparse problem between two looks at the clock.
+constexpr std::size_t kSparseRun = 1 << 13;
 
-// Some reads that are annealed together.
+// Some reads that are annealed together. What `stop` cuts short returns false.
 class ReadTile {
  public:
   virtual ~ReadTile() = default;
-  virtual void load(const std::int8_t* states, std::size_t rows) = 0;
-  // Whether the sweep was finished.
+  // states (rows, n) are where the reads start and, after finish(), what they have kept.
+  virtual bool start(std::int8_t* states, std::size_t rows, Stop& stop) = 0;
   virtual bool sweep(double beta, const StreamKey* keys, const StreamKey* order, Stop& stop) = 0;
-  virtual void refresh() = 0;
+  // Fields from the spins.
+  virtual bool refresh(Stop& stop) = 0;
   virtual void energies(double* out) const = 0;
-  virtual void store(std::size_t row, std::int8_t* state) const = 0;
+  // Keeps the current state of every row that is chosen.
+  virtual void keep(const bool* chosen) = 0;
+  virtual void finish() = 0;
 };
 
 float threshold(const Ising& problem, double beta) {
@@ -44,7 +47,8 @@ class DenseTile final : public ReadTile {
         fields_(kRows * problem.ld()),
         spins_(kRows * problem.ld()) {}
 
-  void load(const std::int8_t* states, std::size_t rows) override {
+  bool start(std::int8_t* states, std::size_t rows, Stop& stop) override {
+    states_ = states;
     rows_ = rows;
     const std::size_t n = problem_.num_variables(), ld = problem_.ld();
     for (std::size_t r = 0; r < rows; ++r) {
@@ -53,13 +57,15 @@ class DenseTile final : public ReadTile {
       std::fill(&fields_[r * ld] + n, &fields_[r * ld] + ld,
                 -std::numeric_limits<float>::infinity());
     }
-    refresh();
+    return refresh(stop);
   }
 
-  void refresh() override {
+  bool refresh(Stop& stop) override {
     for (std::size_t r = 0; r < rows_; ++r) {
-      problem_.set_fields(&spins_[r * problem_.ld()], 1, &fields_[r * problem_.ld()]);
+      if (stop.poll()) return false;
+      problem_.dense_fields(&spins_[r * problem_.ld()], &fields_[r * problem_.ld()]);
     }
+    return true;
   }
 
   bool sweep(double beta, const StreamKey* keys, const StreamKey* order, Stop& stop) override {
@@ -89,14 +95,20 @@ class DenseTile final : public ReadTile {
     }
   }
 
-  void store(std::size_t row, std::int8_t* state) const override {
-    kernels_.to_spins(&spins_[row * problem_.ld()], problem_.num_variables(), state);
+  void keep(const bool* chosen) override {
+    const std::size_t n = problem_.num_variables();
+    for (std::size_t r = 0; r < rows_; ++r) {
+      if (chosen[r]) kernels_.to_spins(&spins_[r * problem_.ld()], n, states_ + r * n);
+    }
   }
+
+  void finish() override {}
 
  private:
   const KernelTable& kernels_;
   const Ising& problem_;
   const AnnealOptions& options_;
+  std::int8_t* states_ = nullptr;
   std::size_t rows_ = 0;
   Buffer<float> fields_;  // (rows, ld), padding -inf
   Buffer<float> spins_;   // (rows, ld), padding +1
@@ -111,22 +123,31 @@ class SparseLanes final : public ReadTile {
         problem_(problem),
         options_(options),
         fields_(problem.num_variables() * kLanes),
-        spins_(problem.num_variables() * kLanes) {}
+        spins_(problem.num_variables() * kLanes),
+        kept_(problem.num_variables() * kLanes) {}
 
   // A lane without a read repeats the last one's start.
-  void load(const std::int8_t* states, std::size_t rows) override {
+  bool start(std::int8_t* states, std::size_t rows, Stop& stop) override {
+    states_ = states;
+    rows_ = rows;
     const std::size_t n = problem_.num_variables();
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      const std::int8_t* state = states + std::min(lane, rows - 1) * n;
-      for (std::size_t i = 0; i < n; ++i) spins_[i * kLanes + lane] = state[i];
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        const std::int8_t spin = states[std::min(lane, rows - 1) * n + i];
+        spins_[i * kLanes + lane] = spin;
+        kept_[i * kLanes + lane] = spin;
+      }
     }
-    refresh();
+    return refresh(stop);
   }
 
-  void refresh() override {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      problem_.set_fields(&spins_[lane], kLanes, &fields_[lane]);
+  bool refresh(Stop& stop) override {
+    const std::size_t n = problem_.num_variables();
+    for (std::size_t first = 0; first < n; first += kSparseRun) {
+      if (stop.poll()) return false;
+      problem_.sparse_fields(spins_.data(), first, std::min(first + kSparseRun, n), fields_.data());
     }
+    return true;
   }
 
   bool sweep(double beta, const StreamKey* keys, const StreamKey* order, Stop& stop) override {
@@ -150,9 +171,24 @@ class SparseLanes final : public ReadTile {
     kernels_.sparse_energies(make_tile(), problem_.linear(), out);
   }
 
-  void store(std::size_t row, std::int8_t* state) const override {
-    for (std::size_t i = 0; i < problem_.num_variables(); ++i) {
-      state[i] = spins_[i * kLanes + row] > 0.0f ? 1 : -1;
+  void keep(const bool* chosen) override {
+    std::int8_t mask[kLanes];
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      mask[lane] = lane < rows_ && chosen[lane] ? -1 : 0;
+    }
+    for (std::size_t i = 0; i < problem_.num_variables() * kLanes; i += kLanes) {
+      for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        const std::int8_t spin = spins_[i + lane] > 0.0f ? 1 : -1;
+        kept_[i + lane] =
+            static_cast<std::int8_t>((spin & mask[lane]) | (kept_[i + lane] & ~mask[lane]));
+      }
+    }
+  }
+
+  void finish() override {
+    const std::size_t n = problem_.num_variables();
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t r = 0; r < rows_; ++r) states_[r * n + i] = kept_[i * kLanes + r];
     }
   }
 
@@ -169,8 +205,11 @@ class SparseLanes final : public ReadTile {
   const KernelTable& kernels_;
   const Ising& problem_;
   const AnnealOptions& options_;
-  Buffer<float> fields_;  // (n, kLanes)
-  Buffer<float> spins_;   // (n, kLanes)
+  std::int8_t* states_ = nullptr;
+  std::size_t rows_ = 0;
+  Buffer<float> fields_;      // (n, kLanes)
+  Buffer<float> spins_;       // (n, kLanes)
+  Buffer<std::int8_t> kept_;  // (n, kLanes)
 };
 
 }  // namespace
@@ -200,20 +239,12 @@ void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOption
       [&](std::size_t task, int worker) {
         ReadTile& tile = *tiles[worker];
         const std::size_t first = task * rows_max, rows = std::min(rows_max, num_reads - first);
-        if (stop.poll()) return;
-        tile.load(states + first * n, rows);
+        if (stop.poll() || !tile.start(states + first * n, rows, stop)) return;
         double energies[kMaxTileRows], best[kMaxTileRows];
+        bool chosen[kMaxTileRows];
         tile.energies(best);
-        const auto keep_better = [&] {
-          tile.energies(energies);
-          for (std::size_t r = 0; r < rows; ++r) {
-            if (!(energies[r] < best[r])) continue;
-            best[r] = energies[r];
-            tile.store(r, states + (first + r) * n);
-          }
-        };
         for (std::size_t sweep = 0; sweep < num_sweeps; ++sweep) {
-          if (sweep % kRefresh == kRefresh - 1 && !problem.exact()) tile.refresh();
+          if (sweep % kRefresh == kRefresh - 1 && !problem.exact() && !tile.refresh(stop)) break;
           StreamKey keys[kMaxTileRows], order[kMaxTileRows];
           // kLanes keys even for fewer reads: the lanes beyond them run too.
           for (std::size_t r = 0; r < std::max(rows, kLanes); ++r) {
@@ -222,11 +253,21 @@ void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOption
           }
           if (!tile.sweep(options.betas[sweep], keys, order, stop)) break;
           for (std::size_t r = 0; r < rows; ++r) sweeps[first + r] = sweep + 1;
-          if (options.keep_best) keep_better();
+          if (!options.keep_best) continue;
+          tile.energies(energies);
+          bool any = false;
+          for (std::size_t r = 0; r < rows; ++r) {
+            chosen[r] = energies[r] < best[r];
+            any |= chosen[r];
+            if (chosen[r]) best[r] = energies[r];
+          }
+          if (any) tile.keep(chosen);
         }
         if (!options.keep_best) {
-          for (std::size_t r = 0; r < rows; ++r) tile.store(r, states + (first + r) * n);
+          std::fill_n(chosen, rows, true);
+          tile.keep(chosen);
         }
+        tile.finish();
       },
       [&stop] { stop.poll(); });
 }

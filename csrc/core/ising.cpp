@@ -119,21 +119,27 @@ void Ising::energies(const std::int8_t* states, std::size_t rows, int num_thread
   });
 }
 
-void Ising::set_fields(const float* spins, std::size_t stride, float* fields) const {
+void Ising::dense_fields(const float* spins, float* fields) const {
   const std::size_t n = num_variables();
-  for (std::size_t i = 0; i < n; ++i) fields[i * stride] = scaled_linear_[i];
-  if (form_ == Form::kDense) {
-    for (std::size_t k = 0; k < n; ++k) {
-      const float spin = spins[k * stride];
-      const float* row = couplings() + k * ld();
-      for (std::size_t i = 0; i < n; ++i) fields[i * stride] += spin * row[i];
-    }
-    return;
-  }
+  std::copy_n(linear(), n, fields);
   for (std::size_t k = 0; k < n; ++k) {
-    for (std::size_t e = offsets_[k]; e < offsets_[k + 1]; ++e) {
-      fields[std::size_t{neighbours_[e]} * stride] += spins[k * stride] * couplings_[e];
+    const float spin = spins[k];
+    const float* row = couplings() + k * ld();
+    for (std::size_t i = 0; i < n; ++i) fields[i] += spin * row[i];
+  }
+}
+
+void Ising::sparse_fields(const float* spins, std::size_t first, std::size_t last,
+                          float* fields) const {
+  for (std::size_t i = first; i < last; ++i) {
+    float sums[kLanes];
+    std::fill_n(sums, kLanes, scaled_linear_[i]);
+    for (std::size_t e = offsets_[i]; e < offsets_[i + 1]; ++e) {
+      const float* neighbour = spins + std::size_t{neighbours_[e]} * kLanes;
+      for (std::size_t lane = 0; lane < kLanes; ++lane)
+        sums[lane] += couplings_[e] * neighbour[lane];
     }
+    std::copy_n(sums, kLanes, fields + i * kLanes);
   }
 }
 

@@ -49,8 +49,10 @@ class Ising {
   // Energy of states (rows, n) in float64 from the biases as they were given.
   void energies(const std::int8_t* states, std::size_t rows, int num_threads, double* out) const;
 
-  // fields[i * stride] = h_i + sum_j J_ij s_j, scaled, for spins[i * stride].
-  void set_fields(const float* spins, std::size_t stride, float* fields) const;
+  // fields_i = h_i + sum_j J_ij s_j, scaled. Dense: spins and fields (n). Sparse: (n, kLanes), of
+  // the variables in [first, last).
+  void dense_fields(const float* spins, float* fields) const;
+  void sparse_fields(const float* spins, std::size_t first, std::size_t last, float* fields) const;
 
  private:
   struct Interaction {
