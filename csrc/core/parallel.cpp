@@ -36,6 +36,21 @@ void run_threads(int workers, const std::function<void(int)>& work) {
 }
 #endif
 
+// Calls `waiting` until `done`: at first without a pause, as most loops end at once, and then about
+// every millisecond.
+[[maybe_unused]] void wait(const std::function<void()>& waiting,
+                           const std::function<bool()>& done) {
+  constexpr int kEager = 1000;
+  for (int i = 0; !done(); ++i) {
+    waiting();
+    if (i < kEager) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+}
+
 // A worker's own tasks, in a row; others help when theirs are done. Task i of one loop thus mostly
 // runs where task i of the loop before left its data in the cache.
 struct alignas(64) Share {
@@ -105,10 +120,7 @@ void parallel_for(std::size_t num_tasks, int num_threads,
           --unfinished;
         }
       }
-      while (worker == 0 && waiting && unfinished > 0 && !failed) {
-        waiting();
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      }
+      if (worker == 0 && waiting) wait(waiting, [&] { return unfinished == 0 || failed; });
     } catch (...) {
       const std::lock_guard<std::mutex> lock(failure_mutex);
       if (!failure) failure = std::current_exception();
