@@ -7,15 +7,20 @@ an answer is. Method: arXiv 2310.15128.
 """
 
 import math
-import secrets
 import sys
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
+from qpsbgd.arguments import (
+    checked_choice,
+    checked_count,
+    checked_real,
+    checked_seed,
+    checked_threads,
+)
 from qpsbgd.schedule import geometric
 
 if TYPE_CHECKING:
@@ -25,14 +30,11 @@ if TYPE_CHECKING:
 
 Objective = Literal["quadratic", "sign"]
 InitialKind = Literal["linear", "random"]
+OBJECTIVES: tuple[str, ...] = get_args(Objective)
 
 #: Sweeps of :func:`project` where the caller names none. Descent from the linear minimiser rarely
 #: needs more; it stops early where nothing moves.
 DEFAULT_NUM_SWEEPS = 10
-#: Seeds are what dimod's samplers take: integers in [0, SEED_LIMIT).
-SEED_LIMIT = 2**31
-#: Numbers of sweeps, reads and threads are less.
-COUNT_LIMIT = 2**31
 
 
 class Projector(Protocol):
@@ -80,7 +82,7 @@ class NativeProjector:
         target_eps: float = 0.01,
         num_threads: int | None = None,
     ) -> None:
-        self.num_reads = _checked_count("num_reads", num_reads, 1)
+        self.num_reads = checked_count("num_reads", num_reads, 1)
         _checked_beta_range(beta_range)
         self.beta_range = beta_range
         _checked_initial_kind(initial)
@@ -183,18 +185,18 @@ def project(
         Gradients", BMVC 2024, arXiv 2310.15128.
     """
     inputs, targets = _checked_layer(X, T)
-    num_sweeps = _checked_count("num_sweeps", num_sweeps, 0)
+    num_sweeps = checked_count("num_sweeps", num_sweeps, 0)
     betas = _checked_beta_range(beta_range)
     kind, states = _checked_initial(initial, (targets.shape[1], inputs.shape[1]))
     return _core.project(
         inputs,
         targets,
-        objective=_checked_objective(objective),
+        objective=_core.Objective[checked_choice("objective", objective, OBJECTIVES)],
         scale=_checked_scale(scale),
         target_eps=_checked_eps(target_eps),
         num_sweeps=num_sweeps,
         betas=[] if betas is None else geometric(*betas, num_sweeps),
-        num_reads=_checked_count("num_reads", num_reads, 1),
+        num_reads=checked_count("num_reads", num_reads, 1),
         initial=kind,
         initial_states=states,
         seed=checked_seed(seed),
@@ -242,7 +244,7 @@ def projection_energy(
         inputs,
         targets,
         _checked_states("B", B, (targets.shape[1], inputs.shape[1])),
-        objective=_checked_objective(objective),
+        objective=_core.Objective[checked_choice("objective", objective, OBJECTIVES)],
         scale=_checked_scale(scale),
         target_eps=_checked_eps(target_eps),
         num_threads=checked_threads(num_threads),
@@ -366,57 +368,18 @@ def _checked_initial_kind(initial: str) -> _core.InitialState:
     return _core.InitialState[initial]
 
 
-def _checked_objective(objective: str) -> _core.Objective:
-    if not isinstance(objective, str) or objective not in ("quadratic", "sign"):
-        raise ValueError(f"objective is {objective!r}, but must be 'quadratic' or 'sign'")
-    return _core.Objective[objective]
-
-
-def _checked_real(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} is {value!r}, but must be a real number")
-    try:
-        return float(value)
-    except OverflowError:
-        raise ValueError(f"{name} is {value!r}, but must be finite") from None
-
-
 def _checked_scale(scale: float) -> float:
-    checked = _checked_real("scale", scale)
+    checked = checked_real("scale", scale)
     if not (0.0 < checked < math.inf):
         raise ValueError(f"scale is {scale!r}, but must be positive and finite")
     return checked
 
 
 def _checked_eps(target_eps: float) -> float:
-    checked = _checked_real("target_eps", target_eps)
+    checked = checked_real("target_eps", target_eps)
     if not (0.0 <= checked < math.inf):
         raise ValueError(f"target_eps is {target_eps!r}, but must be finite and at least 0")
     return checked
-
-
-def _checked_count(name: str, value: int, minimum: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} is {value!r}, but must be an integer")
-    if not minimum <= value < COUNT_LIMIT:
-        raise ValueError(f"{name} is {value!r}, but must lie in [{minimum}, {COUNT_LIMIT})")
-    return int(value)
-
-
-def checked_seed(seed: int | None) -> int:
-    if seed is None:
-        return secrets.randbelow(SEED_LIMIT)
-    if isinstance(seed, bool) or not isinstance(seed, Integral):
-        raise TypeError(f"seed is {seed!r}, but must be an integer or None")
-    if not 0 <= seed < SEED_LIMIT:
-        raise ValueError(f"seed is {seed!r}, but must lie in [0, {SEED_LIMIT})")
-    return int(seed)
-
-
-def checked_threads(num_threads: int | None) -> int:
-    if num_threads is None:
-        return _core.default_num_threads()
-    return _checked_count("num_threads", num_threads, 1)
 
 
 def _checked_beta_range(beta_range: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -426,7 +389,7 @@ def _checked_beta_range(beta_range: tuple[float, float] | None) -> tuple[float, 
         hot, cold = beta_range
     except (TypeError, ValueError):
         raise ValueError(f"beta_range is {beta_range!r}, but must be None or (hot, cold)") from None
-    hot, cold = _checked_real("beta_range[0]", hot), _checked_real("beta_range[1]", cold)
+    hot, cold = checked_real("beta_range[0]", hot), checked_real("beta_range[1]", cold)
     if not (0.0 < hot <= cold < math.inf):
         raise ValueError(f"beta_range is {beta_range!r}, but must be 0 < hot <= cold < inf")
     return hot, cold

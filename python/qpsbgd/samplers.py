@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from numbers import Integral, Real
 from typing import Any, Literal
 
 import dimod
@@ -11,8 +10,14 @@ import numpy.typing as npt
 from dimod.core.initialized import InitialStateGenerator
 
 from qpsbgd import _core, schedule
+from qpsbgd.arguments import (
+    checked_choice,
+    checked_count,
+    checked_real,
+    checked_seed,
+    checked_threads,
+)
 from qpsbgd.ising import Form, Problem
-from qpsbgd.projection import checked_seed, checked_threads
 
 DEFAULT_NUM_SWEEPS = 1000
 
@@ -138,10 +143,10 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
         seed = checked_seed(seed)
         threads = checked_threads(num_threads)
         limit = _checked_time_limit(time_limit)
-        acceptance = _checked_choice(
+        acceptance = checked_choice(
             "proposal_acceptance_criteria", proposal_acceptance_criteria, ("Metropolis", "Gibbs")
         )
-        _checked_choice("keep", keep, ("best", "final"))
+        checked_choice("keep", keep, ("best", "final"))
         if interrupt_function is not None and not callable(interrupt_function):
             raise TypeError(f"interrupt_function is {interrupt_function!r}, but must be callable")
         parsed = self.parse_initial_states(
@@ -210,10 +215,10 @@ def _schedule(
     custom: Sequence[float] | npt.NDArray[Any] | None,
 ) -> npt.NDArray[np.float64]:
     """Inverse temperatures, one for every ``num_sweeps_per_beta`` sweeps."""
-    _checked_choice("beta_schedule_type", kind, ("linear", "geometric", "custom"))
-    _checked_integer("num_sweeps_per_beta", num_sweeps_per_beta, 1)
+    checked_choice("beta_schedule_type", kind, ("linear", "geometric", "custom"))
+    checked_count("num_sweeps_per_beta", num_sweeps_per_beta, 1)
     if num_sweeps is not None:
-        _checked_integer("num_sweeps", num_sweeps, 0)
+        checked_count("num_sweeps", num_sweeps, 0)
     if kind == "custom":
         betas = _checked_betas(custom)
         if num_sweeps is not None and num_sweeps != len(betas) * num_sweeps_per_beta:
@@ -281,24 +286,10 @@ def _checked_betas(betas: Any) -> npt.NDArray[np.float64]:
     return array
 
 
-def _checked_integer(name: str, value: Any, minimum: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} is {value!r}, but must be an integer")
-    if int(value) < minimum:
-        raise ValueError(f"{name} is {value!r}, but must be at least {minimum}")
-
-
-def _checked_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(map(repr, choices))}")
-    return value
-
-
 def _checked_time_limit(seconds: Any) -> float:
     if seconds is None:
         return float("inf")
-    if isinstance(seconds, bool) or not isinstance(seconds, Real):
-        raise TypeError(f"time_limit is {seconds!r}, but must be a number of seconds or None")
-    if not float(seconds) > 0:
+    limit = checked_real("time_limit", seconds)
+    if not limit > 0:
         raise ValueError(f"time_limit is {seconds!r}, but must be positive")
-    return float(seconds)
+    return limit

@@ -4,15 +4,16 @@ import hashlib
 import struct
 import warnings
 from collections.abc import Callable, Iterator
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qpsbgd.arguments import SEED_LIMIT, checked_choice, checked_count
 from qpsbgd.optim.capture import Capture, Target, binary_layers
-from qpsbgd.projection import COUNT_LIMIT, SEED_LIMIT, NativeProjector, Objective, Projector
+from qpsbgd.projection import NativeProjector, Objective, Projector
 
 Update = Literal["latent", "projected"]
 
@@ -99,7 +100,7 @@ class QPSBGD(torch.optim.Optimizer):
             )
         if projector is not None and not callable(projector):
             raise TypeError(f"projector is {projector!r}, but must be callable or None")
-        _check_choice("objective", objective, tuple(DEFAULT_NUM_SWEEPS))
+        checked_choice("objective", objective, tuple(DEFAULT_NUM_SWEEPS))
         if num_sweeps is None:
             num_sweeps = DEFAULT_NUM_SWEEPS[objective]
         defaults = {
@@ -302,21 +303,11 @@ def _check_group(group: dict[str, Any]) -> None:
         if not (number >= 0 if name == "lr" else number > 0) or number == float("inf"):
             rule = "at least 0" if name == "lr" else "positive"
             raise ValueError(f"{name} is {value!r}, but must be finite and {rule}")
-    _check_choice("objective", group["objective"], tuple(DEFAULT_NUM_SWEEPS))
-    _check_choice("update", group["update"], get_args(Update))
-    _check_choice("target", group["target"], get_args(Target))
-    for name, limit in (("num_sweeps", COUNT_LIMIT), ("seed", SEED_LIMIT)):
-        count = group[name]
-        if isinstance(count, bool) or not isinstance(count, Integral):
-            raise TypeError(f"{name} is {count!r}, but must be an integer")
-        if not 0 <= int(count) < limit:
-            raise ValueError(f"{name} is {count!r}, but must lie in [0, {limit})")
-
-
-def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if not isinstance(value, str) or value not in choices:
-        text = " or ".join(repr(choice) for choice in choices)
-        raise ValueError(f"{name} is {value!r}, but must be {text}")
+    checked_choice("objective", group["objective"], tuple(DEFAULT_NUM_SWEEPS))
+    checked_choice("update", group["update"], get_args(Update))
+    checked_choice("target", group["target"], get_args(Target))
+    checked_count("num_sweeps", group["num_sweeps"], 0)
+    checked_count("seed", group["seed"], 0, SEED_LIMIT)
 
 
 def _check_binary(binary: Any, shape: tuple[int, ...]) -> None:

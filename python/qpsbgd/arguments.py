@@ -1,0 +1,53 @@
+"""Checks of arguments that several public functions take: errors show the value and the rule."""
+
+import secrets
+from numbers import Integral, Real
+from typing import Any
+
+from qpsbgd import _core
+
+#: Seeds are what dimod's samplers take: integers in [0, SEED_LIMIT).
+SEED_LIMIT = 2**31
+#: Numbers of sweeps, reads and threads are less.
+COUNT_LIMIT = 2**31
+
+
+def checked_real(name: str, value: Any) -> float:
+    """A number that float64 holds; may be infinite or NaN."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} is {value!r}, but must be a real number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is {value!r}, but must be finite") from None
+
+
+def checked_count(name: str, value: Any, minimum: int, limit: int = COUNT_LIMIT) -> int:
+    """An integer in ``[minimum, limit)``."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} is {value!r}, but must be an integer")
+    if not minimum <= int(value) < limit:
+        raise ValueError(f"{name} is {value!r}, but must lie in [{minimum}, {limit})")
+    return int(value)
+
+
+def checked_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    """One of some words."""
+    if not isinstance(value, str) or value not in choices:
+        text = " or ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} is {value!r}, but must be {text}")
+    return value
+
+
+def checked_seed(seed: Any) -> int:
+    """A seed; drawn anew for None."""
+    if seed is None:
+        return secrets.randbelow(SEED_LIMIT)
+    return checked_count("seed", seed, 0, SEED_LIMIT)
+
+
+def checked_threads(num_threads: Any) -> int:
+    """At most this many threads; what the core would use for None."""
+    if num_threads is None:
+        return _core.default_num_threads()
+    return checked_count("num_threads", num_threads, 1)
