@@ -39,7 +39,8 @@ class Recipe:
         hidden_sizes: of the network.
         batch_size: where none is asked for.
         scale: of the quadratic objective, where none is asked for.
-        lr: by optimiser, where none is asked for: the best of {.001, .003, .01, .03}.
+        lr: by optimiser, where none is asked for: the best of {.001, .003, .01, .03},
+            or one that ties with it.
     """
 
     hidden_sizes: tuple[int, ...]
