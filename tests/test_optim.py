@@ -285,6 +285,17 @@ def test_other_parameters_are_refused(net):
         optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(3))]})
 
 
+def test_an_error_of_the_projector_names_the_layer(net, batch):
+    def projector(X, T, /, **options):
+        return bytes([255]).decode()  # a ValueError that is not made from one message
+
+    optimizer = QPSBGD(net, projector=projector)
+    backward(net, batch)
+    with pytest.raises(ValueError, match="layer 'first': 'utf-8' codec") as caught:
+        optimizer.step()
+    assert isinstance(caught.value.__cause__, UnicodeDecodeError)
+
+
 def test_tied_weights_are_refused(net):
     net.third = BinaryLinear(12, 7, bias=False)
     net.third.weight = net.first.weight

@@ -202,6 +202,12 @@ def test_extreme_temperatures(rng, betas, form):
         assert (np.median(least - result.record.energy)) >= 0
 
 
+@pytest.mark.parametrize("ends", [(0.1, 1.6), [0.1, 1.6], np.array([0.1, 1.6])])
+def test_beta_range_is_any_pair(rng, ends):
+    result = SimulatedAnnealingSampler().sample(random_bqm(rng, 6), ends, num_sweeps=5)
+    assert result.info["beta_range"] == pytest.approx([0.1, 1.6])
+
+
 def test_dwave_beta_range_is_the_peers(rng):
     module = pytest.importorskip("dwave.samplers.sa.sampler")
     for kind in ("integer", "real"):

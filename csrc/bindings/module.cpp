@@ -232,7 +232,8 @@ py::tuple anneal(const qpsbgd::Ising& problem, const States& initial_states,
 
 }  // namespace
 
-// The GIL is not needed: the core has no mutable globals.
+// The GIL is not needed: the core's only mutable globals are an atomic flag and memory that each
+// thread keeps for itself.
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   py::native_enum<qpsbgd::Objective>(m, "Objective", "enum.Enum")
       .value("quadratic", qpsbgd::Objective::kQuadratic)

@@ -255,13 +255,13 @@ def _schedule(
 def _checked_beta_range(problem: Problem, beta_range: BetaRange | None) -> tuple[float, float]:
     if not problem.variables:
         return schedule.ARBITRARY
-    if beta_range is None or beta_range == "auto":
+    if beta_range is None:
         return schedule.auto_beta_range(problem)
-    if beta_range == "dwave":
-        return schedule.dwave_beta_range(problem)
-    ends = np.array(beta_range, dtype=object) if isinstance(beta_range, str) else beta_range
+    if isinstance(beta_range, str):
+        rules = {"auto": schedule.auto_beta_range, "dwave": schedule.dwave_beta_range}
+        return rules[checked_choice("beta_range", beta_range, tuple(rules))](problem)
     try:
-        first, last = (float(end) for end in ends)
+        first, last = (float(end) for end in beta_range)
     except (TypeError, ValueError):
         raise ValueError(
             f"beta_range is {beta_range!r}, but must be 'auto', 'dwave', None or two numbers"

@@ -262,7 +262,9 @@ class QPSBGD(torch.optim.Optimizer):
                 seed=step_seed(group["seed"], index, self._steps_done(weight)),
             )
         except (ValueError, RuntimeError) as error:
-            raise type(error)(f"layer {group['layer']!r}: {error}") from error
+            # Not of the error's own type: a subclass may be made otherwise than from one message.
+            kind = ValueError if isinstance(error, ValueError) else RuntimeError
+            raise kind(f"layer {group['layer']!r}: {error}") from error
         if not isinstance(self._projector, NativeProjector):
             _check_binary(binary, tuple(weight.shape))
         result = torch.from_numpy(binary)
