@@ -76,7 +76,7 @@ def main():
             states, *_ = problem.core.anneal(
                 starts, betas=betas.tolist(), acceptance=_core.Acceptance.Metropolis,
                 random_order=False, keep_best=False, seed=round_, num_threads=1,
-                time_limit=np.inf, interrupt_function=None,
+                time_limit=np.inf, energy_threshold=-np.inf, watch=None,
             )  # fmt: skip
             ours.append((time.perf_counter() - begin) / proposals * 1e9)
             begin = time.perf_counter()

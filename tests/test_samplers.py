@@ -65,7 +65,7 @@ def test_anneal_equals_twin(rng, isa, form, acceptance, order):
         options = {"random_order": order, "keep_best": keep_best, "seed": 5}
         states, sweeps, reason, _ = problem.core.anneal(
             starts, betas=betas.tolist(), acceptance=_core.Acceptance[acceptance], num_threads=2,
-            time_limit=np.inf, interrupt_function=None, **options,
+            time_limit=np.inf, energy_threshold=-np.inf, watch=None, **options,
         )  # fmt: skip
         expected = reference.anneal(
             problem.linear, problem.pairs, problem.quadratic, starts, betas,
@@ -106,7 +106,7 @@ def test_one_temperature_samples_the_boltzmann_distribution(rng, form, order, ac
     found, *_ = problem.core.anneal(
         rng.choice(np.array([-1, 1], np.int8), size=(copies, n)), betas=[beta] * 60,
         acceptance=_core.Acceptance[acceptance], random_order=order, keep_best=False, seed=2,
-        num_threads=2, time_limit=np.inf, interrupt_function=None,
+        num_threads=2, time_limit=np.inf, energy_threshold=-np.inf, watch=None,
     )  # fmt: skip
     counts = np.bincount(((found > 0) @ (1 << np.arange(n)[::-1])).astype(int), minlength=2**n)
     assert stats.chisquare(counts, copies * weights / weights.sum()).pvalue > 1e-3
@@ -342,3 +342,34 @@ def test_biases_that_are_not_finite_are_named(bad):
 def test_unknown_options_warn():
     with pytest.warns(dimod.exceptions.SamplerUnknownArgWarning, match="chain_strength"):
         qpsbgd.SimulatedAnnealingSampler().sample_ising({"a": 1}, {}, chain_strength=3)
+
+
+def test_energy_threshold_stops_at_once_and_is_met():
+    bqm = dimod.generators.ran_r(100, 200, seed=1)
+    bqm.offset = 12.25
+    sampler = SimulatedAnnealingSampler()
+    best = sampler.sample(bqm, num_reads=20, num_sweeps=1000, seed=1).first.energy
+    for keep in ("best", "final"):
+        result = sampler.sample(
+            bqm, num_reads=2000, num_sweeps=1000, seed=2, keep=keep, energy_threshold=best,
+        )  # fmt: skip
+        assert result.info["stopped_by"] == "energy_threshold"
+        assert result.first.energy <= best
+        assert len(result) < 2000
+    assert sampler.sample(bqm, energy_threshold=best - 1).info["stopped_by"] == "finished"
+    at_start = sampler.sample(bqm, energy_threshold=1e9, num_sweeps=10**6)
+    assert at_start.info["stopped_by"] == "energy_threshold"
+    assert at_start.info["num_sweeps"] == [0, 0]
+
+
+def test_progress_gets_the_lowest_energy_so_far():
+    bqm = dimod.generators.ran_r(100, 200, seed=1)
+    bqm.offset = 12.25
+    seen = []
+    result = SimulatedAnnealingSampler().sample(
+        bqm, num_reads=1000, num_sweeps=10**5, time_limit=0.5, progress=seen.append
+    )
+    assert len(seen) > 5
+    assert seen == sorted(seen, reverse=True)
+    assert result.first.energy <= seen[-1] + 1e-3
+    assert seen[-1] == pytest.approx(result.first.energy, rel=0.05)

@@ -29,6 +29,8 @@ namespace {
 template <class T>
 using Array = py::array_t<T, py::array::c_style>;  // with noconvert(): exact dtype, contiguous
 
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
 qpsbgd::LayerView view_of(const Array<float>& inputs, const Array<float>& targets) {
   if (inputs.ndim() != 2 || targets.ndim() != 2 || inputs.shape(0) != targets.shape(0) ||
       inputs.size() == 0 || targets.size() == 0) {
@@ -48,23 +50,16 @@ void check_binary(const Array<std::int8_t>& states, const qpsbgd::LayerView& vie
   }
 }
 
-// Asks Python whether to stop: a signal that is waiting, such as Ctrl-C's, or the user's function.
-// An exception stops the call too, and is kept for the caller.
-class PythonInterrupt {
+// Asks Python whether to stop: a signal that is waiting, such as Ctrl-C's, or a function that gets
+// the lowest energy so far. An exception stops the call too, and is kept for the caller.
+class PythonWatch {
  public:
-  explicit PythonInterrupt(py::object function = py::none()) : function_(std::move(function)) {}
+  explicit PythonWatch(double time_limit = kInfinity, double energy_threshold = -kInfinity,
+                       py::object function = py::none())
+      : function_(std::move(function)),
+        stop_(time_limit, [this] { return ask(); }, energy_threshold) {}
 
-  bool operator()() {
-    const py::gil_scoped_acquire acquire;
-    try {
-      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-      return !function_.is_none() && py::cast<bool>(function_());
-    } catch (const py::error_already_set& error) {
-      exception_ = error.value();
-      return true;
-    }
-  }
-
+  qpsbgd::Stop& stop() { return stop_; }
   const py::object& exception() const { return exception_; }
   void rethrow() const {
     if (exception_.is_none()) return;
@@ -73,8 +68,20 @@ class PythonInterrupt {
   }
 
  private:
+  bool ask() {
+    const py::gil_scoped_acquire acquire;
+    try {
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      return !function_.is_none() && py::cast<bool>(function_(stop_.best_energy()));
+    } catch (const py::error_already_set& error) {
+      exception_ = error.value();
+      return true;
+    }
+  }
+
   py::object function_;
   py::object exception_ = py::none();
+  qpsbgd::Stop stop_;
 };
 
 Array<std::int8_t> project(const Array<float>& inputs, const Array<float>& targets,
@@ -105,15 +112,14 @@ Array<std::int8_t> project(const Array<float>& inputs, const Array<float>& targe
   options.num_threads = num_threads;
   Array<std::int8_t> binary({targets.shape(1), inputs.shape(1)});
   std::int8_t* out = binary.mutable_data();
-  PythonInterrupt interrupt;
-  qpsbgd::Stop stop(std::numeric_limits<double>::infinity(), std::ref(interrupt));
+  PythonWatch watch;
   // Chosen before others may run: it reads the environment.
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
   {
     const py::gil_scoped_release release;
-    qpsbgd::project(kernels, view, options, out, stop);
+    qpsbgd::project(kernels, view, options, out, watch.stop());
   }
-  interrupt.rethrow();
+  watch.rethrow();
   return binary;
 }
 
@@ -206,7 +212,7 @@ Array<double> ising_energies(const qpsbgd::Ising& problem, const States& states,
 py::tuple anneal(const qpsbgd::Ising& problem, const States& initial_states,
                  std::vector<double> betas, qpsbgd::Acceptance acceptance, bool random_order,
                  bool keep_best, std::uint64_t seed, int num_threads, double time_limit,
-                 const py::object& interrupt_function) {
+                 double energy_threshold, const py::object& watch_function) {
   check_states(initial_states, problem);
   const auto num_reads = static_cast<std::size_t>(initial_states.shape(0));
   States states({initial_states.shape(0), initial_states.shape(1)});
@@ -214,20 +220,21 @@ py::tuple anneal(const qpsbgd::Ising& problem, const States& initial_states,
   Array<std::uint64_t> sweeps(initial_states.shape(0));
   std::int8_t* states_out = states.mutable_data();
   std::uint64_t* sweeps_out = sweeps.mutable_data();
-  const qpsbgd::AnnealOptions options{.betas = std::move(betas),
-                                      .acceptance = acceptance,
-                                      .random_order = random_order,
-                                      .keep_best = keep_best,
-                                      .seed = seed,
-                                      .num_threads = num_threads};
-  PythonInterrupt interrupt(interrupt_function);
+  const qpsbgd::AnnealOptions options{
+      .betas = std::move(betas),
+      .acceptance = acceptance,
+      .random_order = random_order,
+      .keep_best = keep_best,
+      .watch = !watch_function.is_none() || energy_threshold > -kInfinity,
+      .seed = seed,
+      .num_threads = num_threads};
+  PythonWatch watch(time_limit, energy_threshold, watch_function);
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
-  qpsbgd::Stop stop(time_limit, std::ref(interrupt));
   {
     const py::gil_scoped_release release;
-    qpsbgd::anneal(kernels, problem, options, num_reads, states_out, sweeps_out, stop);
+    qpsbgd::anneal(kernels, problem, options, num_reads, states_out, sweeps_out, watch.stop());
   }
-  return py::make_tuple(states, sweeps, stop.reason(), interrupt.exception());
+  return py::make_tuple(states, sweeps, watch.stop().reason(), watch.exception());
 }
 
 }  // namespace
@@ -272,6 +279,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .value("finished", qpsbgd::Stop::Reason::kNone)
       .value("time_limit", qpsbgd::Stop::Reason::kTimeLimit)
       .value("interrupt", qpsbgd::Stop::Reason::kInterrupt)
+      .value("energy_threshold", qpsbgd::Stop::Reason::kEnergyThreshold)
       .finalize();
   py::class_<qpsbgd::Ising>(m, "Ising")
       .def(py::init(&make_ising), "linear"_a.noconvert(), "rows"_a.noconvert(),
@@ -282,7 +290,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def("energies", &ising_energies, "states"_a.noconvert(), py::kw_only(), "num_threads"_a)
       .def("anneal", &anneal, "initial_states"_a.noconvert(), py::kw_only(), "betas"_a,
            "acceptance"_a, "random_order"_a, "keep_best"_a, "seed"_a, "num_threads"_a,
-           "time_limit"_a, "interrupt_function"_a);
+           "time_limit"_a, "energy_threshold"_a, "watch"_a);
   m.def("multiply_adds", &multiply_adds, "a"_a.noconvert(), "b"_a.noconvert(), "c"_a.noconvert());
   m.def("exponential", &exponential, py::kw_only(), "seed"_a, "problem"_a, "read"_a, "sweep"_a,
         "first"_a, "count"_a);

@@ -1,6 +1,7 @@
 #include "core/anneal.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <memory>
 
@@ -14,6 +15,8 @@ namespace {
 constexpr std::size_t kRefresh = 256;
 // Variables of a sparse problem between two looks at the clock.
 constexpr std::size_t kSparseRun = 1 << 13;
+// More than the relative error of the energies of sweeps: nearer to a threshold, float64 decides.
+constexpr double kFloatError = 1e-4;
 
 // Some reads that are annealed together. What `stop` cuts short returns false.
 class ReadTile {
@@ -240,9 +243,33 @@ void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOption
         ReadTile& tile = *tiles[worker];
         const std::size_t first = task * rows_max, rows = std::min(rows_max, num_reads - first);
         if (stop.poll() || !tile.start(states + first * n, rows, stop)) return;
-        double energies[kMaxTileRows], best[kMaxTileRows];
-        bool chosen[kMaxTileRows];
-        tile.energies(best);
+        double best[kMaxTileRows];
+        std::fill_n(best, rows, std::numeric_limits<double>::infinity());
+        // Looks at the current states: keeps those that are a read's best, tells of them, and stops
+        // the call if one is not above the threshold.
+        const auto look = [&] {
+          double energies[kMaxTileRows];
+          tile.energies(energies);
+          bool chosen[kMaxTileRows], any = false, near = false;
+          for (std::size_t r = 0; r < rows; ++r) {
+            chosen[r] = energies[r] < best[r];
+            if (!chosen[r]) continue;
+            any = true;
+            best[r] = energies[r];
+            const double energy = energies[r] / problem.scale();
+            stop.found(energy);
+            near |= energy <= stop.energy_threshold() + kFloatError * std::fabs(energy);
+          }
+          if (!any || !(options.keep_best || near)) return;
+          tile.keep(chosen);
+          if (!near) return;
+          tile.finish();
+          problem.energies(states + first * n, rows, 1, energies);
+          for (std::size_t r = 0; r < rows; ++r) {
+            if (energies[r] <= stop.energy_threshold()) stop.reached();
+          }
+        };
+        if (options.keep_best || options.watch) look();
         for (std::size_t sweep = 0; sweep < num_sweeps; ++sweep) {
           if (sweep % kRefresh == kRefresh - 1 && !problem.exact() && !tile.refresh(stop)) break;
           StreamKey keys[kMaxTileRows], order[kMaxTileRows];
@@ -253,19 +280,12 @@ void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOption
           }
           if (!tile.sweep(options.betas[sweep], keys, order, stop)) break;
           for (std::size_t r = 0; r < rows; ++r) sweeps[first + r] = sweep + 1;
-          if (!options.keep_best) continue;
-          tile.energies(energies);
-          bool any = false;
-          for (std::size_t r = 0; r < rows; ++r) {
-            chosen[r] = energies[r] < best[r];
-            any |= chosen[r];
-            if (chosen[r]) best[r] = energies[r];
-          }
-          if (any) tile.keep(chosen);
+          if (options.keep_best || options.watch) look();
         }
         if (!options.keep_best) {
-          std::fill_n(chosen, rows, true);
-          tile.keep(chosen);
+          bool all[kMaxTileRows];
+          std::fill_n(all, rows, true);
+          tile.keep(all);
         }
         tile.finish();
       },

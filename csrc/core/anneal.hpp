@@ -16,13 +16,15 @@ struct AnnealOptions {
   Acceptance acceptance = Acceptance::kMetropolis;
   bool random_order = false;  // variables drawn with replacement, else one after the other
   bool keep_best = true;      // the best state at the start or the end of a sweep, else the last
+  bool watch = false;         // tell `stop` of energies even so
   std::uint64_t seed = 0;
   int num_threads = 1;
 };
 
 // states (num_reads, n): in, where each read starts; out, what it found. sweeps (num_reads): how
-// many it made before `stop` said to end. Read k depends on the problem, its start, the options and
-// k alone: not on the number of reads, threads, or the instruction set.
+// many it made before `stop` said to end, which it does here when a state is not above its
+// threshold. Read k depends on the problem, its start, the options and k alone: not on the number
+// of reads, threads, or the instruction set.
 void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
             std::size_t num_reads, std::int8_t* states, std::uint64_t* sweeps, Stop& stop);
 

@@ -15,8 +15,10 @@ std::chrono::steady_clock::time_point after(double seconds) {
 
 }  // namespace
 
-Stop::Stop(double seconds, std::function<bool()> interrupt)
-    : interrupt_(std::move(interrupt)), deadline_(after(seconds)) {}
+Stop::Stop(double seconds, std::function<bool()> interrupt, double energy_threshold)
+    : interrupt_(std::move(interrupt)),
+      deadline_(after(seconds)),
+      energy_threshold_(energy_threshold) {}
 
 bool Stop::poll() {
   if (reason_ != Reason::kNone) return true;
@@ -27,6 +29,12 @@ bool Stop::poll() {
     if (interrupt_()) return give(Reason::kInterrupt);
   }
   return false;
+}
+
+void Stop::found(double energy) {
+  double best = best_energy_;
+  while (energy < best && !best_energy_.compare_exchange_weak(best, energy)) {
+  }
 }
 
 bool Stop::give(Reason reason) {

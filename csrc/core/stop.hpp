@@ -1,25 +1,36 @@
-// Ends a long call early: at a deadline, or when the caller says so.
+// Ends a long call early: at a deadline, at an energy, or when the caller says so.
 #pragma once
 
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <limits>
 #include <thread>
 
 namespace qpsbgd {
 
 class Stop {
  public:
-  enum class Reason { kNone, kTimeLimit, kInterrupt };
+  enum class Reason { kNone, kTimeLimit, kInterrupt, kEnergyThreshold };
 
   // seconds: may be infinite. interrupt: asked every kPeriod, only in the thread that makes this
-  // object; what it throws ends the call too.
-  Stop(double seconds, std::function<bool()> interrupt);
+  // object; what it throws ends the call too. energy_threshold: an energy that is low enough, for
+  // solvers to compare with.
+  Stop(double seconds, std::function<bool()> interrupt,
+       double energy_threshold = -std::numeric_limits<double>::infinity());
 
   // Whether to stop. For any thread, often: a look at the clock.
   bool poll();
 
+  // Tells of the energy of a state that was found, for best_energy(). For any thread.
+  void found(double energy);
+  // Stops because a state that was found is not above the threshold.
+  void reached() { give(Reason::kEnergyThreshold); }
+
   Reason reason() const { return reason_; }
+  double energy_threshold() const { return energy_threshold_; }
+  // The lowest energy that was told of; to the accuracy of whoever told.
+  double best_energy() const { return best_energy_; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -30,8 +41,10 @@ class Stop {
   const std::thread::id owner_ = std::this_thread::get_id();
   const std::function<bool()> interrupt_;
   const Clock::time_point deadline_;
+  const double energy_threshold_;
   Clock::time_point asked_ = Clock::now();  // of the owner alone
   std::atomic<Reason> reason_{Reason::kNone};
+  std::atomic<double> best_energy_{std::numeric_limits<double>::infinity()};
 };
 
 }  // namespace qpsbgd

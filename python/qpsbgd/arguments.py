@@ -51,3 +51,13 @@ def checked_threads(num_threads: Any) -> int:
     if num_threads is None:
         return _core.default_num_threads()
     return checked_count("num_threads", num_threads, 1)
+
+
+def checked_time_limit(time_limit: Any) -> float:
+    """Seconds, more than none; infinite for None."""
+    if time_limit is None:
+        return float("inf")
+    seconds = checked_real("time_limit", time_limit)
+    if not seconds > 0:
+        raise ValueError(f"time_limit is {time_limit!r}, but must be positive")
+    return seconds

@@ -59,7 +59,8 @@ def auto_beta_range(problem: "Problem") -> tuple[float, float]:
     starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), size=(num_reads, n))
     minima, *_ = problem.core.anneal(
         starts, betas=[np.inf] * 20, acceptance=_core.Acceptance.Metropolis, random_order=False,
-        keep_best=False, seed=0, num_threads=1, time_limit=np.inf, interrupt_function=None,
+        keep_best=False, seed=0, num_threads=1, time_limit=np.inf, energy_threshold=-np.inf,
+        watch=None,
     )  # fmt: skip
     first, second = problem.pairs
     differences = []

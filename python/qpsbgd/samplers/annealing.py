@@ -1,7 +1,6 @@
-"""dimod samplers: faster ones in the place of dwave-samplers'."""
+"""Simulated annealing as a dimod sampler."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import dimod
@@ -13,11 +12,12 @@ from qpsbgd import _core, schedule
 from qpsbgd.arguments import (
     checked_choice,
     checked_count,
-    checked_real,
     checked_seed,
     checked_threads,
+    checked_time_limit,
 )
 from qpsbgd.ising import Form, Problem
+from qpsbgd.samplers import call
 
 DEFAULT_NUM_SWEEPS = 1000
 
@@ -64,6 +64,8 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
             "time_limit": [],
             "keep": ["keep_options"],
             "form": ["form_options"],
+            "energy_threshold": [],
+            "progress": [],
         }
         self.properties = {
             "beta_range_options": ("auto", "dwave"),
@@ -82,7 +84,7 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
         num_sweeps_per_beta: int = 1,
         beta_schedule_type: Literal["linear", "geometric", "custom"] = "geometric",
         seed: int | None = None,
-        interrupt_function: Callable[[], bool] | None = None,
+        interrupt_function: call.InterruptFunction | None = None,
         beta_schedule: Sequence[float] | npt.NDArray[Any] | None = None,
         initial_states: Any = None,
         initial_states_generator: InitialStateGenerator = "random",
@@ -93,6 +95,8 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
         time_limit: float | None = None,
         keep: Literal["best", "final"] = "best",
         form: Form | None = None,
+        energy_threshold: float | None = None,
+        progress: call.Progress | None = None,
         **kwargs: Any,
     ) -> dimod.SampleSet:
         """Sample from a binary quadratic model.
@@ -123,32 +127,36 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
             keep: ``"best"`` returns the best state that a read had at its start or after a sweep,
                 ``"final"`` the last.
             form: ``"dense"`` or ``"sparse"`` couplings; ``None`` for the faster.
+            energy_threshold: the call ends once a read has a state of this energy or less at its
+                start or after a sweep.
+            progress: called many times a second, in the calling thread, with the lowest energy so
+                far, to float32 accuracy.
             **kwargs: ignored with a warning, as dimod does.
 
         Returns:
             Samples with energies in float64. ``info`` has ``beta_range``, ``beta_schedule_type``,
             ``timing`` (``preprocessing_ns``, ``sampling_ns``, ``postprocessing_ns``), ``seed``,
             ``isa``, ``num_threads``, ``form``, ``num_sweeps`` (the least and the most that a read
-            made) and ``stopped_by`` (``"finished"``, ``"time_limit"`` or ``"interrupt"``). A call
+            made) and ``stopped_by`` (``"finished"``, ``"time_limit"``,
+            ``"energy_threshold"`` or ``"interrupt"``). A call
             that was stopped returns the reads that had begun, each with what it has found so far.
 
         Raises:
             TypeError: an argument of the wrong type.
             ValueError: a value out of range, a NaN or infinite bias.
             KeyboardInterrupt: at Ctrl-C; its attribute ``sampleset`` is what would have been
-                returned. So it is with an exception from ``interrupt_function``.
+                returned. So it is with an exception from ``interrupt_function`` or
+                ``progress``.
         """
-        begin = time.perf_counter_ns()
+        clock = call.Clock()
         self.remove_unknown_kwargs(**kwargs)
         seed = checked_seed(seed)
         threads = checked_threads(num_threads)
-        limit = _checked_time_limit(time_limit)
+        limit = checked_time_limit(time_limit)
         acceptance = checked_choice(
             "proposal_acceptance_criteria", proposal_acceptance_criteria, ("Metropolis", "Gibbs")
         )
         checked_choice("keep", keep, ("best", "final"))
-        if interrupt_function is not None and not callable(interrupt_function):
-            raise TypeError(f"interrupt_function is {interrupt_function!r}, but must be callable")
         parsed = self.parse_initial_states(
             bqm,
             initial_states=initial_states,
@@ -160,12 +168,12 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
         betas = _schedule(
             problem, beta_range, num_sweeps, num_sweeps_per_beta, beta_schedule_type, beta_schedule
         )
-        states = np.ascontiguousarray(parsed.initial_states.record.sample, np.int8)
-        if bqm.vartype is dimod.BINARY:
-            states = 2 * states - 1
-        prepared = time.perf_counter_ns()
+        watch = call.watch_function(interrupt_function, progress, problem.offset)
+        threshold = call.checked_threshold(energy_threshold, problem)
+        initial = call.starts(bqm, parsed)
+        clock.lap()
         states, sweeps, reason, error = problem.core.anneal(
-            states,
+            initial,
             betas=np.repeat(betas, num_sweeps_per_beta).tolist(),
             acceptance=_core.Acceptance[acceptance],
             random_order=bool(randomize_order),
@@ -173,37 +181,25 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
             seed=seed,
             num_threads=threads,
             time_limit=limit,
-            interrupt_function=interrupt_function,
+            energy_threshold=threshold,
+            watch=watch,
         )
-        sampled = time.perf_counter_ns()
+        clock.lap()
         if reason is not _core.StopReason.finished:
             begun = sweeps > 0
             begun[0] = True  # something is always returned
             states, sweeps = states[begun], sweeps[begun]
-        result = dimod.SampleSet.from_samples(
-            (states, problem.variables),
-            energy=problem.energies(states, threads),
-            vartype=dimod.SPIN,
-        ).change_vartype(bqm.vartype, inplace=True)
+        result = call.sampleset(bqm, problem, states, threads)
         result.info.update(
             beta_range=[float(betas[0]), float(betas[-1])] if len(betas) else None,
             beta_schedule_type=beta_schedule_type,
             seed=seed,
-            isa=_core.isa(),
-            num_threads=threads,
             form=problem.form,
             num_sweeps=[int(sweeps.min()), int(sweeps.max())],
             stopped_by=reason.name,
-            timing={
-                "preprocessing_ns": prepared - begin,
-                "sampling_ns": sampled - prepared,
-                "postprocessing_ns": time.perf_counter_ns() - sampled,
-            },
+            timing=clock.timing(),
         )
-        if error is not None:
-            error.sampleset = result  # type: ignore[attr-defined]
-            raise error
-        return result
+        return call.deliver(result, error)
 
 
 def _schedule(
@@ -284,12 +280,3 @@ def _checked_betas(betas: Any) -> npt.NDArray[np.float64]:
     if len(bad):
         raise ValueError(f"beta_schedule[{bad[0]}] is {array[bad[0]]}, but must be at least 0")
     return array
-
-
-def _checked_time_limit(seconds: Any) -> float:
-    if seconds is None:
-        return float("inf")
-    limit = checked_real("time_limit", seconds)
-    if not limit > 0:
-        raise ValueError(f"time_limit is {seconds!r}, but must be positive")
-    return limit
