@@ -11,7 +11,7 @@ namespace qpsbgd {
 namespace {
 
 // Exponent of the lowest bit that is set in x; x != 0.
-int lowest_bit(double x) {
+int lowest_bit_of(double x) {
   int exponent = 0;
   const double mantissa = std::frexp(x, &exponent);  // in [1/2, 1)
   const auto bits = static_cast<std::int64_t>(std::ldexp(std::fabs(mantissa), 53));
@@ -33,14 +33,13 @@ Ising::Ising(const double* linear, std::size_t num_variables, const Interactions
     : form_(form),
       linear_(linear, linear + num_variables),
       interactions_(interactions.count),
+      reach_(num_variables),
       scaled_linear_(ld()) {
-  std::vector<double> reach(num_variables);  // largest magnitude of a field
-  int lowest = 1 << 20;
-  const auto note = [&lowest](double bias) {
-    if (bias != 0.0) lowest = std::min(lowest, lowest_bit(bias));
+  const auto note = [this](double bias) {
+    if (bias != 0.0) lowest_bit_ = std::min(lowest_bit_, lowest_bit_of(bias));
   };
   for (std::size_t i = 0; i < num_variables; ++i) {
-    reach[i] = std::fabs(linear[i]);
+    reach_[i] = std::fabs(linear[i]);
     note(linear[i]);
   }
   for (std::size_t k = 0; k < interactions.count; ++k) {
@@ -53,17 +52,17 @@ Ising::Ising(const double* linear, std::size_t num_variables, const Interactions
     }
     const double value = interactions.values[k];
     interactions_[k] = {i, j, value};
-    reach[i] += std::fabs(value);
-    reach[j] += std::fabs(value);
+    reach_[i] += std::fabs(value);
+    reach_[j] += std::fabs(value);
     note(value);
   }
-  const double largest = num_variables ? *std::max_element(reach.begin(), reach.end()) : 0.0;
+  const double largest = num_variables ? *std::max_element(reach_.begin(), reach_.end()) : 0.0;
   if (largest > 0.0) {
     int exponent = 0;
     std::frexp(largest, &exponent);
     // Fields in (-1, 1): float holds them down to 2^-126, and couplings that are less do not count.
     scale_ = std::ldexp(1.0, std::clamp(-exponent, -1000, 1000));
-    exact_ = exponent - lowest <= 24;
+    exact_ = exponent - lowest_bit_ <= 24;
   }
   for (std::size_t i = 0; i < num_variables; ++i) {
     scaled_linear_[i] = static_cast<float>(scale_ * linear[i]);
@@ -107,6 +106,16 @@ void Ising::fill_sparse() {
   }
 }
 
+std::vector<double> Ising::couplings64() const {
+  const std::size_t n = num_variables();
+  std::vector<double> couplings(n * n);
+  for (const Interaction& e : interactions_) {
+    couplings[e.row * n + e.column] += e.value;
+    couplings[e.column * n + e.row] += e.value;
+  }
+  return couplings;
+}
+
 void Ising::energies(const std::int8_t* states, std::size_t rows, int num_threads,
                      double* out) const {
   const std::size_t n = num_variables();
@@ -140,6 +149,21 @@ void Ising::sparse_fields(const float* spins, std::size_t first, std::size_t las
         sums[lane] += couplings_[e] * neighbour[lane];
     }
     std::copy_n(sums, kLanes, fields + i * kLanes);
+  }
+}
+
+void Ising::fields64(const std::int8_t* spins, double* fields) const {
+  std::copy(linear_.begin(), linear_.end(), fields);
+  // Interactions mostly come row by row: a row's sum in a register takes a third of the time.
+  for (std::size_t k = 0; k < interactions_.size();) {
+    const std::uint32_t row = interactions_[k].row;
+    double sum = 0.0;
+    for (; k < interactions_.size() && interactions_[k].row == row; ++k) {
+      const Interaction& e = interactions_[k];
+      sum += e.value * spins[e.column];
+      fields[e.column] += e.value * spins[row];
+    }
+    fields[row] += sum;
   }
 }
 

@@ -46,6 +46,14 @@ class Ising {
   const std::size_t* offsets() const { return offsets_.data(); }          // (n + 1); sparse
   const std::uint32_t* neighbours() const { return neighbours_.data(); }  // sparse
 
+  // The biases as they were given. J: (n, n), symmetric, zero diagonal.
+  const std::vector<double>& linear64() const { return linear_; }
+  std::vector<double> couplings64() const;
+  // Largest magnitude of each variable's field, |h_i| + sum_j |J_ij|.
+  const std::vector<double>& reach() const { return reach_; }
+  // The largest b such that all biases are multiples of 2^b; huge if all are 0.
+  int lowest_bit() const { return lowest_bit_; }
+
   // Energy of states (rows, n) in float64 from the biases as they were given.
   void energies(const std::int8_t* states, std::size_t rows, int num_threads, double* out) const;
 
@@ -53,6 +61,8 @@ class Ising {
   // the variables in [first, last).
   void dense_fields(const float* spins, float* fields) const;
   void sparse_fields(const float* spins, std::size_t first, std::size_t last, float* fields) const;
+  // The same of one state (n) in float64, not scaled.
+  void fields64(const std::int8_t* spins, double* fields) const;
 
  private:
   struct Interaction {
@@ -65,6 +75,8 @@ class Ising {
   Form form_;
   std::vector<double> linear_;
   std::vector<Interaction> interactions_;
+  std::vector<double> reach_;
+  int lowest_bit_ = 1 << 20;
   double scale_ = 1.0;
   bool exact_ = false;
   Buffer<float> scaled_linear_;
