@@ -14,7 +14,9 @@
 #include <vector>
 
 #include "core/anneal.hpp"
+#include "core/descent.hpp"
 #include "core/dispatch.hpp"
+#include "core/exhaustive.hpp"
 #include "core/ising.hpp"
 #include "core/parallel.hpp"
 #include "core/projection.hpp"
@@ -237,6 +239,38 @@ py::tuple anneal(const qpsbgd::Ising& problem, const States& initial_states,
   return py::make_tuple(states, sweeps, watch.stop().reason(), watch.exception());
 }
 
+py::tuple descend(const qpsbgd::Ising& problem, const States& initial_states, int num_threads,
+                  double time_limit, const py::object& watch_function) {
+  check_states(initial_states, problem);
+  const auto num_reads = static_cast<std::size_t>(initial_states.shape(0));
+  States states({initial_states.shape(0), initial_states.shape(1)});
+  std::copy_n(initial_states.data(), initial_states.size(), states.mutable_data());
+  Array<std::int64_t> steps(initial_states.shape(0));
+  std::int8_t* states_out = states.mutable_data();
+  std::int64_t* steps_out = steps.mutable_data();
+  PythonWatch watch(time_limit, -kInfinity, watch_function);
+  const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
+  {
+    const py::gil_scoped_release release;
+    qpsbgd::descend(kernels, problem, num_threads, num_reads, states_out, steps_out, watch.stop());
+  }
+  return py::make_tuple(states, steps, watch.stop().reason(), watch.exception());
+}
+
+py::tuple enumerate(const qpsbgd::Ising& problem, std::size_t num_states, int num_threads,
+                    double time_limit, double energy_threshold, const py::object& watch_function) {
+  PythonWatch watch(time_limit, energy_threshold, watch_function);
+  const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
+  qpsbgd::LowestStates lowest;
+  {
+    const py::gil_scoped_release release;
+    lowest = qpsbgd::enumerate(kernels, problem, num_states, num_threads, watch.stop());
+  }
+  States states({lowest.count, problem.num_variables()});
+  std::copy(lowest.states.begin(), lowest.states.end(), states.mutable_data());
+  return py::make_tuple(states, lowest.num_visited, watch.stop().reason(), watch.exception());
+}
+
 }  // namespace
 
 // The GIL is not needed: the core's only mutable globals are an atomic flag and memory that each
@@ -290,7 +324,12 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def("energies", &ising_energies, "states"_a.noconvert(), py::kw_only(), "num_threads"_a)
       .def("anneal", &anneal, "initial_states"_a.noconvert(), py::kw_only(), "betas"_a,
            "acceptance"_a, "random_order"_a, "keep_best"_a, "seed"_a, "num_threads"_a,
-           "time_limit"_a, "energy_threshold"_a, "watch"_a);
+           "time_limit"_a, "energy_threshold"_a, "watch"_a)
+      .def("descend", &descend, "initial_states"_a.noconvert(), py::kw_only(), "num_threads"_a,
+           "time_limit"_a, "watch"_a)
+      .def("enumerate", &enumerate, py::kw_only(), "num_states"_a, "num_threads"_a, "time_limit"_a,
+           "energy_threshold"_a, "watch"_a);
+  m.attr("max_exhaustive_variables") = qpsbgd::kMaxExhaustiveVariables;
   m.def("multiply_adds", &multiply_adds, "a"_a.noconvert(), "b"_a.noconvert(), "c"_a.noconvert());
   m.def("exponential", &exponential, py::kw_only(), "seed"_a, "problem"_a, "read"_a, "sweep"_a,
         "first"_a, "count"_a);

@@ -1,4 +1,6 @@
 // Compiled once per instruction set with QPSBGD_ISA set to its name; exports one symbol.
+#include "descent.hpp"
+#include "exhaustive.hpp"
 #include "exponential.hpp"
 #include "gemm.hpp"
 #include "quadratic.hpp"
@@ -27,6 +29,10 @@ const KernelTable kTable = {
     .sparse_anneal = sparse_anneal,
     .sparse_anneal_random = sparse_anneal_random,
     .sparse_energies = sparse_energies,
+    .steepest_descent = steepest_descent,
+    .lowest_double = lowest_energy<double>,
+    .lowest_float = lowest_energy<float>,
+    .lowest_int16 = lowest_energy<std::int16_t>,
     .sign_descent = sign_descent,
     .sign_anneal = sign_anneal,
     .sign_scores = sign_scores,

@@ -84,6 +84,27 @@ struct SparseTile {
   std::size_t num_variables;
 };
 
+// All states of an Ising problem's last variables beside one state of the others. Their energies
+// are made of a table that all states of the others share and two sums over few variables:
+//   E = (table + row_sums) + column_sums.
+// A state's row is the code of its first kRowBits variables, its column that of the others, the
+// first variable being the highest bit, +1 a one.
+template <class Value>
+struct StateBlock {
+  static constexpr std::size_t kRowBits = 6;
+  static constexpr std::size_t kRows = std::size_t{1} << kRowBits;
+  static constexpr std::size_t kColumns = 256 / sizeof(Value);
+  static constexpr std::size_t kColumnBits = sizeof(Value) == 8 ? 5 : sizeof(Value) == 4 ? 6 : 7;
+  static constexpr std::size_t kBits = kRowBits + kColumnBits;
+  static constexpr std::size_t kStates = kRows * kColumns;  // 16 KiB: half of a small L1
+
+  const Value* table;   // (kRows, kColumns): of the couplings between these variables
+  const Value* fields;  // (kBits): of these variables, from the others
+  Value energy;         // of the others
+  Value* row_sums;      // (kRows), out: energy + sum_i s_i fields_i over the row's variables
+  Value* column_sums;   // (kColumns), out: sum_i s_i fields_i over the column's
+};
+
 struct KernelTable {
   const char* isa;
 
@@ -134,6 +155,17 @@ struct KernelTable {
                                Acceptance acceptance, float threshold, const StreamKey* keys,
                                const StreamKey* order);
   void (*sparse_energies)(const SparseTile& tile, const float* linear, double* energies);
+
+  // Flips the variable that lowers the energy most, the first of equal ones, until none does or
+  // max_steps are made; returns how many were. couplings (n, ld), fields and spins (ld), padding of
+  // fields -inf.
+  std::size_t (*steepest_descent)(const float* couplings, std::size_t ld, float* fields,
+                                  float* spins, std::size_t max_steps);
+
+  // Lowest energy of a block's states; in 16 bits no sum may overflow. Sets row and column sums.
+  double (*lowest_double)(const StateBlock<double>& block);
+  float (*lowest_float)(const StateBlock<float>& block);
+  std::int16_t (*lowest_int16)(const StateBlock<std::int16_t>& block);
 
   // As above for kLanes neurons: descent flips where the score grows (strictly) and returns the
   // mask of lanes that flipped anything; Metropolis flips where gain + threshold * e >= 0.

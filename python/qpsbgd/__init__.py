@@ -6,12 +6,18 @@ optimiser in :mod:`qpsbgd.optim`; both import torch (``pip install qpsbgd[torch]
 
 from qpsbgd._core import __version__
 from qpsbgd.projection import NativeProjector, Projector, gradient_qubo, project, projection_energy
-from qpsbgd.samplers import SimulatedAnnealingSampler
+from qpsbgd.samplers import (
+    ExhaustiveSampler,
+    SimulatedAnnealingSampler,
+    SteepestDescentSampler,
+)
 
 __all__ = [
+    "ExhaustiveSampler",
     "NativeProjector",
     "Projector",
     "SimulatedAnnealingSampler",
+    "SteepestDescentSampler",
     "__version__",
     "gradient_qubo",
     "project",

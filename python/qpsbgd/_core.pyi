@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 __version__: str
 compiler: str
+max_exhaustive_variables: int
 
 class Objective(enum.Enum):
     quadratic = ...
@@ -104,6 +105,23 @@ class Ising:
         energy_threshold: float,
         watch: Callable[[float], bool] | None,
     ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.uint64], StopReason, BaseException | None]: ...
+    def descend(
+        self,
+        initial_states: npt.NDArray[np.int8],
+        *,
+        num_threads: int,
+        time_limit: float,
+        watch: Callable[[float], bool] | None,
+    ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64], StopReason, BaseException | None]: ...
+    def enumerate(
+        self,
+        *,
+        num_states: int,
+        num_threads: int,
+        time_limit: float,
+        energy_threshold: float,
+        watch: Callable[[float], bool] | None,
+    ) -> tuple[npt.NDArray[np.int8], int, StopReason, BaseException | None]: ...
 
 def isa() -> str: ...
 def available_isas() -> list[str]: ...

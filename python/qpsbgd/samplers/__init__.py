@@ -1,5 +1,7 @@
 """dimod samplers: faster ones in the place of dwave-samplers'."""
 
 from qpsbgd.samplers.annealing import SimulatedAnnealingSampler
+from qpsbgd.samplers.descent import SteepestDescentSampler
+from qpsbgd.samplers.exhaustive import ExhaustiveSampler
 
-__all__ = ["SimulatedAnnealingSampler"]
+__all__ = ["ExhaustiveSampler", "SimulatedAnnealingSampler", "SteepestDescentSampler"]

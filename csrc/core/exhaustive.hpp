@@ -1,0 +1,32 @@
+// The lowest states of one Ising problem, by enumeration of all.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/ising.hpp"
+#include "core/stop.hpp"
+#include "kernels/table.hpp"
+
+namespace qpsbgd {
+
+// 2^48 states take hours, and their codes and sums stay far from what integers and floats hold.
+inline constexpr std::size_t kMaxExhaustiveVariables = 48;
+
+struct LowestStates {
+  std::size_t count;
+  std::vector<std::int8_t> states;  // (count, n), by energy, then in lexicographic order
+  std::uint64_t num_visited;        // states that were looked at, all 2^n unless `stop` says to end
+};
+
+// The num_states >= 1 lowest states, or all 2^n if there are fewer. A state is compared by its
+// energy in float64, exact where all biases are multiples of some number and their sum is less than
+// 2^24 times that; equal energies by their states, the lexicographically first being the lower.
+// The result does not depend on the number of threads or the instruction set. Ends at the first
+// state that is not above the threshold of `stop`. Throws std::invalid_argument for more than
+// kMaxExhaustiveVariables.
+LowestStates enumerate(const KernelTable& kernels, const Ising& problem, std::size_t num_states,
+                       int num_threads, Stop& stop);
+
+}  // namespace qpsbgd
