@@ -127,17 +127,28 @@ class Enumeration {
 
  private:
   void fill_table() {
-    for (std::size_t code = 0; code < Block::kStates; ++code) {
-      double energy = 0.0;
-      for (std::size_t i = num_high_; i < n_; ++i) {
-        double field = 0.0;
-        for (std::size_t j = i + 1; j < n_; ++j) {
-          field += code >> (n_ - 1 - j) & 1 ? couplings_[i * n_ + j] : -couplings_[i * n_ + j];
+    // Variable by variable from the last: each doubles the states of those after it.
+    std::vector<double> energies(Block::kStates, std::numeric_limits<double>::max());
+    std::vector<double> fields(Block::kStates);
+    energies[0] = 0.0;
+    for (std::size_t bit = 0; bit < num_low_; ++bit) {
+      const double* row = &couplings_[(n_ - 1 - bit) * n_];
+      fields[0] = 0.0;
+      for (std::size_t other = 0; other < bit; ++other) {
+        const std::size_t count = std::size_t{1} << other;
+        for (std::size_t code = 0; code < count; ++code) {
+          fields[count + code] = fields[code] + row[n_ - 1 - other];
+          fields[code] -= row[n_ - 1 - other];
         }
-        energy += code >> (n_ - 1 - i) & 1 ? field : -field;
       }
-      table_[code] =
-          static_cast<Value>(code < block_states() ? energy : std::numeric_limits<double>::max());
+      const std::size_t count = std::size_t{1} << bit;
+      for (std::size_t code = 0; code < count; ++code) {
+        energies[count + code] = energies[code] + fields[code];
+        energies[code] -= fields[code];
+      }
+    }
+    for (std::size_t code = 0; code < Block::kStates; ++code) {
+      table_[code] = static_cast<Value>(energies[code]);
     }
   }
 

@@ -20,12 +20,12 @@ struct LowestStates {
   std::uint64_t num_visited;        // states that were looked at, all 2^n unless `stop` says to end
 };
 
-// The num_states >= 1 lowest states, or all 2^n if there are fewer. A state is compared by its
-// energy in float64, exact where all biases are multiples of some number and their sum is less than
-// 2^24 times that; equal energies by their states, the lexicographically first being the lower.
-// The result does not depend on the number of threads or the instruction set. Ends at the first
-// state that is not above the threshold of `stop`. Throws std::invalid_argument for more than
-// kMaxExhaustiveVariables.
+// The num_states >= 1 lowest states, or all 2^n if there are fewer. Energies are compared in
+// float64: exactly where all biases are multiples of some power of two and their magnitudes sum to
+// less than 2^53 times that, else within rounding. Of equal energies the lexicographically first
+// state is the lower. The result does not depend on the number of threads or the instruction set,
+// unless `stop` says to end, which it does here at a state that is not above its threshold. Throws
+// std::invalid_argument for more than kMaxExhaustiveVariables.
 LowestStates enumerate(const KernelTable& kernels, const Ising& problem, std::size_t num_states,
                        int num_threads, Stop& stop);
 

@@ -380,3 +380,39 @@ def anneal(
                 best, best_energy = s.copy(), energy
         results.append(best if keep_best else s)
     return np.array(results, np.int8)
+
+
+def descend(
+    linear: npt.NDArray[Any],
+    pairs: npt.NDArray[Any],
+    quadratic: npt.NDArray[Any],
+    starts: Spins,
+) -> tuple[Spins, list[int]]:
+    """Steepest descent of each start in float64: where it ends, and after how many flips."""
+    couplings = np.zeros((len(linear), len(linear)))
+    np.add.at(couplings, tuple(pairs), quadratic)
+    couplings += couplings.T
+    results, steps = [], []
+    for start in starts:
+        s, count = start.astype(np.float64), 0
+        while (gains := s * (linear + couplings @ s)).max(initial=0.0) > 0:
+            i = np.argmax(gains)  # the first of the largest
+            s[i] = -s[i]
+            count += 1
+        results.append(s)
+        steps.append(count)
+    return np.array(results, np.int8), steps
+
+
+def lowest_states(
+    linear: npt.NDArray[Any],
+    pairs: npt.NDArray[Any],
+    quadratic: npt.NDArray[Any],
+    num_states: int,
+) -> Spins:
+    """The lowest states, equal energies in lexicographic order; energies must be exact."""
+    states = np.array(list(itertools.product((-1, 1), repeat=len(linear))), np.int8)
+    energies = states @ linear
+    for i, j, value in zip(*pairs, quadratic, strict=True):
+        energies = energies + value * states[:, i] * states[:, j]
+    return states[np.argsort(energies, kind="stable")[:num_states]]

@@ -1,6 +1,7 @@
 // The core without Python, for the sanitizer builds: every instruction set, both objectives, shapes
 // at the edges of lanes, panels and tiles, several threads. Equality of results is the check that
 // needs no oracle; tests/test_kernels.py has the oracle.
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -10,7 +11,9 @@
 #include <vector>
 
 #include "core/anneal.hpp"
+#include "core/descent.hpp"
 #include "core/dispatch.hpp"
+#include "core/exhaustive.hpp"
 #include "core/parallel.hpp"
 #include "core/projection.hpp"
 #include "core/random.hpp"
@@ -147,6 +150,96 @@ void test_anneal(std::size_t n, std::size_t num_reads, bool random_order) {
   for (const auto& result : results) check(result == results[0], "one answer of the annealer");
 }
 
+struct Model {
+  std::vector<double> linear, values;
+  std::vector<std::uint32_t> rows, columns;
+
+  qpsbgd::Ising ising(qpsbgd::Ising::Form form) const {
+    return {linear.data(),
+            linear.size(),
+            {rows.data(), columns.data(), values.data(), values.size()},
+            form};
+  }
+};
+
+// Biases of `kind` magnitudes: 9 and 4000 are integers below that, 0 real of very different ones.
+Model random_model(std::size_t n, int kind) {
+  Model model;
+  std::uint64_t word = n;
+  const auto draw = [&word, kind] {
+    word = qpsbgd::splitmix64(word);
+    if (kind != 0) return static_cast<double>(word % (2 * kind - 1)) - (kind - 1);
+    return (static_cast<double>(word >> 11) * 0x1p-52 - 1.0) *
+           static_cast<double>(std::uint64_t{1} << word % 40);
+  };
+  for (std::uint32_t i = 0; i < n; ++i) {
+    model.linear.push_back(draw());
+    for (std::uint32_t j = i + 1; j < n; j += 2) {
+      model.rows.push_back(i);
+      model.columns.push_back(j);
+      model.values.push_back(draw());
+    }
+  }
+  return model;
+}
+
+void test_enumerate(std::size_t n, int kind) {
+  const Model model = random_model(n, kind);
+  const qpsbgd::Ising problem = model.ising(qpsbgd::Ising::Form::kSparse);
+  std::vector<std::vector<std::int8_t>> results;
+  for (const std::string& isa : qpsbgd::available_isas()) {
+    setenv("QPSBGD_ISA", isa.c_str(), 1);
+    for (const int threads : {1, 2, 5}) {
+      int asked = 0;
+      qpsbgd::Stop stop(1e300, [&asked] { return ++asked < 0; });
+      const qpsbgd::LowestStates lowest =
+          qpsbgd::enumerate(qpsbgd::kernels(), problem, 9, threads, stop);
+      check(lowest.num_visited == std::uint64_t{1} << n, "all states visited");
+      std::vector<double> energies(lowest.count);
+      problem.energies(lowest.states.data(), lowest.count, 1, energies.data());
+      check(std::is_sorted(energies.begin(), energies.end()), "lowest states in order");
+      results.push_back(lowest.states);
+    }
+  }
+  for (const auto& result : results) check(result == results[0], "one answer of the enumeration");
+  qpsbgd::Stop over(0.0, {});
+  check(qpsbgd::enumerate(qpsbgd::kernels(), problem, 1, 2, over).count == 1, "something is found");
+}
+
+void test_descend(std::size_t n, int kind) {
+  constexpr std::size_t kReads = 33;
+  const Model model = random_model(n, kind);
+  std::vector<std::vector<std::int8_t>> results;
+  for (const auto form : {qpsbgd::Ising::Form::kDense, qpsbgd::Ising::Form::kSparse}) {
+    const qpsbgd::Ising problem = model.ising(form);
+    // Rounded fields may choose other steps in the two forms.
+    if (!problem.exact()) results.clear();
+    for (const std::string& isa : qpsbgd::available_isas()) {
+      setenv("QPSBGD_ISA", isa.c_str(), 1);
+      for (const int threads : {1, 2, 5}) {
+        std::vector<std::int8_t> states(kReads * n);
+        for (std::size_t i = 0; i < states.size(); ++i) {
+          states[i] = qpsbgd::splitmix64(i) % 2 ? 1 : -1;
+        }
+        std::vector<std::int64_t> steps(kReads);
+        qpsbgd::Stop stop(1e300, {});
+        qpsbgd::descend(qpsbgd::kernels(), problem, threads, kReads, states.data(), steps.data(),
+                        stop);
+        for (std::size_t read = 0; read < kReads; ++read) {
+          check(steps[read] >= 0, "all reads made");
+          std::vector<double> fields(n);
+          problem.fields64(&states[read * n], fields.data());
+          for (std::size_t i = 0; i < n; ++i) {
+            check(states[read * n + i] * fields[i] <= 1e-13 * problem.reach()[i], "a minimum");
+          }
+        }
+        results.push_back(states);
+        check(states == results[0], "one answer of the descent");
+      }
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -161,6 +254,12 @@ int main() {
     test_anneal(1, 3, random_order);
     test_anneal(37, 33, random_order);
     test_anneal(130, 50, random_order);
+  }
+  for (const std::size_t n : {0, 1, 5, 11, 13, 16}) {
+    for (const int kind : {9, 4000, 0}) test_enumerate(n, kind);
+  }
+  for (const std::size_t n : {1, 16, 37, 130}) {
+    for (const int kind : {9, 4000, 0}) test_descend(n, kind);
   }
   test_parallel_for();
   test_first_nonfinite();

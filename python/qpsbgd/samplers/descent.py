@@ -33,8 +33,8 @@ class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
         >>> sampleset = sampler.sample_ising(
         ...     {"a": 2.0, "b": 2.0}, {("a", "b"): -1.0}, initial_states={"a": 1, "b": 1}
         ... )
-        >>> sampleset.first.energy, sampleset.first.num_steps
-        (-5.0, 2)
+        >>> print(sampleset.first.energy, sampleset.first.num_steps)
+        -5.0 2
     """
 
     # dimod.Sampler has them abstract.

@@ -17,8 +17,9 @@ class ExhaustiveSampler(dimod.Sampler):
     """The lowest states of a binary quadratic model, by looking at every state.
 
     The exact counterpart of the other samplers, and of ``dimod.ExactSolver``, which returns every
-    state and so ends at some 20 variables. A core looks at more than a thousand million states a
-    second: 30 variables take less than a second, 36 about a minute.
+    state and so ends at some 20 variables. A core with AVX-512 takes a twentieth of a nanosecond a
+    state, less where biases are small integers: 30 variables take a twentieth of a second, 36 some
+    seconds, 48 some hours.
 
     Energies are compared in float64. They are exact, whatever the order of summation, where the
     biases are multiples of some power of two and their magnitudes add up to less than 2^53 times
@@ -116,7 +117,5 @@ class ExhaustiveSampler(dimod.Sampler):
         )
         clock.lap()
         result = call.sampleset(bqm, problem, states, threads)
-        result.info.update(
-            num_visited=num_visited, stopped_by=reason.name, timing=clock.timing()
-        )
+        result.info.update(num_visited=num_visited, stopped_by=reason.name, timing=clock.timing())
         return call.deliver(result, error)
