@@ -148,6 +148,15 @@ def test_thirty_variables():
     assert found.info["num_visited"] == 2**30
 
 
+def test_states_that_grow_ever_better_take_no_longer():
+    # In plain counting order every state would be lower than all before.
+    bqm = dimod.BQM({i: -(2.0**-i) for i in range(30)}, {}, 0.0, "SPIN")
+    begin = time.perf_counter()
+    found = ExhaustiveSampler().sample(bqm, num_states=2)
+    assert time.perf_counter() - begin < 5
+    assert spins(found, bqm.variables).sum(axis=1).tolist() == [30, 28]
+
+
 def test_no_variables():
     found = ExhaustiveSampler().sample(dimod.BQM({}, {}, 2.5, "SPIN"), num_states=3)
     assert len(found) == 1

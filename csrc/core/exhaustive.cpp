@@ -9,6 +9,7 @@
 #include <string>
 #include <type_traits>
 
+#include "core/descent.hpp"
 #include "core/parallel.hpp"
 
 namespace qpsbgd {
@@ -69,11 +70,13 @@ class Enumeration {
   using Block = StateBlock<Value>;
 
  public:
-  Enumeration(const KernelTable& kernels, const Ising& problem, double scale)
+  Enumeration(const KernelTable& kernels, const Ising& problem, double scale,
+              std::uint64_t low_state)
       : kernels_(kernels),
         n_(problem.num_variables()),
         num_low_(std::min(n_, Block::kBits)),
         num_high_(n_ - num_low_),
+        first_high_(low_state >> num_low_),
         scale_(scale),
         linear_(problem.linear64()),
         couplings_(problem.couplings64()),
@@ -86,7 +89,9 @@ class Enumeration {
   std::uint64_t num_blocks() const { return std::uint64_t{1} << num_high_; }
   std::uint64_t block_states() const { return std::uint64_t{1} << num_low_; }
 
-  // Looks at the blocks [first, last); returns the number of states that `stop` let it see.
+  // Looks at the blocks [first, last), counted from that of a state that is low already: so fewer
+  // blocks hold states that are lower than those before. Returns the number of states that `stop`
+  // let it see.
   std::uint64_t visit(std::uint64_t first, std::uint64_t last, Lowest& lowest, Stop& stop) const {
     // levels[d]: with the first d variables set, fields of the others and energy of those set.
     // Computed from the level above, and so always in the same order: nothing drifts.
@@ -94,13 +99,15 @@ class Enumeration {
     std::copy(linear_.begin(), linear_.end(), fields.begin());
     alignas(64) Value low_fields[Block::kBits] = {}, row_sums[Block::kRows],
                       column_sums[Block::kColumns];
-    for (std::uint64_t high = first; high < last; ++high) {
-      if (high > first && (high - first) % kRun == 0 && stop.poll()) {
-        return (high - first) * block_states();
+    for (std::uint64_t block_number = first; block_number < last; ++block_number) {
+      if (block_number > first && (block_number - first) % kRun == 0 && stop.poll()) {
+        return (block_number - first) * block_states();
       }
+      const std::uint64_t high = block_number ^ first_high_;
       // The variables before this one are as they were in the last block.
-      const auto changed = static_cast<std::size_t>(std::countr_zero(high)) + 1;
-      const std::size_t same = high == first || changed > num_high_ ? 0 : num_high_ - changed;
+      const auto changed = static_cast<std::size_t>(std::countr_zero(block_number)) + 1;
+      const std::size_t same =
+          block_number == first || changed > num_high_ ? 0 : num_high_ - changed;
       for (std::size_t d = same; d < num_high_; ++d) {
         const double spin = high >> (num_high_ - 1 - d) & 1 ? 1.0 : -1.0;
         const double* above = &fields[d * n_];
@@ -176,6 +183,7 @@ class Enumeration {
 
   const KernelTable& kernels_;
   std::size_t n_, num_low_, num_high_;
+  std::uint64_t first_high_;  // of the first block
   double scale_;
   std::vector<double> linear_;     // (n)
   std::vector<double> couplings_;  // (n, n)
@@ -186,10 +194,20 @@ void to_spins(std::uint64_t code, std::size_t n, std::int8_t* spins) {
   for (std::size_t i = 0; i < n; ++i) spins[i] = code >> (n - 1 - i) & 1 ? 1 : -1;
 }
 
+// The code of a local minimum; of the lowest state if all are equal.
+std::uint64_t low_state(const KernelTable& kernels, const Ising& problem, Stop& stop) {
+  std::vector<std::int8_t> spins(problem.num_variables(), -1);
+  std::int64_t steps = 0;
+  descend(kernels, problem, 1, 1, spins.data(), &steps, stop);
+  std::uint64_t code = 0;
+  for (const std::int8_t spin : spins) code = code << 1 | (spin > 0);
+  return code;
+}
+
 template <class Value>
 LowestStates enumerate(const KernelTable& kernels, const Ising& problem, double scale,
                        std::size_t num_states, int num_threads, Stop& stop) {
-  const Enumeration<Value> enumeration(kernels, problem, scale);
+  const Enumeration<Value> enumeration(kernels, problem, scale, low_state(kernels, problem, stop));
   const std::size_t n = problem.num_variables();
   const std::uint64_t num_blocks = enumeration.num_blocks();
   const std::uint64_t num_tasks = std::min(num_blocks, kMaxTasks);
