@@ -9,7 +9,6 @@ import io
 import itertools
 import json
 import math
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import qpsbgd
+from qpsbgd.atomic import write_atomically
 from qpsbgd.experiments.datasets import DATA_VARIABLE, DATASETS, Dataset
 from qpsbgd.nn import BinaryLinear
 from qpsbgd.nn.functional import ste_sign
@@ -346,16 +346,6 @@ def curve(rows: list[dict[str, float]], config: Config) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file whole: a reader, or a run killed now, sees the old or the new content."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def default_folders(parent: Path, config: Config) -> Iterator[Path]:
