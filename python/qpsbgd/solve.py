@@ -20,12 +20,12 @@ from qpsbgd.arguments import (
 )
 from qpsbgd.formats import Instance
 
-Solver = Literal["tabu", "sa", "exhaustive"]
+Solver = Literal["sa", "exhaustive"]
 StoppedBy = Literal["finished", "time_limit", "target", "interrupt"]
 #: Called with the seconds so far and the best objective so far.
 Progress = Callable[[float, float], object]
 
-SOLVERS = ("tabu", "sa", "exhaustive")
+SOLVERS = ("sa", "exhaustive")
 #: By what samplers say.
 STOPPED_BY: dict[str, StoppedBy] = {
     "finished": "finished",
@@ -45,7 +45,7 @@ class Solution:
 
     Attributes:
         instance: the problem.
-        solver: ``"tabu"``, ``"sa"`` or ``"exhaustive"``.
+        solver: ``"sa"`` or ``"exhaustive"``.
         seed: that was used.
         threads: at most so many were used.
         parameters: the time limit and target asked for, and what was passed to the solver.
@@ -106,7 +106,7 @@ class Solution:
 
 def solve(
     instance: Instance,
-    solver: Solver = "tabu",
+    solver: Solver = "sa",
     time_limit: float | None = 10.0,
     target: float | None = None,
     seed: int | None = None,
@@ -117,11 +117,10 @@ def solve(
 
     Args:
         instance: the problem.
-        solver: ``"tabu"`` search; ``"sa"``, rounds of simulated annealing, each of twice as many
-            sweeps; or ``"exhaustive"`` search, which proves its solution and is for few variables.
+        solver: ``"sa"``, rounds of simulated annealing, each of twice as many sweeps; or
+            ``"exhaustive"`` search, which proves its solution and is for few variables.
         time_limit: seconds, > 0; ``None`` for no limit.
-        target: the search ends at an objective as good as this; not for ``"exhaustive"``, which
-            cannot end before it is done.
+        target: the search ends at an objective as good as this.
         seed: integer in ``[0, 2**31)``; drawn anew if ``None``.
         num_threads: at most this many; ``None`` for as many as OpenMP would use.
         progress: called many times a second.
@@ -144,8 +143,6 @@ def solve(
     if target is not None:
         if not np.isfinite(checked_real("target", target)):
             raise ValueError(f"target is {target!r}, but must be finite")
-        if solver == "exhaustive":
-            raise ValueError(f"target is {target!r}, but must be None with solver 'exhaustive'")
         threshold = instance.objective(target)
     lowest = float("inf")
 
@@ -162,15 +159,8 @@ def solve(
         calls = _anneals(
             instance.bqm, start + limit, seed, **parameters, energy_threshold=threshold, **call
         )
-    elif solver == "tabu":
-        # One read a thread, none of which ends by itself.
-        parameters = {"num_reads": threads, "timeout": None}
-        calls = _call(
-            "TabuSampler", instance.bqm, time_limit=limit, seed=seed, energy_threshold=threshold,
-            **parameters, **call,
-        )  # fmt: skip
     else:
-        calls = _call("ExhaustiveSampler", instance.bqm, time_limit=limit, **call)
+        calls = _enumeration(instance.bqm, time_limit=limit, energy_threshold=threshold, **call)
 
     best: Any = None
     stopped_by = "finished"
@@ -203,9 +193,9 @@ def solve(
     )
 
 
-def _call(sampler: str, bqm: dimod.BinaryQuadraticModel, **options: Any) -> Iterator[Any]:
-    """One call of a sampler."""
-    yield getattr(samplers, sampler)().sample(bqm, **options)
+def _enumeration(bqm: dimod.BinaryQuadraticModel, **options: Any) -> Iterator[Any]:
+    """One enumeration of all states."""
+    yield samplers.ExhaustiveSampler().sample(bqm, **options)
 
 
 def _anneals(
