@@ -360,6 +360,14 @@ def test_energy_threshold_stops_at_once_and_is_met():
     at_start = sampler.sample(bqm, energy_threshold=1e9, num_sweeps=10**6)
     assert at_start.info["stopped_by"] == "energy_threshold"
     assert at_start.info["num_sweeps"] == [0, 0]
+    states = np.ones((3, bqm.num_variables), np.int8)
+    states[1, bqm.num_variables // 2] = -1
+    energies = bqm.energies((states, bqm.variables))
+    states = states[np.argsort(-energies)]  # the last is the one below the threshold
+    met = sampler.sample(
+        bqm, initial_states=(states, list(bqm.variables)), energy_threshold=energies.min()
+    )
+    assert met.first.energy == pytest.approx(energies.min())
 
 
 def test_progress_gets_the_lowest_energy_so_far():

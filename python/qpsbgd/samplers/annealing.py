@@ -187,7 +187,8 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
         clock.lap()
         if reason is not _core.StopReason.finished:
             begun = sweeps > 0
-            begun[0] = True  # something is always returned
+            # Something is always returned, and the state that met a threshold at its read's start.
+            begun[problem.energies(states, threads).argmin()] = True
             states, sweeps = states[begun], sweeps[begun]
         result = call.sampleset(bqm, problem, states, threads)
         result.info.update(
