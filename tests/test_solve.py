@@ -3,10 +3,7 @@
 import itertools
 import json
 import os
-import signal
 import subprocess
-import sys
-import threading
 from pathlib import Path
 
 import dimod
@@ -176,42 +173,6 @@ def test_progress(tmp_path, solver):
     assert list(seconds) == sorted(seconds)
     assert list(objectives) == sorted(objectives)
     assert objectives[-1] == pytest.approx(solution.objective)
-
-
-@pytest.mark.parametrize("solver", ["sa"])
-def test_ctrl_c_keeps_the_best_solution(tmp_path, solver):
-    path, out = ring(tmp_path), tmp_path / "solution.json"
-    # On a terminal, whose bar tells when the search has begun.
-    terminal, stderr = os.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "qpsbgd.cli", "solve", path, "--solver", solver,
-         "--time-limit", "inf", "--out", out],
-        stdout=subprocess.PIPE, stderr=stderr, text=True,
-    )  # fmt: skip
-    os.close(stderr)
-    seen = b""
-    while b" best " not in seen:
-        seen += os.read(terminal, 4096)
-    process.send_signal(signal.SIGINT)
-    # What is not read would block the process.
-    threading.Thread(target=drain, args=[terminal], daemon=True).start()
-    stdout, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "stopped by interrupt" in stdout
-    facts = json.loads(out.read_text())
-    assert facts["stopped_by"] == "interrupt"
-    assert facts["parameters"]["time_limit"] is None
-    instance = formats.read(path)
-    state = dict(zip(instance.bqm.variables, facts["assignment"], strict=True))
-    assert instance.objective(instance.bqm.energy(state)) == facts["objective"] > 3000 / 2
-
-
-def drain(terminal):
-    try:
-        while os.read(terminal, 4096):
-            pass
-    except OSError:  # Linux says so at the end
-        os.close(terminal)
 
 
 def test_ctrl_c_between_rounds_keeps_the_best_solution(graph, monkeypatch):
