@@ -44,7 +44,7 @@ def test_command_line_without_click_says_what_to_install():
     code = "import sys; sys.modules['click'] = None\nimport qpsbgd.cli"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
-    assert "pip install 'qpsbgd[train]'" in done.stderr
+    assert "pip install 'qpsbgd[cli]'" in done.stderr
 
 
 def test_info_without_torch():
