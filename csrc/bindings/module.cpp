@@ -22,6 +22,7 @@
 #include "core/projection.hpp"
 #include "core/random.hpp"
 #include "core/stop.hpp"
+#include "core/tabu.hpp"
 
 namespace py = pybind11;
 using namespace py::literals;
@@ -257,6 +258,46 @@ py::tuple descend(const qpsbgd::Ising& problem, const States& initial_states, in
   return py::make_tuple(states, steps, watch.stop().reason(), watch.exception());
 }
 
+py::tuple tabu(const qpsbgd::Ising& problem, const States& initial_states, std::size_t tenure,
+               std::size_t num_restarts, std::optional<std::size_t> first_moves,
+               std::optional<std::size_t> restart_moves, double seconds_per_read, bool narrow,
+               std::uint64_t seed, int num_threads, double time_limit, double energy_threshold,
+               const py::object& watch_function) {
+  check_states(initial_states, problem);
+  if (problem.num_variables() > 0 && tenure >= problem.num_variables()) {
+    throw std::invalid_argument("tenure must be less than the number of variables");
+  }
+  const auto num_reads = static_cast<std::size_t>(initial_states.shape(0));
+  States states({initial_states.shape(0), initial_states.shape(1)});
+  std::copy_n(initial_states.data(), initial_states.size(), states.mutable_data());
+  std::int8_t* states_out = states.mutable_data();
+  std::vector<qpsbgd::TabuRead> reads(num_reads);
+  const qpsbgd::TabuOptions options{.tenure = tenure,
+                                    .num_restarts = num_restarts,
+                                    .first_moves = first_moves,
+                                    .restart_moves = restart_moves,
+                                    .seconds_per_read = seconds_per_read,
+                                    .narrow = narrow,
+                                    .seed = seed,
+                                    .num_threads = num_threads};
+  PythonWatch watch(time_limit, energy_threshold, watch_function);
+  const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
+  {
+    const py::gil_scoped_release release;
+    qpsbgd::tabu(kernels, problem, options, num_reads, states_out, reads.data(), watch.stop());
+  }
+  Array<std::int64_t> restarts(initial_states.shape(0)), moves(initial_states.shape(0));
+  bool timed_out = false, all_narrow = num_reads > 0;
+  for (std::size_t read = 0; read < num_reads; ++read) {
+    restarts.mutable_data()[read] = reads[read].restarts;
+    moves.mutable_data()[read] = static_cast<std::int64_t>(reads[read].moves);
+    timed_out |= reads[read].timed_out;
+    all_narrow &= reads[read].narrow || reads[read].restarts < 0;
+  }
+  return py::make_tuple(states, restarts, moves, all_narrow, timed_out, watch.stop().reason(),
+                        watch.exception());
+}
+
 py::tuple enumerate(const qpsbgd::Ising& problem, std::size_t num_states, int num_threads,
                     double time_limit, double energy_threshold, const py::object& watch_function) {
   PythonWatch watch(time_limit, energy_threshold, watch_function);
@@ -327,6 +368,9 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
            "time_limit"_a, "energy_threshold"_a, "watch"_a)
       .def("descend", &descend, "initial_states"_a.noconvert(), py::kw_only(), "num_threads"_a,
            "time_limit"_a, "watch"_a)
+      .def("tabu", &tabu, "initial_states"_a.noconvert(), py::kw_only(), "tenure"_a,
+           "num_restarts"_a, "first_moves"_a, "restart_moves"_a, "seconds_per_read"_a, "narrow"_a,
+           "seed"_a, "num_threads"_a, "time_limit"_a, "energy_threshold"_a, "watch"_a)
       .def("enumerate", &enumerate, py::kw_only(), "num_states"_a, "num_threads"_a, "time_limit"_a,
            "energy_threshold"_a, "watch"_a);
   m.attr("max_exhaustive_variables") = qpsbgd::kMaxExhaustiveVariables;

@@ -7,6 +7,7 @@
 #include "sign.hpp"
 #include "sparse.hpp"
 #include "table.hpp"
+#include "tabu.hpp"
 
 #define QPSBGD_STRING_(x) #x
 #define QPSBGD_STRING(x) QPSBGD_STRING_(x)
@@ -33,6 +34,15 @@ const KernelTable kTable = {
     .lowest_double = lowest_energy<double>,
     .lowest_float = lowest_energy<float>,
     .lowest_int16 = lowest_energy<std::int16_t>,
+    .tabu_pick_int16 = tabu_pick<std::int16_t>,
+    .tabu_move_int16 = tabu_move<std::int16_t>,
+    .tabu_flip_int16 = tabu_flip<std::int16_t>,
+    .tabu_largest_int16 = tabu_largest,
+    .tabu_pick_float = tabu_pick<float>,
+    .tabu_move_float = tabu_move<float>,
+    .tabu_flip_float = tabu_flip<float>,
+    .tabu_pick_sparse = tabu_pick_sparse,
+    .tabu_flip_sparse = tabu_flip_sparse,
     .sign_descent = sign_descent,
     .sign_anneal = sign_anneal,
     .sign_scores = sign_scores,

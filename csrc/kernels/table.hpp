@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace qpsbgd {
 
@@ -105,6 +106,47 @@ struct StateBlock {
   Value* column_sums;   // (kColumns), out: sum_i s_i fields_i over the column's
 };
 
+// Variables whose largest gain a tabu search keeps together.
+inline constexpr std::size_t kTabuBlock = 128;
+
+// Tabu search on one state of an Ising problem: gain_i = s_i f_i, half of what flipping s_i takes
+// off the energy. Exact in 16 bits for small integral couplings, else float.
+template <class Value>
+struct TabuTile {
+  using Coupling = std::conditional_t<std::is_same_v<Value, float>, float, std::int8_t>;
+
+  const Coupling* couplings;  // (num_variables, ld), zero diagonal and padding
+  Value* gains;               // (ld), padding: the lowest value
+  Value* spins;               // (ld), +-2
+  const Value* caps;          // (ld): the highest value where a flip is allowed, else the lowest
+  Value* maxima;              // (ld / kTabuBlock, 64 bytes): scratch
+  std::size_t ld;             // a multiple of kTabuBlock
+};
+
+// The same on lists of neighbours, the maxima of blocks kept from move to move.
+struct SparseTabuTile {
+  const std::size_t* offsets;
+  const std::uint32_t* neighbours;
+  const float* couplings;
+  float* gains;
+  float* spins;
+  const float* caps;
+  float* allowed;         // (ld / kTabuBlock): the block's largest gain of an allowed flip
+  float* largest;         // (ld / kTabuBlock): and of any
+  std::uint8_t* stale;    // (ld / kTabuBlock): whether these two have to be found anew
+  std::uint32_t* blocks;  // (ld / kTabuBlock): the stale blocks
+  std::size_t num_stale;
+  std::size_t ld;
+};
+
+// An allowed flip of the largest gain; one of several is chosen by a random word. And the largest
+// gain of all flips.
+struct TabuPick {
+  std::size_t variable;
+  double gain;
+  double largest;
+};
+
 struct KernelTable {
   const char* isa;
 
@@ -166,6 +208,21 @@ struct KernelTable {
   double (*lowest_double)(const StateBlock<double>& block);
   float (*lowest_float)(const StateBlock<float>& block);
   std::int16_t (*lowest_int16)(const StateBlock<std::int16_t>& block);
+
+  // `flip` flips a variable and brings the gains up to date, `pick` finds the next one, `move` does
+  // both in one pass. `largest_int16` is the largest magnitude of a gain: what 16 bits hold is for
+  // the caller to watch.
+  TabuPick (*tabu_pick_int16)(const TabuTile<std::int16_t>& tile, std::uint32_t random);
+  TabuPick (*tabu_move_int16)(const TabuTile<std::int16_t>& tile, std::size_t variable,
+                              std::uint32_t random);
+  void (*tabu_flip_int16)(const TabuTile<std::int16_t>& tile, std::size_t variable);
+  int (*tabu_largest_int16)(const std::int16_t* gains, std::size_t count);
+  TabuPick (*tabu_pick_float)(const TabuTile<float>& tile, std::uint32_t random);
+  TabuPick (*tabu_move_float)(const TabuTile<float>& tile, std::size_t variable,
+                              std::uint32_t random);
+  void (*tabu_flip_float)(const TabuTile<float>& tile, std::size_t variable);
+  TabuPick (*tabu_pick_sparse)(SparseTabuTile& tile, std::uint32_t random);
+  void (*tabu_flip_sparse)(SparseTabuTile& tile, std::size_t variable);
 
   // As above for kLanes neurons: descent flips where the score grows (strictly) and returns the
   // mask of lanes that flipped anything; Metropolis flips where gain + threshold * e >= 0.

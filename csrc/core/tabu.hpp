@@ -1,0 +1,43 @@
+// Tabu search of one Ising problem: searches from random states and from between two elites.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+
+#include "core/ising.hpp"
+#include "core/stop.hpp"
+#include "kernels/table.hpp"
+
+namespace qpsbgd {
+
+struct TabuOptions {
+  // Moves for which a flipped variable stays as it is; and up to as many more, drawn each time:
+  // with a fixed tenure searches go in circles. Less than the number of variables.
+  std::size_t tenure = 20;
+  // Searches of a read after its first.
+  std::size_t num_restarts = 0;
+  // Moves of a read's first search and of its others; without them a search ends when its best
+  // energy is so many moves old that more are not worth it.
+  std::optional<std::size_t> first_moves, restart_moves;
+  double seconds_per_read = std::numeric_limits<double>::infinity();
+  bool narrow = true;  // gains in 16 bits where they fit
+  std::uint64_t seed = 0;
+  int num_threads = 1;
+};
+
+struct TabuRead {
+  std::int64_t restarts = -1;  // -1: not begun
+  std::uint64_t moves = 0;
+  bool timed_out = false;  // by seconds_per_read
+  bool narrow = false;     // gains were in 16 bits
+};
+
+// states (num_reads, n): in, where each read starts; out, the best state that it found. A read
+// depends on the problem, its start, the options and its number alone, where neither time nor
+// `stop` ends it; `stop` is told when a state is not above its threshold.
+void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& options,
+          std::size_t num_reads, std::int8_t* states, TabuRead* reads, Stop& stop);
+
+}  // namespace qpsbgd
