@@ -1,6 +1,5 @@
 """Steepest descent: conformity, the peer's steps, local minima in float64."""
 
-import itertools
 import signal
 import threading
 import time
@@ -11,6 +10,7 @@ import dimod.testing
 import numpy as np
 import pytest
 
+from problems import random_bqm, random_graph
 from qpsbgd import SteepestDescentSampler, _core, reference
 from qpsbgd.ising import Problem
 
@@ -18,26 +18,6 @@ from qpsbgd.ising import Problem
 @dimod.testing.load_sampler_bqm_tests(SteepestDescentSampler)
 class TestConformity(unittest.TestCase):
     """dimod's own tests."""
-
-
-def random_bqm(rng, n, density=1.0, kind="integer", vartype="SPIN"):
-    bqm = dimod.BinaryQuadraticModel(vartype)
-    draw = (lambda: int(rng.integers(-9, 10))) if kind == "integer" else rng.normal
-    for i in range(n):
-        bqm.add_linear(f"x{i}", draw())
-    for i, j in itertools.combinations(range(n), 2):
-        if rng.random() < density:
-            bqm.add_quadratic(f"x{i}", f"x{j}", draw())
-    bqm.offset = 0.5
-    return bqm
-
-
-def random_graph(rng, n, degree=6):
-    rows = np.repeat(np.arange(n), degree // 2)
-    columns = (rows + rng.integers(1, n, len(rows))) % n
-    return dimod.BQM.from_numpy_vectors(
-        rng.normal(size=n), (rows, columns, rng.normal(size=len(rows))), 0.0, "SPIN"
-    )
 
 
 def random_states(rng, bqm, reads):

@@ -15,9 +15,8 @@
 namespace qpsbgd {
 namespace {
 
-// Elites of a read, and searches between two looks at what they found. Found on dense random
-// problems of 3000 variables (bench/tabu.py): with half or twice as many the best energies come
-// later.
+// Elites of a read, and searches between two looks at what they found. On dense random problems of
+// 3000 variables four elites, or sixteen, took longer to the best energies.
 constexpr std::size_t kElites = 8;
 constexpr std::size_t kGeneration = 8;
 // Generations without a new elite after which all but the best are given up.
@@ -84,14 +83,6 @@ class Walker {
   Walker(const Ising& problem, double unit) : unit_(unit), linear_(problem.linear64()) {
     for (double& bias : linear_) bias /= unit;
   }
-  // Gains of the state of all +1.
-  std::vector<double> first_gains(const Ising& problem) const {
-    const std::vector<std::int8_t> ones(num_variables(), 1);
-    std::vector<double> gains(num_variables());
-    problem.fields64(ones.data(), gains.data());
-    for (double& gain : gains) gain /= unit_;
-    return gains;
-  }
 
  private:
   const double unit_;
@@ -121,9 +112,10 @@ class Columns {
   void forbid(std::size_t i) { caps_[i] = kLowest; }
   void allow(std::size_t i) { caps_[i] = kHighest; }
 
-  void reset(const std::vector<double>& first_gains) {
+  // To the state of all +1, whose gains are its fields.
+  void reset(const std::vector<double>& fields, double unit) {
     std::fill_n(spins(), size_, Value{2});
-    for (std::size_t i = 0; i < size_; ++i) gains()[i] = static_cast<Value>(first_gains[i]);
+    for (std::size_t i = 0; i < size_; ++i) gains()[i] = static_cast<Value>(fields[i] / unit);
   }
   void save(std::vector<std::byte>& out) const {
     out.resize(state_.size() * sizeof(Value));
@@ -151,12 +143,22 @@ struct NarrowCouplings {
   Buffer<std::int8_t> values;  // (n, ld)
 };
 
-// None where they do not fit.
-std::unique_ptr<NarrowCouplings> narrow_couplings(const Ising& problem, int num_threads) {
-  if (problem.form() != Ising::Form::kDense || problem.lowest_bit() > 1000) return nullptr;
+// What 16 bits hold; one less than the highest value, which marks variables that are allowed.
+constexpr int kMostGain = std::numeric_limits<std::int16_t>::max() - 1;
+
+// None where they, or the first fields, do not fit.
+std::unique_ptr<NarrowCouplings> narrow_couplings(const Ising& problem,
+                                                  const std::vector<double>& first_fields,
+                                                  int num_threads) {
+  if (problem.form() != Ising::Form::kDense) return nullptr;
   const std::size_t n = problem.num_variables(), ld = round_up(n, kTabuBlock);
   auto narrow = std::make_unique<NarrowCouplings>();
-  narrow->unit = std::ldexp(1.0, problem.lowest_bit());
+  // Where all biases are 0 any unit will do.
+  constexpr int kMostExponent = 1023;
+  narrow->unit = problem.lowest_bit() > kMostExponent ? 1.0 : std::ldexp(1.0, problem.lowest_bit());
+  for (const double field : first_fields) {
+    if (std::fabs(field) > kMostGain * narrow->unit) return nullptr;
+  }
   const double scale = problem.scale() * narrow->unit;  // a power of two
   const auto inverse = static_cast<float>(1.0 / scale);
   if (!std::isfinite(inverse)) return nullptr;
@@ -194,11 +196,12 @@ class DenseWalker final : public Walker {
   using Coupling = typename TabuTile<Value>::Coupling;
   static constexpr bool kNarrow = !std::is_same_v<Value, float>;
 
-  DenseWalker(const KernelTable& kernels, const Ising& problem, double unit,
-              const Coupling* couplings, int largest_coupling)
+  DenseWalker(const KernelTable& kernels, const Ising& problem,
+              const std::vector<double>& first_fields, double unit, const Coupling* couplings,
+              int largest_coupling)
       : Walker(problem, unit),
         kernels_(kernels),
-        first_gains_(first_gains(problem)),
+        first_fields_(first_fields),
         largest_coupling_(largest_coupling),
         columns_(problem.num_variables()),
         maxima_(columns_.ld() / kTabuBlock * 64 / sizeof(Value)),
@@ -209,7 +212,7 @@ class DenseWalker final : public Walker {
               .maxima = maxima_.data(),
               .ld = columns_.ld()} {}
 
-  void reset() override { columns_.reset(first_gains_); }
+  void reset() override { columns_.reset(first_fields_, unit()); }
   void save(Snapshot& out) const override { columns_.save(out.bytes); }
   void load(const Snapshot& snapshot) override { columns_.load(snapshot.bytes); }
   bool up(std::size_t i) const override { return columns_.up(i); }
@@ -244,15 +247,14 @@ class DenseWalker final : public Walker {
       return Walker::headroom();
     } else {
       const int largest = kernels_.tabu_largest_int16(tile_.gains, num_variables());
-      constexpr int kLimit = std::numeric_limits<Value>::max() - 1;
-      return static_cast<std::size_t>(std::max(0, kLimit - largest)) /
+      return static_cast<std::size_t>(std::max(0, kMostGain - largest)) /
              static_cast<std::size_t>(std::max(1, 2 * largest_coupling_));
     }
   }
 
  private:
   const KernelTable& kernels_;
-  const std::vector<double> first_gains_;
+  const std::vector<double>& first_fields_;
   const int largest_coupling_;
   Columns<Value> columns_;
   Buffer<Value> maxima_;
@@ -261,10 +263,11 @@ class DenseWalker final : public Walker {
 
 class SparseWalker final : public Walker {
  public:
-  SparseWalker(const KernelTable& kernels, const Ising& problem)
+  SparseWalker(const KernelTable& kernels, const Ising& problem,
+               const std::vector<double>& first_fields)
       : Walker(problem, 1.0 / problem.scale()),
         kernels_(kernels),
-        first_gains_(first_gains(problem)),
+        first_fields_(first_fields),
         columns_(problem.num_variables()),
         num_blocks_(columns_.ld() / kTabuBlock),
         maxima_(2 * num_blocks_),
@@ -284,7 +287,7 @@ class SparseWalker final : public Walker {
               .ld = columns_.ld()} {}
 
   void reset() override {
-    columns_.reset(first_gains_);
+    columns_.reset(first_fields_, unit());
     mark_all();
   }
   void save(Snapshot& out) const override { columns_.save(out.bytes); }
@@ -322,7 +325,7 @@ class SparseWalker final : public Walker {
   }
 
   const KernelTable& kernels_;
-  const std::vector<double> first_gains_;
+  const std::vector<double>& first_fields_;
   Columns<float> columns_;
   const std::size_t num_blocks_;
   Buffer<float> maxima_;
@@ -364,14 +367,15 @@ class TabuList {
     ending_[until % ending_.size()].push_back(static_cast<std::uint32_t>(i));
     walker.forbid(i);
   }
-  // The tabu variable with this gain that comes first in the list.
+  // The first tabu variable of this gain; num_variables if there is none.
   std::size_t find(double gain, const Walker& walker) const {
+    std::size_t first = until_.size();
     for (const auto& variables : ending_) {
       for (const std::uint32_t i : variables) {
-        if (walker.gain(i) == gain) return i;
+        if (walker.gain(i) == gain) first = std::min<std::size_t>(first, i);
       }
     }
-    return until_.size();
+    return first;
   }
 
  private:
@@ -693,22 +697,24 @@ void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& o
     for (std::size_t read = 0; read < num_reads; ++read) reads[read].restarts = 0;
     return;
   }
+  std::vector<double> first_fields(n);  // of the state of all +1
+  problem.fields64(std::vector<std::int8_t>(n, 1).data(), first_fields.data());
   const std::unique_ptr<NarrowCouplings> narrow =
-      options.narrow ? narrow_couplings(problem, options.num_threads) : nullptr;
+      options.narrow ? narrow_couplings(problem, first_fields, options.num_threads) : nullptr;
   Buffer<float> blocked;
   std::mutex blocking;
   const auto make_search = [&](bool is_narrow) {
     std::unique_ptr<Walker> walker;
     if (is_narrow) {
-      walker = std::make_unique<DenseWalker<std::int16_t>>(kernels, problem, narrow->unit,
-                                                           narrow->values.data(), narrow->largest);
+      walker = std::make_unique<DenseWalker<std::int16_t>>(
+          kernels, problem, first_fields, narrow->unit, narrow->values.data(), narrow->largest);
     } else if (problem.form() == Ising::Form::kDense) {
       const std::lock_guard lock(blocking);
       if (blocked.size() == 0) blocked = blocked_couplings(problem);
-      walker = std::make_unique<DenseWalker<float>>(kernels, problem, 1.0 / problem.scale(),
-                                                    blocked.data(), 0);
+      walker = std::make_unique<DenseWalker<float>>(kernels, problem, first_fields,
+                                                    1.0 / problem.scale(), blocked.data(), 0);
     } else {
-      walker = std::make_unique<SparseWalker>(kernels, problem);
+      walker = std::make_unique<SparseWalker>(kernels, problem, first_fields);
     }
     return std::make_unique<Search>(problem, options, std::move(walker));
   };

@@ -10,6 +10,7 @@ from qpsbgd.samplers import (
     ExhaustiveSampler,
     SimulatedAnnealingSampler,
     SteepestDescentSampler,
+    TabuSampler,
 )
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Projector",
     "SimulatedAnnealingSampler",
     "SteepestDescentSampler",
+    "TabuSampler",
     "__version__",
     "gradient_qubo",
     "project",

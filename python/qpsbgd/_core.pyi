@@ -113,6 +113,30 @@ class Ising:
         time_limit: float,
         watch: Callable[[float], bool] | None,
     ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64], StopReason, BaseException | None]: ...
+    def tabu(
+        self,
+        initial_states: npt.NDArray[np.int8],
+        *,
+        tenure: int,
+        num_restarts: int,
+        first_moves: int | None,
+        restart_moves: int | None,
+        seconds_per_read: float,
+        narrow: bool,
+        seed: int,
+        num_threads: int,
+        time_limit: float,
+        energy_threshold: float,
+        watch: Callable[[float], bool] | None,
+    ) -> tuple[
+        npt.NDArray[np.int8],
+        npt.NDArray[np.int64],
+        npt.NDArray[np.int64],
+        bool,
+        bool,
+        StopReason,
+        BaseException | None,
+    ]: ...
     def enumerate(
         self,
         *,

@@ -8,6 +8,8 @@ from qpsbgd import _core
 
 #: Seeds are what dimod's samplers take: integers in [0, SEED_LIMIT).
 SEED_LIMIT = 2**31
+#: Those of dwave-samplers' descent and tabu search: integers in [0, WIDE_SEED_LIMIT).
+WIDE_SEED_LIMIT = 2**32
 #: Numbers of sweeps, reads and threads are less.
 COUNT_LIMIT = 2**31
 
@@ -39,11 +41,11 @@ def checked_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
     return value
 
 
-def checked_seed(seed: Any) -> int:
-    """A seed; drawn anew for None."""
+def checked_seed(seed: Any, limit: int = SEED_LIMIT) -> int:
+    """A seed below ``limit``; drawn anew for None."""
     if seed is None:
-        return secrets.randbelow(SEED_LIMIT)
-    return checked_count("seed", seed, 0, SEED_LIMIT)
+        return secrets.randbelow(limit)
+    return checked_count("seed", seed, 0, limit)
 
 
 def checked_threads(num_threads: Any) -> int:

@@ -11,6 +11,7 @@ from dimod.variables import iter_serialize_variables
 
 from qpsbgd import __version__, _core, samplers
 from qpsbgd.arguments import (
+    COUNT_LIMIT,
     SEED_LIMIT,
     checked_choice,
     checked_real,
@@ -20,12 +21,12 @@ from qpsbgd.arguments import (
 )
 from qpsbgd.formats import Instance
 
-Solver = Literal["sa", "exhaustive"]
+Solver = Literal["sa", "tabu", "exhaustive"]
 StoppedBy = Literal["finished", "time_limit", "target", "interrupt"]
 #: Called with the seconds so far and the best objective so far.
 Progress = Callable[[float, float], object]
 
-SOLVERS = ("sa", "exhaustive")
+SOLVERS = ("sa", "tabu", "exhaustive")
 #: By what samplers say.
 STOPPED_BY: dict[str, StoppedBy] = {
     "finished": "finished",
@@ -45,7 +46,7 @@ class Solution:
 
     Attributes:
         instance: the problem.
-        solver: ``"sa"`` or ``"exhaustive"``.
+        solver: ``"sa"``, ``"tabu"`` or ``"exhaustive"``.
         seed: that was used.
         threads: at most so many were used.
         parameters: the time limit and target asked for, and what was passed to the solver.
@@ -117,8 +118,8 @@ def solve(
 
     Args:
         instance: the problem.
-        solver: ``"sa"``, rounds of simulated annealing, each of twice as many sweeps; or
-            ``"exhaustive"`` search, which proves its solution and is for few variables.
+        solver: ``"sa"``, rounds of simulated annealing, each of twice as many sweeps; ``"tabu"``
+            search; or ``"exhaustive"`` search, which proves its solution and is for few variables.
         time_limit: seconds, > 0; ``None`` for no limit.
         target: the search ends at an objective as good as this.
         seed: integer in ``[0, 2**31)``; drawn anew if ``None``.
@@ -159,6 +160,8 @@ def solve(
         calls = _anneals(
             instance.bqm, start + limit, seed, **parameters, energy_threshold=threshold, **call
         )
+    elif solver == "tabu":
+        calls = _tabu(instance.bqm, time_limit=limit, seed=seed, energy_threshold=threshold, **call)
     else:
         calls = _enumeration(instance.bqm, time_limit=limit, energy_threshold=threshold, **call)
 
@@ -196,6 +199,11 @@ def solve(
 def _enumeration(bqm: dimod.BinaryQuadraticModel, **options: Any) -> Iterator[Any]:
     """One enumeration of all states."""
     yield samplers.ExhaustiveSampler().sample(bqm, **options)
+
+
+def _tabu(bqm: dimod.BinaryQuadraticModel, **options: Any) -> Iterator[Any]:
+    """One read of tabu search, of searches without end."""
+    yield samplers.TabuSampler().sample(bqm, timeout=None, num_restarts=COUNT_LIMIT - 1, **options)
 
 
 def _anneals(

@@ -3,5 +3,11 @@
 from qpsbgd.samplers.annealing import SimulatedAnnealingSampler
 from qpsbgd.samplers.descent import SteepestDescentSampler
 from qpsbgd.samplers.exhaustive import ExhaustiveSampler
+from qpsbgd.samplers.tabu import TabuSampler
 
-__all__ = ["ExhaustiveSampler", "SimulatedAnnealingSampler", "SteepestDescentSampler"]
+__all__ = [
+    "ExhaustiveSampler",
+    "SimulatedAnnealingSampler",
+    "SteepestDescentSampler",
+    "TabuSampler",
+]

@@ -6,12 +6,9 @@ import dimod
 from dimod.core.initialized import InitialStateGenerator
 
 from qpsbgd import _core
-from qpsbgd.arguments import checked_count, checked_threads, checked_time_limit
+from qpsbgd.arguments import WIDE_SEED_LIMIT, checked_count, checked_threads, checked_time_limit
 from qpsbgd.ising import Form, Problem
 from qpsbgd.samplers import call
-
-#: Seeds are what dwave-samplers' descent takes: integers in [0, SEED_LIMIT).
-SEED_LIMIT = 2**32
 
 
 class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
@@ -112,7 +109,7 @@ class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
         clock = call.Clock()
         self.remove_unknown_kwargs(**kwargs)
         if seed is not None:
-            checked_count("seed", seed, 0, SEED_LIMIT)
+            checked_count("seed", seed, 0, WIDE_SEED_LIMIT)
         threads = checked_threads(num_threads)
         limit = checked_time_limit(time_limit)
         if large_sparse_opt:

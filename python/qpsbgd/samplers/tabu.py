@@ -1,0 +1,245 @@
+"""Tabu search as a dimod sampler."""
+
+import math
+from typing import Any, Literal
+
+import dimod
+from dimod.core.initialized import InitialStateGenerator
+
+from qpsbgd import _core
+from qpsbgd.arguments import (
+    WIDE_SEED_LIMIT,
+    checked_choice,
+    checked_count,
+    checked_real,
+    checked_seed,
+    checked_threads,
+    checked_time_limit,
+)
+from qpsbgd.ising import Form, Problem
+from qpsbgd.samplers import call
+
+#: The most that the default tenure is; dwave-samplers' choice, as are the five that follow.
+MOST_TENURE = 20
+DEFAULT_NUM_RESTARTS = 1_000_000
+SMALL_PROBLEM, SMALL_COEFFICIENT, LARGE_COEFFICIENT = 500, 10_000, 25_000
+DEFAULT_LOWER_BOUND_Z = 500_000
+
+
+class TabuSampler(dimod.Sampler, dimod.Initialized):
+    """Tabu search, in the place of ``dwave.samplers.TabuSampler``.
+
+    Same parameters with the same meaning, and some more; vectorised, on all cores, sparse problems
+    never made dense. A read is a row of searches. The first begins at the read's initial state,
+    some at random states; the best that they find are the read's elites, and from then on a search
+    begins in the middle of a random path between two of them (path relinking). Where neither time
+    nor an interrupt ends it, read ``k`` depends on the problem, the parameters, its initial state,
+    ``seed`` and ``k`` alone: not on ``num_reads``, ``num_threads`` or the instruction set.
+
+    Attributes:
+        parameters: names of what :meth:`sample` takes, as dimod has it.
+        properties: the options of some parameters.
+
+    Reference:
+        Y. Wang, Z. Lü, F. Glover, J.-K. Hao, "Path relinking for unconstrained binary quadratic
+        programming", European Journal of Operational Research 223 (2012) 595.
+
+    Example:
+        >>> sampler = TabuSampler()
+        >>> sampleset = sampler.sample_ising({"a": 0.5}, {("a", "b"): -1.0}, num_restarts=9, seed=1)
+        >>> print(sampleset.first.energy, sampleset.first.num_restarts)
+        -1.5 9
+    """
+
+    # dimod.Sampler has them abstract.
+    parameters: dict[str, list[str]] = {}  # noqa: RUF012
+    properties: dict[str, Any] = {}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.parameters = {
+            "initial_states": [],
+            "initial_states_generator": ["initial_states_generators"],
+            "num_reads": [],
+            "seed": [],
+            "tenure": [],
+            "timeout": [],
+            "num_restarts": [],
+            "energy_threshold": [],
+            "coefficient_z_first": [],
+            "coefficient_z_restart": [],
+            "lower_bound_z": [],
+            "num_threads": [],
+            "time_limit": [],
+            "interrupt_function": [],
+            "form": ["form_options"],
+            "precision": ["precision_options"],
+            "progress": [],
+        }
+        self.properties = {
+            "initial_states_generators": ("none", "tile", "random"),
+            "form_options": ("dense", "sparse"),
+            "precision_options": ("narrow", "float32"),
+        }
+
+    def sample(
+        self,
+        bqm: dimod.BinaryQuadraticModel,
+        initial_states: Any = None,
+        initial_states_generator: InitialStateGenerator = "random",
+        num_reads: int | None = None,
+        seed: int | None = None,
+        tenure: int | None = None,
+        timeout: float | None = 20,
+        num_restarts: int = DEFAULT_NUM_RESTARTS,
+        energy_threshold: float | None = None,
+        coefficient_z_first: int | None = None,
+        coefficient_z_restart: int | None = None,
+        lower_bound_z: int | None = None,
+        *,
+        num_threads: int | None = None,
+        time_limit: float | None = None,
+        interrupt_function: call.InterruptFunction | None = None,
+        form: Form | None = None,
+        precision: Literal["narrow", "float32"] | None = None,
+        progress: call.Progress | None = None,
+        **kwargs: Any,
+    ) -> dimod.SampleSet:
+        """Search a binary quadratic model for states of low energy.
+
+        Args:
+            bqm: the problem.
+            initial_states: one or more states, as ``dimod.as_samples`` takes them.
+            initial_states_generator: ``"none"``, ``"tile"`` or ``"random"``: what to do where
+                there are fewer ``initial_states`` than reads.
+            num_reads: number of reads; default: as many as initial states, or 1.
+            seed: integer in ``[0, 2**32)``; drawn anew if ``None``.
+            tenure: moves for which a flipped variable may not be flipped again, unless that leads
+                to the best state of its search; and up to as many more, drawn for each flip. In
+                ``[0, n)``; default ``min(20, n // 4)``.
+            timeout: milliseconds for a read, >= 0; ``None`` for no limit.
+            num_restarts: most searches of a read after its first; 0 makes it one search.
+            energy_threshold: the call ends once a read has a state of this energy or less.
+            coefficient_z_first: a read's first search looks at ``max(n * coefficient_z_first,
+                lower_bound_z)`` variables, n a move. Default 10000 for n <= 500 and 25000 for more
+                variables; but where none of the three is given, a search ends after
+                ``max(2 n, 100)`` moves without a better state.
+            coefficient_z_restart: the same of the other searches, default
+                ``coefficient_z_first // 4``.
+            lower_bound_z: default 500000.
+            num_threads: at most this many threads, of which no more than four a processor are
+                started; ``None`` for as many as OpenMP would use. They share the reads, or the
+                searches of a read where there are fewer reads than threads.
+            time_limit: seconds for the call's search, > 0; ``None`` for no limit.
+            interrupt_function: asked many times a second, in the calling thread; where it returns
+                True the call ends and returns what it has.
+            form: ``"dense"`` keeps couplings as a matrix, ``"sparse"`` as lists of neighbours;
+                ``None`` takes the faster.
+            precision: ``"narrow"`` for couplings in 8 and energy differences in 16 bits, wherever
+                they are integers that fit (dense form only) and float32 elsewhere, as ``None``;
+                ``"float32"`` for that always.
+            progress: called many times a second, in the calling thread, with the lowest energy so
+                far, to float32 accuracy.
+            **kwargs: ignored with a warning, as dimod does.
+
+        Returns:
+            A sample a read, with energies in float64 and a vector ``num_restarts``. ``info`` has
+            ``timing`` (``preprocessing_ns``, ``sampling_ns``, ``postprocessing_ns``), ``seed``,
+            ``isa``, ``num_threads``, ``form``, ``precision`` (what was used), ``tenure``,
+            ``num_moves`` (of all reads) and ``stopped_by`` (``"finished"``, ``"timeout"`` if that
+            ended a read, ``"time_limit"``, ``"energy_threshold"`` or ``"interrupt"``). A call that
+            was stopped returns the reads that had begun, each with the best that it has found.
+
+        Raises:
+            TypeError: an argument of the wrong type.
+            ValueError: a value out of range, a NaN or infinite bias.
+            KeyboardInterrupt: at Ctrl-C; its attribute ``sampleset`` is what would have been
+                returned. So it is with an exception from ``interrupt_function`` or ``progress``.
+        """
+        clock = call.Clock()
+        self.remove_unknown_kwargs(**kwargs)
+        seed = checked_seed(seed, WIDE_SEED_LIMIT)
+        threads = checked_threads(num_threads)
+        limit = checked_time_limit(time_limit)
+        seconds = _checked_timeout(timeout)
+        checked_count("num_restarts", num_restarts, 0)
+        if precision is not None:
+            checked_choice("precision", precision, ("narrow", "float32"))
+        parsed = self.parse_initial_states(
+            bqm,
+            initial_states=initial_states,
+            initial_states_generator=initial_states_generator,
+            num_reads=num_reads,
+            seed=seed,
+        )
+        problem = Problem(bqm, form, parsed.initial_states.variables)
+        n = len(problem.variables)
+        if tenure is None:
+            tenure = min(MOST_TENURE, n // 4)
+        else:
+            checked_count("tenure", tenure, 0, max(n, 1))
+        first_moves, restart_moves = _move_limits(
+            n, coefficient_z_first, coefficient_z_restart, lower_bound_z
+        )
+        watch = call.watch_function(interrupt_function, progress, problem.offset)
+        threshold = call.checked_threshold(energy_threshold, problem)
+        initial = call.starts(bqm, parsed)
+        clock.lap()
+        states, restarts, moves, narrow, timed_out, reason, error = problem.core.tabu(
+            initial,
+            tenure=tenure,
+            num_restarts=num_restarts,
+            first_moves=first_moves,
+            restart_moves=restart_moves,
+            seconds_per_read=seconds,
+            narrow=precision != "float32",
+            seed=seed,
+            num_threads=threads,
+            time_limit=limit,
+            energy_threshold=threshold,
+            watch=watch,
+        )
+        clock.lap()
+        if reason is not _core.StopReason.finished:
+            begun = restarts >= 0
+            begun[0] |= not begun.any()  # something is always returned
+            states, restarts, moves = states[begun], restarts[begun].clip(min=0), moves[begun]
+        result = call.sampleset(bqm, problem, states, threads, num_restarts=restarts)
+        finished = reason is _core.StopReason.finished
+        result.info.update(
+            seed=seed,
+            form=problem.form,
+            precision="narrow" if narrow else "float32",
+            tenure=tenure,
+            num_moves=int(moves.sum()),
+            stopped_by="timeout" if finished and timed_out else reason.name,
+            timing=clock.timing(),
+        )
+        return call.deliver(result, error)
+
+
+def _checked_timeout(timeout: Any) -> float:
+    """Seconds a read; infinite for None."""
+    if timeout is None:
+        return math.inf
+    milliseconds = checked_real("timeout", timeout)
+    if not milliseconds >= 0:
+        raise ValueError(f"timeout is {timeout!r}, but must be at least 0 ms, or None")
+    return milliseconds / 1000
+
+
+def _move_limits(
+    n: int, z_first: int | None, z_restart: int | None, lower_bound: int | None
+) -> tuple[int | None, int | None]:
+    """Moves of a read's first search and of its others; None where the search decides itself."""
+    if z_first is z_restart is lower_bound is None:
+        return None, None
+    if z_first is None:
+        z_first = SMALL_COEFFICIENT if n <= SMALL_PROBLEM else LARGE_COEFFICIENT
+    first = checked_count("coefficient_z_first", z_first, 0)
+    if z_restart is None:
+        z_restart = first // 4
+    restart = checked_count("coefficient_z_restart", z_restart, 0)
+    if lower_bound is None:
+        lower_bound = DEFAULT_LOWER_BOUND_Z
+    bound = checked_count("lower_bound_z", lower_bound, 0)
+    return tuple(-(-max(n * z, bound) // max(n, 1)) for z in (first, restart))  # type: ignore[return-value]

@@ -1,0 +1,388 @@
+"""Tabu search: conformity, the twin, the peer's semantics, and what ends a call."""
+
+import signal
+import threading
+import time
+import unittest
+
+import dimod
+import dimod.testing
+import numpy as np
+import pytest
+
+from problems import random_bqm, random_graph
+from qpsbgd import TabuSampler, _core, reference_tabu
+from qpsbgd.ising import Problem
+
+#: Every kernel: dense in 16 bits, dense in float32, sparse.
+KERNELS = (
+    {"form": "dense", "precision": "narrow"},
+    {"form": "dense", "precision": "float32"},
+    {"form": "sparse"},
+)
+
+
+@dimod.testing.load_sampler_bqm_tests(TabuSampler)
+class TestConformity(unittest.TestCase):
+    """dimod's own tests."""
+
+
+def core_tabu(problem, starts, **options):
+    defaults = {
+        "first_moves": None, "restart_moves": None, "seconds_per_read": np.inf, "narrow": True,
+        "num_threads": 1, "time_limit": np.inf, "energy_threshold": -np.inf, "watch": None,
+    }  # fmt: skip
+    return problem.core.tabu(starts, **defaults | options)
+
+
+def test_api():
+    sampler = TabuSampler()
+    dimod.testing.assert_sampler_api(sampler)
+    peer = pytest.importorskip("dwave.samplers").TabuSampler()
+    assert peer.parameters.keys() <= sampler.parameters.keys()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("n", [1, 2, 17, 140, 300])
+@pytest.mark.parametrize("fields", [True, False])
+def test_equals_twin_on_every_isa(rng, isa, kernel, n, fields):
+    bqm = random_bqm(rng, n, 0.2 if n > 17 else 1.0)
+    if not fields:
+        bqm.add_linear_from({v: -bias for v, bias in bqm.linear.items()})
+    problem = Problem(bqm, kernel["form"])
+    starts = rng.choice(np.array([-1, 1], np.int8), size=(2, n))
+    for options in (
+        # Short searches: many different states, so that there are elites to relink.
+        {"tenure": min(3, n - 1), "num_restarts": 45, "first_moves": n, "restart_moves": n // 4},
+        {"tenure": min(20, n // 4), "num_restarts": 3},
+        {"tenure": n - 1, "num_restarts": 1, "first_moves": 2 * n, "restart_moves": 0},
+    ):
+        states, restarts, moves, narrow, timed_out, reason, error = core_tabu(
+            problem, starts, seed=5, narrow=kernel.get("precision") == "narrow", **options
+        )
+        for read, start in enumerate(starts):
+            expected, expected_moves = reference_tabu.tabu(
+                problem.linear, problem.pairs, problem.quadratic, start, seed=5, read=read,
+                **options,
+            )  # fmt: skip
+            np.testing.assert_array_equal(states[read], expected)
+            assert moves[read] == expected_moves
+        assert (restarts == options["num_restarts"]).all()
+        assert narrow == (kernel.get("precision") == "narrow")
+        assert (timed_out, reason, error) == (False, _core.StopReason.finished, None)
+
+
+def test_the_twin_relinks_and_begins_anew(rng, monkeypatch):
+    """The test above would not notice if the elites were never used."""
+    problem = Problem(random_bqm(rng, 17))
+    counts = {"between": 0, "renewed": 0}
+    between = reference_tabu._between
+
+    def counted(*args):
+        counts["between"] += 1
+        return between(*args)
+
+    monkeypatch.setattr(reference_tabu, "_between", counted)
+    start = np.ones(17, np.int8)
+    options = {"tenure": 3, "seed": 5, "first_moves": 17, "restart_moves": 4}
+    arrays = (problem.linear, problem.pairs, problem.quadratic, start)
+    reference_tabu.tabu(*arrays, num_restarts=600, **options)
+    assert 0 < counts["between"] < 600 - 16  # some searches from between elites, some at random
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kind", ["integer", "real"])
+def test_reads_do_not_depend_on_threads_isa_or_their_number(rng, kernel, kind, monkeypatch):
+    bqm = random_bqm(rng, 150, 0.3, kind)
+    options = {"num_restarts": 40, "timeout": None, "seed": 3, "lower_bound_z": 0, **kernel}
+    options |= {"coefficient_z_first": 100, "coefficient_z_restart": 20}
+    whole = TabuSampler().sample(bqm, num_reads=5, num_threads=1, **options).record
+    for threads in (2, 7):
+        again = TabuSampler().sample(bqm, num_reads=5, num_threads=threads, **options).record
+        np.testing.assert_array_equal(whole.sample, again.sample)
+        one = TabuSampler().sample(bqm, num_reads=1, num_threads=threads, **options).record
+        np.testing.assert_array_equal(whole.sample[:1], one.sample)
+    for isa in _core.available_isas():
+        monkeypatch.setenv("QPSBGD_ISA", isa)
+        again = TabuSampler().sample(bqm, num_reads=5, **options)
+        np.testing.assert_array_equal(whole.sample, again.record.sample)
+        assert again.info["isa"] == isa
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("vartype", ["SPIN", "BINARY"])
+@pytest.mark.parametrize("kind", ["integer", "real"])
+def test_finds_the_ground_state(rng, kernel, vartype, kind):
+    bqm = random_bqm(rng, 14, kind=kind, vartype=vartype)
+    best = dimod.ExactSolver().sample(bqm).first.energy
+    found = TabuSampler().sample(bqm, num_reads=3, num_restarts=20, seed=0, **kernel)
+    assert found.first.energy == pytest.approx(best, abs=1e-12)
+    assert found.vartype is bqm.vartype
+    dimod.testing.assert_sampleset_energies(found, bqm, precision=9)
+
+
+@pytest.mark.parametrize("kind", ["integer", "real", "wide"])
+def test_precision_is_what_the_couplings_need(rng, kind):
+    bqm = random_bqm(rng, 40, kind="real" if kind == "real" else "integer")
+    if kind == "wide":
+        bqm.add_quadratic("x0", "x1", 1000)
+    result = TabuSampler().sample(bqm, num_restarts=3, seed=1, form="dense")
+    assert result.info["precision"] == ("narrow" if kind == "integer" else "float32")
+    again = TabuSampler().sample(bqm, num_restarts=3, seed=1, form="dense", precision="float32")
+    assert again.info["precision"] == "float32"
+    np.testing.assert_array_equal(result.record.sample, again.record.sample)
+
+
+@pytest.mark.parametrize("at_start", [True, False])
+def test_gains_beyond_16_bits_are_done_in_floats(at_start):
+    """Ferromagnets, plain and gauged: fields are too large at the state of all +1, or later."""
+    n = 700
+    rows, columns = np.triu_indices(n, 1)
+    gauge = np.ones(n) if at_start else np.where(np.arange(n) % 2, 1.0, -1.0)
+    bqm = dimod.BQM.from_numpy_vectors(
+        np.zeros(n), (rows, columns, -101.0 * gauge[rows] * gauge[columns]), 0.0, "SPIN"
+    )
+    result = TabuSampler().sample(bqm, num_restarts=1, seed=0, timeout=None, form="dense")
+    assert result.info["precision"] == "float32"
+    assert result.first.energy == -101 * n * (n - 1) / 2
+    again = TabuSampler().sample(
+        bqm, num_restarts=1, seed=0, timeout=None, form="dense", precision="float32"
+    )
+    np.testing.assert_array_equal(result.record.sample, again.record.sample)
+
+
+def test_biases_of_any_magnitude(rng):
+    bqm = random_bqm(rng, 12, kind="real")
+    expected = dimod.ExactSolver().sample(bqm).first.sample
+    for factor in (1e-200, 1e-30, 1e30, 1e200):
+        scaled = bqm.copy()
+        scaled.scale(factor)
+        assert TabuSampler().sample(scaled, num_restarts=5, seed=0).first.sample == expected
+
+
+def test_a_read_is_never_worse_than_its_start(rng):
+    bqm = random_bqm(rng, 60, 0.5, "real")
+    best = TabuSampler().sample(bqm, num_restarts=200, seed=0, timeout=None).first
+    state = ([best.sample[v] for v in bqm.variables], list(bqm.variables))
+    again = TabuSampler().sample(bqm, initial_states=state, num_restarts=0, lower_bound_z=0,
+                                 coefficient_z_first=5)  # fmt: skip
+    assert again.first.energy <= best.energy + 1e-9
+
+
+def test_no_moves_return_the_initial_states():
+    states = [{"a": 1, "b": -1}, {"a": -1, "b": -1}]
+    result = TabuSampler().sample_ising(
+        {"a": 1}, {"ab": 1}, initial_states=states, num_restarts=0, coefficient_z_first=0,
+        lower_bound_z=0,
+    )  # fmt: skip
+    assert [dict(s) for s in result.samples(sorted_by=None)] == states
+    assert result.info["num_moves"] == 0
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_single_variable_and_none(kernel):
+    for vartype in ("SPIN", "BINARY"):
+        result = TabuSampler().sample(dimod.BQM({"a": 3}, {}, 1.0, vartype), **kernel)
+        assert result.first.energy == (-2.0 if vartype == "SPIN" else 1.0)
+    result = TabuSampler().sample(dimod.BQM({}, {}, 2.5, "SPIN"), num_reads=3)
+    assert (result.record.energy == [2.5] * 3).all()
+    assert (result.record.num_restarts == 0).all()
+    nothing = TabuSampler().sample(dimod.BQM({"a": 0, "b": 0}, {"ab": 0}, 1.0, "SPIN"), **kernel)
+    assert nothing.first.energy == 1.0
+
+
+def test_moves_follow_the_peers_coefficients(rng):
+    n = 20
+    bqm = random_bqm(rng, n)
+
+    def moves(**options):
+        result = TabuSampler().sample(bqm, timeout=None, num_restarts=2, **options)
+        assert list(result.record.num_restarts) == [2]
+        return result.info["num_moves"]
+
+    assert moves(coefficient_z_first=50, coefficient_z_restart=7, lower_bound_z=0) == 50 + 2 * 7
+    assert moves(coefficient_z_first=50, lower_bound_z=0) == 50 + 2 * 12
+    assert moves(coefficient_z_first=50, lower_bound_z=301) == 50 + 2 * 16
+    assert moves(lower_bound_z=0) == 10_000 + 2 * 2_500
+    assert moves(coefficient_z_first=1) == 3 * 25_000
+
+
+def test_tenure(rng):
+    bqm = random_bqm(rng, 30)
+    assert TabuSampler().sample(bqm, num_restarts=0).info["tenure"] == 7
+    assert TabuSampler().sample(random_bqm(rng, 90), num_restarts=0).info["tenure"] == 20
+    assert TabuSampler().sample(bqm, num_restarts=0, tenure=29).info["tenure"] == 29
+    # Without a tenure a search goes to a local minimum and back and forth between two states.
+    short = {"num_restarts": 0, "timeout": None, "seed": 0}
+    states = np.random.default_rng(0).choice([-1, 1], size=(20, 30))
+    energies = [
+        TabuSampler()
+        .sample(bqm, initial_states=(states, list(bqm.variables)), tenure=tenure, **short)
+        .record.energy.mean()
+        for tenure in (0, 7)
+    ]
+    assert energies[1] < energies[0]
+
+
+def test_timeout_is_for_a_read(rng):
+    bqm = random_bqm(rng, 100)
+    begin = time.perf_counter()
+    result = TabuSampler().sample(bqm, num_reads=6, timeout=50, num_threads=2)
+    assert 0.1 < time.perf_counter() - begin < 3
+    assert result.info["stopped_by"] == "timeout"
+    assert len(result) == 6
+    assert (result.record.num_restarts > 0).all()
+    assert len(TabuSampler().sample(bqm, timeout=0)) == 1
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_time_limit(rng, kernel, threads):
+    bqm = random_bqm(rng, 100, 0.3)
+    begin = time.perf_counter()
+    result = TabuSampler().sample(
+        bqm, num_reads=100, timeout=None, time_limit=0.3, num_threads=threads, **kernel
+    )
+    assert time.perf_counter() - begin < 3
+    assert result.info["stopped_by"] == "time_limit"
+    assert 0 < len(result) < 100
+    dimod.testing.assert_sampleset_energies(result, bqm)
+
+
+def test_energy_threshold_stops_at_once_and_is_met(rng):
+    for kind in ("integer", "real"):
+        bqm = random_bqm(rng, 100, 0.5, kind)
+        bqm.offset = 12.25
+        best = TabuSampler().sample(bqm, timeout=200, seed=1).first.energy
+        for kernel in KERNELS:
+            begin = time.perf_counter()
+            result = TabuSampler().sample(
+                bqm, num_reads=20, timeout=None, seed=2, energy_threshold=best, **kernel
+            )
+            assert time.perf_counter() - begin < 30
+            assert result.info["stopped_by"] == "energy_threshold"
+            assert result.first.energy <= best + 1e-9
+    start = TabuSampler().sample(bqm, timeout=None, energy_threshold=1e9)
+    assert start.info["stopped_by"] == "energy_threshold"
+    missed = TabuSampler().sample(bqm, num_restarts=2, energy_threshold=best - 1)
+    assert missed.info["stopped_by"] == "finished"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("reads", [1, 50])
+def test_interrupt_function(rng, threads, reads):
+    calls = []
+
+    def interrupt():
+        calls.append(threading.get_ident())
+        return len(calls) == 5
+
+    bqm = random_bqm(rng, 100)
+    result = TabuSampler().sample(
+        bqm, num_reads=reads, timeout=None, num_threads=threads, interrupt_function=interrupt
+    )
+    assert result.info["stopped_by"] == "interrupt"
+    assert set(calls) == {threading.get_ident()}
+    assert 1 <= len(result) <= reads
+    dimod.testing.assert_sampleset_energies(result, bqm)
+
+
+def test_an_exception_of_the_interrupt_function_keeps_the_samples(rng):
+    def interrupt():
+        raise ZeroDivisionError("enough")
+
+    with pytest.raises(ZeroDivisionError, match="enough") as caught:
+        TabuSampler().sample(random_bqm(rng, 50), timeout=None, interrupt_function=interrupt)
+    assert len(caught.value.sampleset) == 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_control_c(rng, threads):
+    bqm = random_bqm(rng, 100)
+    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        TabuSampler().sample(bqm, num_reads=50, timeout=None, num_threads=threads)
+    timer.join()
+    dimod.testing.assert_sampleset_energies(caught.value.sampleset, bqm)
+
+
+def test_large_sparse_problem_stops_soon(rng):
+    n = 200_000
+    bqm = random_graph(rng, n)
+    problem = Problem(bqm)
+    assert problem.form == "sparse"
+    starts = np.ones((1, n), np.int8)
+    begin = time.perf_counter()
+    times = []
+    states, *_, reason, _ = core_tabu(
+        problem, starts, tenure=20, num_restarts=10, seed=1, num_threads=2, time_limit=1.0,
+        watch=lambda _: times.append(time.perf_counter()),
+    )  # fmt: skip
+    assert time.perf_counter() - begin < 5
+    assert reason is _core.StopReason.time_limit
+    assert problem.energies(states, 1)[0] < problem.energies(starts, 1)[0]
+    assert np.diff(times).max() < 1  # asked all along
+
+
+def test_two_python_threads_at_once(rng):
+    bqm = random_bqm(rng, 60)
+    options = {"num_reads": 4, "num_restarts": 30, "timeout": None, "seed": 4}
+    expected = TabuSampler().sample(bqm, **options).record.sample
+    results = [None, None]
+
+    def work(slot):
+        results[slot] = TabuSampler().sample(bqm, **options).record.sample
+
+    threads = [threading.Thread(target=work, args=(slot,)) for slot in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result in results:
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_progress_gets_the_lowest_energy_so_far(rng):
+    bqm = random_bqm(rng, 100, 0.5)
+    bqm.offset = 12.25
+    seen = []
+    result = TabuSampler().sample(bqm, timeout=None, time_limit=0.3, progress=seen.append)
+    assert len(seen) > 3
+    assert seen == sorted(seen, reverse=True)
+    assert seen[-1] == pytest.approx(result.first.energy)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"seed": 0.5}, TypeError, "seed is 0.5"),
+        ({"seed": 2**32}, ValueError, "seed is 4294967296"),
+        ({"tenure": 2}, ValueError, r"tenure is 2, but must lie in \[0, 2\)"),
+        ({"tenure": -1}, ValueError, "tenure is -1"),
+        ({"tenure": 0.5}, TypeError, "tenure is 0.5"),
+        ({"timeout": -1}, ValueError, "timeout is -1, but must be at least 0 ms"),
+        ({"timeout": float("nan")}, ValueError, "timeout is nan"),
+        ({"num_restarts": -1}, ValueError, "num_restarts is -1"),
+        ({"num_restarts": 1.5}, TypeError, "num_restarts is 1.5"),
+        ({"coefficient_z_first": -1}, ValueError, "coefficient_z_first is -1"),
+        ({"coefficient_z_restart": "x"}, TypeError, "coefficient_z_restart is 'x'"),
+        ({"lower_bound_z": -1}, ValueError, "lower_bound_z is -1"),
+        ({"energy_threshold": float("nan")}, ValueError, "energy_threshold is nan"),
+        ({"form": "full"}, ValueError, "form is 'full'"),
+        ({"precision": "int4"}, ValueError, "precision is 'int4'"),
+        ({"time_limit": 0}, ValueError, "time_limit is 0"),
+        ({"num_threads": 0}, ValueError, "num_threads is 0"),
+        ({"interrupt_function": 3}, TypeError, "interrupt_function is 3"),
+        ({"progress": 3}, TypeError, "progress is 3"),
+        ({"initial_states_generator": "none"}, ValueError, "initial"),
+    ],
+)
+def test_bad_options(options, error, message):
+    with pytest.raises(error, match=message):
+        TabuSampler().sample_ising({"a": 1}, {"ab": 1}, **options)
+
+
+def test_unknown_options_warn():
+    with pytest.warns(dimod.exceptions.SamplerUnknownArgWarning, match="num_sweeps"):
+        TabuSampler().sample_ising({"a": 1}, {}, num_restarts=0, num_sweeps=3)
