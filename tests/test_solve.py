@@ -38,7 +38,7 @@ def optimum(instance):
     return instance.objective(min(bqm.energies((list(states), bqm.variables))))
 
 
-@pytest.mark.parametrize("solver", ["sa", "exhaustive"])
+@pytest.mark.parametrize("solver", ["sa", "tabu", "exhaustive"])
 @pytest.mark.parametrize(
     ("name", "content"), [("a.rudy", K4), ("a.sparse", GKA)], ids=["rudy", "biqmac"]
 )
@@ -55,7 +55,7 @@ def test_optimum_of_small_problems(tmp_path, solver, name, content, sense):
     assert solution.seconds < 5
 
 
-@pytest.mark.parametrize("solver", ["sa", "exhaustive"])
+@pytest.mark.parametrize("solver", ["sa", "tabu", "exhaustive"])
 def test_json(graph, tmp_path, solver):
     out = tmp_path / "solution.json"
     done = run(
@@ -109,7 +109,7 @@ def test_labels(tmp_path):
     assert (facts["variables"], facts["assignment"]) == ([["a", 1], "b"], [0, 1])
 
 
-@pytest.mark.parametrize("solver", ["sa"])
+@pytest.mark.parametrize("solver", ["sa", "tabu"])
 def test_target(graph, solver):
     instance = formats.read(graph)
     solution = solve.solve(instance, solver, time_limit=None, target=10.5, seed=0)
@@ -128,7 +128,7 @@ def ring(tmp_path, n=3000):
     return path
 
 
-@pytest.mark.parametrize("solver", ["sa"])
+@pytest.mark.parametrize("solver", ["sa", "tabu"])
 def test_time_limit(tmp_path, solver):
     solution = solve.solve(formats.read(ring(tmp_path)), solver, time_limit=0.5, seed=0)
     assert solution.stopped_by == "time_limit"
@@ -163,7 +163,7 @@ def test_the_same_seed_gives_the_same_solution(tmp_path):
     assert solve.solve(instance, "sa", time_limit=0.1).seed != solve.solve(instance, "sa", 0.1).seed
 
 
-@pytest.mark.parametrize("solver", ["sa"])
+@pytest.mark.parametrize("solver", ["sa", "tabu"])
 def test_progress(tmp_path, solver):
     calls = []
     solution = solve.solve(
@@ -273,7 +273,7 @@ def known(folder, key):
     return path / folder, json.loads((path / "best_known.json").read_text())[folder][key]
 
 
-@pytest.mark.parametrize("solver", ["sa"])
+@pytest.mark.parametrize("solver", ["sa", "tabu"])
 @pytest.mark.parametrize(
     ("folder", "file", "key", "args"),
     [

@@ -1,6 +1,7 @@
 #include "core/ising.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <stdexcept>
 #include <string>
@@ -10,12 +11,14 @@
 namespace qpsbgd {
 namespace {
 
-// Exponent of the lowest bit that is set in x; x != 0.
+// Exponent of the lowest bit that is set in x; x finite and not 0.
 int lowest_bit_of(double x) {
-  int exponent = 0;
-  const double mantissa = std::frexp(x, &exponent);  // in [1/2, 1)
-  const auto bits = static_cast<std::int64_t>(std::ldexp(std::fabs(mantissa), 53));
-  return exponent - 53 + __builtin_ctzll(static_cast<unsigned long long>(bits));
+  constexpr int kMantissaBits = 52, kBias = 1023;
+  constexpr std::uint64_t kHidden = std::uint64_t{1} << kMantissaBits;
+  const auto bits = std::bit_cast<std::uint64_t>(x);
+  const int exponent = static_cast<int>(bits >> kMantissaBits & 0x7ff);
+  const std::uint64_t mantissa = (bits & (kHidden - 1)) | (exponent > 0 ? kHidden : 0);
+  return std::max(exponent, 1) - kBias - kMantissaBits + std::countr_zero(mantissa);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "core/tabu.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -147,7 +148,7 @@ struct NarrowCouplings {
 constexpr int kMostGain = std::numeric_limits<std::int16_t>::max() - 1;
 
 // None where they, or the first fields, do not fit.
-std::unique_ptr<NarrowCouplings> narrow_couplings(const Ising& problem,
+std::unique_ptr<NarrowCouplings> narrow_couplings(const KernelTable& kernels, const Ising& problem,
                                                   const std::vector<double>& first_fields,
                                                   int num_threads) {
   if (problem.form() != Ising::Form::kDense) return nullptr;
@@ -163,18 +164,14 @@ std::unique_ptr<NarrowCouplings> narrow_couplings(const Ising& problem,
   const auto inverse = static_cast<float>(1.0 / scale);
   if (!std::isfinite(inverse)) return nullptr;
   const float* couplings = problem.couplings();
-  float largest = 0.0f;
-  for (std::size_t i = 0; i < n * problem.ld(); ++i) {
-    largest = std::max(largest, std::fabs(couplings[i]));
-  }
+  const auto largest = std::bit_cast<float>(kernels.largest_magnitude(couplings, n * problem.ld()));
   if (largest * inverse > 127.0f) return nullptr;
   narrow->largest = static_cast<int>(largest * inverse);
   narrow->values = Buffer<std::int8_t>(n * ld);
   parallel_for(n, num_threads, [&](std::size_t row, int) {
-    const float* from = couplings + row * problem.ld();
     std::int8_t* to = &narrow->values[row * ld];
-    for (std::size_t i = 0; i < n; ++i) to[i] = static_cast<std::int8_t>(from[i] * inverse);
-    std::fill(to + n, to + ld, std::int8_t{0});
+    kernels.narrow(couplings + row * problem.ld(), problem.ld(), inverse, to);
+    std::fill(to + problem.ld(), to + ld, std::int8_t{0});
   });
   return narrow;
 }
@@ -338,11 +335,7 @@ class SparseWalker final : public Walker {
 class TabuList {
  public:
   TabuList(std::size_t num_variables, std::size_t tenure)
-      : tenure_(tenure),
-        // Some variable is always allowed.
-        spread_(std::min(tenure, num_variables - 1 - tenure)),
-        until_(num_variables, 0),
-        ending_(tenure + spread_ + 2) {}
+      : tenure_(tenure), until_(num_variables, 0), ending_(std::bit_ceil(tenure + 2)) {}
 
   void clear(Walker& walker) {
     for (auto& variables : ending_) {
@@ -353,18 +346,18 @@ class TabuList {
   // Before the choice of move number `now`: what was flipped `tenure` and some moves ago is
   // allowed.
   void expire(std::size_t now, Walker& walker) {
-    auto& variables = ending_[now % ending_.size()];
+    auto& variables = ending_[now & (ending_.size() - 1)];
     for (const std::uint32_t i : variables) {
       if (until_[i] == now) walker.allow(i);
     }
     variables.clear();
   }
   // After the flip of move number `now`.
-  void add(std::size_t i, std::size_t now, std::uint32_t random, Walker& walker) {
-    const std::size_t until = now + 1 + tenure_ + (random * std::uint64_t{spread_ + 1} >> 32);
-    if (until == now + 1) return;
+  void add(std::size_t i, std::size_t now, Walker& walker) {
+    if (tenure_ == 0) return;
+    const std::size_t until = now + 1 + tenure_;
     until_[i] = until;
-    ending_[until % ending_.size()].push_back(static_cast<std::uint32_t>(i));
+    ending_[until & (ending_.size() - 1)].push_back(static_cast<std::uint32_t>(i));
     walker.forbid(i);
   }
   // The first tabu variable of this gain; num_variables if there is none.
@@ -379,9 +372,9 @@ class TabuList {
   }
 
  private:
-  const std::size_t tenure_, spread_;
+  const std::size_t tenure_;
   std::vector<std::size_t> until_;                  // (n)
-  std::vector<std::vector<std::uint32_t>> ending_;  // by move, modulo its size
+  std::vector<std::vector<std::uint32_t>> ending_;  // by move, modulo its size, a power of 2
 };
 
 // What one search found.
@@ -485,10 +478,9 @@ class Search {
       }
       ++now;
       list_.expire(now + 1, walker);
-      const std::uint64_t word = random.next();
-      list_.add(next.variable, now, static_cast<std::uint32_t>(word >> 32), walker);
+      list_.add(next.variable, now, walker);
       energy -= 2.0 * next.gain;
-      next = walker.move(next.variable, static_cast<std::uint32_t>(word));
+      next = walker.move(next.variable, static_cast<std::uint32_t>(random.next()));
       if (energy < out.best.energy - least) {
         out.best.energy = energy;
         improved = now;
@@ -700,7 +692,8 @@ void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& o
   std::vector<double> first_fields(n);  // of the state of all +1
   problem.fields64(std::vector<std::int8_t>(n, 1).data(), first_fields.data());
   const std::unique_ptr<NarrowCouplings> narrow =
-      options.narrow ? narrow_couplings(problem, first_fields, options.num_threads) : nullptr;
+      options.narrow ? narrow_couplings(kernels, problem, first_fields, options.num_threads)
+                     : nullptr;
   Buffer<float> blocked;
   std::mutex blocking;
   const auto make_search = [&](bool is_narrow) {

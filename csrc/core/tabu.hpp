@@ -13,8 +13,8 @@
 namespace qpsbgd {
 
 struct TabuOptions {
-  // Moves for which a flipped variable stays as it is; and up to as many more, drawn each time:
-  // with a fixed tenure searches go in circles. Less than the number of variables.
+  // Moves for which a flipped variable stays as it is: less than the number of variables, so that
+  // one is always allowed.
   std::size_t tenure = 20;
   // Searches of a read after its first.
   std::size_t num_restarts = 0;

@@ -34,6 +34,7 @@ const KernelTable kTable = {
     .lowest_double = lowest_energy<double>,
     .lowest_float = lowest_energy<float>,
     .lowest_int16 = lowest_energy<std::int16_t>,
+    .narrow = narrow,
     .tabu_pick_int16 = tabu_pick<std::int16_t>,
     .tabu_move_int16 = tabu_move<std::int16_t>,
     .tabu_flip_int16 = tabu_flip<std::int16_t>,

@@ -209,6 +209,9 @@ struct KernelTable {
   float (*lowest_float)(const StateBlock<float>& block);
   std::int16_t (*lowest_int16)(const StateBlock<std::int16_t>& block);
 
+  // out[i] = values[i] * factor, integers in -127 .. 127; count a multiple of kLanes.
+  void (*narrow)(const float* values, std::size_t count, float factor, std::int8_t* out);
+
   // `flip` flips a variable and brings the gains up to date, `pick` finds the next one, `move` does
   // both in one pass. `largest_int16` is the largest magnitude of a gain: what 16 bits hold is for
   // the caller to watch.

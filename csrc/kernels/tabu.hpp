@@ -75,7 +75,7 @@ QPSBGD_INLINE Type minimum(Type a, Type b) {
   return a < b ? a : b;
 }
 
-// Largest element of a vector.
+// Largest element of a vector: of halves again and again.
 template <class Value>
 QPSBGD_INLINE Value largest_of(TabuType<Value> v) {
   typedef Value Quarter __attribute__((vector_size(16), may_alias));
@@ -85,9 +85,15 @@ QPSBGD_INLINE Value largest_of(TabuType<Value> v) {
   for (std::size_t i = 16 / sizeof(Value); i < kTabuWidth<Value>; i += 16 / sizeof(Value)) {
     q = maximum(q, *reinterpret_cast<const Quarter*>(values + i));
   }
-  Value result = q[0];
-  for (std::size_t i = 1; i < 16 / sizeof(Value); ++i) result = q[i] > result ? q[i] : result;
-  return result;
+  if constexpr (sizeof(Value) == 2) {
+    q = maximum(q, (Quarter)__builtin_shufflevector(q, q, 4, 5, 6, 7, 0, 1, 2, 3));
+    q = maximum(q, (Quarter)__builtin_shufflevector(q, q, 2, 3, 0, 1, 6, 7, 4, 5));
+    q = maximum(q, (Quarter)__builtin_shufflevector(q, q, 1, 0, 3, 2, 5, 4, 7, 6));
+  } else {
+    q = maximum(q, (Quarter)__builtin_shufflevector(q, q, 2, 3, 0, 1));
+    q = maximum(q, (Quarter)__builtin_shufflevector(q, q, 1, 0, 3, 2));
+  }
+  return q[0];
 }
 
 // A variable of the block whose allowed gain is the largest one: the first from a random place on.
@@ -190,6 +196,14 @@ TabuPick tabu_move(const TabuTile<Value>& tile, std::size_t variable, std::uint3
 template <class Value>
 void tabu_flip(const TabuTile<Value>& tile, std::size_t variable) {
   tabu_pass<Value, TabuPass::kFlip>(tile, variable, 0);
+}
+
+void narrow(const float* values, std::size_t count, float factor, std::int8_t* out) {
+  typedef std::int8_t Quarter __attribute__((vector_size(kWidth), may_alias));
+  for (std::size_t i = 0; i < count; i += kWidth) {
+    const Ints integers = __builtin_convertvector(load(values + i) * factor, Ints);
+    *reinterpret_cast<Quarter*>(out + i) = __builtin_convertvector(integers, Quarter);
+  }
 }
 
 int tabu_largest(const std::int16_t* gains, std::size_t count) {

@@ -92,7 +92,6 @@ def _search(
     """The best energy, its state and the number of moves of one search."""
     n = len(start)
     s = start.astype(np.float64)
-    spread = min(tenure, n - 1 - tenure)
     until = np.zeros(n, np.int64)  # the move from which on a variable is allowed again
     gains = s * (linear + couplings @ s)
     energy = best_energy = (s @ linear + gains.sum()) / 2
@@ -106,7 +105,7 @@ def _search(
             variable = int(np.argmax(gains))  # aspiration: tabu, but leads to the best state
         now += 1
         word = words.next()
-        until[variable] = now + 1 + tenure + ((word >> 32) * (spread + 1) >> 32)
+        until[variable] = now + 1 + tenure
         energy -= 2 * gains[variable]
         s[variable] = -s[variable]
         gains = s * (linear + couplings @ s)

@@ -17,6 +17,7 @@
 #include "core/parallel.hpp"
 #include "core/projection.hpp"
 #include "core/random.hpp"
+#include "core/tabu.hpp"
 
 namespace {
 
@@ -240,6 +241,50 @@ void test_descend(std::size_t n, int kind) {
   }
 }
 
+// Dense in 16 bits and in floats, and sparse, all instruction sets and numbers of threads: the same
+// states, where the biases are small integers.
+void test_tabu(std::size_t n, std::size_t num_reads, int kind) {
+  const Model model = random_model(n, kind);
+  std::vector<std::vector<std::int8_t>> results;
+  for (const auto form : {qpsbgd::Ising::Form::kDense, qpsbgd::Ising::Form::kSparse}) {
+    const qpsbgd::Ising problem = model.ising(form);
+    for (const bool narrow : {true, false}) {
+      if (!problem.exact()) results.clear();
+      for (const std::string& isa : qpsbgd::available_isas()) {
+        setenv("QPSBGD_ISA", isa.c_str(), 1);
+        for (const int threads : {1, 2, 5}) {
+          qpsbgd::TabuOptions options;
+          options.tenure = n / 4;
+          options.num_restarts = 40;
+          options.first_moves = 2 * n;
+          options.restart_moves = n / 4;
+          options.narrow = narrow;
+          options.num_threads = threads;
+          std::vector<std::int8_t> states(num_reads * n, 1);
+          std::vector<qpsbgd::TabuRead> reads(num_reads);
+          int asked = 0;
+          qpsbgd::Stop stop(1e300, [&asked] { return ++asked < 0; });
+          qpsbgd::tabu(qpsbgd::kernels(), problem, options, num_reads, states.data(), reads.data(),
+                       stop);
+          for (const auto& read : reads) {
+            check(read.restarts == 40, "all searches made");
+            check(read.moves == 2 * n + 40 * (n / 4), "all moves made");
+          }
+          results.push_back(states);
+          check(states == results[0], "one answer of the tabu search");
+        }
+      }
+    }
+    qpsbgd::Stop over(0.0, {});
+    std::vector<std::int8_t> states(num_reads * n, 1);
+    std::vector<qpsbgd::TabuRead> reads(num_reads);
+    qpsbgd::TabuOptions options;
+    options.tenure = 0;
+    qpsbgd::tabu(qpsbgd::kernels(), problem, options, num_reads, states.data(), reads.data(), over);
+    check(reads[0].restarts == -1, "no time, no search");
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -260,6 +305,12 @@ int main() {
   }
   for (const std::size_t n : {1, 16, 37, 130}) {
     for (const int kind : {9, 4000, 0}) test_descend(n, kind);
+  }
+  for (const std::size_t n : {1, 16, 140}) {
+    for (const int kind : {9, 4000, 0}) {
+      test_tabu(n, 1, kind);
+      test_tabu(n, 7, kind);
+    }
   }
   test_parallel_for();
   test_first_nonfinite();

@@ -24,6 +24,8 @@ MOST_TENURE = 20
 DEFAULT_NUM_RESTARTS = 1_000_000
 SMALL_PROBLEM, SMALL_COEFFICIENT, LARGE_COEFFICIENT = 500, 10_000, 25_000
 DEFAULT_LOWER_BOUND_Z = 500_000
+#: A move takes less time on so few variables in dense form, however sparse the problem is.
+MOST_VARIABLES_DENSE = 1000
 
 
 class TabuSampler(dimod.Sampler, dimod.Initialized):
@@ -114,8 +116,7 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
             num_reads: number of reads; default: as many as initial states, or 1.
             seed: integer in ``[0, 2**32)``; drawn anew if ``None``.
             tenure: moves for which a flipped variable may not be flipped again, unless that leads
-                to the best state of its search; and up to as many more, drawn for each flip. In
-                ``[0, n)``; default ``min(20, n // 4)``.
+                to the best state of its search; in ``[0, n)``, default ``min(20, n // 4)``.
             timeout: milliseconds for a read, >= 0; ``None`` for no limit.
             num_restarts: most searches of a read after its first; 0 makes it one search.
             energy_threshold: the call ends once a read has a state of this energy or less.
@@ -132,8 +133,9 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
             time_limit: seconds for the call's search, > 0; ``None`` for no limit.
             interrupt_function: asked many times a second, in the calling thread; where it returns
                 True the call ends and returns what it has.
-            form: ``"dense"`` keeps couplings as a matrix, ``"sparse"`` as lists of neighbours;
-                ``None`` takes the faster.
+            form: ``"dense"`` keeps couplings as a matrix and looks at all variables at each move,
+                ``"sparse"`` as lists of neighbours and looks at their surroundings; ``None`` takes
+                the faster. Both make the same moves, but for float32's rounding.
             precision: ``"narrow"`` for couplings in 8 and energy differences in 16 bits, wherever
                 they are integers that fit (dense form only) and float32 elsewhere, as ``None``;
                 ``"float32"`` for that always.
@@ -171,8 +173,10 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
             num_reads=num_reads,
             seed=seed,
         )
+        n = len(parsed.initial_states.variables)
+        if form is None and n <= MOST_VARIABLES_DENSE:
+            form = "dense"
         problem = Problem(bqm, form, parsed.initial_states.variables)
-        n = len(problem.variables)
         if tenure is None:
             tenure = min(MOST_TENURE, n // 4)
         else:

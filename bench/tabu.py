@@ -1,0 +1,209 @@
+"""Tabu search against dwave-samplers' TabuSampler: one thread each, same problems.
+
+speed: nanoseconds a move on dense problems, coefficients -100 .. 100, from one state. The peer
+counts the variables that it looks at; its figure is the slope of the time over them, so that the
+time in which it reads the problem is left out.
+
+known: seconds to the best-known values of bqp500 and gka e, f (QPSBGD_DATA). Of the search alone,
+reading the problem left out of the peer's time but not of ours, and of whole calls. A peer that is
+not there after --limit seconds counts with those: then a ratio is a lower bound.
+
+random: seconds of the search to the best value that a long one finds, on dense random problems of
+3000 variables.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import dimod
+import numpy as np
+from dwave.samplers import TabuSampler as PeerSampler
+from dwave.samplers.tabu import TabuSearch as PeerSearch
+
+from qpsbgd import TabuSampler, formats
+
+#: No read ends by itself.
+ENDLESS = {"timeout": None, "num_restarts": 10**9}
+
+
+def dense(n, seed, density=1.0):
+    """To minimise x'Qx, Q symmetric with elements of -100 .. 100, as in Palubeckis' p3000."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.triu_indices(n, 1)
+    chosen = rng.random(len(rows)) < density
+    rows, columns = rows[chosen], columns[chosen]
+    return dimod.BinaryQuadraticModel.from_numpy_vectors(
+        rng.integers(-100, 101, n).astype(float),
+        (rows, columns, 2.0 * rng.integers(-100, 101, len(rows))),
+        0.0,
+        "BINARY",
+    )
+
+
+def seconds(function):
+    begin = time.perf_counter()
+    result = function()
+    return time.perf_counter() - begin, result
+
+
+def ns_ours(bqm, start, moves, precision=None):
+    result = TabuSampler().sample(
+        bqm, initial_states=start, timeout=None, num_restarts=0, coefficient_z_first=moves,
+        lower_bound_z=0, seed=1, num_threads=1, form="dense", precision=precision,
+    )  # fmt: skip
+    assert result.info["num_moves"] == moves
+    return result.info["timing"]["sampling_ns"] / moves
+
+
+def ns_peer(bqm, start, coefficient):
+    def search(z):
+        return PeerSampler().sample(
+            bqm, initial_states=start, timeout=None, num_restarts=0, coefficient_z_first=z,
+            lower_bound_z=0, seed=1,
+        )  # fmt: skip
+
+    short, long = (
+        seconds(lambda: search(coefficient))[0],
+        seconds(lambda: search(3 * coefficient))[0],
+    )
+    n, tenure = len(bqm), 20
+    moves = 2 * coefficient * n / (n - tenure)  # it does not look at tabu variables
+    return (long - short) / moves * 1e9
+
+
+def speed(args):
+    for n in args.sizes:
+        bqm = dense(n, 0)
+        start = (np.random.default_rng(1).integers(0, 2, n), list(bqm.variables))
+        ours, floats, peer = zip(
+            *[
+                (
+                    ns_ours(bqm, start, 200_000_000 // n),
+                    ns_ours(bqm, start, 200_000_000 // n, "float32"),
+                    ns_peer(bqm, start, 10_000_000 // n),
+                )
+                for _ in range(args.seeds)
+            ],
+            strict=True,
+        )
+        yield (
+            f"n={n}",
+            {
+                "ratio": statistics.median(b / a for a, b in zip(ours, peer, strict=True)),
+                "ns_ours": statistics.median(ours),
+                "ns_ours_float32": statistics.median(floats),
+                "ns_peer": statistics.median(peer),
+            },
+        )
+
+
+def known(args):
+    root = os.environ.get("QPSBGD_DATA")
+    if not root:
+        sys.exit("known needs QPSBGD_DATA, the folder that holds instances/")
+    root = Path(root) / "instances"
+    best = json.loads((root / "best_known.json").read_text())
+    cases = [("bqp", f"bqp500_{i}.qubo", f"bqp500.{i}", "maximise") for i in range(1, 11)]
+    cases += [
+        ("gka", f"gka{i}{kind}.sparse", f"gka{i}{kind}", None) for kind in "ef" for i in range(1, 6)
+    ]
+    logarithms = []
+    for folder, file, key, sense in cases:
+        instance = formats.read(root / folder / file, sense=sense)
+        bqm, target = instance.bqm, instance.objective(best[folder][key])
+        rounds = [known_round(bqm, target, seed, args.limit) for seed in range(args.seeds)]
+        ours, peer, our_call, peer_call, reached = zip(*rounds, strict=True)
+        medians = [statistics.median(column) for column in (ours, peer, our_call, peer_call)]
+        ratios = medians[1] / medians[0], medians[3] / medians[2]
+        logarithms.append(np.log(ratios))
+        yield key, {
+            "ratio": ratios[0], "ratio_calls": ratios[1], "ms_ours": 1e3 * medians[0],
+            "ms_peer": 1e3 * medians[1], "ms_our_call": 1e3 * medians[2],
+            "ms_peer_call": 1e3 * medians[3], "peer_reached": f"{sum(reached)}/{args.seeds}",
+        }  # fmt: skip
+    means = np.exp(np.mean(logarithms, axis=0))
+    yield "geometric mean", {"ratio": float(means[0]), "ratio_calls": float(means[1])}
+
+
+def known_round(bqm, target, seed, limit):
+    n = len(bqm)
+    start = np.random.default_rng(seed).integers(0, 2, n)
+    options = {"initial_states": (start, list(bqm.variables)), "seed": seed}
+    our_call, found = seconds(
+        lambda: TabuSampler().sample(
+            bqm, energy_threshold=target, num_threads=1, time_limit=limit, **ENDLESS, **options
+        )
+    )
+    assert found.first.energy <= target + 1e-6
+    milliseconds = round(1000 * limit)
+    peer_call, peer_found = seconds(
+        lambda: PeerSampler().sample(
+            bqm, energy_threshold=target + 1e-6, timeout=milliseconds, **options
+        )
+    )
+    qubo, _ = PeerSampler._bqm_to_tabu_qubo(bqm)
+
+    def search(restarts, *coefficients):
+        tenure = min(20, n // 4)
+        return PeerSearch(
+            qubo, start, tenure, milliseconds, restarts, seed, target + 1e-6, *coefficients
+        )
+
+    reading, _ = seconds(lambda: search(0, 0, 0, 0))
+    searching, _ = seconds(lambda: search(10**6, None, None, None))
+    ours = found.info["timing"]["sampling_ns"] * 1e-9
+    reached = peer_found.first.energy <= target + 1e-6
+    return ours, searching - reading, our_call, peer_call, reached
+
+
+def random(args):
+    times = []
+    for density in (0.5, 0.8, 1.0):
+        for instance in range(args.instances):
+            bqm = dense(3000, instance, density)
+            options = {"num_threads": 1, **ENDLESS}
+            best = TabuSampler().sample(bqm, time_limit=args.long, seed=99, **options).first.energy
+            found = [
+                TabuSampler().sample(
+                    bqm, energy_threshold=best, seed=seed, time_limit=args.long, **options
+                )
+                for seed in range(args.seeds)
+            ]
+            assert all(result.first.energy <= best + 1e-6 for result in found)
+            here = [result.info["timing"]["sampling_ns"] * 1e-9 for result in found]
+            times += here
+            yield f"density {density}, {instance}", {
+                "best": best, "s_median": statistics.median(here), "s_most": max(here),
+            }  # fmt: skip
+    yield "all", {"s_median": statistics.median(times), "s_mean": statistics.mean(times)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["speed", "known", "random"])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[100, 300, 1000, 3000])
+    parser.add_argument("--seeds", type=int, default=5, help="rounds, for speed")
+    parser.add_argument("--limit", type=float, default=20.0, help="seconds that the peer may take")
+    parser.add_argument("--long", type=float, default=60.0, help="seconds of random's long search")
+    parser.add_argument("--instances", type=int, default=2, help="random problems of a density")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    figures = {}
+    for name, values in {"speed": speed, "known": known, "random": random}[args.what](args):
+        figures[name] = values
+        if not args.json:
+            texts = (
+                f"{k} {v if isinstance(v, str) else format(v, '.6g')}" for k, v in values.items()
+            )
+            print(name, *texts, sep="  ", flush=True)
+    if args.json:
+        print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
