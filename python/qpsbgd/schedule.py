@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 COLD = 8.0
 #: ... this quantile of the energy differences at local minima being the smallest that count ...
 COLD_QUANTILE = 0.05
-#: ... and begins at this inverse temperature, in units of the mean energy difference of a flip.
+#: ... and begins at this inverse temperature, in units of the difference that a flip typically
+#: makes in a random state, or at a local minimum if that is less.
 HOT = 2.0
 #: What is returned where there is no energy difference at all; dwave-samplers' choice.
 ARBITRARY = (0.1, 1.0)
@@ -37,8 +38,9 @@ def auto_beta_range(problem: "Problem") -> tuple[float, float]:
     """Inverse temperatures (hot, cold) from the energy differences that flips make.
 
     Hot: 2 over the root mean square difference of a flip in a random state, averaged over the
-    variables. Cold: 8 over the 5 % quantile of the differences at local minima, which are found by
-    descent from random states. Unlike a rule by the smallest bias it does not freeze most of a
+    variables, or over the median difference at local minima where that is less, as with couplings
+    of low rank. Cold: 8 over the 5 % quantile of the differences at local minima. These are found
+    by descent from random states. Unlike a rule by the smallest bias it does not freeze most of a
     schedule where biases are real numbers; evidence in docs/defaults.md.
 
     Args:
@@ -70,8 +72,10 @@ def auto_beta_range(problem: "Problem") -> tuple[float, float]:
     # Exact zeros, up to rounding, are moves that no temperature hinders.
     barriers = np.concatenate(differences)
     barriers = barriers[barriers > 1e-9 * mean_difference]
-    hot = HOT / mean_difference
-    cold = COLD / np.quantile(barriers, COLD_QUANTILE) if len(barriers) else hot
+    if not len(barriers):
+        return (float(HOT / mean_difference / scale),) * 2
+    hot = HOT / min(mean_difference, np.median(barriers))
+    cold = COLD / np.quantile(barriers, COLD_QUANTILE)
     return float(hot / scale), float(max(hot, cold) / scale)
 
 
