@@ -37,6 +37,7 @@ Ising::Ising(const double* linear, std::size_t num_variables, const Interactions
       linear_(linear, linear + num_variables),
       interactions_(interactions.count),
       reach_(num_variables),
+      aligned_fields_(linear_),
       scaled_linear_(ld()) {
   const auto note = [this](double bias) {
     if (bias != 0.0) lowest_bit_ = std::min(lowest_bit_, lowest_bit_of(bias));
@@ -57,6 +58,8 @@ Ising::Ising(const double* linear, std::size_t num_variables, const Interactions
     interactions_[k] = {i, j, value};
     reach_[i] += std::fabs(value);
     reach_[j] += std::fabs(value);
+    aligned_fields_[i] += value;
+    aligned_fields_[j] += value;
     note(value);
   }
   const double largest = num_variables ? *std::max_element(reach_.begin(), reach_.end()) : 0.0;

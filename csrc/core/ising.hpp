@@ -51,6 +51,8 @@ class Ising {
   std::vector<double> couplings64() const;
   // Largest magnitude of each variable's field, |h_i| + sum_j |J_ij|.
   const std::vector<double>& reach() const { return reach_; }
+  // Fields of the state of all +1, h_i + sum_j J_ij.
+  const std::vector<double>& aligned_fields() const { return aligned_fields_; }
   // The largest b such that all biases are multiples of 2^b; huge if all are 0.
   int lowest_bit() const { return lowest_bit_; }
 
@@ -76,6 +78,7 @@ class Ising {
   std::vector<double> linear_;
   std::vector<Interaction> interactions_;
   std::vector<double> reach_;
+  std::vector<double> aligned_fields_;
   int lowest_bit_ = 1 << 20;
   double scale_ = 1.0;
   bool exact_ = false;

@@ -177,10 +177,15 @@ QPSBGD_INLINE TabuPick tabu_pass(const TabuTile<Value>& tile, std::size_t variab
   if constexpr (kPass == TabuPass::kFlip) return {};
   const std::size_t num_blocks = ld / kTabuBlock;
   const Value gain = largest_of<Value>(best);
-  std::size_t block = random_block(random, num_blocks);
-  while (TabuVector<Value>::equal(tabu_load(maxima + block * kStep), Type{} + gain) == 0) {
-    block = block + 1 < num_blocks ? block + 1 : 0;
+  // The first block that has it, from a random one on. No branch depends on which it is.
+  const std::size_t start = random_block(random, num_blocks);
+  std::size_t block = num_blocks, later = num_blocks;
+  for (std::size_t b = num_blocks; b-- > 0;) {
+    const bool here = TabuVector<Value>::equal(tabu_load(maxima + b * kStep), Type{} + gain) != 0;
+    block = here ? b : block;
+    later = here && b >= start ? b : later;
   }
+  block = later < num_blocks ? later : block;
   return {tabu_variable(gains, caps, block, gain, random), static_cast<double>(gain),
           static_cast<double>(largest_of<Value>(largest))};
 }

@@ -1,0 +1,277 @@
+// States that a tabu search walks through by flips, each with the gains of all flips: dense with
+// 16-bit or float gains, and sparse. Energies and gains are in units of the walker.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <type_traits>
+#include <vector>
+
+#include "core/buffer.hpp"
+#include "core/ising.hpp"
+#include "core/parallel.hpp"
+#include "kernels/table.hpp"
+
+namespace qpsbgd {
+
+// A state with its gains: enough to go on from there.
+struct Snapshot {
+  std::vector<std::byte> bytes;
+  double energy = std::numeric_limits<double>::infinity();
+};
+
+// What all walkers have: gains s_i f_i, spins, and which flips are allowed.
+template <class Value>
+class Walker {
+ public:
+  std::size_t num_variables() const { return linear_.size(); }
+  double unit() const { return unit_; }
+  bool up(std::size_t i) const { return state_[ld_ + i] > 0; }
+  Value gain(std::size_t i) const { return state_[i]; }
+  double energy() const {
+    double sum = 0.0;
+    for (std::size_t i = 0; i < num_variables(); ++i) {
+      sum += (up(i) ? linear_[i] : -linear_[i]) + gain(i);
+    }
+    return 0.5 * sum;
+  }
+  void save(Snapshot& out) const {
+    out.bytes.resize(state_.size() * sizeof(Value));
+    std::memcpy(out.bytes.data(), state_.data(), out.bytes.size());
+  }
+
+ protected:
+  Walker(const Ising& problem, double unit)
+      : unit_(unit),
+        linear_(problem.linear64()),
+        aligned_(problem.aligned_fields()),
+        ld_(round_up(num_variables(), kTabuBlock)),
+        state_(2 * ld_),
+        caps_(ld_) {
+    for (double& bias : linear_) bias /= unit;
+    std::fill_n(gains(), ld_, kLowest);
+    std::fill_n(spins(), ld_, Value{2});
+    std::fill_n(caps(), ld_, kLowest);
+    std::fill_n(caps(), num_variables(), kHighest);
+  }
+
+  std::size_t ld() const { return ld_; }
+  Value* gains() { return state_.data(); }
+  const Value* gains() const { return state_.data(); }
+  Value* spins() { return state_.data() + ld_; }
+  Value* caps() { return caps_.data(); }
+
+  // To the state of all +1, whose gains are its fields.
+  void reset() {
+    std::fill_n(spins(), num_variables(), Value{2});
+    for (std::size_t i = 0; i < num_variables(); ++i) {
+      gains()[i] = static_cast<Value>(aligned_[i] / unit_);
+    }
+  }
+  void load(const Snapshot& snapshot) {
+    std::memcpy(state_.data(), snapshot.bytes.data(), snapshot.bytes.size());
+  }
+  void forbid(std::size_t i) { caps_[i] = kLowest; }
+  void allow(std::size_t i) { caps_[i] = kHighest; }
+
+ private:
+  static constexpr bool kFloat = std::is_same_v<Value, float>;
+  static constexpr Value kHighest =
+      kFloat ? std::numeric_limits<Value>::infinity() : std::numeric_limits<Value>::max();
+  static constexpr Value kLowest =
+      kFloat ? -std::numeric_limits<Value>::infinity() : std::numeric_limits<Value>::lowest();
+  const double unit_;
+  std::vector<double> linear_;
+  const std::vector<double>& aligned_;
+  const std::size_t ld_;
+  Buffer<Value> state_;  // gains, then spins
+  Buffer<Value> caps_;
+};
+
+// Couplings as int8, where all are integers of that size in the problem's least unit.
+struct NarrowCouplings {
+  double unit = 0.0;
+  int largest = 0;
+  Buffer<std::int8_t> values;  // (n, ld)
+};
+
+// What 16 bits hold; one less than the highest value, which marks variables that are allowed.
+inline constexpr int kMostGain = std::numeric_limits<std::int16_t>::max() - 1;
+
+// None where they, or the gains of the state of all +1, do not fit.
+inline std::unique_ptr<NarrowCouplings> narrow_couplings(const KernelTable& kernels,
+                                                         const Ising& problem, int num_threads) {
+  if (problem.form() != Ising::Form::kDense) return nullptr;
+  const std::size_t n = problem.num_variables(), ld = round_up(n, kTabuBlock);
+  auto narrow = std::make_unique<NarrowCouplings>();
+  // Where all biases are 0 any unit will do.
+  constexpr int kMostExponent = 1023;
+  narrow->unit = problem.lowest_bit() > kMostExponent ? 1.0 : std::ldexp(1.0, problem.lowest_bit());
+  for (const double field : problem.aligned_fields()) {
+    if (std::fabs(field) > kMostGain * narrow->unit) return nullptr;
+  }
+  const double scale = problem.scale() * narrow->unit;  // a power of two
+  const auto inverse = static_cast<float>(1.0 / scale);
+  if (!std::isfinite(inverse)) return nullptr;
+  const float* couplings = problem.couplings();
+  const auto largest = std::bit_cast<float>(kernels.largest_magnitude(couplings, n * problem.ld()));
+  if (largest * inverse > 127.0f) return nullptr;
+  narrow->largest = static_cast<int>(largest * inverse);
+  narrow->values = Buffer<std::int8_t>(n * ld);
+  parallel_for(n, num_threads, [&](std::size_t row, int) {
+    std::int8_t* to = &narrow->values[row * ld];
+    kernels.narrow(couplings + row * problem.ld(), problem.ld(), inverse, to);
+    std::fill(to + problem.ld(), to + ld, std::int8_t{0});
+  });
+  return narrow;
+}
+
+// The float couplings in rows of whole blocks.
+inline Buffer<float> blocked_couplings(const Ising& problem) {
+  const std::size_t n = problem.num_variables(), ld = round_up(n, kTabuBlock);
+  Buffer<float> values(n * ld);
+  for (std::size_t row = 0; row < n; ++row) {
+    std::copy_n(problem.couplings() + row * problem.ld(), problem.ld(), &values[row * ld]);
+    std::fill(&values[row * ld] + problem.ld(), &values[row * ld] + ld, 0.0f);
+  }
+  return values;
+}
+
+template <class Value>
+class DenseWalker final : public Walker<Value> {
+ public:
+  using Coupling = typename TabuTile<Value>::Coupling;
+  static constexpr bool kNarrow = !std::is_same_v<Value, float>;
+
+  // couplings (n, ld): of whole blocks.
+  DenseWalker(const KernelTable& kernels, const Ising& problem, double unit,
+              const Coupling* couplings, int largest_coupling)
+      : Walker<Value>(problem, unit),
+        kernels_(kernels),
+        largest_coupling_(largest_coupling),
+        maxima_(this->ld() / kTabuBlock * 64 / sizeof(Value)),
+        tile_{.couplings = couplings,
+              .gains = this->gains(),
+              .spins = this->spins(),
+              .caps = this->caps(),
+              .maxima = maxima_.data(),
+              .ld = this->ld()} {}
+
+  using Walker<Value>::reset;
+  using Walker<Value>::load;
+  using Walker<Value>::forbid;
+  using Walker<Value>::allow;
+
+  void flip(std::size_t i) {
+    if constexpr (kNarrow) {
+      kernels_.tabu_flip_int16(tile_, i);
+    } else {
+      kernels_.tabu_flip_float(tile_, i);
+    }
+  }
+  TabuPick pick(std::uint32_t random) {
+    if constexpr (kNarrow) {
+      return kernels_.tabu_pick_int16(tile_, random);
+    } else {
+      return kernels_.tabu_pick_float(tile_, random);
+    }
+  }
+  TabuPick move(std::size_t i, std::uint32_t random) {
+    if constexpr (kNarrow) {
+      return kernels_.tabu_move_int16(tile_, i, random);
+    } else {
+      return kernels_.tabu_move_float(tile_, i, random);
+    }
+  }
+  // How many flips may follow before it has to be asked again; 0 where the gains need more bits.
+  // A flip changes a gain by at most twice the largest coupling.
+  std::size_t headroom() const {
+    if constexpr (kNarrow) {
+      const int largest = kernels_.tabu_largest_int16(this->gains(), this->num_variables());
+      return static_cast<std::size_t>(std::max(0, kMostGain - largest)) /
+             static_cast<std::size_t>(std::max(1, 2 * largest_coupling_));
+    } else {
+      return std::numeric_limits<std::size_t>::max();
+    }
+  }
+
+ private:
+  const KernelTable& kernels_;
+  const int largest_coupling_;
+  Buffer<Value> maxima_;
+  const TabuTile<Value> tile_;
+};
+
+class SparseWalker final : public Walker<float> {
+ public:
+  SparseWalker(const KernelTable& kernels, const Ising& problem)
+      : Walker(problem, 1.0 / problem.scale()),
+        kernels_(kernels),
+        num_blocks_(ld() / kTabuBlock),
+        maxima_(2 * num_blocks_),
+        stale_(num_blocks_),
+        blocks_(num_blocks_ + 1),
+        tile_{.offsets = problem.offsets(),
+              .neighbours = problem.neighbours(),
+              .couplings = problem.couplings(),
+              .gains = gains(),
+              .spins = spins(),
+              .caps = caps(),
+              .allowed = maxima_.data(),
+              .largest = maxima_.data() + num_blocks_,
+              .stale = stale_.data(),
+              .blocks = blocks_.data(),
+              .num_stale = 0,
+              .ld = ld()} {}
+
+  void reset() {
+    Walker::reset();
+    mark_all();
+  }
+  void load(const Snapshot& snapshot) {
+    Walker::load(snapshot);
+    mark_all();
+  }
+  void forbid(std::size_t i) {
+    Walker::forbid(i);
+    mark(i / kTabuBlock);
+  }
+  void allow(std::size_t i) {
+    Walker::allow(i);
+    mark(i / kTabuBlock);
+  }
+  void flip(std::size_t i) { kernels_.tabu_flip_sparse(tile_, i); }
+  TabuPick pick(std::uint32_t random) { return kernels_.tabu_pick_sparse(tile_, random); }
+  TabuPick move(std::size_t i, std::uint32_t random) {
+    flip(i);
+    return pick(random);
+  }
+  std::size_t headroom() const { return std::numeric_limits<std::size_t>::max(); }
+
+ private:
+  void mark(std::size_t block) {
+    if (stale_[block] != 0) return;
+    stale_[block] = 1;
+    blocks_[tile_.num_stale++] = static_cast<std::uint32_t>(block);
+  }
+  void mark_all() {
+    std::fill_n(stale_.data(), num_blocks_, 0);
+    tile_.num_stale = 0;
+    for (std::size_t block = 0; block < num_blocks_; ++block) mark(block);
+  }
+
+  const KernelTable& kernels_;
+  const std::size_t num_blocks_;
+  Buffer<float> maxima_;
+  Buffer<std::uint8_t> stale_;
+  Buffer<std::uint32_t> blocks_;  // one more: the kernel writes before it knows whether to
+  SparseTabuTile tile_;
+};
+
+}  // namespace qpsbgd
