@@ -214,7 +214,7 @@ class SparseWalker final : public Walker<float> {
       : Walker(problem, 1.0 / problem.scale()),
         kernels_(kernels),
         num_blocks_(ld() / kTabuBlock),
-        maxima_(2 * num_blocks_),
+        maxima_(2 * round_up(num_blocks_, kLanes)),
         stale_(num_blocks_),
         blocks_(num_blocks_ + 1),
         tile_{.offsets = problem.offsets(),
@@ -224,11 +224,13 @@ class SparseWalker final : public Walker<float> {
               .spins = spins(),
               .caps = caps(),
               .allowed = maxima_.data(),
-              .largest = maxima_.data() + num_blocks_,
+              .largest = maxima_.data() + round_up(num_blocks_, kLanes),
               .stale = stale_.data(),
               .blocks = blocks_.data(),
               .num_stale = 0,
-              .ld = ld()} {}
+              .ld = ld()} {
+    std::fill_n(maxima_.data(), maxima_.size(), -std::numeric_limits<float>::infinity());
+  }
 
   void reset() {
     Walker::reset();

@@ -131,8 +131,10 @@ struct SparseTabuTile {
   float* gains;
   float* spins;
   const float* caps;
-  float* allowed;         // (ld / kTabuBlock): the block's largest gain of an allowed flip
-  float* largest;         // (ld / kTabuBlock): and of any
+  // (ld / kTabuBlock), padded to kLanes with the lowest value: the block's largest gain of an
+  // allowed flip, and of any.
+  float* allowed;
+  float* largest;
   std::uint8_t* stale;    // (ld / kTabuBlock): whether these two have to be found anew
   std::uint32_t* blocks;  // (ld / kTabuBlock): the stale blocks
   std::size_t num_stale;

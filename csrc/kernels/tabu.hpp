@@ -238,6 +238,21 @@ void tabu_flip_sparse(SparseTabuTile& tile, std::size_t variable) {
   }
 }
 
+// The first element that equals the largest of all, from `start` on and then from the beginning.
+QPSBGD_INLINE std::size_t first_equal(const float* values, std::size_t count, float largest,
+                                      std::size_t start) {
+  constexpr std::size_t kStep = kTabuWidth<float>;
+  const AlignedVec wanted = AlignedVec{} + largest;
+  std::size_t i = start / kStep * kStep;
+  std::uint32_t found = TabuVector<float>::equal(tabu_load(values + i), wanted);
+  found &= ~std::uint32_t{0} << start % kStep;
+  while (found == 0) {
+    i = i + kStep < count ? i + kStep : 0;
+    found = TabuVector<float>::equal(tabu_load(values + i), wanted);
+  }
+  return i + static_cast<std::size_t>(__builtin_ctz(found));
+}
+
 TabuPick tabu_pick_sparse(SparseTabuTile& tile, std::uint32_t random) {
   constexpr std::size_t kStep = kTabuWidth<float>;
   const AlignedVec lowest = AlignedVec{} + TabuVector<float>::kLowest;
@@ -255,14 +270,16 @@ TabuPick tabu_pick_sparse(SparseTabuTile& tile, std::uint32_t random) {
   }
   tile.num_stale = 0;
   const std::size_t num_blocks = tile.ld / kTabuBlock;
-  float gain = TabuVector<float>::kLowest, largest = gain;
-  for (std::size_t block = 0; block < num_blocks; ++block) {
-    gain = tile.allowed[block] > gain ? tile.allowed[block] : gain;
-    largest = tile.largest[block] > largest ? tile.largest[block] : largest;
+  AlignedVec allowed = lowest, largest = lowest;
+  for (std::size_t block = 0; block < num_blocks; block += kStep) {
+    allowed = maximum(allowed, tabu_load(tile.allowed + block));
+    largest = maximum(largest, tabu_load(tile.largest + block));
   }
-  std::size_t block = random_block(random, num_blocks);
-  while (tile.allowed[block] != gain) block = block + 1 < num_blocks ? block + 1 : 0;
-  return {tabu_variable(tile.gains, tile.caps, block, gain, random), gain, largest};
+  const float gain = largest_of<float>(allowed);
+  const std::size_t block =
+      first_equal(tile.allowed, num_blocks, gain, random_block(random, num_blocks));
+  return {tabu_variable(tile.gains, tile.caps, block, gain, random), gain,
+          largest_of<float>(largest)};
 }
 
 }  // namespace
