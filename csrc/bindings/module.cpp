@@ -214,8 +214,12 @@ Array<double> ising_energies(const qpsbgd::Ising& problem, const States& states,
 py::tuple anneal(const qpsbgd::Ising& problem, const States& initial_states,
                  std::vector<double> betas, qpsbgd::Acceptance acceptance, bool random_order,
                  bool keep_best, std::uint64_t seed, int num_threads, double time_limit,
-                 double energy_threshold, const py::object& watch_function) {
+                 double energy_threshold, const py::object& watch_function,
+                 std::optional<qpsbgd::Precision> precision) {
   check_states(initial_states, problem);
+  if (precision && !qpsbgd::fits(problem, *precision, random_order)) {
+    throw std::invalid_argument("the problem's fields do not fit the precision");
+  }
   const auto num_reads = static_cast<std::size_t>(initial_states.shape(0));
   States states({initial_states.shape(0), initial_states.shape(1)});
   std::copy_n(initial_states.data(), initial_states.size(), states.mutable_data());
@@ -226,6 +230,7 @@ py::tuple anneal(const qpsbgd::Ising& problem, const States& initial_states,
       .betas = std::move(betas),
       .acceptance = acceptance,
       .random_order = random_order,
+      .precision = precision,
       .keep_best = keep_best,
       .watch = !watch_function.is_none() || energy_threshold > -kInfinity,
       .seed = seed,
@@ -309,6 +314,11 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .value("dense", qpsbgd::Ising::Form::kDense)
       .value("sparse", qpsbgd::Ising::Form::kSparse)
       .finalize();
+  py::native_enum<qpsbgd::Precision>(m, "Precision", "enum.Enum")
+      .value("float32", qpsbgd::Precision::kFloat32)
+      .value("int16", qpsbgd::Precision::kInt16)
+      .value("int8", qpsbgd::Precision::kInt8)
+      .finalize();
   py::native_enum<qpsbgd::Stop::Reason>(m, "StopReason", "enum.Enum")
       .value("finished", qpsbgd::Stop::Reason::kNone)
       .value("time_limit", qpsbgd::Stop::Reason::kTimeLimit)
@@ -324,7 +334,10 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def("energies", &ising_energies, "states"_a.noconvert(), py::kw_only(), "num_threads"_a)
       .def("anneal", &anneal, "initial_states"_a.noconvert(), py::kw_only(), "betas"_a,
            "acceptance"_a, "random_order"_a, "keep_best"_a, "seed"_a, "num_threads"_a,
-           "time_limit"_a, "energy_threshold"_a, "watch"_a)
+           "time_limit"_a, "energy_threshold"_a, "watch"_a, "precision"_a = py::none())
+      .def("fits", &qpsbgd::fits, "precision"_a, py::kw_only(), "random_order"_a)
+      .def("best_precision", &qpsbgd::best_precision, py::kw_only(), "random_order"_a,
+           "num_reads"_a)
       .def("descend", &descend, "initial_states"_a.noconvert(), py::kw_only(), "num_threads"_a,
            "time_limit"_a, "watch"_a)
       .def("enumerate", &enumerate, py::kw_only(), "num_states"_a, "num_threads"_a, "time_limit"_a,
