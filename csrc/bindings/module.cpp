@@ -187,8 +187,8 @@ qpsbgd::Ising make_ising(const Array<double>& linear, const Array<std::uint32_t>
   }
   const auto count = static_cast<std::size_t>(values.size());
   const auto n = static_cast<std::size_t>(linear.size());
-  if (n > std::numeric_limits<std::int32_t>::max()) {
-    throw std::invalid_argument("the number of variables must be less than 2^31");
+  if (n > qpsbgd::kMaxVariables) {
+    throw std::invalid_argument("the number of variables must be less than 2^28");
   }
   return qpsbgd::Ising(linear.data(), n, {rows.data(), columns.data(), values.data(), count},
                        form.value_or(qpsbgd::Ising::better_form(n, count)));

@@ -10,6 +10,9 @@
 
 namespace qpsbgd {
 
+// Sixteen fields of each are addressed with 32 bits.
+inline constexpr std::size_t kMaxVariables = (std::size_t{1} << 28) - 1;
+
 class Ising {
  public:
   // Dense: J as a matrix, O(n) a flip. Sparse: lists of neighbours, O(degree) a flip.

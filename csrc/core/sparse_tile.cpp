@@ -26,7 +26,7 @@ struct SparseEdges {
     for (std::size_t i = 0; i < n; ++i) {
       SparseEdge<Value>* edge = edges.data() + offsets[i];
       for (std::size_t e = problem.offsets()[i]; e < problem.offsets()[i + 1]; ++e, ++edge) {
-        edge->fields = problem.neighbours()[e] * kLanes;
+        edge->fields = static_cast<std::uint32_t>(problem.neighbours()[e] * kLanes);
         std::fill(std::begin(edge->twice), std::end(edge->twice),
                   static_cast<Value>(scale * problem.couplings()[e]));
       }

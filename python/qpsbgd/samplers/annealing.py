@@ -136,7 +136,8 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
                 two): the same samples in less time. Sparse: no field, and no coupling twice, may
                 be more than 32767 or 127 such units. Dense: ``"int16"`` if no coupling is more
                 than 127 units and not with ``randomize_order``; where fields grow beyond int16 the
-                call goes on in float32. ``None`` for the fastest that fits.
+                call goes on in float32. ``None`` for the fastest that fits; dense reads of which a
+                thread has fewer than four are in float32.
             energy_threshold: the call ends once a read has a state of this energy or less at its
                 start or after a sweep.
             progress: called many times a second, in the calling thread, with the lowest energy so
