@@ -265,10 +265,12 @@ template <class Value>
 QPSBGD_INLINE void store_small(Value* p, Small<Value> v) {
   *reinterpret_cast<typename SmallVector<Value>::aligned*>(p) = v;
 }
-// kWidth of them. GCC 12 makes more than one instruction of a __builtin_convertvector.
+// kWidth of them. GCC 12 makes more than one instruction of a __builtin_convertvector, and of the
+// intrinsics without a mask a warning.
 QPSBGD_INLINE Ints load_as_ints(const std::int16_t* p) {
 #if defined(__AVX512F__)
-  return (Ints)_mm512_cvtepi16_epi32(_mm256_load_si256(reinterpret_cast<const __m256i*>(p)));
+  return (Ints)_mm512_maskz_cvtepi16_epi32(0xffff,
+                                           _mm256_load_si256(reinterpret_cast<const __m256i*>(p)));
 #else
   return __builtin_convertvector(*reinterpret_cast<const SmallVector<std::int16_t>::part*>(p),
                                  Ints);
@@ -276,7 +278,8 @@ QPSBGD_INLINE Ints load_as_ints(const std::int16_t* p) {
 }
 QPSBGD_INLINE Ints load_as_ints(const std::int8_t* p) {
 #if defined(__AVX512F__)
-  return (Ints)_mm512_cvtepi8_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
+  return (Ints)_mm512_maskz_cvtepi8_epi32(0xffff,
+                                          _mm_load_si128(reinterpret_cast<const __m128i*>(p)));
 #elif defined(__AVX2__)
   return (Ints)_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
 #else
