@@ -81,14 +81,15 @@ QPSBGD_INLINE bool visit_lanes(const float* coupling, std::size_t ld, std::size_
     store_lanes(block.changes + i * kLanes, broadcast_lanes(0.0f));
   }
   for (std::size_t first = 0; first < count; first += kLanes) {
-    constexpr std::size_t kDrawn = 8;  // variables that are drawn together
+    constexpr std::size_t kDrawn = 8 / kParts;  // variables that are drawn together
+    constexpr std::uint32_t kAll = (1u << kDrawn) - 1;
     Lanes least[kLanes];
     std::uint32_t drawn = 0;
     const auto draw = [&](std::size_t i) {
       Lanes noise[kDrawn];
       lane_noise<kAcceptance, kDrawn>(keys, static_cast<std::uint32_t>(start + first + i), noise);
       for (std::size_t k = 0; k < kDrawn; ++k) least[i + k] = -threshold * noise[k];
-      drawn |= 0xffu << i;
+      drawn |= kAll << i;
     };
     for (std::size_t i = 0; i < kLanes; i += kDrawn) {
       std::uint32_t near = 0;
@@ -105,7 +106,7 @@ QPSBGD_INLINE bool visit_lanes(const float* coupling, std::size_t ld, std::size_
     // Flips may bring others within reach that were not drawn.
     while ((flipped & ~drawn) != 0) {
       for (std::size_t i = 0; i < kLanes; i += kDrawn) {
-        if ((flipped & ~drawn) >> i & 0xffu) draw(i);
+        if ((flipped & ~drawn) >> i & kAll) draw(i);
       }
       flipped = decide(coupling, ld, first, least, block);
     }

@@ -11,8 +11,8 @@
 namespace qpsbgd::QPSBGD_ISA {
 namespace {
 
-// Variables whose random numbers are drawn together.
-constexpr std::size_t kSparseDrawn = 8;
+// Variables whose random numbers are drawn together: eight vectors.
+constexpr std::size_t kSparseDrawn = 8 / kParts;
 
 QPSBGD_INLINE Lanes load_fields(const SparseTile<float>& tile, std::size_t i) {
   return load_lanes(tile.fields + i * kLanes);
