@@ -53,41 +53,148 @@ def test_energies_are_the_models(rng, vartype, form):
     assert result.info["stopped_by"] == "finished"
 
 
-@pytest.mark.parametrize("order", [False, True])
+# Everything that fields of a small integer problem may be kept as, without and with random order.
+STORAGES = [
+    ("dense", "float32", False),
+    ("dense", "float32", True),
+    ("dense", "int16", False),
+    *itertools.product(["sparse"], ["float32", "int16", "int8"], [False, True]),
+]
+
+
+def anneal(problem, starts, betas, acceptance="Metropolis", precision=None, threads=2, **options):
+    """States from the core."""
+    states, sweeps, reason, _ = problem.core.anneal(
+        starts, betas=list(betas), acceptance=_core.Acceptance[acceptance], num_threads=threads,
+        precision=precision and _core.Precision[precision], time_limit=np.inf,
+        energy_threshold=-np.inf, watch=None, **options,
+    )  # fmt: skip
+    assert (sweeps == len(betas)).all()
+    assert reason is _core.StopReason.finished
+    return states
+
+
+def random_starts(rng, reads, n):
+    return rng.choice(np.array([-1, 1], np.int8), size=(reads, n))
+
+
+def signed_grid(rng, n, width):
+    """A torus of +-1 couplings with small fields: few values of a field, all of them small."""
+    bqm = dimod.BinaryQuadraticModel("SPIN")
+    for i in range(n):
+        bqm.add_linear(i, int(rng.integers(-1, 2)))
+    for i, step in itertools.product(range(n), (1, width)):
+        bqm.add_quadratic(i, (i + step) % n, int(rng.choice([-1, 1])))
+    return bqm
+
+
 @pytest.mark.parametrize("acceptance", ["Metropolis", "Gibbs"])
-@pytest.mark.parametrize("form", ["dense", "sparse"])
-def test_anneal_equals_twin(rng, isa, form, acceptance, order):
-    n, reads, betas = 70, 3, np.geomspace(0.01, 2.0, 12)
-    problem = Problem(random_bqm(rng, n, 0.3), form)
+@pytest.mark.parametrize(("form", "precision", "order"), STORAGES)
+def test_anneal_equals_twin(rng, isa, form, precision, order, acceptance):
+    # A block of 64 variables and a part of one; more reads than are visited one by one.
+    n, reads, betas = 70, 5, np.geomspace(0.01, 2.0, 10)
+    density = 0.05 if precision == "int8" else 0.3
+    problem = Problem(random_bqm(rng, n, density), form)
     assert problem.core.exact
-    starts = rng.choice(np.array([-1, 1], np.int8), size=(reads, n))
+    starts = random_starts(rng, reads, n)
     for keep_best in (False, True):
         options = {"random_order": order, "keep_best": keep_best, "seed": 5}
-        states, sweeps, reason, _ = problem.core.anneal(
-            starts, betas=betas.tolist(), acceptance=_core.Acceptance[acceptance], num_threads=2,
-            time_limit=np.inf, energy_threshold=-np.inf, watch=None, **options,
-        )  # fmt: skip
         expected = reference.anneal(
             problem.linear, problem.pairs, problem.quadratic, starts, betas,
             gibbs=acceptance == "Gibbs", **options,
         )  # fmt: skip
-        np.testing.assert_array_equal(states, expected)
-        assert (sweeps == len(betas)).all()
-        assert reason is _core.StopReason.finished
+        for count, kind in ((reads, precision), (reads, None), (2, precision), (2, None)):
+            states = anneal(problem, starts[:count], betas, acceptance, kind, **options)
+            np.testing.assert_array_equal(states, expected[:count])
+
+
+@pytest.mark.parametrize("beta", [0.0, 1e-9, 0.1, 0.4, 2.0, np.inf])
+@pytest.mark.parametrize("precision", ["float32", "int16", "int8"])
+def test_few_values_of_a_field_equal_twin(rng, isa, precision, beta):
+    # Long enough for a table of bounds instead of logarithms.
+    problem = Problem(signed_grid(rng, 320, 20), "sparse")
+    options = {"random_order": False, "keep_best": False, "seed": 3}
+    starts, betas = random_starts(rng, 2, 320), np.full(3, beta)
+    with np.errstate(divide="ignore", over="ignore"):
+        expected = reference.anneal(
+            problem.linear, problem.pairs, problem.quadratic, starts, betas, gibbs=False, **options
+        )
+    states = anneal(problem, starts, betas, precision=precision, **options)
+    np.testing.assert_array_equal(states, expected)
+
+
+@pytest.mark.parametrize("linear", [0.0, 30_000.0])
+def test_fields_beyond_int16_go_on_as_floats(rng, isa, linear):
+    # All spins alike soon: fields of 150 * 120 units, where random ones were within 2^14; or, with
+    # the linear bias, never were.
+    n = 150
+    bqm = dimod.BinaryQuadraticModel("SPIN")
+    bqm.add_linear_from({i: linear * (i == 7) for i in range(n)})
+    bqm.add_quadratic_from((i, j, -120) for i, j in itertools.combinations(range(n), 2))
+    problem = Problem(bqm, "dense")
+    starts = random_starts(rng, 6, n)
+    options = {"random_order": False, "keep_best": False, "seed": 4}
+    betas = np.geomspace(1e-5, 1e-2, 30)
+    wide, narrow = (anneal(problem, starts, betas, precision=p, **options)
+                    for p in ("float32", "int16"))  # fmt: skip
+    np.testing.assert_array_equal(wide, narrow)
+    assert (abs(wide.astype(int).sum(axis=1)) >= n - 2).all()
+
+
+def test_precision_is_the_narrowest_that_fits(rng):
+    def precision(bqm, **options):
+        result = SimulatedAnnealingSampler().sample(bqm, num_sweeps=2, seed=1, **options)
+        return result.info["precision"]
+
+    integers, real = random_bqm(rng, 30), random_bqm(rng, 30, kind="real")
+    assert precision(integers, num_reads=20) == "int16"
+    assert precision(integers, num_reads=1) == "float32"  # visited alone
+    assert precision(integers, num_reads=1, precision="int16") == "int16"
+    assert precision(integers, num_reads=20, randomize_order=True) == "float32"
+    assert precision(real, num_reads=20) == "float32"
+    assert precision(real, num_reads=20, form="sparse") == "float32"
+    grid = signed_grid(rng, 100, 10)
+    assert precision(grid) == "int8"
+    grid.scale(2.0**-20)
+    assert precision(grid) == "int8"
+    grid.scale(30)
+    assert precision(grid) == "int8"  # thirty is fifteen of two: 5 * 15 units
+    grid.add_linear(0, 2.0**-20)
+    assert precision(grid) == "int16"
+    grid.add_linear(0, 2.0**-30)
+    assert precision(grid) == "float32"
+
+
+def test_precision_that_does_not_fit_is_named(rng):
+    sample = SimulatedAnnealingSampler().sample
+    with pytest.raises(
+        ValueError, match=r"precision is 'int8', but .* dense .* 'float32', 'int16'"
+    ):
+        sample(random_bqm(rng, 30), precision="int8")
+    with pytest.raises(ValueError, match=r"precision is 'int16', but .* dense .* only 'float32'"):
+        sample(random_bqm(rng, 30, kind="real"), precision="int16")
+    with pytest.raises(ValueError, match=r"precision is 'int16', but .* dense .* only 'float32'"):
+        sample(random_bqm(rng, 30), precision="int16", randomize_order=True)
+    problem = Problem(random_bqm(rng, 30, kind="real"))
+    with pytest.raises(ValueError, match="do not fit the precision"):
+        anneal(problem, np.ones((1, 30), np.int8), [1.0], precision="int16", random_order=False,
+               keep_best=False, seed=1)  # fmt: skip
 
 
 @pytest.mark.parametrize("form", ["dense", "sparse"])
 @pytest.mark.parametrize("n", [1, 2, 17, 150])
-def test_reads_do_not_depend_on_threads_or_their_number(rng, form, n, monkeypatch):
-    bqm = random_bqm(rng, n, 0.4, "real")
+@pytest.mark.parametrize("kind", ["integer", "real"])
+def test_reads_do_not_depend_on_threads_or_their_number(rng, form, n, kind, monkeypatch):
+    bqm = random_bqm(rng, n, 0.4, kind)
     sampler = SimulatedAnnealingSampler()
     options = {"num_sweeps": 60, "seed": 3, "form": form}
     whole = sampler.sample(bqm, num_reads=40, **options).record
     for threads in (1, 2, 7):
         again = sampler.sample(bqm, num_reads=40, num_threads=threads, **options).record
         np.testing.assert_array_equal(whole.sample, again.sample)
-    few = sampler.sample(bqm, num_reads=5, **options).record
-    np.testing.assert_array_equal(whole.sample[:5], few.sample)
+    for reads in (3, 5, 18):
+        few = sampler.sample(bqm, num_reads=reads, **options).record
+        np.testing.assert_array_equal(whole.sample[:reads], few.sample)
     for isa in _core.available_isas():
         monkeypatch.setenv("QPSBGD_ISA", isa)
         again = sampler.sample(bqm, num_reads=40, **options)
@@ -95,21 +202,56 @@ def test_reads_do_not_depend_on_threads_or_their_number(rng, form, n, monkeypatc
         assert again.info["isa"] == isa
 
 
-@pytest.mark.parametrize("form", ["dense", "sparse"])
-@pytest.mark.parametrize("order", [False, True])
+def boltzmann_p_value(found, states, energies, beta):
+    """Chi-square test of states against exp(-beta E), bins of less than ten expected as one."""
+    n = states.shape[1]
+    code = 1 << np.arange(n)[::-1]
+    counts = np.bincount(((found > 0) @ code).astype(int), minlength=2**n)
+    weights = np.exp(-beta * (energies - energies.min()))
+    expected = len(found) * weights / weights.sum()
+    order = np.argsort(expected)
+    rare = np.searchsorted(np.cumsum(expected[order]), 10) + 1
+    while rare < len(order) and expected[order[rare]] < 10:
+        rare += 1
+    counts, expected = ([x[order[:rare]].sum(), *x[order[rare:]]] for x in (counts, expected))
+    return stats.chisquare(counts, expected).pvalue
+
+
 @pytest.mark.parametrize("acceptance", ["Metropolis", "Gibbs"])
-def test_one_temperature_samples_the_boltzmann_distribution(rng, form, order, acceptance):
-    n, beta, copies = 5, 0.12, 4000
-    problem = Problem(random_bqm(rng, n), form)
+@pytest.mark.parametrize(("form", "precision", "order"), STORAGES)
+def test_one_temperature_samples_the_boltzmann_distribution(
+    rng, isa, form, precision, order, acceptance
+):
+    n, beta, copies = 10, 0.03, 24_000
+    bqm = random_bqm(rng, n)
+    bqm.scale(2.0)  # no power of two matters
+    if precision == "int8":
+        bqm = random_bqm(rng, n, 0.4)
+    problem = Problem(bqm, form)
     states = np.array(list(itertools.product((-1, 1), repeat=n)), np.int8)
-    weights = np.exp(-beta * problem.energies(states, 1))
-    found, *_ = problem.core.anneal(
-        rng.choice(np.array([-1, 1], np.int8), size=(copies, n)), betas=[beta] * 60,
-        acceptance=_core.Acceptance[acceptance], random_order=order, keep_best=False, seed=2,
-        num_threads=2, time_limit=np.inf, energy_threshold=-np.inf, watch=None,
+    found = anneal(
+        problem, random_starts(rng, copies, n), [beta] * 25, acceptance, precision,
+        random_order=order, keep_best=False, seed=2,
     )  # fmt: skip
-    counts = np.bincount(((found > 0) @ (1 << np.arange(n)[::-1])).astype(int), minlength=2**n)
-    assert stats.chisquare(counts, copies * weights / weights.sum()).pvalue > 1e-3
+    assert boltzmann_p_value(found, states, problem.energies(states, 1), beta) > 1e-3
+
+
+@pytest.mark.parametrize("precision", ["float32", "int16", "int8"])
+def test_few_values_of_a_field_sample_the_boltzmann_distribution(rng, isa, precision):
+    # Thirty copies of one problem side by side, so that there are variables enough for a table.
+    n, beta, copies, reads = 10, 0.3, 30, 1600
+    one = signed_grid(rng, n, 3)
+    bqm = dimod.BinaryQuadraticModel("SPIN")
+    for copy in range(copies):
+        bqm.update(one.relabel_variables({i: copy * n + i for i in range(n)}, inplace=False))
+    problem = Problem(bqm, "sparse", range(copies * n))
+    found = anneal(
+        problem, random_starts(rng, reads, copies * n), [beta] * 25, precision=precision,
+        random_order=False, keep_best=False, seed=2,
+    )  # fmt: skip
+    states = np.array(list(itertools.product((-1, 1), repeat=n)), np.int8)
+    energies = one.energies((states, range(n)))
+    assert boltzmann_p_value(found.reshape(-1, n), states, energies, beta) > 1e-3
 
 
 @pytest.mark.parametrize("form", ["dense", "sparse"])
@@ -318,6 +460,7 @@ def test_two_python_threads_at_once(rng):
         ({"proposal_acceptance_criteria": "always"}, ValueError, "'always'"),
         ({"keep": "all"}, ValueError, "keep is 'all'"),
         ({"form": "full"}, ValueError, "form is 'full'"),
+        ({"precision": "int4"}, ValueError, "precision is 'int4'"),
         ({"time_limit": 0}, ValueError, "time_limit is 0"),
         ({"time_limit": "1 s"}, TypeError, "time_limit is '1 s'"),
         ({"num_threads": 0}, ValueError, "num_threads is 0"),

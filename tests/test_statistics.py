@@ -8,7 +8,7 @@ from scipy import stats
 
 import qpsbgd
 from problems import layer
-from qpsbgd import _core
+from qpsbgd import _core, reference
 
 pytestmark = pytest.mark.usefixtures("isa")
 
@@ -20,6 +20,14 @@ def test_exponential_distribution():
     values = _core.exponential(seed=1, problem=0, read=0, sweep=0, first=0, count=200_000)
     assert (values > 0).all()
     assert stats.kstest(values, "expon").pvalue > P_MIN
+
+
+def test_noise_never_grows_with_the_uniform_variate():
+    # What the table of bounds in kernels/sparse.hpp stands on; the kernels round as the twin does.
+    u = (np.arange(2**23) + 0.5).astype(np.float32) * np.float32(2.0**-23)
+    exponential = reference._minus_log(u)
+    assert (np.diff(exponential) <= 0).all()
+    np.testing.assert_allclose(exponential, -np.log(u.astype(float)), rtol=4e-7)
 
 
 @pytest.mark.parametrize("axis", ["seed", "problem", "read", "sweep"])

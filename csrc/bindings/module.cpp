@@ -188,8 +188,8 @@ qpsbgd::Ising make_ising(const Array<double>& linear, const Array<std::uint32_t>
   }
   const auto count = static_cast<std::size_t>(values.size());
   const auto n = static_cast<std::size_t>(linear.size());
-  if (n > std::numeric_limits<std::int32_t>::max()) {
-    throw std::invalid_argument("the number of variables must be less than 2^31");
+  if (n > qpsbgd::kMaxVariables) {
+    throw std::invalid_argument("the number of variables must be less than 2^28");
   }
   return qpsbgd::Ising(linear.data(), n, {rows.data(), columns.data(), values.data(), count},
                        form.value_or(qpsbgd::Ising::better_form(n, count)));
@@ -215,8 +215,12 @@ Array<double> ising_energies(const qpsbgd::Ising& problem, const States& states,
 py::tuple anneal(const qpsbgd::Ising& problem, const States& initial_states,
                  std::vector<double> betas, qpsbgd::Acceptance acceptance, bool random_order,
                  bool keep_best, std::uint64_t seed, int num_threads, double time_limit,
-                 double energy_threshold, const py::object& watch_function) {
+                 double energy_threshold, const py::object& watch_function,
+                 std::optional<qpsbgd::Precision> precision) {
   check_states(initial_states, problem);
+  if (precision && !qpsbgd::fits(problem, *precision, random_order)) {
+    throw std::invalid_argument("the problem's fields do not fit the precision");
+  }
   const auto num_reads = static_cast<std::size_t>(initial_states.shape(0));
   States states({initial_states.shape(0), initial_states.shape(1)});
   std::copy_n(initial_states.data(), initial_states.size(), states.mutable_data());
@@ -227,6 +231,7 @@ py::tuple anneal(const qpsbgd::Ising& problem, const States& initial_states,
       .betas = std::move(betas),
       .acceptance = acceptance,
       .random_order = random_order,
+      .precision = precision,
       .keep_best = keep_best,
       .watch = !watch_function.is_none() || energy_threshold > -kInfinity,
       .seed = seed,
@@ -260,9 +265,9 @@ py::tuple descend(const qpsbgd::Ising& problem, const States& initial_states, in
 
 py::tuple tabu(const qpsbgd::Ising& problem, const States& initial_states, std::size_t tenure,
                std::size_t num_restarts, std::optional<std::size_t> first_moves,
-               std::optional<std::size_t> restart_moves, double seconds_per_read, bool narrow,
-               std::uint64_t seed, int num_threads, double time_limit, double energy_threshold,
-               const py::object& watch_function) {
+               std::optional<std::size_t> restart_moves, double seconds_per_read,
+               qpsbgd::Precision precision, std::uint64_t seed, int num_threads, double time_limit,
+               double energy_threshold, const py::object& watch_function) {
   check_states(initial_states, problem);
   if (problem.num_variables() > 0 && tenure >= problem.num_variables()) {
     throw std::invalid_argument("tenure must be less than the number of variables");
@@ -277,7 +282,7 @@ py::tuple tabu(const qpsbgd::Ising& problem, const States& initial_states, std::
                                     .first_moves = first_moves,
                                     .restart_moves = restart_moves,
                                     .seconds_per_read = seconds_per_read,
-                                    .narrow = narrow,
+                                    .precision = precision,
                                     .seed = seed,
                                     .num_threads = num_threads};
   PythonWatch watch(time_limit, energy_threshold, watch_function);
@@ -287,14 +292,14 @@ py::tuple tabu(const qpsbgd::Ising& problem, const States& initial_states, std::
     qpsbgd::tabu(kernels, problem, options, num_reads, states_out, reads.data(), watch.stop());
   }
   Array<std::int64_t> restarts(initial_states.shape(0)), moves(initial_states.shape(0));
-  bool timed_out = false, all_narrow = num_reads > 0;
+  bool timed_out = false, all_int16 = num_reads > 0;
   for (std::size_t read = 0; read < num_reads; ++read) {
     restarts.mutable_data()[read] = reads[read].restarts;
     moves.mutable_data()[read] = static_cast<std::int64_t>(reads[read].moves);
     timed_out |= reads[read].timed_out;
-    all_narrow &= reads[read].narrow || reads[read].restarts < 0;
+    all_int16 &= reads[read].int16 || reads[read].restarts < 0;
   }
-  return py::make_tuple(states, restarts, moves, all_narrow, timed_out, watch.stop().reason(),
+  return py::make_tuple(states, restarts, moves, all_int16, timed_out, watch.stop().reason(),
                         watch.exception());
 }
 
@@ -350,6 +355,11 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .value("dense", qpsbgd::Ising::Form::kDense)
       .value("sparse", qpsbgd::Ising::Form::kSparse)
       .finalize();
+  py::native_enum<qpsbgd::Precision>(m, "Precision", "enum.Enum")
+      .value("float32", qpsbgd::Precision::kFloat32)
+      .value("int16", qpsbgd::Precision::kInt16)
+      .value("int8", qpsbgd::Precision::kInt8)
+      .finalize();
   py::native_enum<qpsbgd::Stop::Reason>(m, "StopReason", "enum.Enum")
       .value("finished", qpsbgd::Stop::Reason::kNone)
       .value("time_limit", qpsbgd::Stop::Reason::kTimeLimit)
@@ -365,12 +375,17 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def("energies", &ising_energies, "states"_a.noconvert(), py::kw_only(), "num_threads"_a)
       .def("anneal", &anneal, "initial_states"_a.noconvert(), py::kw_only(), "betas"_a,
            "acceptance"_a, "random_order"_a, "keep_best"_a, "seed"_a, "num_threads"_a,
-           "time_limit"_a, "energy_threshold"_a, "watch"_a)
+           "time_limit"_a, "energy_threshold"_a, "watch"_a, "precision"_a = py::none())
+      .def("fits", &qpsbgd::fits, "precision"_a, py::kw_only(), "random_order"_a)
+      .def("best_precision", &qpsbgd::best_precision, py::kw_only(), "random_order"_a,
+           "num_reads"_a)
       .def("descend", &descend, "initial_states"_a.noconvert(), py::kw_only(), "num_threads"_a,
            "time_limit"_a, "watch"_a)
+      .def("tabu_fits", &qpsbgd::tabu_fits, "precision"_a)
       .def("tabu", &tabu, "initial_states"_a.noconvert(), py::kw_only(), "tenure"_a,
-           "num_restarts"_a, "first_moves"_a, "restart_moves"_a, "seconds_per_read"_a, "narrow"_a,
-           "seed"_a, "num_threads"_a, "time_limit"_a, "energy_threshold"_a, "watch"_a)
+           "num_restarts"_a, "first_moves"_a, "restart_moves"_a, "seconds_per_read"_a,
+           "precision"_a, "seed"_a, "num_threads"_a, "time_limit"_a, "energy_threshold"_a,
+           "watch"_a)
       .def("enumerate", &enumerate, py::kw_only(), "num_states"_a, "num_threads"_a, "time_limit"_a,
            "energy_threshold"_a, "watch"_a);
   m.attr("max_exhaustive_variables") = qpsbgd::kMaxExhaustiveVariables;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/ising.hpp"
@@ -14,12 +15,19 @@ namespace qpsbgd {
 struct AnnealOptions {
   std::vector<double> betas;  // one a sweep; 0 and infinity are allowed
   Acceptance acceptance = Acceptance::kMetropolis;
-  bool random_order = false;  // variables drawn with replacement, else one after the other
-  bool keep_best = true;      // the best state at the start or the end of a sweep, else the last
-  bool watch = false;         // tell `stop` of energies even so
+  bool random_order = false;           // variables drawn with replacement, else one after the other
+  std::optional<Precision> precision;  // must fit; by default what best_precision says
+  bool keep_best = true;  // the best state at the start or the end of a sweep, else the last
+  bool watch = false;     // tell `stop` of energies even so
   std::uint64_t seed = 0;
   int num_threads = 1;
 };
+
+// Whether a problem's fields can be kept so, and what is fastest for so many reads. Integers need
+// biases that are multiples of a unit; sparse ones that every field and twice every coupling fits,
+// dense ones couplings of at most 127 units: where fields grow too large they become floats.
+bool fits(const Ising& problem, Precision precision, bool random_order);
+Precision best_precision(const Ising& problem, bool random_order, std::size_t num_reads);
 
 // states (num_reads, n): in, where each read starts; out, what it found. sweeps (num_reads): how
 // many it made before `stop` said to end, which it does here when a state is not above its

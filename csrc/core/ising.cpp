@@ -69,6 +69,8 @@ Ising::Ising(const double* linear, std::size_t num_variables, const Interactions
     // Fields in (-1, 1): float holds them down to 2^-126, and couplings that are less do not count.
     scale_ = std::ldexp(1.0, std::clamp(-exponent, -1000, 1000));
     exact_ = exponent - lowest_bit_ <= 24;
+    unit_ = std::ldexp(scale_, lowest_bit_);
+    reach_in_units_ = std::ldexp(largest, -lowest_bit_);
   }
   for (std::size_t i = 0; i < num_variables; ++i) {
     scaled_linear_[i] = static_cast<float>(scale_ * linear[i]);
@@ -82,13 +84,13 @@ Ising::Ising(const double* linear, std::size_t num_variables, const Interactions
 }
 
 void Ising::fill_dense() {
-  const std::size_t n = num_variables();
-  couplings_ = Buffer<float>(n * ld());
-  std::fill_n(couplings_.data(), n * ld(), 0.0f);
+  couplings_ = Buffer<float>(ld() * ld());
+  std::fill_n(couplings_.data(), ld() * ld(), 0.0f);
   for (const Interaction& e : interactions_) {
     const float value = static_cast<float>(scale_ * e.value);
     couplings_[e.row * ld() + e.column] += value;
-    couplings_[e.column * ld() + e.row] += value;
+    float& coupling = couplings_[e.column * ld() + e.row] += value;
+    largest_coupling_ = std::max(largest_coupling_, std::fabs(coupling));
   }
 }
 
@@ -109,6 +111,7 @@ void Ising::fill_sparse() {
     couplings_[next[e.row]++] = value;
     neighbours_[next[e.column]] = e.row;
     couplings_[next[e.column]++] = value;
+    largest_coupling_ = std::max(largest_coupling_, std::fabs(value));
   }
 }
 
@@ -141,20 +144,6 @@ void Ising::dense_fields(const float* spins, float* fields) const {
     const float spin = spins[k];
     const float* row = couplings() + k * ld();
     for (std::size_t i = 0; i < n; ++i) fields[i] += spin * row[i];
-  }
-}
-
-void Ising::sparse_fields(const float* spins, std::size_t first, std::size_t last,
-                          float* fields) const {
-  for (std::size_t i = first; i < last; ++i) {
-    float sums[kLanes];
-    std::fill_n(sums, kLanes, scaled_linear_[i]);
-    for (std::size_t e = offsets_[i]; e < offsets_[i + 1]; ++e) {
-      const float* neighbour = spins + std::size_t{neighbours_[e]} * kLanes;
-      for (std::size_t lane = 0; lane < kLanes; ++lane)
-        sums[lane] += couplings_[e] * neighbour[lane];
-    }
-    std::copy_n(sums, kLanes, fields + i * kLanes);
   }
 }
 

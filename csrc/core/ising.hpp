@@ -10,6 +10,13 @@
 
 namespace qpsbgd {
 
+// Sixteen fields of each are addressed with 32 bits.
+inline constexpr std::size_t kMaxVariables = (std::size_t{1} << 28) - 1;
+
+// What fields are kept as. Integers count the problem's unit; the same decisions as with floats,
+// which hold the same values.
+enum class Precision { kFloat32, kInt16, kInt8 };
+
 class Ising {
  public:
   // Dense: J as a matrix, O(n) a flip. Sparse: lists of neighbours, O(degree) a flip.
@@ -38,10 +45,16 @@ class Ising {
   // Whether sums of these floats are exact, as with small integers: fields then never drift.
   bool exact() const { return exact_; }
 
+  // Every scaled bias is a multiple of this power of two.
+  double unit() const { return unit_; }
+  // Largest magnitudes of a field and of a coupling, in units.
+  double reach_in_units() const { return reach_in_units_; }
+  double coupling_in_units() const { return largest_coupling_ / unit_; }
+
   const float* linear() const { return scaled_linear_.data(); }  // (ld), padding 0
   std::size_t ld() const { return round_up(num_variables(), kLanes); }
 
-  // Dense: (n, ld), symmetric, zero diagonal and padding. Sparse: values of neighbours().
+  // Dense: (ld, ld), symmetric, zero diagonal and padding. Sparse: values of neighbours().
   const float* couplings() const { return couplings_.data(); }
   const std::size_t* offsets() const { return offsets_.data(); }          // (n + 1); sparse
   const std::uint32_t* neighbours() const { return neighbours_.data(); }  // sparse
@@ -59,11 +72,9 @@ class Ising {
   // Energy of states (rows, n) in float64 from the biases as they were given.
   void energies(const std::int8_t* states, std::size_t rows, int num_threads, double* out) const;
 
-  // fields_i = h_i + sum_j J_ij s_j, scaled. Dense: spins and fields (n). Sparse: (n, kLanes), of
-  // the variables in [first, last).
+  // fields_i = h_i + sum_j J_ij s_j of one state (n), scaled; dense.
   void dense_fields(const float* spins, float* fields) const;
-  void sparse_fields(const float* spins, std::size_t first, std::size_t last, float* fields) const;
-  // The same of one state (n) in float64, not scaled.
+  // The same in float64, not scaled.
   void fields64(const std::int8_t* spins, double* fields) const;
 
  private:
@@ -82,6 +93,8 @@ class Ising {
   int lowest_bit_ = 1 << 20;
   double scale_ = 1.0;
   bool exact_ = false;
+  double unit_ = 1.0, reach_in_units_ = 0.0;
+  float largest_coupling_ = 0.0f;
   Buffer<float> scaled_linear_;
   Buffer<float> couplings_;
   std::vector<std::size_t> offsets_;

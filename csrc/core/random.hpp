@@ -15,15 +15,26 @@ constexpr std::uint64_t splitmix64(std::uint64_t x) {
   return x ^ (x >> 31);
 }
 
-// The stream of one sweep of one read of one problem. Depends on these four numbers alone: not on
-// threads, tiles, or how many reads or problems there are beside it.
+// The streams of one read of one problem, one a sweep.
+class ReadStreams {
+ public:
+  constexpr ReadStreams() = default;
+  constexpr ReadStreams(std::uint64_t seed, std::uint64_t problem, std::uint64_t read)
+      : key_(splitmix64(splitmix64(splitmix64(seed) ^ problem) ^ read)) {}
+  constexpr StreamKey sweep(std::uint64_t sweep) const {
+    const std::uint64_t key = splitmix64(key_ ^ sweep);
+    return {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)};
+  }
+
+ private:
+  std::uint64_t key_ = 0;
+};
+
+// Depends on these four numbers alone: not on threads, tiles, or how many reads or problems there
+// are beside it.
 constexpr StreamKey stream_key(std::uint64_t seed, std::uint64_t problem, std::uint64_t read,
                                std::uint64_t sweep) {
-  std::uint64_t key = splitmix64(seed);
-  key = splitmix64(key ^ problem);
-  key = splitmix64(key ^ read);
-  key = splitmix64(key ^ sweep);
-  return {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)};
+  return ReadStreams(seed, problem, read).sweep(sweep);
 }
 
 // The stream beside a sweep's own that draws the order of its variables.

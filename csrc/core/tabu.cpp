@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -168,6 +169,11 @@ class Read {
 
 }  // namespace
 
+bool tabu_fits(const Ising& problem, Precision precision) {
+  return precision == Precision::kFloat32 ||
+         (precision == Precision::kInt16 && fits_int16(problem));
+}
+
 void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& options,
           std::size_t num_reads, std::int8_t* states, TabuRead* reads, Stop& stop) {
   const std::size_t n = problem.num_variables();
@@ -176,14 +182,18 @@ void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& o
     for (std::size_t read = 0; read < num_reads; ++read) reads[read].restarts = 0;
     return;
   }
-  const std::unique_ptr<NarrowCouplings> narrow =
-      options.narrow ? narrow_couplings(kernels, problem, options.num_threads) : nullptr;
+  if (!tabu_fits(problem, options.precision)) {
+    throw std::invalid_argument("the problem does not fit this precision");
+  }
+  const bool narrow_fits = options.precision == Precision::kInt16;
+  NarrowCouplings narrow;
+  if (narrow_fits) narrow = narrow_couplings(kernels, problem, options.num_threads);
   Buffer<float> blocked;
   std::mutex blocking;
   const auto make_search = [&](bool is_narrow) -> std::unique_ptr<Search> {
     if (is_narrow) {
       return std::make_unique<WalkingSearch<DenseWalker<std::int16_t>>>(
-          kernels, problem, options.tenure, narrow->unit, narrow->values.data(), narrow->largest);
+          kernels, problem, options.tenure, narrow.unit, narrow.values.data(), narrow.largest);
     }
     if (problem.form() == Ising::Form::kSparse) {
       return std::make_unique<WalkingSearch<SparseWalker>>(kernels, problem, options.tenure);
@@ -217,9 +227,9 @@ void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& o
         Read search(problem, options, read, read_stop);
         const std::size_t first = split_reads ? static_cast<std::size_t>(worker) : 0;
         for (const bool is_narrow : {true, false}) {
-          if (is_narrow && !narrow) continue;
+          if (is_narrow && !narrow_fits) continue;
           ready(is_narrow, first, split_reads ? 1 : workers);
-          reads[read].narrow = is_narrow;
+          reads[read].int16 = is_narrow;
           if (search.run(searches[is_narrow], first, inner, states + read * n, reads[read])) break;
         }
       },

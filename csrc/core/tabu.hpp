@@ -22,7 +22,7 @@ struct TabuOptions {
   // energy is so many moves old that more are not worth it.
   std::optional<std::size_t> first_moves, restart_moves;
   double seconds_per_read = std::numeric_limits<double>::infinity();
-  bool narrow = true;  // gains in 16 bits where they fit
+  Precision precision = Precision::kFloat32;  // of gains: float, or int16 where tabu_fits
   std::uint64_t seed = 0;
   int num_threads = 1;
 };
@@ -31,8 +31,13 @@ struct TabuRead {
   std::int64_t restarts = -1;  // -1: not begun
   std::uint64_t moves = 0;
   bool timed_out = false;  // by seconds_per_read
-  bool narrow = false;     // gains were in 16 bits
+  bool int16 = false;      // gains were in 16 bits to the end
 };
+
+// Whether gains can be kept like that: in int16 where couplings are integers of eight bits, in a
+// dense problem. Only a search tells whether 16 bits hold all of them; if not, its read is made
+// again in floats.
+bool tabu_fits(const Ising& problem, Precision precision);
 
 // states (num_reads, n): in, where each read starts; out, the best state that it found. A read
 // depends on the problem, its start, the options and its number alone, where neither time nor

@@ -94,7 +94,7 @@ class Walker {
   Buffer<Value> caps_;
 };
 
-// Couplings as int8, where all are integers of that size in the problem's least unit.
+// Couplings as int8, in the problem's least unit.
 struct NarrowCouplings {
   double unit = 0.0;
   int largest = 0;
@@ -104,29 +104,25 @@ struct NarrowCouplings {
 // What 16 bits hold; one less than the highest value, which marks variables that are allowed.
 inline constexpr int kMostGain = std::numeric_limits<std::int16_t>::max() - 1;
 
-// None where they, or the gains of the state of all +1, do not fit.
-inline std::unique_ptr<NarrowCouplings> narrow_couplings(const KernelTable& kernels,
-                                                         const Ising& problem, int num_threads) {
-  if (problem.form() != Ising::Form::kDense) return nullptr;
+// Whether couplings, and the gains of the state of all +1, are integers of these sizes.
+inline bool fits_int16(const Ising& problem) {
+  const double most = kMostGain * problem.unit() / problem.scale();
+  return problem.form() == Ising::Form::kDense && problem.coupling_in_units() <= 127.0 &&
+         std::all_of(problem.aligned_fields().begin(), problem.aligned_fields().end(),
+                     [most](double field) { return std::fabs(field) <= most; });
+}
+
+// For a problem that fits.
+inline NarrowCouplings narrow_couplings(const KernelTable& kernels, const Ising& problem,
+                                        int num_threads) {
   const std::size_t n = problem.num_variables(), ld = round_up(n, kTabuBlock);
-  auto narrow = std::make_unique<NarrowCouplings>();
-  // Where all biases are 0 any unit will do.
-  constexpr int kMostExponent = 1023;
-  narrow->unit = problem.lowest_bit() > kMostExponent ? 1.0 : std::ldexp(1.0, problem.lowest_bit());
-  for (const double field : problem.aligned_fields()) {
-    if (std::fabs(field) > kMostGain * narrow->unit) return nullptr;
-  }
-  const double scale = problem.scale() * narrow->unit;  // a power of two
-  const auto inverse = static_cast<float>(1.0 / scale);
-  if (!std::isfinite(inverse)) return nullptr;
-  const float* couplings = problem.couplings();
-  const auto largest = std::bit_cast<float>(kernels.largest_magnitude(couplings, n * problem.ld()));
-  if (largest * inverse > 127.0f) return nullptr;
-  narrow->largest = static_cast<int>(largest * inverse);
-  narrow->values = Buffer<std::int8_t>(n * ld);
+  NarrowCouplings narrow{.unit = problem.unit() / problem.scale(),
+                         .largest = static_cast<int>(problem.coupling_in_units()),
+                         .values = Buffer<std::int8_t>(n * ld)};
+  const auto factor = static_cast<float>(1.0 / problem.unit());
   parallel_for(n, num_threads, [&](std::size_t row, int) {
-    std::int8_t* to = &narrow->values[row * ld];
-    kernels.narrow(couplings + row * problem.ld(), problem.ld(), inverse, to);
+    std::int8_t* to = &narrow.values[row * ld];
+    kernels.narrow(problem.couplings() + row * problem.ld(), problem.ld(), factor, to);
     std::fill(to + problem.ld(), to + ld, std::int8_t{0});
   });
   return narrow;

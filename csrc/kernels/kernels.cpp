@@ -1,4 +1,5 @@
 // Compiled once per instruction set with QPSBGD_ISA set to its name; exports one symbol.
+#include "dense.hpp"
 #include "descent.hpp"
 #include "exhaustive.hpp"
 #include "exponential.hpp"
@@ -23,13 +24,16 @@ const KernelTable kTable = {
     .to_spins = to_spins,
     .from_spins = from_spins,
     .largest_magnitude = largest_magnitude,
+    .quadratic_fields = quadratic_fields,
     .quadratic_descent = quadratic_descent,
     .quadratic_anneal = quadratic_anneal,
+    .dense_anneal_float = dense_anneal<BlockFlips, QuadraticTile>,
+    .dense_anneal_int16 = dense_anneal<SignedFlips, NarrowTile>,
     .quadratic_anneal_random = quadratic_anneal_random,
     .energy = energy,
-    .sparse_anneal = sparse_anneal,
-    .sparse_anneal_random = sparse_anneal_random,
-    .sparse_energies = sparse_energies,
+    .sparse_float = kSparse<float>,
+    .sparse_int16 = kSparse<std::int16_t>,
+    .sparse_int8 = kSparse<std::int8_t>,
     .steepest_descent = steepest_descent,
     .lowest_double = lowest_energy<double>,
     .lowest_float = lowest_energy<float>,

@@ -22,8 +22,9 @@ constexpr std::size_t kChunk = kChunkVectors * kWidth;
 // A row's flips in one block, in the order they were made: at most one a variable.
 struct BlockFlips {
   std::uint32_t count;
-  std::uint8_t variable[kBlock];  // within the block
-  float change[kBlock];           // new spin - old spin, +-2
+  // Room for `append` to write beyond the last.
+  std::uint32_t variable[kBlock + kLanes];  // within the block
+  float change[kBlock + kLanes];            // new spin - old spin, +-2
 };
 
 // Fields of the block from `start` for every row: (rows, kBlock), padding -inf.
@@ -77,7 +78,7 @@ QPSBGD_INLINE void visit_block(const QuadraticTile& tile, std::size_t row, std::
       // In memory is the spin from before the visit, which flips a variable at most once.
       const float change = -2.0f * spins[variable];
       negate_lane(s, lane);
-      flips.variable[flips.count] = static_cast<std::uint8_t>(variable);
+      flips.variable[flips.count] = static_cast<std::uint32_t>(variable);
       flips.change[flips.count++] = change;
       const float* coupling = block + variable * tile.block_ld;
       const Vec d = broadcast(change);
@@ -140,6 +141,26 @@ QPSBGD_INLINE void apply_flips(const QuadraticTile& tile, std::size_t start,
   }
   apply_rest<kChunkVectors - 1>(tile, (tile.ld - column) / kWidth, updates + column,
                                 tile.state + column, flips);
+}
+
+void quadratic_fields(const QuadraticTile& tile, const float* linear) {
+  for (std::size_t row = 0; row < tile.rows; ++row) {
+    float* fields = tile.state + row * tile.ld;
+    for (std::size_t i = 0; i < tile.num_variables; ++i) fields[i] = linear[i];
+    for (std::size_t i = tile.num_variables; i < tile.ld; ++i) fields[i] = -__builtin_inff();
+  }
+  BlockFlips flips[kMaxTileRows];
+  for (std::size_t start = 0; start < tile.num_variables; start += kBlock) {
+    const std::size_t left = tile.num_variables - start, count = left < kBlock ? left : kBlock;
+    for (std::size_t row = 0; row < tile.rows; ++row) {
+      flips[row].count = static_cast<std::uint32_t>(count);
+      for (std::size_t i = 0; i < count; ++i) {
+        flips[row].variable[i] = static_cast<std::uint32_t>(i);
+        flips[row].change[i] = tile.spins[row * tile.spins_ld + start + i];
+      }
+    }
+    apply_flips(tile, start, flips);
+  }
 }
 
 // Descent: a flip is accepted where s f > 0.

@@ -90,18 +90,11 @@ std::uint32_t sign_descent(const SignTile& tile) {
 }
 
 void sign_anneal(const SignTile& tile, float threshold, const StreamKey* keys) {
-  Words word0[kParts], word1[kParts];
-  for (std::size_t lane = 0; lane < kLanes; ++lane) {
-    word0[lane / kWidth][lane % kWidth] = keys[lane].word0;
-    word1[lane / kWidth][lane % kWidth] = keys[lane].word1;
-  }
+  const LaneKeys words = lane_keys(keys);
   sign_sweep(tile, [&](const Lanes& gain, std::size_t k) {
-    Lanes slack;
-    const Words counter = Words{} + static_cast<std::uint32_t>(k);
-    for (std::size_t q = 0; q < kParts; ++q) {
-      slack.part[q] = threshold * noise<Acceptance::kMetropolis>(counter, word0[q], word1[q]);
-    }
-    return mask_nonnegative(gain + slack);
+    Lanes noise;
+    lane_noise<Acceptance::kMetropolis, 1>(words, static_cast<std::uint32_t>(k), &noise);
+    return mask_nonnegative(gain + threshold * noise);
   });
 }
 

@@ -1,7 +1,8 @@
 // Sweeps over a sparse Ising problem: sixteen reads at a time, one a lane, variables in order.
 //
 // With few neighbours a proposal's own cost prevails; lanes that are reads share the neighbour list
-// and test sixteen proposals at once.
+// and test sixteen proposals at once. Fields are floats, or int16 or int8 where all values fit:
+// less memory, and the same decisions.
 #pragma once
 
 #include "exponential.hpp"
@@ -10,56 +11,201 @@
 namespace qpsbgd::QPSBGD_ISA {
 namespace {
 
-template <Acceptance kAcceptance>
-void sparse_sweep(const SparseTile& tile, std::size_t first, std::size_t last, float threshold,
-                  const StreamKey* keys) {
-  Words word0[kParts], word1[kParts];
-  for (std::size_t lane = 0; lane < kLanes; ++lane) {
-    word0[lane / kWidth][lane % kWidth] = keys[lane].word0;
-    word1[lane / kWidth][lane % kWidth] = keys[lane].word1;
+// Variables whose random numbers are drawn together: eight vectors.
+constexpr std::size_t kSparseDrawn = 8 / kParts;
+
+QPSBGD_INLINE Lanes load_fields(const SparseTile<float>& tile, std::size_t i) {
+  return load_lanes(tile.fields + i * kLanes);
+}
+template <class Value>
+QPSBGD_INLINE Lanes load_fields(const SparseTile<Value>& tile, std::size_t i) {
+  return tile.unit * load_as_floats(tile.fields + i * kLanes);
+}
+
+// What a variable's neighbours' fields change by, in couplings of twice its size: -s in the lanes
+// of mask, 0 in the others.
+QPSBGD_INLINE Lanes change_of(const SparseTile<float>&, std::uint32_t spins, std::uint32_t mask) {
+  Lanes change;
+  for (std::size_t q = 0; q < kParts; ++q) {
+    change.part[q] = (Vec)(((Words)broadcast(1.0f) & select_words(mask, q)) |
+                           (select_words(mask & spins, q) & 0x80000000u));
   }
-  const Lanes reach = broadcast_lanes(threshold * kExponentialMax);
-  for (std::size_t i = first; i < last; ++i) {
-    const Lanes spin = load_lanes(tile.spins + i * kLanes);
-    const Lanes sf = spin * load_lanes(tile.fields + i * kLanes);
-    if (mask_nonnegative(sf + reach) == 0) continue;  // no lane could pass
-    Lanes slack;
-    const Words counter = Words{} + static_cast<std::uint32_t>(i);
-    for (std::size_t q = 0; q < kParts; ++q) {
-      slack.part[q] = threshold * noise<kAcceptance>(counter, word0[q], word1[q]);
-    }
-    const std::uint32_t mask = mask_nonnegative(sf + slack);
-    if (mask == 0) continue;
-    Lanes change;  // -2 s in the lanes that flip, else 0
-    for (std::size_t q = 0; q < kParts; ++q) {
-      const Words chosen = select_words(mask, q);
-      change.part[q] = (Vec)((Words)(-2.0f * spin.part[q]) & chosen);
-      store(tile.spins + i * kLanes + q * kWidth,
-            (Vec)((Words)spin.part[q] ^ (chosen & 0x80000000u)));
-    }
-    for (std::size_t k = tile.offsets[i]; k < tile.offsets[i + 1]; ++k) {
-      float* fields = tile.fields + std::size_t{tile.neighbours[k]} * kLanes;
-      const Vec coupling = broadcast(tile.couplings[k]);
-      for (std::size_t q = 0; q < kParts; ++q) {
-        store(fields + q * kWidth,
-              add_exact_product(coupling, change.part[q], load(fields + q * kWidth)));
-      }
+  return change;
+}
+template <class Value>
+QPSBGD_INLINE Small<Value> change_of(const SparseTile<Value>&, std::uint32_t spins,
+                                     std::uint32_t mask) {
+  return select_small<Value>(mask & spins) - select_small<Value>(mask & ~spins);
+}
+
+QPSBGD_INLINE void change_field(const SparseEdge<float>& edge, const Lanes& change, float* field) {
+  const Vec twice = broadcast(edge.twice[0]);
+  for (std::size_t q = 0; q < kParts; ++q) {
+    store(field + q * kWidth, add_exact_product(twice, change.part[q], load(field + q * kWidth)));
+  }
+}
+template <class Value>
+QPSBGD_INLINE void change_field(const SparseEdge<Value>& edge, Small<Value> change, Value* field) {
+  typedef std::int32_t Copies __attribute__((vector_size(kLanes * sizeof(Value))));
+  typedef std::int32_t Copy __attribute__((may_alias));
+  const Copies twice = Copies{} + *reinterpret_cast<const Copy*>(edge.twice);
+  store_small(field, load_small(field) + apply_sign((Small<Value>)twice, change));
+}
+
+// Flips variable i in the lanes of mask.
+template <class Value>
+QPSBGD_INLINE void flip(const SparseTile<Value>& tile, std::size_t i, std::uint32_t mask) {
+  const std::uint32_t spins = tile.spins[i];
+  tile.spins[i] = static_cast<std::uint16_t>(spins ^ mask);
+  const auto change = change_of(tile, spins, mask);
+  const SparseEdge<Value>* edge = tile.edges + tile.offsets[i];
+  const SparseEdge<Value>* end = tile.edges + tile.offsets[i + 1];
+  for (; edge != end; edge += kEdgeGroup) {
+    for (std::size_t k = 0; k < kEdgeGroup; ++k) {
+      change_field(edge[k], change, tile.fields + edge[k].fields);
     }
   }
 }
 
-void sparse_anneal(const SparseTile& tile, std::size_t first, std::size_t last,
-                   Acceptance acceptance, float threshold, const StreamKey* keys) {
-  if (acceptance == Acceptance::kMetropolis) {
-    sparse_sweep<Acceptance::kMetropolis>(tile, first, last, threshold, keys);
-  } else {
-    sparse_sweep<Acceptance::kGibbs>(tile, first, last, threshold, keys);
+// Decides by the noise itself.
+template <Acceptance kAcceptance, class Value>
+class Noisy {
+ public:
+  QPSBGD_INLINE Noisy(const SparseTile<Value>& tile, float threshold, const StreamKey* keys)
+      : tile_(tile), keys_(lane_keys(keys)), threshold_(threshold) {}
+
+  // Whether any lane could flip i: if not, the draw is left out. It is addressed, not consumed.
+  QPSBGD_INLINE bool near(std::size_t i) const {
+    return mask_nonnegative(spin_field(i) + broadcast_lanes(threshold_ * kExponentialMax)) != 0;
   }
+  QPSBGD_INLINE void draw(std::size_t first) {
+    lane_noise<kAcceptance, kSparseDrawn>(keys_, static_cast<std::uint32_t>(first), slack_);
+    for (Lanes& noise : slack_) noise = threshold_ * noise;
+  }
+  // The lanes that flip i, the k-th variable that was drawn.
+  QPSBGD_INLINE std::uint32_t flips(std::size_t i, std::size_t k) const {
+    return mask_nonnegative(spin_field(i) + slack_[k]);
+  }
+
+ private:
+  QPSBGD_INLINE Lanes spin_field(std::size_t i) const {
+    return negate_unless(tile_.spins[i], load_fields(tile_, i));
+  }
+  const SparseTile<Value> tile_;
+  LaneKeys keys_;
+  float threshold_;
+  Lanes slack_[kSparseDrawn];
+};
+
+#if defined(__AVX512BW__)
+// The same decisions without a logarithm, where fields take few values. As the noise never grows
+// with the uniform variate, a flip that raises the energy is accepted where the variate, counted in
+// steps of 2^-23, is below a bound; and there are few bounds.
+template <class Value>
+class Tabulated {
+ public:
+  static constexpr int kReach = 64;
+
+  QPSBGD_INLINE Tabulated(const SparseTile<Value>& tile, float threshold, const StreamKey* keys)
+      : tile_(tile), keys_(lane_keys(keys)) {
+    Vec fields[kBounds];
+    Ints below[kBounds];
+    for (int part = 0; part < kBounds; ++part) {
+      for (int lane = 0; lane < 16; ++lane) {
+        fields[part][lane] = tile.unit * static_cast<float>(16 * part + lane - kReach);
+      }
+      below[part] = Ints{};
+    }
+    // Bit by bit, and once more for a bound of 2^23: all are accepted.
+    for (int bit = 22; bit >= -1; --bit) {
+      const std::int32_t step = bit < 0 ? 1 : 1 << bit;
+      Words bits[kBounds];
+      Vec slack[kBounds];
+      for (int part = 0; part < kBounds; ++part)
+        bits[part] = (Words)(below[part] + (step - 1)) << 9;
+      noise<Acceptance::kMetropolis, kBounds>(bits, slack);
+      for (int part = 0; part < kBounds; ++part) {
+        below[part] += (Ints)(fields[part] + threshold * slack[part] >= 0.0f) & step;
+      }
+    }
+    lowest_ = 0;
+    for (int part = kBounds - 1; part >= 0; --part) {
+      bounds_[part] = (__m512i)below[part];
+      lowest_ -= __builtin_popcount(_mm512_test_epi32_mask(bounds_[part], bounds_[part]));
+    }
+  }
+
+  QPSBGD_INLINE bool near(std::size_t i) const {
+    return _mm512_cmpge_epi32_mask(spin_field(i), _mm512_set1_epi32(lowest_)) != 0;
+  }
+  QPSBGD_INLINE void draw(std::size_t first) {
+    lane_bits<kSparseDrawn>(keys_, static_cast<std::uint32_t>(first), bits_);
+    for (Words& bits : bits_) bits >>= 9;
+  }
+  QPSBGD_INLINE std::uint32_t flips(std::size_t i, std::size_t k) const {
+    // A value's low five bits choose among 32 bounds.
+    const __m512i value = spin_field(i);
+    __m512i bound = _mm512_permutex2var_epi32(bounds_[2], value, bounds_[3]);
+    bound = _mm512_mask_permutex2var_epi32(
+        bound, _mm512_cmplt_epi32_mask(value, _mm512_set1_epi32(-32)), value, bounds_[1]);
+    return _mm512_cmplt_epi32_mask((__m512i)bits_[k], bound) |
+           _mm512_cmpge_epi32_mask(value, _mm512_setzero_si512());
+  }
+
+ private:
+  static constexpr int kBounds = kReach / 16;
+  QPSBGD_INLINE __m512i spin_field(std::size_t i) const {
+    const auto field = (__m512i)load_as_ints(tile_.fields + i * kLanes);
+    const auto down = static_cast<__mmask16>(~tile_.spins[i]);
+    return _mm512_mask_sub_epi32(field, down, _mm512_setzero_si512(), field);
+  }
+  const SparseTile<Value> tile_;
+  LaneKeys keys_;
+  __m512i bounds_[kBounds];  // of spin times field in -64 .. -49, -48 .. -33, -32 .. -17, -16 .. -1
+  int lowest_;               // the least value whose bound is not 0
+  Words bits_[kSparseDrawn];
+};
+#endif
+
+// The tile by value: stores to fields might change it else, and it would be read again and again.
+template <class Decision, class Value>
+QPSBGD_INLINE void sparse_sweep(const SparseTile<Value> tile, std::size_t first, std::size_t last,
+                                Decision decision) {
+  for (; first < last; first += kSparseDrawn) {
+    const std::size_t left = last - first, count = left < kSparseDrawn ? left : kSparseDrawn;
+    std::size_t far = 0;
+    while (far < count && !decision.near(first + far)) ++far;
+    if (far == count) continue;  // nothing flips, so nothing comes near
+    decision.draw(first);
+    for (std::size_t k = 0; k < count; ++k) {
+      const std::uint32_t mask = decision.flips(first + k, k);
+      if (mask != 0) flip(tile, first + k, mask);
+    }
+  }
+}
+
+template <class Value>
+void sparse_anneal(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
+                   Acceptance acceptance, float threshold, const StreamKey* keys) {
+  if (acceptance == Acceptance::kGibbs) {
+    sparse_sweep(tile, first, last, Noisy<Acceptance::kGibbs, Value>(tile, threshold, keys));
+    return;
+  }
+#if defined(__AVX512BW__)
+  if constexpr (sizeof(Value) < sizeof(float)) {
+    // The table costs about as much as a hundred variables.
+    if (tile.reach <= Tabulated<Value>::kReach && last - first >= 256) {
+      sparse_sweep(tile, first, last, Tabulated<Value>(tile, threshold, keys));
+      return;
+    }
+  }
+#endif
+  sparse_sweep(tile, first, last, Noisy<Acceptance::kMetropolis, Value>(tile, threshold, keys));
 }
 
 // Every lane draws variables of its own, so each is a chain by itself.
-template <Acceptance kAcceptance>
-void sparse_random_sweep(const SparseTile& tile, std::size_t begin, std::size_t end,
+template <Acceptance kAcceptance, class Value>
+void sparse_random_sweep(const SparseTile<Value>& tile, std::size_t begin, std::size_t end,
                          float threshold, const StreamKey* keys, const StreamKey* order) {
   for (std::size_t lane = 0; lane < kLanes; ++lane) {
     for (std::size_t first = begin; first < end; first += kLanes) {
@@ -67,24 +213,26 @@ void sparse_random_sweep(const SparseTile& tile, std::size_t begin, std::size_t 
       alignas(64) float slack[kLanes];
       random_variables(order[lane], static_cast<std::uint32_t>(first), tile.num_variables,
                        variables);
-      store_lanes(slack, broadcast_lanes(threshold) *
-                             noise_run<kAcceptance>(keys[lane], static_cast<std::uint32_t>(first)));
+      store_lanes(
+          slack, threshold * noise_run<kAcceptance>(keys[lane], static_cast<std::uint32_t>(first)));
       for (std::size_t k = 0; k < kLanes && first + k < end; ++k) {
         const std::size_t i = variables[k];
-        float& spin = tile.spins[i * kLanes + lane];
-        if (!(spin * tile.fields[i * kLanes + lane] + slack[k] >= 0.0f)) continue;
-        const float change = -2.0f * spin;
-        spin = -spin;
+        const float field = tile.unit * static_cast<float>(tile.fields[i * kLanes + lane]);
+        const bool up = tile.spins[i] >> lane & 1;
+        if (!((up ? field : -field) + slack[k] >= 0.0f)) continue;
+        tile.spins[i] = static_cast<std::uint16_t>(tile.spins[i] ^ 1u << lane);
         for (std::size_t e = tile.offsets[i]; e < tile.offsets[i + 1]; ++e) {
-          tile.fields[std::size_t{tile.neighbours[e]} * kLanes + lane] +=
-              change * tile.couplings[e];
+          const SparseEdge<Value>& edge = tile.edges[e];
+          Value& other = tile.fields[edge.fields + lane];
+          other = static_cast<Value>(up ? other - edge.twice[0] : other + edge.twice[0]);
         }
       }
     }
   }
 }
 
-void sparse_anneal_random(const SparseTile& tile, std::size_t first, std::size_t last,
+template <class Value>
+void sparse_anneal_random(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
                           Acceptance acceptance, float threshold, const StreamKey* keys,
                           const StreamKey* order) {
   if (acceptance == Acceptance::kMetropolis) {
@@ -94,21 +242,57 @@ void sparse_anneal_random(const SparseTile& tile, std::size_t first, std::size_t
   }
 }
 
-void sparse_energies(const SparseTile& tile, const float* linear, double* energies) {
+void sparse_fields(const SparseTile<float>& tile, std::size_t first, std::size_t last,
+                   const float* linear) {
+  for (std::size_t i = first; i < last; ++i) {
+    Lanes sum = broadcast_lanes(linear[i]);
+    for (std::size_t e = tile.offsets[i]; e < tile.offsets[i + 1]; ++e) {
+      const SparseEdge<float>& edge = tile.edges[e];
+      sum = sum +
+            negate_unless(tile.spins[edge.fields / kLanes], broadcast_lanes(0.5f * edge.twice[0]));
+    }
+    store_lanes(tile.fields + i * kLanes, sum);
+  }
+}
+template <class Value>
+void sparse_fields(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
+                   const float* linear) {
+  for (std::size_t i = first; i < last; ++i) {
+    Small<Value> sum = Small<Value>{} + static_cast<Value>(linear[i] / tile.unit);
+    for (std::size_t e = tile.offsets[i]; e < tile.offsets[i + 1]; ++e) {
+      const SparseEdge<Value>& edge = tile.edges[e];
+      const Small<Value> down =
+          select_small<Value>(~std::uint32_t{tile.spins[edge.fields / kLanes]});
+      const auto coupling = static_cast<Value>(edge.twice[0] / 2);
+      sum += ((Small<Value>{} + coupling) ^ down) - down;
+    }
+    store_small(tile.fields + i * kLanes, sum);
+  }
+}
+
+template <class Value>
+void sparse_energies(const SparseTile<Value>& tile, const float* linear, double* energies) {
   constexpr std::size_t kRun = 64;  // float sums, then double
   for (std::size_t lane = 0; lane < kLanes; ++lane) energies[lane] = 0.0;
   for (std::size_t start = 0; start < tile.num_variables; start += kRun) {
     const std::size_t left = tile.num_variables - start, count = left < kRun ? left : kRun;
     Lanes sum = broadcast_lanes(0.0f);
     for (std::size_t i = start; i < start + count; ++i) {
-      sum = sum + load_lanes(tile.spins + i * kLanes) *
-                      (broadcast_lanes(linear[i]) + load_lanes(tile.fields + i * kLanes));
+      sum = sum + negate_unless(tile.spins[i], broadcast_lanes(linear[i]) + load_fields(tile, i));
     }
     alignas(64) float lanes[kLanes];
     store_lanes(lanes, sum);
     for (std::size_t lane = 0; lane < kLanes; ++lane) energies[lane] += 0.5 * lanes[lane];
   }
 }
+
+template <class Value>
+constexpr KernelTable::Sparse<Value> kSparse = {
+    .fields = sparse_fields,
+    .anneal = sparse_anneal<Value>,
+    .anneal_random = sparse_anneal_random<Value>,
+    .energies = sparse_energies<Value>,
+};
 
 }  // namespace
 }  // namespace qpsbgd::QPSBGD_ISA

@@ -23,6 +23,9 @@ inline constexpr std::size_t kMaxTileRows = 24;
 // Variables that a sweep visits before it brings the rest of the state up to date.
 inline constexpr std::size_t kBlock = 64;
 
+// What a sweep returns that was not broken off.
+inline constexpr std::size_t kSweepDone = ~std::size_t{0};
+
 // Which proposals are accepted at inverse temperature beta, d being the growth of the energy:
 // Metropolis with probability min(1, exp(-beta d)), Gibbs with 1 / (1 + exp(beta d)).
 enum class Acceptance { kMetropolis, kGibbs };
@@ -62,6 +65,23 @@ struct QuadraticTile {
   std::size_t num_variables;
 };
 
+// Reads of one dense Ising problem whose couplings are at most 127 units. Between blocks of kBlock
+// variables no field is outside [-2^14, 2^14).
+struct NarrowTile {
+  const std::int16_t* twice;  // (num_variables, ld): twice the couplings, in units; padding 0
+  std::int16_t* fields;       // (rows, ld), in units
+  std::size_t ld;             // a multiple of 64 bytes
+  std::size_t columns;        // num_variables rounded up to 2 kLanes
+  float unit;                 // a power of two
+  const float* coupling;      // as above, of QuadraticTile; kLanes rows beyond the last are there
+  std::size_t block_step;
+  std::size_t block_ld;
+  float* spins;
+  std::size_t spins_ld;
+  std::size_t rows;  // at most kLanes
+  std::size_t num_variables;
+};
+
 // kLanes neurons of the sign objective, one a lane: maximise sum_i t_i sign(margin_i) over s, where
 // margin_i = sum_k x_ik s_k + eps and sign(0) = +1.
 struct SignTile {
@@ -75,14 +95,28 @@ struct SignTile {
   std::size_t num_samples;
 };
 
-// kLanes reads of one sparse Ising problem, one a lane; energy and fields as above.
+// A coupling in a variable's list.
+template <class Value>
+struct SparseEdge {
+  std::uint32_t fields;  // the neighbour's: its number times kLanes
+  // Twice the coupling, which is how it comes into a flip; fills four bytes, so that one load
+  // spreads it.
+  Value twice[sizeof(float) / sizeof(Value)];
+};
+// Every list is filled up to a multiple of this with couplings of 0 to variable num_variables.
+inline constexpr std::size_t kEdgeGroup = 4;
+
+// kLanes reads of one sparse Ising problem, one a lane; energy and fields as above. Fields and
+// couplings are floats, or int16 or int8 that count `unit`s.
+template <class Value>
 struct SparseTile {
-  const std::size_t* offsets;       // (num_variables + 1) into neighbours and couplings
-  const std::uint32_t* neighbours;  // of every variable, both directions of each coupling
-  const float* couplings;
-  float* fields;  // (num_variables, kLanes)
-  float* spins;   // (num_variables, kLanes), +-1
+  const std::size_t* offsets;  // (num_variables + 1) into edges
+  const SparseEdge<Value>* edges;
+  Value* fields;         // (num_variables + 1, kLanes)
+  std::uint16_t* spins;  // (num_variables + 1): the bit of a lane is set where the spin is +1
   std::size_t num_variables;
+  float unit;  // a power of two; of floats 1
+  int reach;   // of integers: no field is larger
 };
 
 // All states of an Ising problem's last variables beside one state of the others. Their energies
@@ -173,6 +207,9 @@ struct KernelTable {
   // magnitude's then.
   std::uint32_t (*largest_magnitude)(const float* values, std::size_t count);
 
+  // Fields form: the fields from the spins and h (num_variables), summed in the variables' order.
+  void (*quadratic_fields)(const QuadraticTile& tile, const float* linear);
+
   // One sweep, variables in order, over the rows r with active[r] != 0. Flips where that lowers the
   // energy (strictly); sets active[r] to whether row r flipped anything.
   void (*quadratic_descent)(const QuadraticTile& tile, std::uint8_t* active);
@@ -183,6 +220,15 @@ struct KernelTable {
   void (*quadratic_anneal)(const QuadraticTile& tile, Acceptance acceptance, float threshold,
                            const StreamKey* keys);
 
+  // The same flips from variable `start` on, a multiple of kBlock, for kLanes rows of the fields
+  // form that are visited together, one a lane. Returns kSweepDone, or, as soon as a field in int16
+  // is too large, the variable to go on from with floats, which may be one beyond the last. Float:
+  // the state of rows beyond tile.rows must be there and -inf. Spins: kLanes rows.
+  std::size_t (*dense_anneal_float)(const QuadraticTile& tile, std::size_t start,
+                                    Acceptance acceptance, float threshold, const StreamKey* keys);
+  std::size_t (*dense_anneal_int16)(const NarrowTile& tile, std::size_t start,
+                                    Acceptance acceptance, float threshold, const StreamKey* keys);
+
   // A sweep of num_variables proposals, each of a variable drawn uniformly, with replacement, from
   // order[row]. Fields form only.
   void (*quadratic_anneal_random)(const QuadraticTile& tile, Acceptance acceptance, float threshold,
@@ -191,14 +237,23 @@ struct KernelTable {
   // sum_i s_i (h_i + f_i) / 2 over `count` variables: an energy, to float accuracy.
   double (*energy)(const float* fields, const float* linear, const float* spins, std::size_t count);
 
-  // As quadratic_anneal, quadratic_anneal_random and energy, for kLanes reads of a sparse problem;
-  // the first for the variables in [first, last), so that a long sweep can be interrupted.
-  void (*sparse_anneal)(const SparseTile& tile, std::size_t first, std::size_t last,
-                        Acceptance acceptance, float threshold, const StreamKey* keys);
-  void (*sparse_anneal_random)(const SparseTile& tile, std::size_t first, std::size_t last,
-                               Acceptance acceptance, float threshold, const StreamKey* keys,
-                               const StreamKey* order);
-  void (*sparse_energies)(const SparseTile& tile, const float* linear, double* energies);
+  // As quadratic_fields, quadratic_anneal, quadratic_anneal_random and energy, for kLanes reads of
+  // a sparse problem; the first three for the variables in [first, last), so that a long sweep can
+  // be interrupted. h is not in units.
+  template <class Value>
+  struct Sparse {
+    void (*fields)(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
+                   const float* linear);
+    void (*anneal)(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
+                   Acceptance acceptance, float threshold, const StreamKey* keys);
+    void (*anneal_random)(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
+                          Acceptance acceptance, float threshold, const StreamKey* keys,
+                          const StreamKey* order);
+    void (*energies)(const SparseTile<Value>& tile, const float* linear, double* energies);
+  };
+  Sparse<float> sparse_float;
+  Sparse<std::int16_t> sparse_int16;
+  Sparse<std::int8_t> sparse_int8;
 
   // Flips the variable that lowers the energy most, the first of equal ones, until none does or
   // max_steps are made; returns how many were. couplings (n, ld), fields and spins (ld), padding of

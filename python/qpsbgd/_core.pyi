@@ -67,6 +67,11 @@ class Form(enum.Enum):
     dense = ...
     sparse = ...
 
+class Precision(enum.Enum):
+    float32 = ...
+    int16 = ...
+    int8 = ...
+
 class StopReason(enum.Enum):
     finished = ...
     time_limit = ...
@@ -104,7 +109,10 @@ class Ising:
         time_limit: float,
         energy_threshold: float,
         watch: Callable[[float], bool] | None,
+        precision: Precision | None = None,
     ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.uint64], StopReason, BaseException | None]: ...
+    def fits(self, precision: Precision, *, random_order: bool) -> bool: ...
+    def best_precision(self, *, random_order: bool, num_reads: int) -> Precision: ...
     def descend(
         self,
         initial_states: npt.NDArray[np.int8],
@@ -113,6 +121,7 @@ class Ising:
         time_limit: float,
         watch: Callable[[float], bool] | None,
     ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64], StopReason, BaseException | None]: ...
+    def tabu_fits(self, precision: Precision) -> bool: ...
     def tabu(
         self,
         initial_states: npt.NDArray[np.int8],
@@ -122,7 +131,7 @@ class Ising:
         first_moves: int | None,
         restart_moves: int | None,
         seconds_per_read: float,
-        narrow: bool,
+        precision: Precision,
         seed: int,
         num_threads: int,
         time_limit: float,

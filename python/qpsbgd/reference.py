@@ -63,8 +63,7 @@ def _stream_key(seed: int, problem: int, read: int, sweep: int) -> tuple[np.uint
 
 def _bits(words: tuple[np.uint32, np.uint32], first: int, count: int) -> npt.NDArray[np.uint32]:
     counter = np.arange(first, first + count, dtype=np.uint32)
-    with np.errstate(over="ignore"):
-        return _mix(_mix(counter + words[0]) ^ words[1])
+    return _mix(_mix(counter) ^ words[0], words[1])
 
 
 def _uniforms(bits: npt.NDArray[np.uint32]) -> Floats:
@@ -73,11 +72,11 @@ def _uniforms(bits: npt.NDArray[np.uint32]) -> Floats:
     return result
 
 
-def _mix(x: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+def _mix(x: npt.NDArray[np.uint32], word: np.uint32 | int = 0) -> npt.NDArray[np.uint32]:
     x = x ^ (x >> np.uint32(16))
     x = x * np.uint32(0x21F0AAAD)
     x = x ^ (x >> np.uint32(15))
-    x = x * np.uint32(0xD35A2D97)
+    x = (x + np.uint32(word)) * np.uint32(0xD35A2D97)
     result: npt.NDArray[np.uint32] = x ^ (x >> np.uint32(15))
     return result
 
@@ -88,10 +87,11 @@ def _minus_log(u: Floats) -> Floats:
     k = shifted >> np.int32(23)
     m = ((shifted & np.int32(0x007FFFFF)) + sqrt_half).view(np.float32)
     f32 = np.float32
-    z = (m - f32(1)) / (m + f32(1))
-    w = z * z
-    series = z * (f32(2) + w * (f32(2 / 3) + w * (f32(0.4) + w * (f32(2 / 7) + w * f32(2 / 9)))))
-    result: Floats = -(k.astype(np.float32) * f32(0.6931472) + series)
+    r = m - f32(1)
+    series = f32(0.1013406) * r
+    for term in (-0.1623419, 0.1724701, -0.1989857, 0.2497007, -0.3333511, 0.5000036, -1.0):
+        series = (series + f32(term)) * r
+    result: Floats = series - k.astype(np.float32) * f32(0.6931472)
     return result
 
 

@@ -119,9 +119,10 @@ def _tied(variables: npt.NDArray[Any], n: int, word: int) -> int:
     random = word % 2**32
     blocks = -(-n // BLOCK)
     block, place = (random >> 8) * blocks >> 24, random % BLOCK
-    return min(
+    result: int = min(
         variables.tolist(), key=lambda i: ((i // BLOCK - block) % blocks, (i - place) % BLOCK)
     )
+    return result
 
 
 def _between(elites: list[tuple[float, Spins]], fields: bool, words: _Words) -> Spins:
@@ -129,7 +130,8 @@ def _between(elites: list[tuple[float, Spins]], fields: bool, words: _Words) -> 
     first = words.below(len(elites))
     second = words.below(len(elites) - 1)
     second += second >= first
-    s, other = elites[first][1].copy(), elites[second][1]
+    s: Spins = elites[first][1].copy()
+    other = elites[second][1]
     if not fields and 2 * (s != other).sum() > len(s):
         other = -other  # without fields the same state, and nearer
     differences = np.flatnonzero(s != other)

@@ -105,15 +105,16 @@ void test_first_nonfinite() {
         "the first that is not");
 }
 
-// Dense and sparse, all instruction sets and numbers of threads: the same states, as the couplings
-// are integers.
+// Dense and sparse, all that fields may be kept as, all instruction sets and numbers of threads:
+// the same states, as the couplings are integers. Of 300 variables a table of bounds decides on
+// some.
 void test_anneal(std::size_t n, std::size_t num_reads, bool random_order) {
   std::vector<double> linear(n), values;
   std::vector<std::uint32_t> rows, columns;
   std::uint64_t word = n;
   for (std::uint32_t i = 0; i < n; ++i) {
     linear[i] = static_cast<double>(i % 3);
-    for (std::uint32_t j = i + 1; j < n; j += 3) {
+    for (std::uint32_t j = i + 1; j < n; j += n < 200 ? 3 : 97) {
       word = qpsbgd::splitmix64(word);
       rows.push_back(i);
       columns.push_back(j);
@@ -126,8 +127,18 @@ void test_anneal(std::size_t n, std::size_t num_reads, bool random_order) {
                                 {rows.data(), columns.data(), values.data(), values.size()}, form);
     for (const std::string& isa : qpsbgd::available_isas()) {
       setenv("QPSBGD_ISA", isa.c_str(), 1);
-      for (const int threads : {1, 2, 5}) {
+      for (const int round : {0, 1, 2, 3, 4, 5}) {
+        constexpr int kThreads[] = {1, 2, 5, 1, 2, 1};
+        constexpr std::optional<qpsbgd::Precision> kPrecisions[] = {{},
+                                                                    {},
+                                                                    {},
+                                                                    qpsbgd::Precision::kFloat32,
+                                                                    qpsbgd::Precision::kInt16,
+                                                                    qpsbgd::Precision::kInt8};
+        const int threads = kThreads[round];
         qpsbgd::AnnealOptions options;
+        options.precision = kPrecisions[round];
+        if (options.precision && !qpsbgd::fits(problem, *options.precision, random_order)) continue;
         options.betas = {0.0, 0.01, 0.1, 1.0, 10.0};
         options.random_order = random_order;
         options.num_threads = threads;
@@ -248,7 +259,8 @@ void test_tabu(std::size_t n, std::size_t num_reads, int kind) {
   std::vector<std::vector<std::int8_t>> results;
   for (const auto form : {qpsbgd::Ising::Form::kDense, qpsbgd::Ising::Form::kSparse}) {
     const qpsbgd::Ising problem = model.ising(form);
-    for (const bool narrow : {true, false}) {
+    for (const auto precision : {qpsbgd::Precision::kFloat32, qpsbgd::Precision::kInt16}) {
+      if (!qpsbgd::tabu_fits(problem, precision)) continue;
       if (!problem.exact()) results.clear();
       for (const std::string& isa : qpsbgd::available_isas()) {
         setenv("QPSBGD_ISA", isa.c_str(), 1);
@@ -258,7 +270,7 @@ void test_tabu(std::size_t n, std::size_t num_reads, int kind) {
           options.num_restarts = 40;
           options.first_moves = 2 * n;
           options.restart_moves = n / 4;
-          options.narrow = narrow;
+          options.precision = precision;
           options.num_threads = threads;
           std::vector<std::int8_t> states(num_reads * n, 1);
           std::vector<qpsbgd::TabuRead> reads(num_reads);
@@ -299,6 +311,7 @@ int main() {
     test_anneal(1, 3, random_order);
     test_anneal(37, 33, random_order);
     test_anneal(130, 50, random_order);
+    test_anneal(300, 18, random_order);
   }
   for (const std::size_t n : {0, 1, 5, 11, 13, 16}) {
     for (const int kind : {9, 4000, 0}) test_enumerate(n, kind);

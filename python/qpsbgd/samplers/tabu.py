@@ -80,7 +80,7 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
         self.properties = {
             "initial_states_generators": ("none", "tile", "random"),
             "form_options": ("dense", "sparse"),
-            "precision_options": ("narrow", "float32"),
+            "precision_options": ("int16", "float32"),
         }
 
     def sample(
@@ -102,7 +102,7 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
         time_limit: float | None = None,
         interrupt_function: call.InterruptFunction | None = None,
         form: Form | None = None,
-        precision: Literal["narrow", "float32"] | None = None,
+        precision: Literal["int16", "float32"] | None = None,
         progress: call.Progress | None = None,
         **kwargs: Any,
     ) -> dimod.SampleSet:
@@ -136,9 +136,10 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
             form: ``"dense"`` keeps couplings as a matrix and looks at all variables at each move,
                 ``"sparse"`` as lists of neighbours and looks at their surroundings; ``None`` takes
                 the faster. Both make the same moves, but for float32's rounding.
-            precision: ``"narrow"`` for couplings in 8 and energy differences in 16 bits, wherever
-                they are integers that fit (dense form only) and float32 elsewhere, as ``None``;
-                ``"float32"`` for that always.
+            precision: ``"int16"`` or ``"float32"``: what the energy differences of flips are kept
+                as. The former needs the dense form and couplings that are multiples, up to 127, of
+                one power of two; a read whose differences then grow beyond 16 bits is made again in
+                float32. Both make the same moves. ``None`` for ``"int16"`` where that fits.
             progress: called many times a second, in the calling thread, with the lowest energy so
                 far, to float32 accuracy.
             **kwargs: ignored with a warning, as dimod does.
@@ -164,8 +165,6 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
         limit = checked_time_limit(time_limit)
         seconds = _checked_timeout(timeout)
         checked_count("num_restarts", num_restarts, 0)
-        if precision is not None:
-            checked_choice("precision", precision, ("narrow", "float32"))
         parsed = self.parse_initial_states(
             bqm,
             initial_states=initial_states,
@@ -181,6 +180,7 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
             tenure = min(MOST_TENURE, n // 4)
         else:
             checked_count("tenure", tenure, 0, max(n, 1))
+        chosen = _precision(problem, precision)
         first_moves, restart_moves = _move_limits(
             n, coefficient_z_first, coefficient_z_restart, lower_bound_z
         )
@@ -188,14 +188,14 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
         threshold = call.checked_threshold(energy_threshold, problem)
         initial = call.starts(bqm, parsed)
         clock.lap()
-        states, restarts, moves, narrow, timed_out, reason, error = problem.core.tabu(
+        states, restarts, moves, int16, timed_out, reason, error = problem.core.tabu(
             initial,
             tenure=tenure,
             num_restarts=num_restarts,
             first_moves=first_moves,
             restart_moves=restart_moves,
             seconds_per_read=seconds,
-            narrow=precision != "float32",
+            precision=chosen,
             seed=seed,
             num_threads=threads,
             time_limit=limit,
@@ -212,13 +212,26 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
         result.info.update(
             seed=seed,
             form=problem.form,
-            precision="narrow" if narrow else "float32",
+            precision="int16" if int16 else "float32",
             tenure=tenure,
             num_moves=int(moves.sum()),
             stopped_by="timeout" if finished and timed_out else reason.name,
             timing=clock.timing(),
         )
         return call.deliver(result, error)
+
+
+def _precision(problem: Problem, name: str | None) -> _core.Precision:
+    """What energy differences are kept as."""
+    fits = problem.core.tabu_fits(_core.Precision.int16)
+    if name is None:
+        return _core.Precision.int16 if fits else _core.Precision.float32
+    checked_choice("precision", name, ("int16", "float32"))
+    if name == "int16" and not fits:
+        raise ValueError(
+            f"precision is 'int16', but this problem's {problem.form} couplings fit only 'float32'"
+        )
+    return _core.Precision[name]
 
 
 def _checked_timeout(timeout: Any) -> float:

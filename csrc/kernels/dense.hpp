@@ -1,0 +1,308 @@
+// Sweeps over one dense Ising problem: sixteen reads at a time, one a lane, variables in order.
+//
+// A block of 64 variables is visited in lanes that are reads, so that nothing waits for the outcome
+// of one proposal but its read. Then each read's fields follow, row by row, as most of a block's
+// variables do not flip. The same flips, and roundings, as the quadratic kernels'.
+#pragma once
+
+#include "exponential.hpp"
+#include "lanes.hpp"
+#include "quadratic.hpp"
+
+namespace qpsbgd::QPSBGD_ISA {
+namespace {
+
+// A block of variables in lanes: (kBlock, kLanes).
+struct LaneBlock {
+  alignas(64) float fields[kBlock * kLanes];
+  alignas(64) float spins[kBlock * kLanes];
+  alignas(64) float changes[kBlock * kLanes];  // -2 s where flipped, else 0
+};
+
+// Brings the fields of the variables [first, last) up to date with the changes of `chosen`.
+void follow(const float* coupling, std::size_t ld, const std::uint8_t* chosen,
+            std::size_t num_chosen, std::size_t first, std::size_t last, LaneBlock& block) {
+  constexpr std::size_t kGroup = 8;  // variables whose fields are in registers; divides kLanes
+  for (; first < last; first += kGroup) {
+    Lanes sums[kGroup];
+    for (std::size_t g = 0; g < kGroup; ++g) {
+      sums[g] = load_lanes(block.fields + (first + g) * kLanes);
+    }
+    for (std::size_t k = 0; k < num_chosen; ++k) {
+      const Lanes change = load_lanes(block.changes + chosen[k] * kLanes);
+      const float* row = coupling + chosen[k] * ld + first;
+      for (std::size_t g = 0; g < kGroup; ++g) {
+        for (std::size_t q = 0; q < kParts; ++q) {
+          sums[g].part[q] = add_exact_product(broadcast(row[g]), change.part[q], sums[g].part[q]);
+        }
+      }
+    }
+    for (std::size_t g = 0; g < kGroup; ++g) {
+      store_lanes(block.fields + (first + g) * kLanes, sums[g]);
+    }
+  }
+}
+
+// Decides on the kLanes variables from `first` one after the other, without a branch: where -2 s is
+// their change, those with s f >= least flip. Returns the mask of variables that any lane flips.
+std::uint32_t decide(const float* coupling, std::size_t ld, std::size_t first, const Lanes* least,
+                     LaneBlock& block) {
+  std::uint32_t flipped = 0;
+  for (std::size_t q = 0; q < kParts; ++q) {
+    Vec fields[kLanes];
+    for (std::size_t i = 0; i < kLanes; ++i) {
+      fields[i] = load(block.fields + (first + i) * kLanes + q * kWidth);
+    }
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < kLanes; ++i) {
+      const std::size_t at = (first + i) * kLanes + q * kWidth;
+      const Vec spin = load(block.spins + at);
+      const Vec change = spin * fields[i] >= least[i].part[q] ? -2.0f * spin : Vec{};
+      store(block.changes + at, change);
+      flipped |= std::uint32_t{mask_nonzero(change) != 0} << i;
+#pragma GCC unroll 16
+      for (std::size_t j = i + 1; j < kLanes; ++j) {
+        fields[j] =
+            add_exact_product(broadcast(coupling[(first + i) * ld + first + j]), change, fields[j]);
+      }
+    }
+  }
+  return flipped;
+}
+
+// Visits `count` variables in sixteen rows; returns whether anything flipped.
+template <Acceptance kAcceptance>
+QPSBGD_INLINE bool visit_lanes(const float* coupling, std::size_t ld, std::size_t start,
+                               std::size_t count, const LaneKeys& keys, float threshold,
+                               LaneBlock& block) {
+  const Lanes beyond = broadcast_lanes(-threshold * kExponentialMax);
+  bool any = false;
+  for (std::size_t i = 0; i < kBlock; ++i) {
+    store_lanes(block.changes + i * kLanes, broadcast_lanes(0.0f));
+  }
+  for (std::size_t first = 0; first < count; first += kLanes) {
+    constexpr std::size_t kDrawn = 8 / kParts;  // variables that are drawn together
+    constexpr std::uint32_t kAll = (1u << kDrawn) - 1;
+    Lanes least[kLanes];
+    std::uint32_t drawn = 0;
+    const auto draw = [&](std::size_t i) {
+      Lanes noise[kDrawn];
+      lane_noise<kAcceptance, kDrawn>(keys, static_cast<std::uint32_t>(start + first + i), noise);
+      for (std::size_t k = 0; k < kDrawn; ++k) least[i + k] = -threshold * noise[k];
+      drawn |= kAll << i;
+    };
+    for (std::size_t i = 0; i < kLanes; i += kDrawn) {
+      std::uint32_t near = 0;
+      for (std::size_t k = i; k < i + kDrawn; ++k) {
+        const std::size_t at = (first + k) * kLanes;
+        least[k] = beyond;
+        near |=
+            mask_nonnegative(load_lanes(block.spins + at) * load_lanes(block.fields + at) - beyond);
+      }
+      if (near != 0) draw(i);
+    }
+    if (drawn == 0) continue;  // nothing flips, so nothing comes within reach
+    std::uint32_t flipped = decide(coupling, ld, first, least, block);
+    // Flips may bring others within reach that were not drawn.
+    while ((flipped & ~drawn) != 0) {
+      for (std::size_t i = 0; i < kLanes; i += kDrawn) {
+        if ((flipped & ~drawn) >> i & kAll) draw(i);
+      }
+      flipped = decide(coupling, ld, first, least, block);
+    }
+    any |= flipped != 0;
+    std::uint8_t chosen[kLanes];
+    std::size_t num_chosen = 0;
+    for (; flipped != 0; flipped &= flipped - 1) {
+      chosen[num_chosen++] = static_cast<std::uint8_t>(first + __builtin_ctz(flipped));
+    }
+    follow(coupling, ld, chosen, num_chosen, first + kLanes, count, block);
+  }
+  return any;
+}
+
+// list[count ..] = first + i for every bit i of mask.
+QPSBGD_INLINE void append(std::size_t first, std::uint32_t mask, std::uint32_t* list,
+                          std::uint32_t& count) {
+#if defined(__AVX512F__)
+  const __m512i index =
+      _mm512_add_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                       _mm512_set1_epi32(static_cast<int>(first)));
+  _mm512_storeu_si512(list + count,
+                      _mm512_maskz_compress_epi32(static_cast<__mmask16>(mask), index));
+  count += static_cast<std::uint32_t>(__builtin_popcount(mask));
+#else
+  for (; mask != 0; mask &= mask - 1) {
+    list[count++] = static_cast<std::uint32_t>(first + static_cast<unsigned>(__builtin_ctz(mask)));
+  }
+#endif
+}
+
+// ---- fields in float ----------------------------------------------------------------------------
+
+QPSBGD_INLINE void load_block(const QuadraticTile& tile, std::size_t start, std::size_t count,
+                              LaneBlock& block) {
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    transpose(tile.state + start + i, tile.ld, block.fields + i * kLanes, kLanes);
+  }
+}
+
+QPSBGD_INLINE void clear(BlockFlips& flips) { flips.count = 0; }
+
+// Adds the flips of the kLanes variables from `first`, whose changes are given.
+QPSBGD_INLINE void add_flips(std::size_t first, const float* changes, BlockFlips& flips) {
+  const Lanes change = load_lanes(changes + first);
+  std::uint32_t end = flips.count;
+  append(first, mask_nonzero(change), flips.variable, end);
+  for (; flips.count < end; ++flips.count) {
+    flips.change[flips.count] = changes[flips.variable[flips.count]];
+  }
+}
+
+QPSBGD_INLINE bool follow_rows(const QuadraticTile& tile, std::size_t start,
+                               const BlockFlips* flips) {
+  apply_flips(tile, start, flips);
+  return true;
+}
+
+// ---- fields in int16 ----------------------------------------------------------------------------
+//
+// For couplings of at most 127 units, half the bytes of floats. No bound on a field is needed
+// beforehand: a block's flips change one by less than 2^14, and a sweep goes on only while all are
+// less than 2^14 in magnitude, so none ever wraps around. Where they grow beyond, the caller goes
+// on with floats, at the same variable.
+
+typedef std::int16_t Shorts __attribute__((vector_size(kWidth * 4)));
+typedef std::int16_t AlignedShorts __attribute__((vector_size(kWidth * 4), may_alias));
+constexpr std::size_t kShorts = 2 * kWidth;
+
+QPSBGD_INLINE Shorts load_shorts(const std::int16_t* p) {
+  return *reinterpret_cast<const AlignedShorts*>(p);
+}
+QPSBGD_INLINE void store_shorts(std::int16_t* p, Shorts v) {
+  *reinterpret_cast<AlignedShorts*>(p) = v;
+}
+
+QPSBGD_INLINE void load_block(const NarrowTile& tile, std::size_t start, std::size_t count,
+                              LaneBlock& block) {
+  const Lanes never = broadcast_lanes(-__builtin_inff());  // flips
+  alignas(64) float rows[kLanes * kLanes];
+  for (std::size_t row = tile.rows; row < kLanes; ++row) store_lanes(rows + row * kLanes, never);
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    for (std::size_t row = 0; row < tile.rows; ++row) {
+      store_lanes(rows + row * kLanes,
+                  tile.unit * load_as_floats(tile.fields + row * tile.ld + start + i));
+    }
+    transpose(rows, kLanes, block.fields + i * kLanes, kLanes);
+  }
+  for (std::size_t i = count; i % kLanes != 0; ++i) store_lanes(block.fields + i * kLanes, never);
+}
+
+// A row's flips in one block. In integers their order does not matter.
+struct SignedFlips {
+  std::uint32_t num_up, num_down;
+  std::uint32_t up[kBlock + kLanes], down[kBlock + kLanes];  // room for `append`
+};
+
+QPSBGD_INLINE void clear(SignedFlips& flips) { flips.num_up = flips.num_down = 0; }
+
+QPSBGD_INLINE void add_flips(std::size_t first, const float* changes, SignedFlips& flips) {
+  const Lanes change = load_lanes(changes + first);
+  append(first, mask_positive(change), flips.up, flips.num_up);
+  append(first, mask_positive(-1.0f * change), flips.down, flips.num_down);
+}
+
+// fields[0 .. kVectors) += change * couplings, flip by flip. The result is negative somewhere if a
+// field has left [-2^14, 2^14).
+template <std::size_t kVectors>
+QPSBGD_INLINE Shorts follow_row(const SignedFlips& flips, const std::int16_t* twice, std::size_t ld,
+                                std::int16_t* fields) {
+  Shorts sum[kVectors];
+  for (std::size_t v = 0; v < kVectors; ++v) sum[v] = load_shorts(fields + v * kShorts);
+  for (std::size_t k = 0; k < flips.num_up; ++k) {
+    const std::int16_t* row = twice + flips.up[k] * ld;
+    for (std::size_t v = 0; v < kVectors; ++v) sum[v] += load_shorts(row + v * kShorts);
+  }
+  for (std::size_t k = 0; k < flips.num_down; ++k) {
+    const std::int16_t* row = twice + flips.down[k] * ld;
+    for (std::size_t v = 0; v < kVectors; ++v) sum[v] -= load_shorts(row + v * kShorts);
+  }
+  Shorts beyond{};
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    store_shorts(fields + v * kShorts, sum[v]);
+    beyond |= sum[v] ^ (sum[v] + sum[v]);  // whether the two highest bits differ
+  }
+  return beyond;
+}
+
+// Columns from `column` on, kVectors at a time, and what is left half as many at a time.
+template <std::size_t kVectors>
+QPSBGD_INLINE Shorts follow_columns(const NarrowTile& tile, const std::int16_t* twice,
+                                    std::size_t column, const SignedFlips* flips) {
+  Shorts beyond{};
+  for (; column + kVectors * kShorts <= tile.columns; column += kVectors * kShorts) {
+    for (std::size_t row = 0; row < tile.rows; ++row) {
+      if (flips[row].num_up + flips[row].num_down == 0) continue;
+      beyond |= follow_row<kVectors>(flips[row], twice + column, tile.ld,
+                                     tile.fields + row * tile.ld + column);
+    }
+  }
+  if constexpr (kVectors > 1) beyond |= follow_columns<kVectors / 2>(tile, twice, column, flips);
+  return beyond;
+}
+
+// Returns whether all fields are small enough to go on.
+QPSBGD_INLINE bool follow_rows(const NarrowTile& tile, std::size_t start,
+                               const SignedFlips* flips) {
+  const Shorts beyond = follow_columns<8>(tile, tile.twice + start * tile.ld, 0, flips);
+  bool small = true;
+  for (std::size_t i = 0; i < kShorts; ++i) small &= beyond[i] >= 0;
+  return small;
+}
+
+// ---- the sweep ----------------------------------------------------------------------------------
+
+template <Acceptance kAcceptance, class Flips, class Tile>
+std::size_t lanes_sweep(const Tile& tile, std::size_t start, float threshold,
+                        const StreamKey* keys) {
+  LaneBlock block;
+  Flips flips[kLanes];
+  alignas(64) float changes[kLanes * kBlock];
+  const LaneKeys words = lane_keys(keys);
+  for (; start < tile.num_variables; start += kBlock) {
+    const std::size_t left = tile.num_variables - start, count = left < kBlock ? left : kBlock;
+    load_block(tile, start, count, block);
+    for (std::size_t i = 0; i < count; i += kLanes) {
+      transpose(tile.spins + start + i, tile.spins_ld, block.spins + i * kLanes, kLanes);
+    }
+    if (!visit_lanes<kAcceptance>(tile.coupling + start / kBlock * tile.block_step, tile.block_ld,
+                                  start, count, words, threshold, block)) {
+      continue;
+    }
+    for (std::size_t i = 0; i < count; i += kLanes) {
+      transpose(block.changes + i * kLanes, kLanes, changes + i, kBlock);
+    }
+    for (std::size_t row = 0; row < tile.rows; ++row) {
+      float* spins = tile.spins + row * tile.spins_ld + start;
+      const float* change = changes + row * kBlock;
+      clear(flips[row]);
+      for (std::size_t i = 0; i < count; i += kLanes) {
+        store_lanes(spins + i, load_lanes(spins + i) + load_lanes(change + i));
+        add_flips(i, change, flips[row]);
+      }
+    }
+    if (!follow_rows(tile, start, flips)) return start + kBlock;
+  }
+  return kSweepDone;
+}
+
+template <class Flips, class Tile>
+std::size_t dense_anneal(const Tile& tile, std::size_t start, Acceptance acceptance,
+                         float threshold, const StreamKey* keys) {
+  return acceptance == Acceptance::kMetropolis
+             ? lanes_sweep<Acceptance::kMetropolis, Flips>(tile, start, threshold, keys)
+             : lanes_sweep<Acceptance::kGibbs, Flips>(tile, start, threshold, keys);
+}
+
+}  // namespace
+}  // namespace qpsbgd::QPSBGD_ISA
