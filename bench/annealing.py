@@ -54,6 +54,7 @@ def main():
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--reads", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0, help="of the first round; each has its own")
     parser.add_argument("--beta-range", choices=["auto", "dwave"], default="auto")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
@@ -61,7 +62,7 @@ def main():
     figures = {}
     for name in args.cases:
         make, size, num_sweeps = CASES[name]
-        rng = np.random.default_rng(0)
+        rng = np.random.default_rng(args.seed)
         n, rows, columns, values = make(size, rng)
         bqm = dimod.BinaryQuadraticModel.from_numpy_vectors(
             np.zeros(n), (rows, columns, values), 0.0, "SPIN"
@@ -70,7 +71,7 @@ def main():
         betas = np.geomspace(*rule(problem), num_sweeps)
         ours, peer, ratios, energies, peer_energies = [], [], [], [], []
         proposals = n * num_sweeps * args.reads
-        for round_ in range(args.rounds):
+        for round_ in range(args.seed, args.seed + args.rounds):
             starts = rng.choice(np.array([-1, 1], np.int8), size=(args.reads, n))
             begin = time.perf_counter()
             states, *_ = problem.core.anneal(

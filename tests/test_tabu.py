@@ -34,7 +34,8 @@ class TestConformity(unittest.TestCase):
 
 def core_tabu(problem, starts, **options):
     defaults = {
-        "first_moves": None, "restart_moves": None, "seconds_per_read": np.inf, "precision": _core.Precision.float32,
+        "first_moves": None, "restart_moves": None, "seconds_per_read": np.inf,
+        "precision": _core.Precision.float32,
         "num_threads": 1, "time_limit": np.inf, "energy_threshold": -np.inf, "watch": None,
     }  # fmt: skip
     return problem.core.tabu(starts, **defaults | options)
