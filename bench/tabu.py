@@ -116,7 +116,9 @@ def known(args):
     for folder, file, key, sense in cases:
         instance = formats.read(root / folder / file, sense=sense)
         bqm, target = instance.bqm, instance.objective(best[folder][key])
-        rounds = [known_round(bqm, target, seed, args.limit) for seed in range(args.seeds)]
+        rounds = [
+            known_round(bqm, target, seed, args.limit, args.tenure) for seed in range(args.seeds)
+        ]
         ours, peer, our_call, peer_call, reached = zip(*rounds, strict=True)
         medians = [statistics.median(column) for column in (ours, peer, our_call, peer_call)]
         ratios = medians[1] / medians[0], medians[3] / medians[2]
@@ -130,14 +132,20 @@ def known(args):
     yield "geometric mean", {"ratio": float(means[0]), "ratio_calls": float(means[1])}
 
 
-def known_round(bqm, target, seed, limit):
+def known_round(bqm, target, seed, limit, tenure):
     n = len(bqm)
     start = np.random.default_rng(seed).integers(0, 2, n)
     options = {"initial_states": (start, list(bqm.variables)), "seed": seed}
     our_call, found = seconds(
         lambda: TabuSampler().sample(
-            bqm, energy_threshold=target, num_threads=1, time_limit=limit, **ENDLESS, **options
-        )
+            bqm,
+            energy_threshold=target,
+            num_threads=1,
+            time_limit=limit,
+            tenure=tenure,
+            **ENDLESS,
+            **options,
+        )  # fmt: skip
     )
     assert found.first.energy <= target + 1e-6
     milliseconds = round(1000 * limit)
@@ -166,7 +174,7 @@ def random(args):
     for density in (0.5, 0.8, 1.0):
         for instance in range(args.instances):
             bqm = dense(3000, instance, density)
-            options = {"num_threads": 1, **ENDLESS}
+            options = {"num_threads": 1, "tenure": args.tenure, **ENDLESS}
             best = TabuSampler().sample(bqm, time_limit=args.long, seed=99, **options).first.energy
             found = [
                 TabuSampler().sample(
@@ -191,6 +199,7 @@ def main():
     parser.add_argument("--limit", type=float, default=20.0, help="seconds that the peer may take")
     parser.add_argument("--long", type=float, default=60.0, help="seconds of random's long search")
     parser.add_argument("--instances", type=int, default=2, help="random problems of a density")
+    parser.add_argument("--tenure", type=int, help="ours; default: its own")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     figures = {}

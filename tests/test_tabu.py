@@ -59,13 +59,25 @@ def test_equals_twin_on_every_isa(rng, isa, kernel, n, fields):
     starts = rng.choice(np.array([-1, 1], np.int8), size=(2, n))
     for options in (
         # Short searches: many different states, so that there are elites to relink.
-        {"tenure": min(3, n - 1), "num_restarts": 45, "first_moves": n, "restart_moves": n // 4},
-        {"tenure": min(20, n // 4), "num_restarts": 3},
-        {"tenure": n - 1, "num_restarts": 1, "first_moves": 2 * n, "restart_moves": 0},
+        {
+            "tenures": (min(2, n - 1), min(5, n - 1)),
+            "num_restarts": 45,
+            "first_moves": n,
+            "restart_moves": n // 4,
+        },
+        {"tenures": (min(20, n // 4),) * 2, "num_restarts": 3},
+        {"tenures": (n - 1, n - 1), "num_restarts": 1, "first_moves": 2 * n, "restart_moves": 0},
     ):
         precision = _core.Precision[kernel.get("precision", "float32")]
+        shortest, longest = options["tenures"]
         states, restarts, moves, int16, timed_out, reason, error = core_tabu(
-            problem, starts, seed=5, precision=precision, **options
+            problem,
+            starts,
+            seed=5,
+            precision=precision,
+            shortest_tenure=shortest,
+            longest_tenure=longest,
+            **{k: v for k, v in options.items() if k != "tenures"},
         )
         for read, start in enumerate(starts):
             expected, expected_moves = reference_tabu.tabu(
@@ -91,7 +103,7 @@ def test_the_twin_relinks_and_begins_anew(rng, monkeypatch):
 
     monkeypatch.setattr(reference_tabu, "_between", counted)
     start = np.ones(17, np.int8)
-    options = {"tenure": 3, "seed": 5, "first_moves": 17, "restart_moves": 4}
+    options = {"tenures": (3, 3), "seed": 5, "first_moves": 17, "restart_moves": 4}
     arrays = (problem.linear, problem.pairs, problem.quadratic, start)
     reference_tabu.tabu(*arrays, num_restarts=600, **options)
     assert 0 < counts["between"] < 600 - 16  # some searches from between elites, some at random
@@ -223,9 +235,11 @@ def test_moves_follow_the_peers_coefficients(rng):
 
 def test_tenure(rng):
     bqm = random_bqm(rng, 30)
-    assert TabuSampler().sample(bqm, num_restarts=0).info["tenure"] == 7
-    assert TabuSampler().sample(random_bqm(rng, 90), num_restarts=0).info["tenure"] == 20
-    assert TabuSampler().sample(bqm, num_restarts=0, tenure=29).info["tenure"] == 29
+    assert TabuSampler().sample(bqm, num_restarts=0).info["tenure"] == [3, 7]
+    assert TabuSampler().sample(random_bqm(rng, 90), num_restarts=0).info["tenure"] == [10, 20]
+    large = random_graph(rng, 4000, 2)
+    assert TabuSampler().sample(large, num_restarts=0).info["tenure"] == [20, 20]
+    assert TabuSampler().sample(bqm, num_restarts=0, tenure=29).info["tenure"] == [29, 29]
     # Without a tenure a search goes to a local minimum and back and forth between two states.
     short = {"num_restarts": 0, "timeout": None, "seed": 0}
     states = np.random.default_rng(0).choice([-1, 1], size=(20, 30))
@@ -330,7 +344,8 @@ def test_large_sparse_problem_stops_soon(rng):
     begin = time.perf_counter()
     times = []
     states, *_, reason, _ = core_tabu(
-        problem, starts, tenure=20, num_restarts=10**6, seed=1, num_threads=2, time_limit=1.0,
+        problem, starts, shortest_tenure=20, longest_tenure=20, num_restarts=10**6, seed=1,
+        num_threads=2, time_limit=1.0,
         watch=lambda _: times.append(time.perf_counter()),
     )  # fmt: skip
     assert time.perf_counter() - begin < 5

@@ -263,21 +263,24 @@ py::tuple descend(const qpsbgd::Ising& problem, const States& initial_states, in
   return py::make_tuple(states, steps, watch.stop().reason(), watch.exception());
 }
 
-py::tuple tabu(const qpsbgd::Ising& problem, const States& initial_states, std::size_t tenure,
-               std::size_t num_restarts, std::optional<std::size_t> first_moves,
-               std::optional<std::size_t> restart_moves, double seconds_per_read,
-               qpsbgd::Precision precision, std::uint64_t seed, int num_threads, double time_limit,
-               double energy_threshold, const py::object& watch_function) {
+py::tuple tabu(const qpsbgd::Ising& problem, const States& initial_states,
+               std::size_t shortest_tenure, std::size_t longest_tenure, std::size_t num_restarts,
+               std::optional<std::size_t> first_moves, std::optional<std::size_t> restart_moves,
+               double seconds_per_read, qpsbgd::Precision precision, std::uint64_t seed,
+               int num_threads, double time_limit, double energy_threshold,
+               const py::object& watch_function) {
   check_states(initial_states, problem);
-  if (problem.num_variables() > 0 && tenure >= problem.num_variables()) {
-    throw std::invalid_argument("tenure must be less than the number of variables");
+  if (shortest_tenure > longest_tenure ||
+      (problem.num_variables() > 0 && longest_tenure >= problem.num_variables())) {
+    throw std::invalid_argument("tenures must be less than the number of variables");
   }
   const auto num_reads = static_cast<std::size_t>(initial_states.shape(0));
   States states({initial_states.shape(0), initial_states.shape(1)});
   std::copy_n(initial_states.data(), initial_states.size(), states.mutable_data());
   std::int8_t* states_out = states.mutable_data();
   std::vector<qpsbgd::TabuRead> reads(num_reads);
-  const qpsbgd::TabuOptions options{.tenure = tenure,
+  const qpsbgd::TabuOptions options{.shortest_tenure = shortest_tenure,
+                                    .longest_tenure = longest_tenure,
                                     .num_restarts = num_restarts,
                                     .first_moves = first_moves,
                                     .restart_moves = restart_moves,
@@ -382,10 +385,10 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def("descend", &descend, "initial_states"_a.noconvert(), py::kw_only(), "num_threads"_a,
            "time_limit"_a, "watch"_a)
       .def("tabu_fits", &qpsbgd::tabu_fits, "precision"_a)
-      .def("tabu", &tabu, "initial_states"_a.noconvert(), py::kw_only(), "tenure"_a,
-           "num_restarts"_a, "first_moves"_a, "restart_moves"_a, "seconds_per_read"_a,
-           "precision"_a, "seed"_a, "num_threads"_a, "time_limit"_a, "energy_threshold"_a,
-           "watch"_a)
+      .def("tabu", &tabu, "initial_states"_a.noconvert(), py::kw_only(), "shortest_tenure"_a,
+           "longest_tenure"_a, "num_restarts"_a, "first_moves"_a, "restart_moves"_a,
+           "seconds_per_read"_a, "precision"_a, "seed"_a, "num_threads"_a, "time_limit"_a,
+           "energy_threshold"_a, "watch"_a)
       .def("enumerate", &enumerate, py::kw_only(), "num_states"_a, "num_threads"_a, "time_limit"_a,
            "energy_threshold"_a, "watch"_a);
   m.attr("max_exhaustive_variables") = qpsbgd::kMaxExhaustiveVariables;

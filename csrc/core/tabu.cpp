@@ -140,6 +140,9 @@ class Read {
   void search(Search& search, std::size_t index, const std::int8_t* state, const Elites* elites,
               Found& out) const {
     RandomWords random(stream_key(options_.seed, 0, number_, index));
+    const std::size_t spread = options_.longest_tenure - options_.shortest_tenure;
+    const std::size_t tenure =
+        options_.shortest_tenure + (index == 0 ? spread / 2 : random.below(spread + 1));
     bool fits = true;
     if (index == 0) {
       fits = search.start(state);
@@ -158,7 +161,8 @@ class Read {
     }
     out.overflow = !fits;
     if (!fits) return;
-    search.run(index == 0 ? options_.first_moves : options_.restart_moves, random, stop_, out);
+    search.run(tenure, index == 0 ? options_.first_moves : options_.restart_moves, random, stop_,
+               out);
   }
 
   const Ising& problem_;
@@ -193,15 +197,17 @@ void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& o
   const auto make_search = [&](bool is_narrow) -> std::unique_ptr<Search> {
     if (is_narrow) {
       return std::make_unique<WalkingSearch<DenseWalker<std::int16_t>>>(
-          kernels, problem, options.tenure, narrow.unit, narrow.values.data(), narrow.largest);
+          kernels, problem, options.longest_tenure, narrow.unit, narrow.values.data(),
+          narrow.largest);
     }
     if (problem.form() == Ising::Form::kSparse) {
-      return std::make_unique<WalkingSearch<SparseWalker>>(kernels, problem, options.tenure);
+      return std::make_unique<WalkingSearch<SparseWalker>>(kernels, problem,
+                                                           options.longest_tenure);
     }
     const std::lock_guard lock(blocking);
     if (blocked.size() == 0) blocked = blocked_couplings(problem);
     return std::make_unique<WalkingSearch<DenseWalker<float>>>(
-        kernels, problem, options.tenure, 1.0 / problem.scale(), blocked.data(), 0);
+        kernels, problem, options.longest_tenure, 1.0 / problem.scale(), blocked.data(), 0);
   };
   // With fewer reads than threads these share the searches of a read, else the reads.
   const bool split_reads =

@@ -15,7 +15,8 @@ namespace qpsbgd {
 struct TabuOptions {
   // Moves for which a flipped variable stays as it is: less than the number of variables, so that
   // one is always allowed.
-  std::size_t tenure = 20;
+  // A search draws its own from these; the first takes the middle.
+  std::size_t shortest_tenure = 20, longest_tenure = 20;
   // Searches of a read after its first.
   std::size_t num_restarts = 0;
   // Moves of a read's first search and of its others; without them a search ends when its best

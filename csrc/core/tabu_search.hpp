@@ -70,14 +70,15 @@ class ReadStop {
 // Which variables are tabu: those of the last `tenure` flips.
 class TabuList {
  public:
-  TabuList(std::size_t num_variables, std::size_t tenure)
-      : tenure_(tenure), until_(num_variables), flipped_(std::bit_ceil(tenure + 1)) {}
+  TabuList(std::size_t num_variables, std::size_t longest_tenure)
+      : until_(num_variables), flipped_(std::bit_ceil(longest_tenure + 1)) {}
 
   // Before a search.
   template <class Walker>
-  void clear(Walker& walker) {
+  void clear(std::size_t tenure, Walker& walker) {
     for (std::size_t k = 0; k < std::min(moves_, tenure_); ++k) walker.allow(flip_of(moves_ - k));
     moves_ = 0;
+    tenure_ = tenure;
   }
   // Before a flip: allows what is then no longer tabu, forbids its variable.
   template <class Walker>
@@ -106,7 +107,7 @@ class TabuList {
  private:
   std::size_t flip_of(std::size_t move) const { return flipped_[move & (flipped_.size() - 1)]; }
 
-  const std::size_t tenure_;
+  std::size_t tenure_ = 0;
   std::size_t moves_ = 0;
   std::vector<std::size_t> until_;      // (n): move at which a variable is allowed again
   std::vector<std::uint32_t> flipped_;  // by move, modulo its size, a power of 2
@@ -123,8 +124,8 @@ class Search {
   virtual bool start_between(const Snapshot& from, const std::vector<std::uint32_t>& differences,
                              RandomWords& random) = 0;
   // From there until the best energy is old, or `moves` are made.
-  virtual void run(std::optional<std::size_t> moves, RandomWords& random, const ReadStop& stop,
-                   Found& out) = 0;
+  virtual void run(std::size_t tenure, std::optional<std::size_t> moves, RandomWords& random,
+                   const ReadStop& stop, Found& out) = 0;
 
   // Computes a snapshot's gains anew, without what many flips have rounded.
   virtual void renew(Snapshot& snapshot) = 0;
@@ -135,11 +136,11 @@ template <class Walker>
 class WalkingSearch final : public Search {
  public:
   template <class... Arguments>
-  WalkingSearch(const KernelTable& kernels, const Ising& problem, std::size_t tenure,
+  WalkingSearch(const KernelTable& kernels, const Ising& problem, std::size_t longest_tenure,
                 const Arguments&... arguments)
       : problem_(problem),
         walker_(kernels, problem, arguments...),
-        list_(problem.num_variables(), tenure) {}
+        list_(problem.num_variables(), longest_tenure) {}
 
   bool start(const std::int8_t* spins) override {
     walker_.reset();
@@ -161,13 +162,13 @@ class WalkingSearch final : public Search {
     return flip_all();
   }
 
-  void run(std::optional<std::size_t> moves, RandomWords& random, const ReadStop& stop,
-           Found& out) override {
+  void run(std::size_t tenure, std::optional<std::size_t> moves, RandomWords& random,
+           const ReadStop& stop, Found& out) override {
     Walker& walker = walker_;
     const std::size_t n = walker.num_variables();
     const std::size_t stall = std::max(kStallMin, kStallPerVariable * n);
     const std::size_t chunk = std::clamp<std::size_t>(kTabuRun / n, 1, kMostMovesARun);
-    list_.clear(walker);
+    list_.clear(tenure, walker);
     double energy = walker.energy();
     out.begun = true;
     out.best.energy = energy;

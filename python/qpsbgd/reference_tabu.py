@@ -39,14 +39,17 @@ def tabu(
     quadratic: npt.NDArray[Any],
     start: Spins,
     *,
-    tenure: int,
+    tenures: tuple[int, int],
     num_restarts: int,
     first_moves: int | None = None,
     restart_moves: int | None = None,
     seed: int,
     read: int = 0,
 ) -> tuple[Spins, int]:
-    """One read: its best state and the moves it made; biases must be small integers."""
+    """One read: its best state and the moves it made; biases must be small integers.
+
+    ``tenures`` are the shortest and the longest of a search.
+    """
     n = len(linear)
     couplings = np.zeros((n, n))
     np.add.at(couplings, tuple(pairs), quadratic)
@@ -58,6 +61,8 @@ def tabu(
         generation = []
         for search in range(begun, min(begun + GENERATION, num_restarts + 1)):
             words = _Words(seed, read, search)
+            spread = tenures[1] - tenures[0]
+            tenure = tenures[0] + (words.below(spread + 1) if search else spread // 2)
             if search == 0:
                 s = start
             elif relinking:

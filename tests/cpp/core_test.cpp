@@ -266,7 +266,8 @@ void test_tabu(std::size_t n, std::size_t num_reads, int kind) {
         setenv("QPSBGD_ISA", isa.c_str(), 1);
         for (const int threads : {1, 2, 5}) {
           qpsbgd::TabuOptions options;
-          options.tenure = n / 4;
+          options.shortest_tenure = n / 8;
+          options.longest_tenure = n / 4;
           options.num_restarts = 40;
           options.first_moves = 2 * n;
           options.restart_moves = n / 4;
@@ -291,7 +292,7 @@ void test_tabu(std::size_t n, std::size_t num_reads, int kind) {
     std::vector<std::int8_t> states(num_reads * n, 1);
     std::vector<qpsbgd::TabuRead> reads(num_reads);
     qpsbgd::TabuOptions options;
-    options.tenure = 0;
+    options.shortest_tenure = options.longest_tenure = 0;
     qpsbgd::tabu(qpsbgd::kernels(), problem, options, num_reads, states.data(), reads.data(), over);
     check(reads[0].restarts == -1, "no time, no search");
   }

@@ -19,6 +19,8 @@ from qpsbgd.arguments import (
 from qpsbgd.ising import Form, Problem
 from qpsbgd.samplers import call
 
+#: Variables for each move of the shortest default tenure. See docs/defaults.md.
+VARIABLES_PER_TENURE = 150
 #: The most that the default tenure is; dwave-samplers' choice, as are the five that follow.
 MOST_TENURE = 20
 DEFAULT_NUM_RESTARTS = 1_000_000
@@ -116,7 +118,9 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
             num_reads: number of reads; default: as many as initial states, or 1.
             seed: integer in ``[0, 2**32)``; drawn anew if ``None``.
             tenure: moves for which a flipped variable may not be flipped again, unless that leads
-                to the best state of its search; in ``[0, n)``, default ``min(20, n // 4)``.
+                to the best state of its search; in ``[0, n)``. By default searches draw their own,
+                of ``min(20, n // 4)`` moves at most and half of that at least, or ``n // 150``
+                where that is more.
             timeout: milliseconds for a read, >= 0; ``None`` for no limit.
             num_restarts: most searches of a read after its first; 0 makes it one search.
             energy_threshold: the call ends once a read has a state of this energy or less.
@@ -147,7 +151,8 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
         Returns:
             A sample a read, with energies in float64 and a vector ``num_restarts``. ``info`` has
             ``timing`` (``preprocessing_ns``, ``sampling_ns``, ``postprocessing_ns``), ``seed``,
-            ``isa``, ``num_threads``, ``form``, ``precision`` (what was used), ``tenure``,
+            ``isa``, ``num_threads``, ``form``, ``precision`` (what was used), ``tenure``
+            (the shortest and the longest of a search),
             ``num_moves`` (of all reads) and ``stopped_by`` (``"finished"``, ``"timeout"`` if that
             ended a read, ``"time_limit"``, ``"energy_threshold"`` or ``"interrupt"``). A call that
             was stopped returns the reads that had begun, each with the best that it has found.
@@ -176,10 +181,7 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
         if form is None and n <= MOST_VARIABLES_DENSE:
             form = "dense"
         problem = Problem(bqm, form, parsed.initial_states.variables)
-        if tenure is None:
-            tenure = min(MOST_TENURE, n // 4)
-        else:
-            checked_count("tenure", tenure, 0, max(n, 1))
+        shortest, longest = _tenures(n, tenure)
         chosen = _precision(problem, precision)
         first_moves, restart_moves = _move_limits(
             n, coefficient_z_first, coefficient_z_restart, lower_bound_z
@@ -190,7 +192,8 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
         clock.lap()
         states, restarts, moves, int16, timed_out, reason, error = problem.core.tabu(
             initial,
-            tenure=tenure,
+            shortest_tenure=shortest,
+            longest_tenure=longest,
             num_restarts=num_restarts,
             first_moves=first_moves,
             restart_moves=restart_moves,
@@ -213,7 +216,7 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
             seed=seed,
             form=problem.form,
             precision="int16" if int16 else "float32",
-            tenure=tenure,
+            tenure=[shortest, longest],
             num_moves=int(moves.sum()),
             stopped_by="timeout" if finished and timed_out else reason.name,
             timing=clock.timing(),
@@ -232,6 +235,14 @@ def _precision(problem: Problem, name: str | None) -> _core.Precision:
             f"precision is 'int16', but this problem's {problem.form} couplings fit only 'float32'"
         )
     return _core.Precision[name]
+
+
+def _tenures(n: int, tenure: int | None) -> tuple[int, int]:
+    """The shortest and the longest that searches draw."""
+    if tenure is not None:
+        return (checked_count("tenure", tenure, 0, max(n, 1)),) * 2
+    longest = min(MOST_TENURE, n // 4)
+    return min(longest, max(longest // 2, n // VARIABLES_PER_TENURE)), longest
 
 
 def _checked_timeout(timeout: Any) -> float:
