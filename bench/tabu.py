@@ -136,16 +136,9 @@ def known_round(bqm, target, seed, limit, tenure):
     n = len(bqm)
     start = np.random.default_rng(seed).integers(0, 2, n)
     options = {"initial_states": (start, list(bqm.variables)), "seed": seed}
+    ours_options = {"num_threads": 1, "time_limit": limit, "tenure": tenure, **ENDLESS, **options}
     our_call, found = seconds(
-        lambda: TabuSampler().sample(
-            bqm,
-            energy_threshold=target,
-            num_threads=1,
-            time_limit=limit,
-            tenure=tenure,
-            **ENDLESS,
-            **options,
-        )  # fmt: skip
+        lambda: TabuSampler().sample(bqm, energy_threshold=target, **ours_options)
     )
     assert found.first.energy <= target + 1e-6
     milliseconds = round(1000 * limit)
