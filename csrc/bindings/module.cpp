@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/anneal.hpp"
+#include "core/batch.hpp"
 #include "core/descent.hpp"
 #include "core/dispatch.hpp"
 #include "core/exhaustive.hpp"
@@ -320,6 +321,58 @@ py::tuple enumerate(const qpsbgd::Ising& problem, std::size_t num_states, int nu
   return py::make_tuple(states, lowest.num_visited, watch.stop().reason(), watch.exception());
 }
 
+py::tuple solve_batch(const Array<double>& couplings, const Array<double>& linear,
+                      const States& initial_states, qpsbgd::BatchMethod method,
+                      std::vector<double> betas, std::vector<double> beta_factors,
+                      std::size_t moves, std::size_t tenure, std::uint64_t seed,
+                      std::uint64_t number, int num_threads, double time_limit) {
+  if (linear.ndim() != 2 || linear.shape(0) == 0) {
+    throw std::invalid_argument("linear must be (problems, n)");
+  }
+  const auto problems = linear.shape(0), n = linear.shape(1);
+  const bool shared = couplings.ndim() == 2;
+  if (couplings.ndim() != (shared ? 2 : 3) || couplings.shape(couplings.ndim() - 1) != n ||
+      couplings.shape(couplings.ndim() - 2) != n || (!shared && couplings.shape(0) != problems)) {
+    throw std::invalid_argument("couplings must be (n, n) or (problems, n, n)");
+  }
+  if (initial_states.ndim() != 3 || initial_states.shape(0) != problems ||
+      initial_states.shape(2) != n) {
+    throw std::invalid_argument("initial_states must be (problems, reads, n)");
+  }
+  if (beta_factors.size() != static_cast<std::size_t>(problems)) {
+    throw std::invalid_argument("beta_factors needs one a problem");
+  }
+  if (n > 0 && tenure >= static_cast<std::size_t>(n)) {
+    throw std::invalid_argument("tenure must be less than the number of variables");
+  }
+  States states({problems, initial_states.shape(1), n});
+  std::copy_n(initial_states.data(), initial_states.size(), states.mutable_data());
+  Array<std::uint8_t> done(problems);
+  std::int8_t* states_out = states.mutable_data();
+  std::uint8_t* done_out = done.mutable_data();
+  const qpsbgd::BatchView view{.couplings = couplings.data(),
+                               .linear = linear.data(),
+                               .num_problems = static_cast<std::size_t>(problems),
+                               .num_variables = static_cast<std::size_t>(n),
+                               .shared = shared};
+  const qpsbgd::BatchOptions options{.method = method,
+                                     .num_reads = static_cast<std::size_t>(initial_states.shape(1)),
+                                     .betas = std::move(betas),
+                                     .beta_factors = std::move(beta_factors),
+                                     .moves = moves,
+                                     .tenure = tenure,
+                                     .seed = seed,
+                                     .number = number,
+                                     .num_threads = num_threads};
+  PythonWatch watch(time_limit);
+  const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
+  {
+    const py::gil_scoped_release release;
+    qpsbgd::solve_batch(kernels, view, options, states_out, done_out, watch.stop());
+  }
+  return py::make_tuple(states, done, watch.stop().reason(), watch.exception());
+}
+
 }  // namespace
 
 // The GIL is not needed: the core's only mutable globals are an atomic flag and memory that each
@@ -391,6 +444,14 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
            "energy_threshold"_a, "watch"_a)
       .def("enumerate", &enumerate, py::kw_only(), "num_states"_a, "num_threads"_a, "time_limit"_a,
            "energy_threshold"_a, "watch"_a);
+  py::native_enum<qpsbgd::BatchMethod>(m, "BatchMethod", "enum.Enum")
+      .value("sa", qpsbgd::BatchMethod::kAnneal)
+      .value("descent", qpsbgd::BatchMethod::kDescent)
+      .value("tabu", qpsbgd::BatchMethod::kTabu)
+      .finalize();
+  m.def("solve_batch", &solve_batch, "couplings"_a.noconvert(), "linear"_a.noconvert(),
+        "initial_states"_a.noconvert(), py::kw_only(), "method"_a, "betas"_a, "beta_factors"_a,
+        "moves"_a, "tenure"_a, "seed"_a, "number"_a, "num_threads"_a, "time_limit"_a);
   m.attr("max_exhaustive_variables") = qpsbgd::kMaxExhaustiveVariables;
   m.def("multiply_adds", &multiply_adds, "a"_a.noconvert(), "b"_a.noconvert(), "c"_a.noconvert());
   m.def("exponential", &exponential, py::kw_only(), "seed"_a, "problem"_a, "read"_a, "sweep"_a,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 
 #include "core/parallel.hpp"
 #include "core/random.hpp"
@@ -53,6 +54,11 @@ void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOption
   std::fill_n(sweeps, num_reads, 0);
   if (n == 0 || num_reads == 0 || num_sweeps == 0) return;
   const bool dense = problem.form() == Ising::Form::kDense;
+  const std::size_t num_problems = problem.num_problems();
+  if (num_reads % num_problems != 0 || (num_problems > 1 && !dense)) {
+    throw std::invalid_argument("reads must be dealt evenly to the problems, which must be dense");
+  }
+  const std::size_t reads_each = num_reads / num_problems;
   // Full tiles share the couplings best, but every thread should have one.
   const std::size_t threads = static_cast<std::size_t>(num_workers(num_reads, options.num_threads));
   // Lanes that are reads cost nothing.
@@ -69,10 +75,14 @@ void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOption
       [&](std::size_t task, int worker) {
         ReadTile& tile = *tiles[worker];
         const std::size_t first = task * rows_max, rows = std::min(rows_max, num_reads - first);
-        if (stop.poll() || !tile.start(states + first * n, rows, stop)) return;
+        std::size_t problems[kLanes] = {};
+        for (std::size_t r = 0; r < rows; ++r) problems[r] = (first + r) / reads_each;
+        if (stop.poll() || !tile.start(states + first * n, rows, problems, stop)) return;
         // kLanes streams even for fewer reads: the lanes beyond them run too.
         ReadStreams streams[kLanes];
-        for (std::size_t r = 0; r < kLanes; ++r) streams[r] = {options.seed, 0, first + r};
+        for (std::size_t r = 0; r < kLanes; ++r) {
+          streams[r] = {options.seed, options.number + problems[r], (first + r) % reads_each};
+        }
         double best[kLanes];
         std::fill_n(best, rows, std::numeric_limits<double>::infinity());
         // Looks at the current states: keeps those that are a read's best, tells of them, and stops

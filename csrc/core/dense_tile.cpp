@@ -49,9 +49,11 @@ class DenseTile final : public ReadTile {
         fields16_(couplings16_ ? kRows * couplings16_->ld : 0),
         spins_(kRows * problem.ld()) {}
 
-  bool start(std::int8_t* states, std::size_t rows, Stop& stop) override {
+  bool start(std::int8_t* states, std::size_t rows, const std::size_t* problems,
+             Stop& stop) override {
     states_ = states;
     rows_ = rows;
+    for (std::size_t r = 0; r < rows; ++r) linear_[r] = problem_.linear(problems[r]);
     const std::size_t n = problem_.num_variables(), ld = problem_.ld();
     for (std::size_t r = 0; r < rows; ++r) {
       kernels_.from_spins(states + r * n, n, &spins_[r * ld]);
@@ -67,7 +69,7 @@ class DenseTile final : public ReadTile {
 
   bool refresh(Stop& stop) override {
     if (stop.poll()) return false;
-    kernels_.quadratic_fields(make_tile(), problem_.linear());
+    kernels_.quadratic_fields(make_tile(), linear_);
     const bool wanted = rows_ >= kLanesFrom || options_.precision;
     narrow_ = couplings16_ && wanted && narrow_fields();
     return true;
@@ -97,8 +99,8 @@ class DenseTile final : public ReadTile {
     const std::size_t ld = problem_.ld();
     if (narrow_) widen_fields();
     for (std::size_t r = 0; r < rows_; ++r) {
-      out[r] = kernels_.energy(&fields_[r * ld], problem_.linear(), &spins_[r * ld],
-                               problem_.num_variables());
+      out[r] =
+          kernels_.energy(&fields_[r * ld], linear_[r], &spins_[r * ld], problem_.num_variables());
     }
   }
 
@@ -172,10 +174,11 @@ class DenseTile final : public ReadTile {
   const std::shared_ptr<const NarrowCouplings> couplings16_;
   std::int8_t* states_ = nullptr;
   std::size_t rows_ = 0;
-  bool narrow_ = false;            // whether the fields are in int16
-  Buffer<float> fields_;           // (kRows, ld), padding -inf
-  Buffer<std::int16_t> fields16_;  // (kRows, ld of couplings16)
-  Buffer<float> spins_;            // (rows, ld), padding +1
+  const float* linear_[kRows] = {};  // of each row's problem (n)
+  bool narrow_ = false;              // whether the fields are in int16
+  Buffer<float> fields_;             // (kRows, ld), padding -inf
+  Buffer<std::int16_t> fields16_;    // (kRows, ld of couplings16)
+  Buffer<float> spins_;              // (rows, ld), padding +1
 };
 
 }  // namespace

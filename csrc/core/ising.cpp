@@ -32,19 +32,23 @@ Ising::Form Ising::better_form(std::size_t num_variables, std::size_t num_intera
 }
 
 Ising::Ising(const double* linear, std::size_t num_variables, const Interactions& interactions,
-             Form form)
+             Form form, std::size_t num_problems)
     : form_(form),
+      num_problems_(num_problems),
       linear_(linear, linear + num_variables),
       interactions_(interactions.count),
       reach_(num_variables),
       aligned_fields_(linear_),
-      scaled_linear_(ld()) {
+      scaled_linear_(num_problems * ld()) {
   const auto note = [this](double bias) {
     if (bias != 0.0) lowest_bit_ = std::min(lowest_bit_, lowest_bit_of(bias));
   };
-  for (std::size_t i = 0; i < num_variables; ++i) {
-    reach_[i] = std::fabs(linear[i]);
-    note(linear[i]);
+  std::vector<double> farthest(num_variables);  // fields of any problem: for the scale
+  for (std::size_t i = 0; i < num_variables; ++i) reach_[i] = std::fabs(linear[i]);
+  for (std::size_t k = 0; k < num_problems * num_variables; ++k) {
+    double& magnitude = farthest[k % num_variables];
+    magnitude = std::max(magnitude, std::fabs(linear[k]));
+    note(linear[k]);
   }
   for (std::size_t k = 0; k < interactions.count; ++k) {
     const std::uint32_t i = interactions.rows[k], j = interactions.columns[k];
@@ -62,7 +66,10 @@ Ising::Ising(const double* linear, std::size_t num_variables, const Interactions
     aligned_fields_[j] += value;
     note(value);
   }
-  const double largest = num_variables ? *std::max_element(reach_.begin(), reach_.end()) : 0.0;
+  double largest = 0.0;
+  for (std::size_t i = 0; i < num_variables; ++i) {
+    largest = std::max(largest, reach_[i] - std::fabs(linear[i]) + farthest[i]);
+  }
   if (largest > 0.0) {
     int exponent = 0;
     std::frexp(largest, &exponent);
@@ -72,10 +79,13 @@ Ising::Ising(const double* linear, std::size_t num_variables, const Interactions
     unit_ = std::ldexp(scale_, lowest_bit_);
     reach_in_units_ = std::ldexp(largest, -lowest_bit_);
   }
-  for (std::size_t i = 0; i < num_variables; ++i) {
-    scaled_linear_[i] = static_cast<float>(scale_ * linear[i]);
+  std::fill_n(scaled_linear_.data(), scaled_linear_.size(), 0.0f);
+  for (std::size_t problem = 0; problem < num_problems; ++problem) {
+    for (std::size_t i = 0; i < num_variables; ++i) {
+      scaled_linear_[problem * ld() + i] =
+          static_cast<float>(scale_ * linear[problem * num_variables + i]);
+    }
   }
-  std::fill(&scaled_linear_[0] + num_variables, &scaled_linear_[0] + ld(), 0.0f);
   if (form == Form::kDense) {
     fill_dense();
   } else {

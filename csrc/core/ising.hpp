@@ -1,4 +1,5 @@
-// One Ising problem: E(s) = sum_i h_i s_i + sum_{i<j} J_ij s_i s_j over s in {-1, +1}^n.
+// One Ising problem, E(s) = sum_i h_i s_i + sum_{i<j} J_ij s_i s_j over s in {-1, +1}^n, or several
+// that share J.
 #pragma once
 
 #include <cstddef>
@@ -33,12 +34,15 @@ class Ising {
   // The form that is expected to be faster.
   static Form better_form(std::size_t num_variables, std::size_t num_interactions);
 
-  // Throws std::invalid_argument for a variable out of range, or coupled to itself.
+  // linear (num_problems, n). What is told below of linear64, reach, aligned_fields and fields64 is
+  // of the first problem. Throws std::invalid_argument for a variable out of range, or coupled to
+  // itself.
   Ising(const double* linear, std::size_t num_variables, const Interactions& interactions,
-        Form form);
+        Form form, std::size_t num_problems = 1);
 
   Form form() const { return form_; }
   std::size_t num_variables() const { return linear_.size(); }
+  std::size_t num_problems() const { return num_problems_; }
 
   // The floats of sweeps are the biases times this power of two, so that none of them overflows.
   double scale() const { return scale_; }
@@ -51,7 +55,8 @@ class Ising {
   double reach_in_units() const { return reach_in_units_; }
   double coupling_in_units() const { return largest_coupling_ / unit_; }
 
-  const float* linear() const { return scaled_linear_.data(); }  // (ld), padding 0
+  // (ld), padding 0
+  const float* linear(std::size_t problem = 0) const { return &scaled_linear_[problem * ld()]; }
   std::size_t ld() const { return round_up(num_variables(), kLanes); }
 
   // Dense: (ld, ld), symmetric, zero diagonal and padding. Sparse: values of neighbours().
@@ -86,6 +91,7 @@ class Ising {
   void fill_sparse();
 
   Form form_;
+  std::size_t num_problems_;
   std::vector<double> linear_;
   std::vector<Interaction> interactions_;
   std::vector<double> reach_;

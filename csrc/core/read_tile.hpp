@@ -1,4 +1,4 @@
-// Some reads of one Ising problem that a thread anneals together.
+// Some reads of Ising problems with one coupling matrix that a thread anneals together.
 #pragma once
 
 #include <cstddef>
@@ -20,8 +20,10 @@ inline constexpr std::size_t kLanesFrom = 4;
 class ReadTile {
  public:
   virtual ~ReadTile() = default;
-  // states (rows, n) are where the reads start and, after finish(), what they have kept.
-  virtual bool start(std::int8_t* states, std::size_t rows, Stop& stop) = 0;
+  // states (rows, n) are where the reads start and, after finish(), what they have kept; problems
+  // (rows): whose they are.
+  virtual bool start(std::int8_t* states, std::size_t rows, const std::size_t* problems,
+                     Stop& stop) = 0;
   virtual bool sweep(double beta, const StreamKey* keys, const StreamKey* order, Stop& stop) = 0;
   // Fields from the spins.
   virtual bool refresh(Stop& stop) = 0;
@@ -34,8 +36,8 @@ class ReadTile {
 // The threshold of the kernels at an inverse temperature, in the problem's scaled units.
 float threshold(const Ising& problem, double beta);
 
-// Makes one tile a thread; what tiles share is made at once. `problem` and `options` must outlive
-// it, and the precision must fit.
+// Sparse tiles are for a single problem. Makes one tile a thread; what tiles share is made at once.
+// `problem` and `options` must outlive it, and the precision must fit.
 using TileMaker = std::function<std::unique_ptr<ReadTile>()>;
 TileMaker dense_tiles(const KernelTable& kernels, const Ising& problem,
                       const AnnealOptions& options, Precision precision);

@@ -57,7 +57,7 @@ class SparseLanes final : public ReadTile {
         kept_(problem.num_variables()) {}
 
   // A lane without a read repeats the last one's start.
-  bool start(std::int8_t* states, std::size_t rows, Stop& stop) override {
+  bool start(std::int8_t* states, std::size_t rows, const std::size_t*, Stop& stop) override {
     states_ = states;
     rows_ = rows;
     const std::size_t n = problem_.num_variables();

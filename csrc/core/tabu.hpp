@@ -25,6 +25,7 @@ struct TabuOptions {
   double seconds_per_read = std::numeric_limits<double>::infinity();
   Precision precision = Precision::kFloat32;  // of gains: float, or int16 where tabu_fits
   std::uint64_t seed = 0;
+  std::uint64_t number = 0;  // of the problem, for the random streams
   int num_threads = 1;
 };
 

@@ -143,10 +143,10 @@ QPSBGD_INLINE void apply_flips(const QuadraticTile& tile, std::size_t start,
                                 tile.state + column, flips);
 }
 
-void quadratic_fields(const QuadraticTile& tile, const float* linear) {
+void quadratic_fields(const QuadraticTile& tile, const float* const* linear) {
   for (std::size_t row = 0; row < tile.rows; ++row) {
     float* fields = tile.state + row * tile.ld;
-    for (std::size_t i = 0; i < tile.num_variables; ++i) fields[i] = linear[i];
+    for (std::size_t i = 0; i < tile.num_variables; ++i) fields[i] = linear[row][i];
     for (std::size_t i = tile.num_variables; i < tile.ld; ++i) fields[i] = -__builtin_inff();
   }
   BlockFlips flips[kMaxTileRows];

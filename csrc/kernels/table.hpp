@@ -207,8 +207,9 @@ struct KernelTable {
   // magnitude's then.
   std::uint32_t (*largest_magnitude)(const float* values, std::size_t count);
 
-  // Fields form: the fields from the spins and h (num_variables), summed in the variables' order.
-  void (*quadratic_fields)(const QuadraticTile& tile, const float* linear);
+  // Fields form: the fields from the spins and each row's h (num_variables), summed in the
+  // variables' order.
+  void (*quadratic_fields)(const QuadraticTile& tile, const float* const* linear);
 
   // One sweep, variables in order, over the rows r with active[r] != 0. Flips where that lowers the
   // energy (strictly); sets active[r] to whether row r flipped anything.

@@ -5,6 +5,7 @@ optimiser in :mod:`qpsbgd.optim`; both import torch (``pip install qpsbgd[torch]
 """
 
 from qpsbgd._core import __version__
+from qpsbgd.batch import BatchResult, LowRank, sample_batch
 from qpsbgd.projection import NativeProjector, Projector, gradient_qubo, project, projection_energy
 from qpsbgd.samplers import (
     ExhaustiveSampler,
@@ -14,7 +15,9 @@ from qpsbgd.samplers import (
 )
 
 __all__ = [
+    "BatchResult",
     "ExhaustiveSampler",
+    "LowRank",
     "NativeProjector",
     "Projector",
     "SimulatedAnnealingSampler",
@@ -24,4 +27,5 @@ __all__ = [
     "gradient_qubo",
     "project",
     "projection_energy",
+    "sample_batch",
 ]

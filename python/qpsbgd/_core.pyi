@@ -157,6 +157,26 @@ class Ising:
         watch: Callable[[float], bool] | None,
     ) -> tuple[npt.NDArray[np.int8], int, StopReason, BaseException | None]: ...
 
+class BatchMethod(enum.Enum):
+    sa = ...
+    descent = ...
+    tabu = ...
+
+def solve_batch(
+    couplings: npt.NDArray[np.float64],
+    linear: npt.NDArray[np.float64],
+    initial_states: npt.NDArray[np.int8],
+    *,
+    method: BatchMethod,
+    betas: Sequence[float],
+    beta_factors: Sequence[float],
+    moves: int,
+    tenure: int,
+    seed: int,
+    number: int,
+    num_threads: int,
+    time_limit: float,
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.uint8], StopReason, BaseException | None]: ...
 def isa() -> str: ...
 def available_isas() -> list[str]: ...
 def threads_backend() -> str: ...

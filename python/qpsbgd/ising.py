@@ -56,6 +56,27 @@ class Problem:
         self.quadratic = np.ascontiguousarray(quadratic, np.float64)
         self.offset = float(offset)
         self._check_finite()
+        self._make_core(form)
+
+    @classmethod
+    def from_vectors(
+        cls,
+        linear: npt.NDArray[np.float64],
+        pairs: tuple[npt.NDArray[Any], npt.NDArray[Any]],
+        quadratic: npt.NDArray[np.float64],
+        form: Form | None = None,
+    ) -> "Problem":
+        """A problem over spins 0, 1, ..., from finite biases."""
+        problem = cls.__new__(cls)
+        problem.variables = list(range(len(linear)))
+        problem.linear = np.ascontiguousarray(linear, np.float64)
+        problem.pairs = np.array(pairs, np.uint32)
+        problem.quadratic = np.ascontiguousarray(quadratic, np.float64)
+        problem.offset = 0.0
+        problem._make_core(form)
+        return problem
+
+    def _make_core(self, form: Form | None) -> None:
         self.core = _core.Ising(
             self.linear, self.pairs[0], self.pairs[1], self.quadratic, form and _core.Form[form]
         )

@@ -353,6 +353,7 @@ def anneal(
     random_order: bool,
     keep_best: bool,
     seed: int,
+    problem: int = 0,
 ) -> Spins:
     """Simulated annealing of each start, variable by variable; biases must be small integers."""
     n = starts.shape[1]
@@ -368,7 +369,7 @@ def anneal(
         best, best_energy = s.copy(), s @ linear + s @ couplings @ s / 2
         for sweep, beta in enumerate(betas):
             threshold = np.float32(scale / (2.0 * beta))
-            stream = (seed, 0, read, sweep)
+            stream = (seed, problem, read, sweep)
             slack = threshold * noise(stream, n, gibbs)
             order = random_variables(stream, n) if random_order else range(n)
             for k, i in enumerate(order):

@@ -1,0 +1,385 @@
+"""Many quadratic binary problems of one size in one call."""
+
+import os
+import warnings
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import dimod
+import numpy as np
+import numpy.typing as npt
+
+from qpsbgd import _core, schedule
+from qpsbgd.arguments import (
+    checked_choice,
+    checked_count,
+    checked_real,
+    checked_seed,
+    checked_threads,
+    checked_time_limit,
+)
+from qpsbgd.ising import Problem
+
+Floats = npt.NDArray[np.float64]
+States = npt.NDArray[np.int8]
+Method = Literal["sa", "tabu", "descent"]
+
+DEFAULT_NUM_SWEEPS = {"sa": 1000, "tabu": 20, "descent": 0}
+#: Problems whose energy differences decide on a batch's temperatures.
+SCOUTS = 16
+#: Chunks for each worker of an executor: an uneven end costs little then.
+CHUNKS_PER_WORKER = 4
+#: Times that a chunk is given out if its worker is lost.
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """Couplings ``scale * A.T @ A``, without their diagonal, which is a constant.
+
+    Attributes:
+        A: ``(N, n)``.
+        scale: finite.
+    """
+
+    A: npt.ArrayLike
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What :func:`sample_batch` found.
+
+    Attributes:
+        states: int8 ``(B, R, n)``, of -1 and +1, or 0 and 1.
+        energies: float64 ``(B, R)``.
+        info: ``method``, ``isa``, ``num_threads``, ``seed``, ``num_sweeps``, ``beta_range`` (of
+            annealing, ``(B, 2)``), ``num_begun`` (problems that were begun; others have their
+            initial states) and ``stopped_by`` (``"finished"``, ``"time_limit"`` or
+            ``"interrupt"``).
+        vartype: ``"SPIN"`` or ``"BINARY"``.
+    """
+
+    states: States
+    energies: Floats
+    info: dict[str, Any]
+    vartype: str
+
+    def to_samplesets(self) -> list[dimod.SampleSet]:
+        """One dimod sample set a problem, of variables 0, 1, ..., n - 1."""
+        return [
+            dimod.SampleSet.from_samples(states, energy=energies, vartype=self.vartype)
+            for states, energies in zip(self.states, self.energies, strict=True)
+        ]
+
+
+def sample_batch(
+    J: Any,
+    h: Any,
+    *,
+    vartype: Literal["SPIN", "BINARY"] = "SPIN",
+    num_reads: int = 1,
+    num_sweeps: int | None = None,
+    method: Method = "sa",
+    beta_range: Literal["auto"] | tuple[float, float] = "auto",
+    initial_states: Any = None,
+    seed: int | None = None,
+    num_threads: int | None = None,
+    time_limit: float | None = None,
+    executor: Executor | None = None,
+) -> BatchResult:
+    """Sample from many problems ``h.s + (1/2) s^T J s`` of one size.
+
+    Args:
+        J: couplings, symmetric with a zero diagonal: ``(n, n)``, shared by all problems, or ``(B,
+            n, n)``; or :class:`LowRank`, shared. NumPy arrays and what becomes one, such as a torch
+            tensor on the CPU.
+        h: fields ``(B, n)``.
+        vartype: ``"SPIN"`` for variables -1 and +1, ``"BINARY"`` for 0 and 1.
+        num_reads: reads of each problem, R.
+        num_sweeps: of an anneal, default 1000; a tabu search makes ``n`` moves for each, default
+            20. A descent goes on to a local minimum and takes none.
+        method: ``"sa"`` simulated annealing, ``"tabu"`` one tabu search a read, ``"descent"``
+            steepest descent.
+        beta_range: inverse temperatures ``(first, last)`` of annealing, > 0, between which they
+            grow geometrically. ``"auto"`` takes them from the energy differences of up to 16
+            problems (:func:`~qpsbgd.schedule.auto_beta_range`): one range for all that share J,
+            else one in units of each problem's typical difference.
+        initial_states: ``(B, n)`` or ``(B, R, n)``; drawn at random if ``None``.
+        seed: integer in ``[0, 2**31)``; drawn anew if ``None``.
+        num_threads: at most this many, in each worker of an executor too; ``None`` for as many as
+            OpenMP would use.
+        time_limit: seconds, > 0, for the solving; of each chunk with an executor. ``None`` for no
+            limit.
+        executor: any ``concurrent.futures.Executor``, such as that of Dask's or MPI's pools. The
+            batch is split into chunks; one whose worker is lost is given out again. The result is
+            the same to the bit as without.
+
+    Returns:
+        States and energies. They do not depend on threads, instruction set, or how the batch is
+        split.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: a shape that does not fit, a value out of range, an entry that is NaN, infinite,
+            not symmetric or on the diagonal.
+        KeyboardInterrupt: at Ctrl-C; its attribute ``result`` is what would have been returned.
+
+    Example:
+        >>> J = np.array([[0.0, 1.0], [1.0, 0.0]])
+        >>> result = sample_batch(J, [[0.5, 0.0], [0.0, -0.5]], num_sweeps=100, seed=1)
+        >>> result.energies
+        array([[-1.5],
+               [-1.5]])
+    """
+    checked_choice("vartype", vartype, ("SPIN", "BINARY"))
+    checked_choice("method", method, tuple(DEFAULT_NUM_SWEEPS))
+    linear = _floats("h", h, 2)
+    couplings = _couplings(J, linear.shape)
+    reads = checked_count("num_reads", num_reads, 1)
+    sweeps = _sweeps(method, num_sweeps)
+    seed = checked_seed(seed)
+    threads = checked_threads(num_threads)
+    limit = checked_time_limit(time_limit)
+    if executor is not None and not isinstance(executor, Executor):
+        raise TypeError(
+            f"executor is a {type(executor).__name__}, but must be a concurrent.futures.Executor"
+        )
+    starts = _starts(initial_states, vartype, (len(linear), reads, linear.shape[1]), seed)
+    spin_J, spin_h = couplings, linear
+    if vartype == "BINARY":  # x = (1 + s) / 2
+        spin_J, spin_h = couplings / 4, linear / 2 + couplings.sum(axis=-1) / 4
+    betas, factors = _betas(method, beta_range, sweeps, spin_J, spin_h)
+    n = linear.shape[1]
+    options = {
+        "method": method, "betas": betas, "moves": sweeps * n, "tenure": min(20, n // 4),
+        "seed": seed, "num_threads": threads, "time_limit": limit,
+    }  # fmt: skip
+    if executor is None:
+        parts = [_solve(spin_J, spin_h, starts, factors, number=0, **options)]
+    else:
+        parts = _solve_apart(executor, spin_J, spin_h, starts, factors, options)
+    states, done, reasons, errors = zip(*parts, strict=True)
+    result = _result(couplings, linear, np.concatenate(states), vartype)
+    stopped = [reason for reason in reasons if reason != "finished"]
+    result.info.update(
+        method=method, isa=_core.isa(), num_threads=threads, seed=seed, num_sweeps=sweeps,
+        num_begun=int(np.concatenate(done).sum()), stopped_by=stopped[0] if stopped else "finished",
+    )  # fmt: skip
+    if betas:
+        result.info["beta_range"] = np.outer(factors, [betas[0], betas[-1]])
+    for error in errors:
+        if error is not None:
+            error.result = result
+            raise error
+    return result
+
+
+# ---- arguments ---------------------------------------------------------------------------------
+
+
+def _floats(name: str, value: Any, ndim: int | tuple[int, ...]) -> Floats:
+    """A finite array of so many dimensions."""
+    if hasattr(value, "detach"):  # a tensor, which may want its gradient
+        value = value.detach()
+    try:
+        array = np.ascontiguousarray(value, np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{name} is a {type(value).__name__}, but must be an array of numbers"
+        ) from error
+    if array.ndim not in np.atleast_1d(ndim):
+        raise ValueError(
+            f"{name} has shape {array.shape}, but must have "
+            f"{' or '.join(str(d) for d in np.atleast_1d(ndim))} dimensions"
+        )
+    _refuse(name, array, ~np.isfinite(array), "must be finite")
+    return array
+
+
+def _refuse(name: str, array: Floats, bad: npt.NDArray[np.bool_], rule: str) -> None:
+    """An error that names the first bad entry, if there is one."""
+    if bad.any():
+        at = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(f"{name}[{', '.join(map(str, at))}] is {array[at]}, but {rule}")
+
+
+def _couplings(J: Any, shape: tuple[int, ...]) -> Floats:
+    """``(n, n)`` or ``(B, n, n)``: symmetric, zero diagonal."""
+    problems, n = shape
+    if isinstance(J, LowRank):
+        A, scale = _floats("J.A", J.A, 2), checked_real("J.scale", J.scale)
+        if not np.isfinite(scale):
+            raise ValueError(f"J.scale is {J.scale}, but must be finite")
+        if A.shape[1] != n:
+            raise ValueError(f"J.A has shape {A.shape}, but must be (N, {n}) as h is {shape}")
+        product: Floats = scale * (A.T @ A)
+        np.fill_diagonal(product, 0.0)
+        symmetric: Floats = (product + product.T) / 2  # a BLAS may round the triangles differently
+        return symmetric
+    array = _floats("J", J, (2, 3))
+    expected = (n, n) if array.ndim == 2 else (problems, n, n)
+    if array.shape != expected:
+        raise ValueError(
+            f"J has shape {array.shape}, but must be ({n}, {n}) or ({problems}, {n}, {n}) as h is "
+            f"{shape}"
+        )
+    diagonal = np.broadcast_to(np.eye(n, dtype=bool), array.shape)
+    _refuse("J", array, diagonal & (array != 0), "the diagonal must be zero")
+    turned = array.swapaxes(-1, -2)
+    if not np.array_equal(array, turned):
+        at = tuple(int(i) for i in np.argwhere(array != turned)[0])
+        raise ValueError(
+            f"J[{', '.join(map(str, at))}] is {array[at]}, but must equal the entry across the "
+            f"diagonal, {turned[at]}"
+        )
+    return array
+
+
+def _sweeps(method: Method, num_sweeps: Any) -> int:
+    if num_sweeps is None:
+        return DEFAULT_NUM_SWEEPS[method]
+    if method == "descent":
+        raise ValueError(f"num_sweeps is {num_sweeps!r}, but a descent takes none")
+    return checked_count("num_sweeps", num_sweeps, 0)
+
+
+def _starts(initial: Any, vartype: str, shape: tuple[int, int, int], seed: int) -> States:
+    """Spins ``(B, R, n)``."""
+    problems, reads, n = shape
+    if initial is None:
+        # Read by read, so that one does not depend on the number of reads.
+        bits = np.random.default_rng(seed).integers(0, 2, (reads, problems, n), np.int8)
+        return np.ascontiguousarray((2 * bits - 1).swapaxes(0, 1))
+    array = _floats("initial_states", initial, (2, 3))
+    if array.shape not in ((problems, n), shape):
+        raise ValueError(
+            f"initial_states has shape {array.shape}, but must be {(problems, n)} or {shape}"
+        )
+    low = -1 if vartype == "SPIN" else 0
+    rule = f"must be {low} or 1"
+    _refuse("initial_states", array, (array != low) & (array != 1), rule)
+    if array.ndim == 2:
+        array = array[:, None, :]
+    states = np.where(array == 1, 1, -1).astype(np.int8)
+    return np.ascontiguousarray(np.broadcast_to(states, shape))
+
+
+def _betas(
+    method: Method, beta_range: Any, sweeps: int, J: Floats, h: Floats
+) -> tuple[list[float], Floats]:
+    """Inverse temperatures of the sweeps, and each problem's factor to them."""
+    ones = np.ones(len(h))
+    if method != "sa":
+        if beta_range != "auto":
+            raise ValueError(f"beta_range is {beta_range!r}, but goes with method='sa' alone")
+        return [], ones
+    if isinstance(beta_range, str):
+        checked_choice("beta_range", beta_range, ("auto",))
+        (first, last), factors = _auto_range(J, h)
+    else:
+        try:
+            first, last = (float(end) for end in beta_range)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"beta_range is {beta_range!r}, but must be 'auto' or two numbers"
+            ) from None
+        if not (0 < first < np.inf and 0 < last < np.inf):
+            raise ValueError(f"beta_range is {beta_range!r}, but must be positive and finite")
+        factors = ones
+    return (schedule.geometric(first, last, sweeps) if sweeps else []), factors
+
+
+def _auto_range(J: Floats, h: Floats) -> tuple[tuple[float, float], Floats]:
+    """One range, and each problem's factor to it."""
+    typical = 2 * np.sqrt(h**2 + (J**2).sum(axis=-1)).mean(axis=-1)  # energy differences, (B,)
+    typical[typical == 0] = 1.0
+    if J.ndim == 2:
+        typical[:] = np.median(typical)
+    chosen = np.unique(np.linspace(0, len(h) - 1, min(SCOUTS, len(h))).astype(int))
+    rows, columns = np.triu_indices(h.shape[1], 1)
+    ranges = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of problems without a bias: any range will do
+        for b in chosen:
+            matrix = J if J.ndim == 2 else J[b]
+            problem = Problem.from_vectors(h[b], (rows, columns), matrix[rows, columns], "dense")
+            ranges.append(np.array(schedule.auto_beta_range(problem)) * typical[b])
+    first, last = np.median(ranges, axis=0)
+    return (float(first), float(last)), 1 / typical
+
+
+# ---- solving -----------------------------------------------------------------------------------
+
+Part = tuple[States, npt.NDArray[np.uint8], str, BaseException | None]
+
+
+def _solve(
+    J: Floats, h: Floats, starts: States, factors: Floats, *, method: Method, **options: Any
+) -> Part:
+    """Some problems of a batch, here; picklable, for workers."""
+    states, done, reason, error = _core.solve_batch(
+        J, h, starts, method=_core.BatchMethod[method], beta_factors=factors.tolist(), **options
+    )
+    return states, done, reason.name, error
+
+
+def _solve_apart(
+    executor: Executor,
+    J: Floats,
+    h: Floats,
+    starts: States,
+    factors: Floats,
+    options: dict[str, Any],
+) -> list[Part]:
+    """The batch in chunks, by the workers of an executor."""
+    workers = getattr(executor, "_max_workers", None) or os.cpu_count() or 1
+    size = -(-len(h) // (CHUNKS_PER_WORKER * workers))
+
+    def call(first: int) -> tuple[Callable[..., Part], tuple[Any, ...], dict[str, Any]]:
+        part = slice(first, first + size)
+        matrices = J if J.ndim == 2 else J[part]
+        arrays = (matrices, h[part], starts[part], factors[part])
+        return _solve, arrays, {"number": first, **options}
+
+    def submitted(first: int) -> Future[Part]:
+        function, arrays, keywords = call(first)
+        return executor.submit(function, *arrays, **keywords)
+
+    futures = {first: submitted(first) for first in range(0, len(h), size)}
+    parts = []
+    for first, future in futures.items():
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                parts.append(future.result())
+                break
+            except (TypeError, ValueError):
+                raise  # the problem's fault, not the worker's
+            except BrokenExecutor as error:
+                warnings.warn(
+                    f"the executor has lost its workers ({error!r}): problems from {first} on are "
+                    "solved in this process",
+                    stacklevel=3,
+                )
+                function, arrays, keywords = call(first)
+                parts.append(function(*arrays, **keywords))
+                break
+            except Exception:
+                if attempt == ATTEMPTS:
+                    raise
+                future = submitted(first)
+    return parts
+
+
+def _result(J: Floats, h: Floats, spins: States, vartype: str) -> BatchResult:
+    """With energies in float64."""
+    states = spins if vartype == "SPIN" else ((spins + 1) // 2).astype(np.int8)
+    x = states.astype(np.float64)  # (B, R, n)
+    if J.ndim == 2:  # one product, (B R, n) @ (n, n)
+        fields = (x.reshape(-1, x.shape[-1]) @ J).reshape(x.shape)
+    else:
+        fields = x @ J  # (B, R, n) @ (B, n, n)
+    fields = 0.5 * fields + h[:, None, :]
+    return BatchResult(states, (x * fields).sum(axis=-1), {}, vartype)

@@ -1,0 +1,264 @@
+"""Many problems in one call: the twin, the dimod samplers, splitting, bad input."""
+
+import signal
+import threading
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+
+import dimod
+import numpy as np
+import pytest
+
+import qpsbgd
+from qpsbgd import LowRank, _core, reference, sample_batch
+from qpsbgd.schedule import geometric
+
+
+def problems(rng, count, n, *, shared=True, kind="integer"):
+    draw = (lambda *shape: rng.integers(-9, 10, shape)) if kind == "integer" else None
+    draw = draw or (lambda *shape: rng.normal(size=shape))
+    J = np.triu(draw(*(() if shared else (count,)), n, n), 1).astype(float)
+    return J + J.swapaxes(-1, -2), draw(count, n).astype(float)
+
+
+def as_bqm(J, h, vartype):
+    bqm = dimod.BinaryQuadraticModel(vartype)
+    bqm.add_linear_from(enumerate(h))
+    rows, columns = np.triu_indices(len(h), 1)
+    bqm.add_quadratic_from(zip(rows, columns, J[rows, columns], strict=True))
+    return bqm
+
+
+def matrix(J, b):
+    return J if J.ndim == 2 else J[b]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(("n", "reads"), [(1, 2), (17, 1), (70, 3)])
+def test_annealing_equals_twin_on_every_isa(rng, isa, shared, n, reads):
+    J, h = problems(rng, 7, n, shared=shared)
+    starts = rng.choice([-1, 1], size=(7, reads, n))
+    found = sample_batch(
+        J, h, num_reads=reads, num_sweeps=12, beta_range=(0.01, 2.0), initial_states=starts, seed=5,
+        num_threads=2,
+    )  # fmt: skip
+    for b in range(7):
+        rows, columns = np.triu_indices(n, 1)
+        expected = reference.anneal(
+            h[b], np.array([rows, columns]), matrix(J, b)[rows, columns], starts[b],
+            np.array(geometric(0.01, 2.0, 12)), gibbs=False, random_order=False, keep_best=True,
+            seed=5, problem=b,
+        )  # fmt: skip
+        np.testing.assert_array_equal(found.states[b], expected)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_descent_ends_at_the_minima_of_the_sampler(rng, shared):
+    J, h = problems(rng, 5, 40, shared=shared, kind="real")
+    starts = rng.choice([-1, 1], size=(5, 4, 40))
+    found = sample_batch(J, h, method="descent", num_reads=4, initial_states=starts)
+    for b in range(5):
+        one = qpsbgd.SteepestDescentSampler().sample(
+            as_bqm(matrix(J, b), h[b], "SPIN"), initial_states=(starts[b], range(40))
+        )
+        np.testing.assert_array_equal(found.states[b], one.record.sample)
+
+
+@pytest.mark.parametrize("method", ["sa", "tabu", "descent"])
+@pytest.mark.parametrize("vartype", ["SPIN", "BINARY"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_energies_and_quality(rng, method, vartype, shared):
+    J, h = problems(rng, 6, 12, shared=shared, kind="real")
+    found = sample_batch(J, h, method=method, vartype=vartype, num_reads=30, seed=0)
+    assert found.states.shape == (6, 30, 12)
+    assert found.states.dtype == np.int8
+    assert found.energies.dtype == np.float64
+    for b, samples in enumerate(found.to_samplesets()):
+        bqm = as_bqm(matrix(J, b), h[b], vartype)
+        assert samples.vartype is bqm.vartype
+        dimod.testing.assert_sampleset_energies(samples, bqm, precision=9)
+        best = dimod.ExactSolver().sample(bqm).first.energy
+        assert samples.first.energy == pytest.approx(best, abs=1e-9)
+
+
+@pytest.mark.parametrize("method", ["sa", "tabu", "descent"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_does_not_depend_on_threads_isa_or_splitting(rng, method, shared, monkeypatch):
+    J, h = problems(rng, 23, 50, shared=shared, kind="real")
+    options = {"method": method, "num_reads": 3, "seed": 4}
+    if method != "descent":
+        options["num_sweeps"] = 20
+    whole = sample_batch(J, h, num_threads=1, **options)
+    others = [sample_batch(J, h, num_threads=threads, **options) for threads in (2, 7)]
+    with ThreadPoolExecutor(3) as executor:
+        others.append(sample_batch(J, h, executor=executor, **options))
+    for isa in _core.available_isas():
+        monkeypatch.setenv("QPSBGD_ISA", isa)
+        others.append(sample_batch(J, h, **options))
+    for other in others:
+        np.testing.assert_array_equal(whole.states, other.states)
+        np.testing.assert_array_equal(whole.energies, other.energies)
+    fewer = sample_batch(J, h, **{**options, "num_reads": 2})
+    np.testing.assert_array_equal(whole.states[:, :2], fewer.states)
+
+
+def test_low_rank_is_its_product(rng):
+    A, h = rng.normal(size=(5, 20)), rng.normal(size=(4, 20))
+    J = 0.3 * A.T @ A
+    np.fill_diagonal(J, 0)
+    options = {"num_sweeps": 50, "seed": 1, "beta_range": (0.1, 5.0)}
+    low = sample_batch(LowRank(A, 0.3), h, **options)
+    full = sample_batch((J + J.T) / 2, h, **options)
+    np.testing.assert_array_equal(low.states, full.states)
+
+
+def test_tensors(rng):
+    torch = pytest.importorskip("torch")
+    J, h = problems(rng, 3, 8)
+    options = {"num_sweeps": 20, "seed": 1}
+    tensors = torch.tensor(J, dtype=torch.float32), torch.tensor(h, requires_grad=True)
+    np.testing.assert_array_equal(
+        sample_batch(*tensors, **options).states, sample_batch(J, h, **options).states
+    )
+
+
+def test_auto_range_is_in_units_of_each_problem(rng):
+    J, h = problems(rng, 6, 30, shared=False, kind="real")
+    factors = 2.0 ** np.arange(6)
+    ranges = [
+        sample_batch(c[:, None, None] * J, c[:, None] * h, num_sweeps=5).info["beta_range"]
+        for c in (np.ones(6), factors)
+    ]
+    np.testing.assert_allclose(ranges[1] * factors[:, None], ranges[0])
+    assert (ranges[0][:, 0] < ranges[0][:, 1]).all()
+    shared = sample_batch(J[0], h, num_sweeps=5).info["beta_range"]
+    np.testing.assert_array_equal(shared, np.tile(shared[0], (6, 1)))
+
+
+def test_no_sweeps_return_the_initial_states(rng):
+    J, h = problems(rng, 4, 9)
+    starts = rng.choice([0, 1], size=(4, 9))
+    found = sample_batch(J, h, vartype="BINARY", initial_states=starts, num_sweeps=0, num_reads=2)
+    np.testing.assert_array_equal(found.states, np.repeat(starts[:, None], 2, axis=1))
+
+
+def test_problems_without_biases(rng):
+    found = sample_batch(np.zeros((3, 3)), np.zeros((2, 3)), num_sweeps=5)
+    assert (found.energies == 0).all()
+
+
+@pytest.mark.parametrize("method", ["sa", "tabu"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_time_limit(rng, method, shared):
+    J, h = problems(rng, 200, 60, shared=shared)
+    found = sample_batch(J, h, method=method, num_sweeps=10**6, time_limit=0.2, num_threads=2)
+    assert found.info["stopped_by"] == "time_limit"
+    assert 0 < found.info["num_begun"] < 200
+    assert np.isfinite(found.energies).all()
+
+
+def test_control_c(rng):
+    J, h = problems(rng, 100, 60)
+    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        sample_batch(J, h, num_sweeps=10**6, num_threads=2)
+    timer.join()
+    assert caught.value.result.info["stopped_by"] == "interrupt"
+
+
+class LosingExecutor(ThreadPoolExecutor):
+    """Loses every third chunk that it is given, at most so many."""
+
+    def __init__(self, losses, error):
+        super().__init__(2)
+        self.losses, self.error, self.submitted = losses, error, 0
+
+    def submit(self, function, /, *args, **kwargs):
+        self.submitted += 1
+        if self.losses == 0 or self.submitted % 3:
+            return super().submit(function, *args, **kwargs)
+        self.losses -= 1
+        lost = Future()
+        lost.set_exception(self.error)
+        return lost
+
+
+def test_a_lost_chunk_is_given_out_again(rng):
+    J, h = problems(rng, 32, 20)
+    options = {"num_sweeps": 20, "seed": 2}
+    expected = sample_batch(J, h, **options)
+    with LosingExecutor(3, RuntimeError("a worker was lost")) as executor:
+        found = sample_batch(J, h, executor=executor, **options)
+        assert executor.submitted == 8 + 3
+    np.testing.assert_array_equal(found.states, expected.states)
+
+
+def test_a_chunk_that_is_always_lost_is_an_error(rng):
+    J, h = problems(rng, 32, 20)
+    with LosingExecutor(99, RuntimeError("no worker left")) as executor:
+
+        def always_lost(*args, **kwargs):
+            executor.submitted = 2
+            return LosingExecutor.submit(executor, None)
+
+        executor.submit = always_lost
+        with pytest.raises(RuntimeError, match="no worker left"):
+            sample_batch(J, h, num_sweeps=5, executor=executor)
+        assert executor.losses == 99 - 8 - 2  # three attempts
+
+
+def test_an_executor_that_breaks_is_done_without(rng):
+    J, h = problems(rng, 32, 20)
+    options = {"num_sweeps": 20, "seed": 2}
+    expected = sample_batch(J, h, **options)
+    broken = LosingExecutor(1, BrokenProcessPool("a child process ended"))
+    with broken as executor, pytest.warns(UserWarning, match="problems from 8 on are solved in"):
+        found = sample_batch(J, h, executor=executor, **options)
+    np.testing.assert_array_equal(found.states, expected.states)
+
+
+def test_processes(rng):
+    J, h = problems(rng, 12, 20)
+    options = {"num_sweeps": 20, "seed": 2}
+    expected = sample_batch(J, h, **options)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
+        found = sample_batch(J, h, executor=executor, **options)
+    np.testing.assert_array_equal(found.states, expected.states)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"J": [[0, 1], [2, 0]]}, ValueError, r"J\[0, 1\] is 1.0, but must equal .* 2.0"),
+        ({"J": [[0, 1], [1, 3]]}, ValueError, r"J\[1, 1\] is 3.0, but the diagonal must be zero"),
+        ({"J": [[0, np.nan], [1, 0]]}, ValueError, r"J\[0, 1\] is nan, but must be finite"),
+        ({"J": np.zeros((3, 3))}, ValueError, r"J has shape \(3, 3\), but must be \(2, 2\) or"),
+        ({"J": np.zeros(4)}, ValueError, r"J has shape \(4,\), but must have 2 or 3 dimensions"),
+        ({"J": "couplings"}, TypeError, "J is a str"),
+        ({"J": LowRank(np.zeros((4, 3)))}, ValueError, r"J.A has shape \(4, 3\)"),
+        ({"J": LowRank(np.zeros((4, 2)), np.inf)}, ValueError, "J.scale is inf"),
+        ({"h": [1.0, 2.0]}, ValueError, r"h has shape \(2,\), but must have 2 dimensions"),
+        ({"h": [[1.0, np.inf]]}, ValueError, r"h\[0, 1\] is inf"),
+        ({"vartype": "TERNARY"}, ValueError, "vartype is 'TERNARY'"),
+        ({"method": "magic"}, ValueError, "method is 'magic'"),
+        ({"num_reads": 0}, ValueError, "num_reads is 0"),
+        ({"num_sweeps": -1}, ValueError, "num_sweeps is -1"),
+        ({"method": "descent", "num_sweeps": 3}, ValueError, "a descent takes none"),
+        ({"method": "tabu", "beta_range": (1, 2)}, ValueError, "goes with method='sa' alone"),
+        ({"beta_range": (0.0, 1.0)}, ValueError, r"beta_range is \(0.0, 1.0\)"),
+        ({"beta_range": "cold"}, ValueError, "beta_range is 'cold'"),
+        ({"initial_states": [[1, 0]]}, ValueError, r"initial_states\[0, 1\] is 0.0, but must be"),
+        ({"initial_states": [1, 1]}, ValueError, r"initial_states has shape \(2,\)"),
+        ({"initial_states": [[1, 1, 1]]}, ValueError, r"must be \(1, 2\) or \(1, 1, 2\)"),
+        ({"seed": -1}, ValueError, "seed is -1"),
+        ({"num_threads": 0}, ValueError, "num_threads is 0"),
+        ({"time_limit": 0}, ValueError, "time_limit is 0"),
+        ({"executor": 3}, TypeError, "executor is a int"),
+    ],
+)
+def test_bad_arguments(changed, error, message):
+    arguments = {"J": [[0.0, 1.0], [1.0, 0.0]], "h": [[1.0, 2.0]], **changed}
+    with pytest.raises(error, match=message):
+        sample_batch(arguments.pop("J"), arguments.pop("h"), **arguments)
