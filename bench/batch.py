@@ -1,10 +1,10 @@
 """`sample_batch` against a loop over dwave-samplers' annealer, on one thread by default.
 
-shared: 256 problems of n = 784 that share X^T X of 100 samples, 10 sweeps. independent: 10,000 dense
-problems of n = 32, one read, 100 sweeps. The peer's loop makes a BQM of each problem's arrays and
-samples it, with the same temperatures; it does --peer problems, from which its time for all follows.
-Compared with the whole loop, with the sampling alone that it reports, and with the same loop over
-our own sampler.
+shared: 256 problems of n = 784 that share X^T X of 100 samples, 10 sweeps. independent: 10,000
+dense problems of n = 32, one read, 100 sweeps. The peer's loop makes a BQM of each problem's arrays
+and samples it, with the same temperatures; it does --peer problems, from which its time for all
+follows. Compared with the whole loop, with the sampling alone that it reports, and with the same
+loop over our own sampler.
 """
 
 import argparse

@@ -377,9 +377,7 @@ def _result(J: Floats, h: Floats, spins: States, vartype: str) -> BatchResult:
     """With energies in float64."""
     states = spins if vartype == "SPIN" else ((spins + 1) // 2).astype(np.int8)
     x = states.astype(np.float64)  # (B, R, n)
-    if J.ndim == 2:  # one product, (B R, n) @ (n, n)
-        fields = (x.reshape(-1, x.shape[-1]) @ J).reshape(x.shape)
-    else:
-        fields = x @ J  # (B, R, n) @ (B, n, n)
-    fields = 0.5 * fields + h[:, None, :]
+    # Problems that share J in one product: (B R, n) @ (n, n). Else (B, R, n) @ (B, n, n).
+    products = (x.reshape(-1, x.shape[-1]) @ J).reshape(x.shape) if J.ndim == 2 else x @ J
+    fields = 0.5 * products + h[:, None, :]
     return BatchResult(states, (x * fields).sum(axis=-1), {}, vartype)
