@@ -3,7 +3,11 @@
 import itertools
 import json
 import os
+import select
+import signal
+import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import dimod
@@ -202,6 +206,31 @@ def test_ctrl_c_before_there_is_a_solution(graph, tmp_path, monkeypatch):
     assert "Interrupted before there was a solution." in done.stderr
     assert done.stdout == ""
     assert not out.exists()
+
+
+@pytest.mark.parametrize("solver", ["sa", "tabu"])
+def test_ctrl_c_behind_a_bar_on_a_terminal(tmp_path, solver):
+    pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))
+    ours, theirs = pty.openpty()
+    # A terminal of no size, as a new one is, has no room for a bar.
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    out = tmp_path / "solution.json"
+    command = [
+        sys.executable, "-m", "qpsbgd.cli", "solve", ring(tmp_path), "--solver", solver,
+        "--time-limit", "60", "--out", out,
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        os.close(theirs)
+        bar = b""
+        while b"best " not in bar and select.select([ours], [], [], 30)[0]:
+            bar += os.read(ours, 4096)
+        process.send_signal(signal.SIGINT)
+        stdout = process.communicate(timeout=30)[0]
+    os.close(ours)
+    assert b"/60.0 s, best " in bar
+    assert "stopped by interrupt" in stdout
+    assert process.returncode == 130
+    assert json.loads(out.read_text())["stopped_by"] == "interrupt"
 
 
 def test_an_error_while_writing_leaves_the_old_file(graph, tmp_path, monkeypatch):
