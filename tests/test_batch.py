@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import qpsbgd
+from problems import random_bqm
 from qpsbgd import LowRank, _core, reference, sample_batch
 from qpsbgd.schedule import geometric
 
@@ -241,6 +242,7 @@ def test_processes(rng):
         ({"J": LowRank(np.zeros((4, 2)), np.inf)}, ValueError, "J.scale is inf"),
         ({"h": [1.0, 2.0]}, ValueError, r"h has shape \(2,\), but must have 2 dimensions"),
         ({"h": [[1.0, np.inf]]}, ValueError, r"h\[0, 1\] is inf"),
+        ({"h": np.zeros((0, 2))}, ValueError, "must have at least one problem"),
         ({"vartype": "TERNARY"}, ValueError, "vartype is 'TERNARY'"),
         ({"method": "magic"}, ValueError, "method is 'magic'"),
         ({"num_reads": 0}, ValueError, "num_reads is 0"),
@@ -262,3 +264,34 @@ def test_bad_arguments(changed, error, message):
     arguments = {"J": [[0.0, 1.0], [1.0, 0.0]], "h": [[1.0, 2.0]], **changed}
     with pytest.raises(error, match=message):
         sample_batch(arguments.pop("J"), arguments.pop("h"), **arguments)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        qpsbgd.SimulatedAnnealingSampler(), qpsbgd.TabuSampler(), qpsbgd.SteepestDescentSampler(),
+    ],
+)  # fmt: skip
+def test_models_of_all_sizes_in_one_call(rng, sampler):
+    bqms = [
+        random_bqm(rng, n, kind=kind, vartype=vartype)
+        for n, kind, vartype in [
+            (7, "real", "SPIN"), (4, "integer", "BINARY"), (7, "integer", "BINARY"),
+            (0, "real", "SPIN"), (1, "real", "BINARY"),
+        ]
+    ]  # fmt: skip
+    found = sampler.sample_batch(bqms, num_reads=20, seed=3)
+    assert len(found) == len(bqms)
+    for bqm, samples in zip(bqms, found, strict=True):
+        assert samples.vartype is bqm.vartype
+        assert set(samples.variables) == set(bqm.variables)
+        assert len(samples) == 20
+        dimod.testing.assert_sampleset_energies(samples, bqm, precision=9)
+        best = dimod.ExactSolver().sample(bqm).first.energy if len(bqm) else bqm.offset
+        assert samples.first.energy == pytest.approx(best)
+        assert samples.info["stopped_by"] == "finished"
+    assert sampler.sample_batch([]) == []
+    again = sampler.sample_batch(iter(bqms), num_reads=20, seed=3)
+    assert [s.first.energy for s in again] == [s.first.energy for s in found]
+    with pytest.raises(TypeError, match=r"bqms\[1\] is a str"):
+        sampler.sample_batch([bqms[0], "model"])

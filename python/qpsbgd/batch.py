@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -137,6 +137,8 @@ def sample_batch(
     checked_choice("vartype", vartype, ("SPIN", "BINARY"))
     checked_choice("method", method, tuple(DEFAULT_NUM_SWEEPS))
     linear = _floats("h", h, 2)
+    if len(linear) == 0:
+        raise ValueError(f"h has shape {linear.shape}, but must have at least one problem")
     couplings = _couplings(J, linear.shape)
     reads = checked_count("num_reads", num_reads, 1)
     sweeps = _sweeps(method, num_sweeps)
@@ -175,6 +177,52 @@ def sample_batch(
             error.result = result
             raise error
     return result
+
+
+def sample_bqms(
+    bqms: Iterable[dimod.BinaryQuadraticModel], method: Method, **options: Any
+) -> list[dimod.SampleSet]:
+    """Samples of many dimod models, those of one size in one call of :func:`sample_batch`.
+
+    Args:
+        bqms: models of any vartype, size and labels; kept as matrices.
+        method: as in :func:`sample_batch`.
+        **options: as in :func:`sample_batch`, but for ``vartype`` and ``initial_states``.
+
+    Returns:
+        A sample set for each model, in its vartype and with its labels. ``info`` is the batch's.
+
+    Raises:
+        TypeError: one of ``bqms`` is no model, or an argument is of the wrong type.
+        ValueError: a NaN or infinite bias, or a value out of range.
+    """
+    models = list(bqms)
+    checked_count("num_reads", options.get("num_reads", 1), 1)
+    options["seed"] = checked_seed(options.get("seed"))  # one for all sizes
+    by_size: dict[int, list[int]] = {}
+    for place, bqm in enumerate(models):
+        if not isinstance(bqm, dimod.BinaryQuadraticModel):
+            raise TypeError(
+                f"bqms[{place}] is a {type(bqm).__name__}, but must be a dimod.BinaryQuadraticModel"
+            )
+        by_size.setdefault(bqm.num_variables, []).append(place)
+    results: dict[int, dimod.SampleSet] = {}
+    for n, places in by_size.items():
+        problems = [Problem(models[place], "dense") for place in places]
+        h = np.array([problem.linear for problem in problems])  # (B, n)
+        J = np.zeros((len(places), n, n))
+        for matrix, problem in zip(J, problems, strict=True):
+            matrix[problem.pairs[0], problem.pairs[1]] = problem.quadratic
+            matrix += matrix.T
+        found = sample_batch(J, h, method=method, **options)
+        for place, problem, states in zip(places, problems, found.states, strict=True):
+            results[place] = dimod.SampleSet.from_samples(
+                (states, problem.variables),
+                energy=problem.energies(states, 1),
+                info=dict(found.info),
+                vartype=dimod.SPIN,
+            ).change_vartype(models[place].vartype, inplace=True)
+    return [results[place] for place in range(len(models))]
 
 
 # ---- arguments ---------------------------------------------------------------------------------
@@ -294,6 +342,8 @@ def _betas(
 
 def _auto_range(J: Floats, h: Floats) -> tuple[tuple[float, float], Floats]:
     """One range, and each problem's factor to it."""
+    if h.size == 0:
+        return schedule.ARBITRARY, np.ones(len(h))
     typical = 2 * np.sqrt(h**2 + (J**2).sum(axis=-1)).mean(axis=-1)  # energy differences, (B,)
     typical[typical == 0] = 1.0
     if J.ndim == 2:

@@ -1,6 +1,6 @@
 """Simulated annealing as a dimod sampler."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import dimod
@@ -16,6 +16,7 @@ from qpsbgd.arguments import (
     checked_threads,
     checked_time_limit,
 )
+from qpsbgd.batch import sample_bqms
 from qpsbgd.ising import Form, Problem
 from qpsbgd.samplers import call
 
@@ -215,6 +216,12 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
             timing=clock.timing(),
         )
         return call.deliver(result, error)
+
+    def sample_batch(
+        self, bqms: Iterable[dimod.BinaryQuadraticModel], **options: Any
+    ) -> list[dimod.SampleSet]:
+        """Sample from many models; see :func:`qpsbgd.batch.sample_bqms`."""
+        return sample_bqms(bqms, "sa", **options)
 
 
 def _precision(

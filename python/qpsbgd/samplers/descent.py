@@ -1,5 +1,6 @@
 """Steepest descent as a dimod sampler."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import dimod
@@ -7,6 +8,7 @@ from dimod.core.initialized import InitialStateGenerator
 
 from qpsbgd import _core
 from qpsbgd.arguments import WIDE_SEED_LIMIT, checked_count, checked_threads, checked_time_limit
+from qpsbgd.batch import sample_bqms
 from qpsbgd.ising import Form, Problem
 from qpsbgd.samplers import call
 
@@ -138,3 +140,9 @@ class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
         result = call.sampleset(bqm, problem, states, threads, num_steps=steps)
         result.info.update(form=problem.form, stopped_by=reason.name, timing=clock.timing())
         return call.deliver(result, error)
+
+    def sample_batch(
+        self, bqms: Iterable[dimod.BinaryQuadraticModel], **options: Any
+    ) -> list[dimod.SampleSet]:
+        """Sample from many models; see :func:`qpsbgd.batch.sample_bqms`."""
+        return sample_bqms(bqms, "descent", **options)

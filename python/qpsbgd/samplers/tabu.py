@@ -1,6 +1,7 @@
 """Tabu search as a dimod sampler."""
 
 import math
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import dimod
@@ -16,6 +17,7 @@ from qpsbgd.arguments import (
     checked_threads,
     checked_time_limit,
 )
+from qpsbgd.batch import sample_bqms
 from qpsbgd.ising import Form, Problem
 from qpsbgd.samplers import call
 
@@ -222,6 +224,12 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
             timing=clock.timing(),
         )
         return call.deliver(result, error)
+
+    def sample_batch(
+        self, bqms: Iterable[dimod.BinaryQuadraticModel], **options: Any
+    ) -> list[dimod.SampleSet]:
+        """Sample from many models; see :func:`qpsbgd.batch.sample_bqms`."""
+        return sample_bqms(bqms, "tabu", **options)
 
 
 def _precision(problem: Problem, name: str | None) -> _core.Precision:
