@@ -258,6 +258,10 @@ def test_processes(rng):
         ({"num_threads": 0}, ValueError, "num_threads is 0"),
         ({"time_limit": 0}, ValueError, "time_limit is 0"),
         ({"executor": 3}, TypeError, "executor is a int"),
+        ({"J": [[0, 1j], [1j, 0]]}, TypeError, "J is a list of complex128"),
+        ({"h": [["a", "b"]]}, TypeError, "h is a list of <U1"),
+        ({"J": LowRank(np.full((2, 2), 1e200))}, ValueError, r"scale \* A.T @ A\[0, 0\] is inf"),
+        ({"method": "tabu", "beta_range": np.ones(2)}, ValueError, "goes with method='sa' alone"),
     ],
 )
 def test_bad_arguments(changed, error, message):
@@ -295,3 +299,34 @@ def test_models_of_all_sizes_in_one_call(rng, sampler):
     assert [s.first.energy for s in again] == [s.first.energy for s in found]
     with pytest.raises(TypeError, match=r"bqms\[1\] is a str"):
         sampler.sample_batch([bqms[0], "model"])
+
+
+def test_other_problems_do_not_matter(rng):
+    J, h = problems(rng, 30, 40, kind="real")
+    options = {"num_sweeps": 30, "beta_range": (0.1, 5.0), "seed": 1}
+    expected = sample_batch(J, h, **options)
+    for factor in (1e10, 1e42, 1e100):
+        large = h.copy()
+        large[3] *= factor
+        found = sample_batch(J, large, **options)
+        with ThreadPoolExecutor(2) as executor:
+            apart = sample_batch(J, large, executor=executor, **options)
+        np.testing.assert_array_equal(found.states, apart.states)
+        others = np.arange(30) != 3
+        np.testing.assert_array_equal(found.states[others], expected.states[others])
+
+
+def test_temperatures_are_those_of_problems_with_a_bias(rng):
+    J, h = problems(rng, 20, 30, shared=False, kind="real")
+    J[3:], h[3:] = 0, 0
+    few = sample_batch(J[:3], h[:3], num_sweeps=5).info["beta_range"]
+    np.testing.assert_array_equal(sample_batch(J, h, num_sweeps=5).info["beta_range"][:3], few)
+    huge = sample_batch(J[:3] * 1e200, h[:3] * 1e200, num_sweeps=5).info["beta_range"]
+    np.testing.assert_allclose(huge * 1e200, few)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_no_variables(shared):
+    found = sample_batch(np.zeros((0, 0) if shared else (2, 0, 0)), np.zeros((2, 0)), num_reads=3)
+    assert found.states.shape == (2, 3, 0)
+    assert (found.energies == 0).all()

@@ -152,3 +152,10 @@ def test_info_tells_what_was_used(rng, name):
     assert info["isa"] in qpsbgd._core.available_isas()
     assert info["num_threads"] == 1
     assert info["stopped_by"] in ("finished", "timeout")
+
+
+@every_sampler
+def test_biases_whose_sum_overflows(name):
+    bqm = dimod.BQM(dict.fromkeys(range(20), -1.7e308), {(0, 1): -1.7e308}, 0.0, "SPIN")
+    with pytest.raises(ValueError, match="must have a sum that float64 holds"):
+        sample(name, bqm)

@@ -415,3 +415,75 @@ def test_bad_options(options, error, message):
 def test_unknown_options_warn():
     with pytest.warns(dimod.exceptions.SamplerUnknownArgWarning, match="num_sweeps"):
         TabuSampler().sample_ising({"a": 1}, {}, num_restarts=0, num_sweeps=3)
+
+
+def hidden_ferromagnet(rng, n, coupling):
+    """Its ground state is a random one, whose fields are far beyond 16 bits."""
+    gauge = rng.choice([-1.0, 1.0], size=n)
+    rows, columns = np.triu_indices(n, 1)
+    values = -coupling * gauge[rows] * gauge[columns]
+    bqm = dimod.BQM.from_numpy_vectors(np.zeros(n), (rows, columns, values), 0.0, "SPIN")
+    return bqm, -coupling * n * (n - 1) / 2
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_was_found_in_16_bits_is_not_lost(rng, threads):
+    bqm, ground = hidden_ferromagnet(rng, 1200, 51.0)
+    for _ in range(5):
+        result = TabuSampler().sample(
+            bqm, energy_threshold=0.5 * ground, timeout=None, form="dense", num_threads=threads
+        )
+        assert result.info["stopped_by"] == "energy_threshold"
+        assert result.first.energy <= 0.5 * ground
+
+
+def test_dense_floats_are_made_before_a_read_has_its_time(rng):
+    n = 1500
+    rows, columns = np.triu_indices(n, 1)
+    bqm = dimod.BQM.from_numpy_vectors(
+        rng.normal(size=n), (rows, columns, rng.normal(size=len(rows))), 0.0, "SPIN"
+    )
+    result = TabuSampler().sample(bqm, num_reads=3, num_threads=2, form="dense")
+    assert result.info["precision"] == "float32"
+    assert (result.record.energy < -0.5 * n**1.5).all()
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_a_read_goes_by_energies_that_have_not_drifted(form):
+    """A long first search, whose gains lose their small biases, takes nothing from later ones."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        bqm = random_bqm(rng, 10, kind="real")
+        for u, v in list(bqm.quadratic):
+            bqm.set_quadratic(u, v, bqm.get_quadratic(u, v) * 10.0 ** rng.integers(-6, 4))
+        options = {
+            "seed": 1, "num_restarts": 7, "tenure": 1, "coefficient_z_restart": 100,
+            "lower_bound_z": 0, "timeout": None, "form": form,
+            "initial_states": ([1] * 10, list(bqm.variables)),
+        }  # fmt: skip
+        short, long = (
+            TabuSampler().sample(bqm, coefficient_z_first=z, **options).first.energy
+            for z in (0, 200_000)
+        )
+        assert long <= short + 1e-4
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_a_large_bias_does_not_hide_the_small_ones(rng, form):
+    bqm = random_bqm(rng, 60, 0.5, "real")
+    options = {"seed": 1, "num_restarts": 0, "timeout": None, "form": form,
+               "coefficient_z_first": 20_000, "lower_bound_z": 0}  # fmt: skip
+    best = TabuSampler().sample(bqm, timeout=200, seed=1).first.energy
+    bqm.add_linear("x0", 1e7 - bqm.get_linear("x0"))
+    expected = TabuSampler().sample(bqm, timeout=200, seed=1).first.energy
+    assert np.isfinite(best)
+    assert TabuSampler().sample(bqm, **options).first.energy == pytest.approx(expected, abs=0.01)
+
+
+def test_an_interrupt_function_may_return_anything(rng):
+    bqm = random_bqm(rng, 30)
+    for value, reason in (([], "time_limit"), ("yes", "interrupt")):
+        result = TabuSampler().sample(
+            bqm, timeout=None, time_limit=0.2, interrupt_function=lambda v=value: v
+        )
+        assert result.info["stopped_by"] == reason

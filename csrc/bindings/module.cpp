@@ -76,7 +76,10 @@ class PythonWatch {
     const py::gil_scoped_acquire acquire;
     try {
       if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-      return !function_.is_none() && py::cast<bool>(function_(stop_.best_energy()));
+      if (function_.is_none()) return false;
+      const int truth = PyObject_IsTrue(function_(stop_.best_energy()).ptr());
+      if (truth < 0) throw py::error_already_set();
+      return truth == 1;
     } catch (const py::error_already_set& error) {
       exception_ = error.value();
       return true;

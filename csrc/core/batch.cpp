@@ -1,6 +1,8 @@
 #include "core/batch.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <optional>
 
 #include "core/anneal.hpp"
@@ -35,6 +37,26 @@ struct Couplings {
             num_problems};
   }
 };
+
+// Whether floats of one scale hold the fields and couplings of all problems as well as floats of
+// each one's own: then both ways give the same bits, and it does not matter how a batch is split.
+bool one_scale(const BatchView& view) {
+  constexpr double kMostRatio = 0x1p60;
+  const std::size_t n = view.num_variables;
+  const auto largest = [](const double* values, std::size_t count) {
+    double most = 0.0;
+    for (std::size_t k = 0; k < count; ++k) most = std::max(most, std::fabs(values[k]));
+    return most;
+  };
+  const double coupling = largest(view.couplings, n * n);
+  double least = std::numeric_limits<double>::infinity(), most = 0.0;
+  for (std::size_t b = 0; b < view.num_problems; ++b) {
+    const double bias = std::max(coupling, largest(view.linear + b * n, n));
+    least = std::min(least, bias);
+    most = std::max(most, bias);
+  }
+  return most <= kMostRatio * least;
+}
 
 AnnealOptions anneal_options(const BatchOptions& options, std::size_t problem, int num_threads) {
   AnnealOptions anneal;
@@ -79,13 +101,16 @@ void solve_batch(const KernelTable& kernels, const BatchView& view, const BatchO
   if (n == 0 || problems == 0 || options.num_reads == 0) return;
   std::optional<Couplings> shared;
   if (view.shared) shared.emplace(view.couplings, n);
-  if (shared && options.method == BatchMethod::kAnneal) {
+  if (shared && options.method == BatchMethod::kAnneal && one_scale(view)) {
     const Ising all = shared->problem(view.linear, n, problems);
     std::vector<std::uint64_t> sweeps(problems * options.num_reads);
     anneal(kernels, all, anneal_options(options, 0, options.num_threads),
            problems * options.num_reads, states, sweeps.data(), stop);
     for (std::size_t b = 0; b < problems; ++b) {
-      done[b] = options.betas.empty() || sweeps[b * options.num_reads] > 0;
+      const auto begin = sweeps.begin() + static_cast<std::ptrdiff_t>(b * options.num_reads);
+      done[b] = options.betas.empty() ||
+                std::any_of(begin, begin + static_cast<std::ptrdiff_t>(options.num_reads),
+                            [](std::uint64_t made) { return made > 0; });
     }
     return;
   }

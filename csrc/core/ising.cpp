@@ -70,6 +70,12 @@ Ising::Ising(const double* linear, std::size_t num_variables, const Interactions
   for (std::size_t i = 0; i < num_variables; ++i) {
     largest = std::max(largest, reach_[i] - std::fabs(linear[i]) + farthest[i]);
   }
+  double total = 0.0;
+  for (const double magnitude : reach_) total += magnitude;
+  if (!std::isfinite(total) || !std::isfinite(largest)) {
+    throw std::invalid_argument(
+        "the magnitudes of all biases must have a sum that float64 holds, but theirs is infinite");
+  }
   if (largest > 0.0) {
     int exponent = 0;
     std::frexp(largest, &exponent);

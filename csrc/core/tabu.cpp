@@ -84,10 +84,9 @@ class Read {
   Read(const Ising& problem, const TabuOptions& options, std::size_t number, const ReadStop& stop)
       : problem_(problem), options_(options), number_(number), stop_(stop) {}
 
-  // False where the gains need more bits; `state` is then as it was.
+  // False where the gains need more bits; `state` is then the best so far.
   bool run(std::vector<std::unique_ptr<Search>>& searches, std::size_t first_worker,
            int num_threads, std::int8_t* state, TabuRead& out) {
-    const std::size_t n = problem_.num_variables();
     const auto& linear = problem_.linear64();
     Elites elites(std::any_of(linear.begin(), linear.end(), [](double h) { return h != 0.0; }));
     Snapshot best;
@@ -107,18 +106,22 @@ class Read {
                    relinking ? &elites : nullptr, found[k]);
           },
           [this] { stop_.poll(); });
-      bool renewed = false;
+      bool renewed = false, overflow = false;
       for (std::size_t k = 0; k < found.size(); ++k) {
-        if (found[k].overflow) return false;
+        overflow |= found[k].overflow;
         if (!found[k].begun) continue;
         out.restarts = static_cast<std::int64_t>(begun + k);
         out.moves += found[k].moves;
         Search& scratch = *searches[first_worker];
         Snapshot& snapshot = found[k].best;
+        if (!problem_.exact()) scratch.renew(snapshot);
         if (snapshot.energy < best.energy) best = snapshot;
         scratch.spins(snapshot, spins);
-        if (!problem_.exact()) scratch.renew(snapshot);
         renewed |= elites.offer(snapshot, spins);
+      }
+      if (overflow) {
+        if (!best.bytes.empty()) keep(best, *searches[first_worker], state);
+        return false;
       }
       begun += found.size();
       if (stop_.poll()) break;
@@ -131,12 +134,17 @@ class Read {
       }
     }
     out.timed_out = stop_.timed_out();
-    searches[first_worker]->spins(best, spins);
-    std::copy_n(spins.data(), n, state);
+    keep(best, *searches[first_worker], state);
     return true;
   }
 
  private:
+  static void keep(const Snapshot& best, Search& scratch, std::int8_t* state) {
+    std::vector<std::int8_t> spins;
+    scratch.spins(best, spins);
+    std::copy(spins.begin(), spins.end(), state);
+  }
+
   void search(Search& search, std::size_t index, const std::int8_t* state, const Elites* elites,
               Found& out) const {
     RandomWords random(stream_key(options_.seed, options_.number, number_, index));
@@ -192,8 +200,12 @@ void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& o
   const bool narrow_fits = options.precision == Precision::kInt16;
   NarrowCouplings narrow;
   if (narrow_fits) narrow = narrow_couplings(kernels, problem, options.num_threads);
+  // In floats now, or when a read's gains need them.
   Buffer<float> blocked;
   std::mutex blocking;
+  if (!narrow_fits && problem.form() == Ising::Form::kDense) {
+    blocked = blocked_couplings(problem, options.num_threads);
+  }
   const auto make_search = [&](bool is_narrow) -> std::unique_ptr<Search> {
     if (is_narrow) {
       return std::make_unique<WalkingSearch<DenseWalker<std::int16_t>>>(
@@ -205,7 +217,7 @@ void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& o
                                                            options.longest_tenure);
     }
     const std::lock_guard lock(blocking);
-    if (blocked.size() == 0) blocked = blocked_couplings(problem);
+    if (blocked.size() == 0) blocked = blocked_couplings(problem, 1);
     return std::make_unique<WalkingSearch<DenseWalker<float>>>(
         kernels, problem, options.longest_tenure, 1.0 / problem.scale(), blocked.data(), 0);
   };
@@ -229,15 +241,30 @@ void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& o
       num_reads, outer,
       [&](std::size_t read, int worker) {
         if (stop.poll()) return;
+        const std::size_t first = split_reads ? static_cast<std::size_t>(worker) : 0;
+        const std::size_t count = split_reads ? 1 : workers;
+        std::int8_t* state = states + read * n;
+        const std::vector<std::int8_t> start(state, state + n);
+        ready(narrow_fits, first, count);
         const ReadStop read_stop(stop, options.seconds_per_read);
         Read search(problem, options, read, read_stop);
-        const std::size_t first = split_reads ? static_cast<std::size_t>(worker) : 0;
-        for (const bool is_narrow : {true, false}) {
-          if (is_narrow && !narrow_fits) continue;
-          ready(is_narrow, first, split_reads ? 1 : workers);
-          reads[read].int16 = is_narrow;
-          if (search.run(searches[is_narrow], first, inner, states + read * n, reads[read])) break;
+        reads[read].int16 = narrow_fits;
+        if (search.run(searches[narrow_fits], first, inner, state, reads[read])) return;
+        // Again in floats, from the start: the same moves and more. Where time ends that early,
+        // what was found before counts too.
+        if (read_stop.poll()) {
+          reads[read].timed_out = read_stop.timed_out();
+          return;
         }
+        reads[read].int16 = false;
+        const std::vector<std::int8_t> before(state, state + n);
+        std::copy(start.begin(), start.end(), state);
+        ready(false, first, count);
+        search.run(searches[false], first, inner, state, reads[read]);
+        double energies[2];
+        problem.energies(before.data(), 1, 1, &energies[0]);
+        problem.energies(state, 1, 1, &energies[1]);
+        if (energies[0] < energies[1]) std::copy(before.begin(), before.end(), state);
       },
       [&stop] { stop.poll(); });
 }

@@ -25,8 +25,11 @@ inline constexpr std::size_t kMostMovesARun = 256;
 // More than the relative error of an energy from float gains: nearer to a threshold, float64
 // decides.
 inline constexpr double kTabuFloatError = 1e-4;
-// And more than that of the difference of two such energies of one search.
-inline constexpr double kTabuRounding = 1e-6;
+// And more than what a search's moves since its best state have lost of its energy, in the largest
+// of their gains.
+inline constexpr double kTabuRounding = 1e-5;
+// Moves after which float gains are computed anew.
+inline constexpr std::size_t kTabuRefresh = 1 << 15;
 
 // Numbers of one search, in order; which one it is is all that they depend on.
 class RandomWords {
@@ -173,27 +176,35 @@ class WalkingSearch final : public Search {
     out.begun = true;
     out.best.energy = energy;
     bool unsaved = true;  // the state is the best one
-    std::size_t now = 0, improved = 0, checked = 0;
+    double moved = 0.0;   // largest gain of a move since then
+    std::size_t now = 0, improved = 0, checked = 0, refreshed = 0;
     TabuPick next = walker.pick(static_cast<std::uint32_t>(random.next()));
     while (moves ? now < *moves : now - improved < stall) {
       if (now == checked) {
         if (stop.poll()) break;
         const std::size_t room = walker.headroom();
         out.overflow = room == 0;
-        if (out.overflow) return;
+        if (out.overflow) break;
+        if (!problem_.exact() && now - refreshed >= kTabuRefresh) {
+          refresh();
+          energy = walker.energy();
+          next = walker.pick(static_cast<std::uint32_t>(random.next()));
+          refreshed = now;
+        }
         checked = now + std::min(chunk, room);
       }
-      // Energies that are sums of rounded gains: what is less is no improvement.
-      const double least = problem_.exact() ? 0.0 : kTabuRounding * std::fabs(out.best.energy);
+      // Where gains are rounded, what is less is no improvement.
+      const double least = problem_.exact() ? 0.0 : kTabuRounding * moved;
       if (next.largest > next.gain && energy - 2.0 * next.largest < out.best.energy - least) {
         // Aspiration: tabu, but it leads to the best state.
         next = {list_.find(next.largest, walker), next.largest, next.largest};
       }
       if (unsaved && next.gain <= 0.0) {
-        save(energy, stop.call(), out);
+        energy = save(energy, stop.call(), out);
         unsaved = false;
       }
       ++now;
+      moved = std::max(moved, std::fabs(next.gain));
       list_.add(next.variable, walker);
       energy -= 2.0 * next.gain;
       next = walker.move(next.variable, static_cast<std::uint32_t>(random.next()));
@@ -201,6 +212,7 @@ class WalkingSearch final : public Search {
         out.best.energy = energy;
         improved = now;
         unsaved = true;
+        moved = 0.0;
       }
     }
     out.moves = now;
@@ -208,8 +220,8 @@ class WalkingSearch final : public Search {
   }
 
   void renew(Snapshot& snapshot) override {
-    spins(snapshot, spins_);
-    start(spins_.data());
+    walker_.load(snapshot);
+    refresh();
     walker_.save(snapshot);
     snapshot.energy = walker_.energy();
   }
@@ -233,19 +245,29 @@ class WalkingSearch final : public Search {
     return walker_.headroom() > 0;
   }
 
-  // Keeps the state, tells of it, and ends the call if it is not above the threshold.
-  void save(double energy, Stop& stop, Found& out) {
+  // The same state with gains that no flip has rounded.
+  void refresh() {
+    spins_.resize(walker_.num_variables());
+    for (std::size_t i = 0; i < spins_.size(); ++i) spins_[i] = walker_.up(i) ? 1 : -1;
+    start(spins_.data());
+  }
+
+  // Keeps the state, tells of it, and ends the call if it is not above the threshold. Returns its
+  // energy, anew from the gains where these are rounded.
+  double save(double energy, Stop& stop, Found& out) {
+    if (!problem_.exact()) energy = walker_.energy();
     walker_.save(out.best);
     out.best.energy = energy;
     const double value = energy * walker_.unit();
     stop.found(value);
     const double error = problem_.exact() ? 0.0 : kTabuFloatError * std::fabs(value);
-    if (value > stop.energy_threshold() + error) return;
+    if (value > stop.energy_threshold() + error) return energy;
     spins_.resize(walker_.num_variables());
     for (std::size_t i = 0; i < spins_.size(); ++i) spins_[i] = walker_.up(i) ? 1 : -1;
     double sure = 0.0;
     problem_.energies(spins_.data(), 1, 1, &sure);
     if (sure <= stop.energy_threshold()) stop.reached();
+    return energy;
   }
 
   const Ising& problem_;

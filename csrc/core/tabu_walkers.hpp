@@ -129,13 +129,13 @@ inline NarrowCouplings narrow_couplings(const KernelTable& kernels, const Ising&
 }
 
 // The float couplings in rows of whole blocks.
-inline Buffer<float> blocked_couplings(const Ising& problem) {
+inline Buffer<float> blocked_couplings(const Ising& problem, int num_threads) {
   const std::size_t n = problem.num_variables(), ld = round_up(n, kTabuBlock);
   Buffer<float> values(n * ld);
-  for (std::size_t row = 0; row < n; ++row) {
+  parallel_for(n, num_threads, [&](std::size_t row, int) {
     std::copy_n(problem.couplings() + row * problem.ld(), problem.ld(), &values[row * ld]);
     std::fill(&values[row * ld] + problem.ld(), &values[row * ld] + ld, 0.0f);
-  }
+  });
   return values;
 }
 

@@ -118,14 +118,15 @@ def sample_batch(
             the same to the bit as without.
 
     Returns:
-        States and energies. They do not depend on threads, instruction set, or how the batch is
-        split.
+        States and energies. States do not depend on threads, instruction set, or how the batch is
+        split; nor do energies, but for the last digits of NumPy's sums.
 
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: a shape that does not fit, a value out of range, an entry that is NaN, infinite,
             not symmetric or on the diagonal.
-        KeyboardInterrupt: at Ctrl-C; its attribute ``result`` is what would have been returned.
+        KeyboardInterrupt: at Ctrl-C; without an executor its attribute ``result`` is what would
+            have been returned.
 
     Example:
         >>> J = np.array([[0.0, 1.0], [1.0, 0.0]])
@@ -152,7 +153,9 @@ def sample_batch(
     starts = _starts(initial_states, vartype, (len(linear), reads, linear.shape[1]), seed)
     spin_J, spin_h = couplings, linear
     if vartype == "BINARY":  # x = (1 + s) / 2
-        spin_J, spin_h = couplings / 4, linear / 2 + couplings.sum(axis=-1) / 4
+        with np.errstate(over="ignore"):
+            spin_J, spin_h = couplings / 4, linear / 2 + couplings.sum(axis=-1) / 4
+        _refuse("h of the spins", spin_h, ~np.isfinite(spin_h), "must be finite")
     betas, factors = _betas(method, beta_range, sweeps, spin_J, spin_h)
     n = linear.shape[1]
     options = {
@@ -180,14 +183,29 @@ def sample_batch(
 
 
 def sample_bqms(
-    bqms: Iterable[dimod.BinaryQuadraticModel], method: Method, **options: Any
+    bqms: Iterable[dimod.BinaryQuadraticModel],
+    method: Method,
+    *,
+    num_reads: int = 1,
+    num_sweeps: int | None = None,
+    beta_range: Literal["auto"] | tuple[float, float] = "auto",
+    seed: int | None = None,
+    num_threads: int | None = None,
+    time_limit: float | None = None,
+    executor: Executor | None = None,
 ) -> list[dimod.SampleSet]:
     """Samples of many dimod models, those of one size in one call of :func:`sample_batch`.
 
     Args:
         bqms: models of any vartype, size and labels; kept as matrices.
         method: as in :func:`sample_batch`.
-        **options: as in :func:`sample_batch`, but for ``vartype`` and ``initial_states``.
+        num_reads: as in :func:`sample_batch`, and so the others.
+        num_sweeps: of an anneal or a tabu search.
+        beta_range: of annealing.
+        seed: one for all sizes.
+        num_threads: at most this many.
+        time_limit: seconds for the models of one size.
+        executor: whose workers solve them.
 
     Returns:
         A sample set for each model, in its vartype and with its labels. ``info`` is the batch's.
@@ -197,8 +215,8 @@ def sample_bqms(
         ValueError: a NaN or infinite bias, or a value out of range.
     """
     models = list(bqms)
-    checked_count("num_reads", options.get("num_reads", 1), 1)
-    options["seed"] = checked_seed(options.get("seed"))  # one for all sizes
+    checked_choice("method", method, tuple(DEFAULT_NUM_SWEEPS))
+    seed = checked_seed(seed)
     by_size: dict[int, list[int]] = {}
     for place, bqm in enumerate(models):
         if not isinstance(bqm, dimod.BinaryQuadraticModel):
@@ -214,7 +232,11 @@ def sample_bqms(
         for matrix, problem in zip(J, problems, strict=True):
             matrix[problem.pairs[0], problem.pairs[1]] = problem.quadratic
             matrix += matrix.T
-        found = sample_batch(J, h, method=method, **options)
+        found = sample_batch(
+            J, h, num_reads=num_reads, num_sweeps=num_sweeps, method=method,
+            beta_range=beta_range, seed=seed, num_threads=num_threads, time_limit=time_limit,
+            executor=executor,
+        )  # fmt: skip
         for place, problem, states in zip(places, problems, found.states, strict=True):
             results[place] = dimod.SampleSet.from_samples(
                 (states, problem.variables),
@@ -233,11 +255,17 @@ def _floats(name: str, value: Any, ndim: int | tuple[int, ...]) -> Floats:
     if hasattr(value, "detach"):  # a tensor, which may want its gradient
         value = value.detach()
     try:
-        array = np.ascontiguousarray(value, np.float64)
+        array = np.asarray(value)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"{name} is a {type(value).__name__}, but must be an array of numbers"
         ) from error
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"{name} is a {type(value).__name__} of {array.dtype}, but must be an array of real "
+            "numbers"
+        )
+    array = np.ascontiguousarray(array, np.float64)
     if array.ndim not in np.atleast_1d(ndim):
         raise ValueError(
             f"{name} has shape {array.shape}, but must have "
@@ -263,7 +291,9 @@ def _couplings(J: Any, shape: tuple[int, ...]) -> Floats:
             raise ValueError(f"J.scale is {J.scale}, but must be finite")
         if A.shape[1] != n:
             raise ValueError(f"J.A has shape {A.shape}, but must be (N, {n}) as h is {shape}")
-        product: Floats = scale * (A.T @ A)
+        with np.errstate(over="ignore", invalid="ignore"):
+            product: Floats = scale * (A.T @ A)
+        _refuse("scale * A.T @ A", product, ~np.isfinite(product), "must be finite")
         np.fill_diagonal(product, 0.0)
         symmetric: Floats = (product + product.T) / 2  # a BLAS may round the triangles differently
         return symmetric
@@ -321,7 +351,7 @@ def _betas(
     """Inverse temperatures of the sweeps, and each problem's factor to them."""
     ones = np.ones(len(h))
     if method != "sa":
-        if beta_range != "auto":
+        if not (isinstance(beta_range, str) and beta_range == "auto"):
             raise ValueError(f"beta_range is {beta_range!r}, but goes with method='sa' alone")
         return [], ones
     if isinstance(beta_range, str):
@@ -344,21 +374,29 @@ def _auto_range(J: Floats, h: Floats) -> tuple[tuple[float, float], Floats]:
     """One range, and each problem's factor to it."""
     if h.size == 0:
         return schedule.ARBITRARY, np.ones(len(h))
-    typical = 2 * np.sqrt(h**2 + (J**2).sum(axis=-1)).mean(axis=-1)  # energy differences, (B,)
-    typical[typical == 0] = 1.0
+    # Energy differences (B,), in units whose squares do not overflow.
+    unit = np.maximum(np.abs(h).max(axis=1), np.abs(J).max(axis=(-2, -1)))
+    biased = np.flatnonzero(unit)
+    if len(biased) == 0:
+        return schedule.ARBITRARY, np.ones(len(h))
+    unit[unit == 0] = 1.0
+    scaled = J / unit[:, None, None] if J.ndim == 3 else J / np.abs(J).max(initial=1e-300)
+    ratio = 1.0 if J.ndim == 3 else (np.abs(J).max() / unit)[:, None]
+    squares = (h / unit[:, None]) ** 2 + (scaled**2).sum(axis=-1) * np.square(ratio)
+    typical = 2 * unit * np.sqrt(squares).mean(axis=-1)
     if J.ndim == 2:
-        typical[:] = np.median(typical)
-    chosen = np.unique(np.linspace(0, len(h) - 1, min(SCOUTS, len(h))).astype(int))
+        typical[:] = np.median(typical[biased])
+    chosen = biased[
+        np.unique(np.linspace(0, len(biased) - 1, min(SCOUTS, len(biased))).astype(int))
+    ]
     rows, columns = np.triu_indices(h.shape[1], 1)
     ranges = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of problems without a bias: any range will do
-        for b in chosen:
-            matrix = J if J.ndim == 2 else J[b]
-            problem = Problem.from_vectors(h[b], (rows, columns), matrix[rows, columns], "dense")
-            ranges.append(np.array(schedule.auto_beta_range(problem)) * typical[b])
+    for b in chosen:
+        matrix = J if J.ndim == 2 else J[b]
+        problem = Problem.from_vectors(h[b], (rows, columns), matrix[rows, columns], "dense")
+        ranges.append(np.array(schedule.auto_beta_range(problem)) * typical[b])
     first, last = np.median(ranges, axis=0)
-    return (float(first), float(last)), 1 / typical
+    return (float(first), float(last)), 1 / np.where(typical > 0, typical, 1.0)
 
 
 # ---- solving -----------------------------------------------------------------------------------
@@ -399,28 +437,39 @@ def _solve_apart(
         return executor.submit(function, *arrays, **keywords)
 
     futures = {first: submitted(first) for first in range(0, len(h), size)}
-    parts = []
-    for first, future in futures.items():
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                parts.append(future.result())
-                break
-            except (TypeError, ValueError):
-                raise  # the problem's fault, not the worker's
-            except BrokenExecutor as error:
-                warnings.warn(
-                    f"the executor has lost its workers ({error!r}): problems from {first} on are "
-                    "solved in this process",
-                    stacklevel=3,
-                )
-                function, arrays, keywords = call(first)
-                parts.append(function(*arrays, **keywords))
-                break
-            except Exception:
-                if attempt == ATTEMPTS:
-                    raise
-                future = submitted(first)
-    return parts
+    try:
+        return [_outcome(future, submitted, call, first) for first, future in futures.items()]
+    except BaseException:
+        for future in futures.values():
+            future.cancel()
+        raise
+
+
+def _outcome(
+    future: Future[Part],
+    submitted: Callable[[int], Future[Part]],
+    call: Callable[[int], tuple[Callable[..., Part], tuple[Any, ...], dict[str, Any]]],
+    first: int,
+) -> Part:
+    """What a chunk came to; given out again if its worker was lost."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return future.result()
+        except (TypeError, ValueError):
+            raise  # the problem's fault, not the worker's
+        except BrokenExecutor as error:
+            warnings.warn(
+                f"the executor has lost its workers ({error!r}): problems from {first} on are "
+                "solved in this process",
+                stacklevel=5,
+            )
+            break
+        except Exception:
+            if attempt == ATTEMPTS:
+                raise
+            future = submitted(first)
+    function, arrays, keywords = call(first)
+    return function(*arrays, **keywords)
 
 
 def _result(J: Floats, h: Floats, spins: States, vartype: str) -> BatchResult:
@@ -428,6 +477,6 @@ def _result(J: Floats, h: Floats, spins: States, vartype: str) -> BatchResult:
     states = spins if vartype == "SPIN" else ((spins + 1) // 2).astype(np.int8)
     x = states.astype(np.float64)  # (B, R, n)
     # Problems that share J in one product: (B R, n) @ (n, n). Else (B, R, n) @ (B, n, n).
-    products = (x.reshape(-1, x.shape[-1]) @ J).reshape(x.shape) if J.ndim == 2 else x @ J
+    products = np.tensordot(x, J, 1) if J.ndim == 2 else x @ J
     fields = 0.5 * products + h[:, None, :]
     return BatchResult(states, (x * fields).sum(axis=-1), {}, vartype)

@@ -228,7 +228,7 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
     def sample_batch(
         self, bqms: Iterable[dimod.BinaryQuadraticModel], **options: Any
     ) -> list[dimod.SampleSet]:
-        """Sample from many models; see :func:`qpsbgd.batch.sample_bqms`."""
+        """Sample from many models; options as in :func:`qpsbgd.batch.sample_bqms`."""
         return sample_bqms(bqms, "tabu", **options)
 
 
