@@ -85,7 +85,7 @@ def speed(args):
                 (
                     ns_ours(bqm, start, 200_000_000 // n),
                     ns_ours(bqm, start, 200_000_000 // n, "float32"),
-                    ns_peer(bqm, start, 10_000_000 // n),
+                    ns_peer(bqm, start, 200_000_000 // n),
                 )
                 for _ in range(args.seeds)
             ],
