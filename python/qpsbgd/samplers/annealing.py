@@ -40,7 +40,7 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
     Example:
         >>> sampler = SimulatedAnnealingSampler()
         >>> sampleset = sampler.sample_ising({"a": 0.5}, {("a", "b"): -1.0}, num_reads=4, seed=1)
-        >>> sampleset.first.energy
+        >>> print(sampleset.first.energy)
         -1.5
     """
 
