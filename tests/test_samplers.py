@@ -13,6 +13,7 @@ import pytest
 from scipy import stats
 
 import qpsbgd
+from problems import random_bqm
 from qpsbgd import SimulatedAnnealingSampler, _core, reference, schedule
 from qpsbgd.ising import Problem
 
@@ -20,18 +21,6 @@ from qpsbgd.ising import Problem
 @dimod.testing.load_sampler_bqm_tests(SimulatedAnnealingSampler)
 class TestConformity(unittest.TestCase):
     """dimod's own tests."""
-
-
-def random_bqm(rng, n, density=1.0, kind="integer", vartype="SPIN"):
-    bqm = dimod.BinaryQuadraticModel(vartype)
-    draw = (lambda: int(rng.integers(-9, 10))) if kind == "integer" else rng.normal
-    for i in range(n):
-        bqm.add_linear(f"x{i}", draw())
-    for i, j in itertools.combinations(range(n), 2):
-        if rng.random() < density:
-            bqm.add_quadratic(f"x{i}", f"x{j}", draw())
-    bqm.offset = 0.5
-    return bqm
 
 
 def test_api():

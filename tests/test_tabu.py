@@ -473,10 +473,8 @@ def test_a_large_bias_does_not_hide_the_small_ones(rng, form):
     bqm = random_bqm(rng, 60, 0.5, "real")
     options = {"seed": 1, "num_restarts": 0, "timeout": None, "form": form,
                "coefficient_z_first": 20_000, "lower_bound_z": 0}  # fmt: skip
-    best = TabuSampler().sample(bqm, timeout=200, seed=1).first.energy
     bqm.add_linear("x0", 1e7 - bqm.get_linear("x0"))
     expected = TabuSampler().sample(bqm, timeout=200, seed=1).first.energy
-    assert np.isfinite(best)
     assert TabuSampler().sample(bqm, **options).first.energy == pytest.approx(expected, abs=0.01)
 
 

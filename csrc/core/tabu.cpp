@@ -198,8 +198,8 @@ void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& o
     throw std::invalid_argument("the problem does not fit this precision");
   }
   const bool narrow_fits = options.precision == Precision::kInt16;
-  NarrowCouplings narrow;
-  if (narrow_fits) narrow = narrow_couplings(kernels, problem, options.num_threads);
+  Int8Couplings narrow;
+  if (narrow_fits) narrow = int8_couplings(kernels, problem, options.num_threads);
   // In floats now, or when a read's gains need them.
   Buffer<float> blocked;
   std::mutex blocking;

@@ -95,7 +95,7 @@ class Walker {
 };
 
 // Couplings as int8, in the problem's least unit.
-struct NarrowCouplings {
+struct Int8Couplings {
   double unit = 0.0;
   int largest = 0;
   Buffer<std::int8_t> values;  // (n, ld)
@@ -113,12 +113,12 @@ inline bool fits_int16(const Ising& problem) {
 }
 
 // For a problem that fits.
-inline NarrowCouplings narrow_couplings(const KernelTable& kernels, const Ising& problem,
-                                        int num_threads) {
+inline Int8Couplings int8_couplings(const KernelTable& kernels, const Ising& problem,
+                                    int num_threads) {
   const std::size_t n = problem.num_variables(), ld = round_up(n, kTabuBlock);
-  NarrowCouplings narrow{.unit = problem.unit() / problem.scale(),
-                         .largest = static_cast<int>(problem.coupling_in_units()),
-                         .values = Buffer<std::int8_t>(n * ld)};
+  Int8Couplings narrow{.unit = problem.unit() / problem.scale(),
+                       .largest = static_cast<int>(problem.coupling_in_units()),
+                       .values = Buffer<std::int8_t>(n * ld)};
   const auto factor = static_cast<float>(1.0 / problem.unit());
   parallel_for(n, num_threads, [&](std::size_t row, int) {
     std::int8_t* to = &narrow.values[row * ld];
