@@ -1,64 +1,22 @@
 #include "core/layer.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <vector>
 
 #include "core/parallel.hpp"
 
 namespace qpsbgd {
-namespace {
-
-// The power of two that brings the largest magnitude into [1/2, 1); 1 for all zeros.
-float unit_scale(const LayerView& view, const KernelTable& kernels) {
-  const auto bits = kernels.largest_magnitude(view.inputs, view.num_samples * view.num_inputs);
-  int exponent = 0;
-  std::frexp(std::bit_cast<float>(bits), &exponent);
-  return std::ldexp(1.0f, -std::clamp(exponent, -126, 126));
-}
-
-}  // namespace
-
 Layer::Layer(const LayerView& view, const KernelTable& kernels, int num_threads)
     : view_(view),
       kernels_(kernels),
       num_threads_(num_threads),
-      x_scale_(unit_scale(view, kernels)),
-      inputs_t_(view.num_inputs * samples_ld()),
-      packed_inputs_(round_up(view.num_inputs, kernels.panel_columns) * view.num_samples),
-      packed_inputs_t_(round_up(view.num_samples, kernels.panel_columns) * view.num_inputs),
+      inputs_(view.inputs, view.num_samples, view.num_inputs, kernels, num_threads, true),
       targets_(view.num_neurons * samples_ld()),
       mean_targets_(view.num_neurons),
       linear_(view.num_neurons * view.num_inputs),
       linear_margins_(view.num_neurons * samples_ld()) {
-  pack_inputs();
   prepare_rows();
-}
-
-void Layer::pack_inputs() {
-  const std::size_t n = num_inputs(), samples = num_samples(), stride = samples_ld();
-  const std::size_t width = kernels_.panel_columns;
-  parallel_for(divide_up(n, width), num_threads_, [&](std::size_t task, int) {
-    const std::size_t first = task * width, count = std::min(width, n - first);
-    float* panel = &packed_inputs_[first * samples];
-    for (std::size_t i = 0; i < samples; ++i) {
-      const float* x = view_.inputs + i * n + first;
-      for (std::size_t j = 0; j < count; ++j) panel[i * width + j] = x_scale_ * x[j];
-      std::fill(panel + i * width + count, panel + (i + 1) * width, 0.0f);
-    }
-    for (std::size_t j = 0; j < count; ++j) {
-      float* row = &inputs_t_[(first + j) * stride];
-      for (std::size_t i = 0; i < samples; ++i) row[i] = panel[i * width + j];
-      std::fill(row + samples, row + stride, 0.0f);
-      for (std::size_t i = 0; i < samples; i += width) {
-        float* out = &packed_inputs_t_[i * n + (first + j) * width];
-        const std::size_t left = std::min(width, samples - i);
-        std::copy_n(row + i, left, out);
-        std::fill(out + left, out + width, 0.0f);
-      }
-    }
-  });
 }
 
 std::size_t Layer::tile_rows(std::size_t tile) const {
@@ -95,7 +53,7 @@ void Layer::prepare_rows() {
     const std::size_t first = tile * kTileRows, rows = tile_rows(tile);
     float* own_scratch = &scratch[worker * kTileRows * n];
     prepare_targets(tile);
-    times_inputs(targets(first), rows, own_scratch, n);
+    inputs_.times_inputs(targets(first), rows, own_scratch, n);
     std::int8_t* spins = &linear_[first * n];
     kernels_.to_spins(own_scratch, rows * n, spins);
     times_inputs_t(spins, rows, &linear_margins_[first * samples_ld()], own_scratch);
@@ -118,58 +76,11 @@ void Layer::prepare_rows() {
   if (sum.margin2 > 0.0) unit_alpha_ = std::sqrt(sum.target2 / sum.margin2);
 }
 
-void Layer::times_inputs(const float* residuals, std::size_t rows, float* c,
-                         std::size_t ldc) const {
-  kernels_.gemm(residuals, samples_ld(), packed_inputs_.data(), num_samples(), rows, num_inputs(),
-                c, ldc);
-}
-
 void Layer::times_inputs_t(const std::int8_t* spins, std::size_t rows, float* c,
                            float* scratch) const {
   const std::size_t n = num_inputs();
   kernels_.from_spins(spins, rows * n, scratch);
-  kernels_.gemm(scratch, n, packed_inputs_t_.data(), n, rows, num_samples(), c, samples_ld());
-}
-
-Buffer<float> Layer::gram() const {
-  const std::size_t n = num_inputs(), stride = inputs_ld();
-  Buffer<float> g(n * stride);
-  const std::size_t width = kernels_.panel_columns;
-  parallel_for(divide_up(n, kTileRows), num_threads_, [&](std::size_t block, int) {
-    // From the diagonal on; starts at a whole panel.
-    const std::size_t first = block * kTileRows, rows = std::min(kTileRows, n - first);
-    const std::size_t column = first / width * width;
-    kernels_.gemm(inputs_t_.data() + first * samples_ld(), samples_ld(),
-                  packed_inputs_.data() + column * num_samples(), num_samples(), rows, n - column,
-                  g.data() + first * stride + column, stride);
-  });
-  parallel_for(divide_up(n, kTileRows), num_threads_, [&](std::size_t block, int) {
-    const std::size_t first = block * kTileRows, end = std::min(first + kTileRows, n);
-    for (std::size_t source = 0; source < end; source += kTileRows) {
-      for (std::size_t i = first; i < end; ++i) {
-        const std::size_t stop = std::min(source + kTileRows, i);
-        for (std::size_t j = source; j < stop; ++j) g[i * stride + j] = g[j * stride + i];
-      }
-    }
-    for (std::size_t i = first; i < end; ++i) {
-      std::fill(&g[i * stride] + n, &g[i * stride] + stride, 0.0f);
-    }
-  });
-  return g;
-}
-
-Buffer<float> Layer::gram_blocks() const {
-  const std::size_t n = num_inputs(), num_blocks = divide_up(n, kBlock);
-  Buffer<float> blocks(num_blocks * kBlock * kBlock);
-  parallel_for(num_blocks, num_threads_, [&](std::size_t block, int) {
-    const std::size_t first = block * kBlock, count = std::min(kBlock, n - first);
-    float* g = &blocks[block * kBlock * kBlock];
-    std::fill_n(g, kBlock * kBlock, 0.0f);
-    kernels_.gemm(inputs_t_.data() + first * samples_ld(), samples_ld(),
-                  packed_inputs_.data() + first * num_samples(), num_samples(), count, count, g,
-                  kBlock);
-  });
-  return blocks;
+  kernels_.gemm(scratch, n, inputs_.packed_transposed(), n, rows, num_samples(), c, samples_ld());
 }
 
 }  // namespace qpsbgd

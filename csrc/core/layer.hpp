@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/buffer.hpp"
+#include "core/inputs.hpp"
 #include "kernels/table.hpp"
 
 namespace qpsbgd {
@@ -20,8 +21,8 @@ struct LayerView {
 
 // X and T in the layouts that kernels read, the linear minimiser, and the step length alpha.
 //
-// Everything below is about x_scale() * X, the power of two that brings max|X| into [1/2, 1): the
-// problems are invariant, no sum can overflow or vanish, and no rounding changes.
+// Everything below is about x_scale() * X (see core/inputs.hpp), to which the problems are
+// invariant.
 //
 //   t^_r = t_r / mean|t_r|                   a row's target; 0 where the row's targets are all 0
 //   b0_r = sign(X^T t_r), sign(0) = +1       the linear minimiser: signSGD's direction
@@ -41,14 +42,14 @@ class Layer {
   const KernelTable& kernels() const { return kernels_; }
   int num_threads() const { return num_threads_; }
 
-  float x_scale() const { return x_scale_; }
+  float x_scale() const { return inputs_.scale(); }
   double alpha(double scale) const { return scale * unit_alpha_; }
   // Leading dimensions: samples and inputs rounded up to kLanes.
-  std::size_t samples_ld() const { return round_up(num_samples(), kLanes); }
-  std::size_t inputs_ld() const { return round_up(num_inputs(), kLanes); }
+  std::size_t samples_ld() const { return inputs_.samples_ld(); }
+  std::size_t inputs_ld() const { return inputs_.inputs_ld(); }
 
-  const float* inputs_t() const { return inputs_t_.data(); }  // X^T (n, samples_ld), padding 0
-  const float* packed_inputs() const { return packed_inputs_.data(); }      // X for gemm
+  const Inputs& inputs() const { return inputs_; }
+  const float* inputs_t() const { return inputs_.transposed(); }  // X^T (n, samples_ld), padding 0
   double mean_target(std::size_t row) const { return mean_targets_[row]; }  // mean|t_r|
   const float* targets(std::size_t row) const {  // t^_r (N), rows samples_ld apart
     return &targets_[row * samples_ld()];
@@ -60,33 +61,22 @@ class Layer {
     return &linear_margins_[row * samples_ld()];
   }
 
-  // c (rows, n; ldc) = residuals (rows, N; samples_ld) X.
-  void times_inputs(const float* residuals, std::size_t rows, float* c, std::size_t ldc) const;
   // c (rows, N; samples_ld) = spins (rows, n) X^T for rows <= kTileRows; `scratch` holds
   // kTileRows * n floats.
   void times_inputs_t(const std::int8_t* spins, std::size_t rows, float* c, float* scratch) const;
 
-  // G = X^T X (n, inputs_ld): symmetric, padding zero. Upper half computed, lower half mirrored.
-  Buffer<float> gram() const;
-  // The blocks of kBlock on G's diagonal, (blocks, kBlock, kBlock), padding zero.
-  Buffer<float> gram_blocks() const;
-
  private:
-  void pack_inputs();
   void prepare_rows();
   void prepare_targets(std::size_t tile);
 
   LayerView view_;
   const KernelTable& kernels_;
   int num_threads_;
-  float x_scale_;
-  Buffer<float> inputs_t_;         // (n, N)
-  Buffer<float> packed_inputs_;    // X as B operand: depth N, columns n
-  Buffer<float> packed_inputs_t_;  // X^T as B operand: depth n, columns N
-  Buffer<float> targets_;          // t^ (m, samples_ld)
-  Buffer<double> mean_targets_;    // (m)
-  Buffer<std::int8_t> linear_;     // (m, n)
-  Buffer<float> linear_margins_;   // (m, N)
+  Inputs inputs_;
+  Buffer<float> targets_;         // t^ (m, samples_ld)
+  Buffer<double> mean_targets_;   // (m)
+  Buffer<std::int8_t> linear_;    // (m, n)
+  Buffer<float> linear_margins_;  // (m, N)
   double unit_alpha_ = 0.0;
 };
 

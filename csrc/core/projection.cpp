@@ -234,7 +234,7 @@ void gradient_qubo(const KernelTable& kernels, const LayerView& view, double sca
   parallel_for(layer.num_tiles(), num_threads, [&](std::size_t tile, int) {
     const std::size_t first = tile * Layer::kTileRows, rows = layer.tile_rows(tile);
     float* tile_fields = fields + first * n;
-    layer.times_inputs(layer.targets(first), rows, tile_fields, n);
+    layer.inputs().times_inputs(layer.targets(first), rows, tile_fields, n);
     for (std::size_t i = 0; i < rows * n; ++i) {
       tile_fields[i] = static_cast<float>(-2.0 * alpha * tile_fields[i]);
     }

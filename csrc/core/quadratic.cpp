@@ -73,7 +73,7 @@ class QuadraticSolver final : public TileSolver {
       tile.ld = layer_.samples_ld();
       tile.block_ld = kBlock;
       tile.block_step = kBlock * kBlock;
-      tile.packed_inputs = layer_.packed_inputs();
+      tile.packed_inputs = layer_.inputs().packed();
     }
     tile.coupling = problem_.coupling();
     tile.diagonal = problem_.diagonal();
@@ -111,7 +111,7 @@ class QuadraticSolver final : public TileSolver {
   // f = X^T r - diag(G) b (rows, inputs_ld), padding -inf.
   void set_fields(std::size_t rows) {
     const std::size_t n = layer_.num_inputs(), ld = layer_.inputs_ld();
-    layer_.times_inputs(residuals_.data(), rows, fields_.data(), ld);
+    layer_.inputs().times_inputs(residuals_.data(), rows, fields_.data(), ld);
     for (std::size_t r = 0; r < rows; ++r) {
       float* row = &fields_[r * ld];
       const float* spins = &spins_[r * ld];
@@ -169,7 +169,7 @@ QuadraticProblem::QuadraticProblem(const Layer& layer, double scale, Form form)
     : layer_(layer),
       form_(form),
       alpha_(checked_alpha(layer, scale)),
-      coupling_(form == Form::kFields ? layer.gram() : layer.gram_blocks()),
+      coupling_(form == Form::kFields ? layer.inputs().gram() : layer.inputs().gram_blocks()),
       diagonal_(layer.num_inputs()) {
   for (std::size_t i = 0; i < layer.num_inputs(); ++i) {
     const std::size_t at = form == Form::kFields
