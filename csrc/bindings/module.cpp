@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "bindings/watch.hpp"
 #include "core/anneal.hpp"
-#include "core/batch.hpp"
 #include "core/descent.hpp"
 #include "core/dispatch.hpp"
 #include "core/exhaustive.hpp"
@@ -25,15 +25,13 @@
 #include "core/stop.hpp"
 #include "core/tabu.hpp"
 
-namespace py = pybind11;
 using namespace py::literals;
 
 namespace {
 
-template <class T>
-using Array = py::array_t<T, py::array::c_style>;  // with noconvert(): exact dtype, contiguous
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+using qpsbgd::bindings::Array;
+using qpsbgd::bindings::kInfinity;
+using qpsbgd::bindings::PythonWatch;
 
 qpsbgd::LayerView view_of(const Array<float>& inputs, const Array<float>& targets) {
   if (inputs.ndim() != 2 || targets.ndim() != 2 || inputs.shape(0) != targets.shape(0) ||
@@ -53,43 +51,6 @@ void check_binary(const Array<std::int8_t>& states, const qpsbgd::LayerView& vie
     throw std::invalid_argument("states (m, n) do not fit inputs (N, n) and targets (N, m)");
   }
 }
-
-// Asks Python whether to stop: a signal that is waiting, such as Ctrl-C's, or a function that gets
-// the lowest energy so far. An exception stops the call too, and is kept for the caller.
-class PythonWatch {
- public:
-  explicit PythonWatch(double time_limit = kInfinity, double energy_threshold = -kInfinity,
-                       py::object function = py::none())
-      : function_(std::move(function)),
-        stop_(time_limit, [this] { return ask(); }, energy_threshold) {}
-
-  qpsbgd::Stop& stop() { return stop_; }
-  const py::object& exception() const { return exception_; }
-  void rethrow() const {
-    if (exception_.is_none()) return;
-    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception_.ptr())), exception_.ptr());
-    throw py::error_already_set();
-  }
-
- private:
-  bool ask() {
-    const py::gil_scoped_acquire acquire;
-    try {
-      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-      if (function_.is_none()) return false;
-      const int truth = PyObject_IsTrue(function_(stop_.best_energy()).ptr());
-      if (truth < 0) throw py::error_already_set();
-      return truth == 1;
-    } catch (const py::error_already_set& error) {
-      exception_ = error.value();
-      return true;
-    }
-  }
-
-  py::object function_;
-  py::object exception_ = py::none();
-  qpsbgd::Stop stop_;
-};
 
 Array<std::int8_t> project(const Array<float>& inputs, const Array<float>& targets,
                            qpsbgd::Objective objective, double scale, double target_eps,
@@ -324,58 +285,6 @@ py::tuple enumerate(const qpsbgd::Ising& problem, std::size_t num_states, int nu
   return py::make_tuple(states, lowest.num_visited, watch.stop().reason(), watch.exception());
 }
 
-py::tuple solve_batch(const Array<double>& couplings, const Array<double>& linear,
-                      const States& initial_states, qpsbgd::BatchMethod method,
-                      std::vector<double> betas, std::vector<double> beta_factors,
-                      std::size_t moves, std::size_t tenure, std::uint64_t seed,
-                      std::uint64_t number, int num_threads, double time_limit) {
-  if (linear.ndim() != 2 || linear.shape(0) == 0) {
-    throw std::invalid_argument("linear must be (problems, n)");
-  }
-  const auto problems = linear.shape(0), n = linear.shape(1);
-  const bool shared = couplings.ndim() == 2;
-  if (couplings.ndim() != (shared ? 2 : 3) || couplings.shape(couplings.ndim() - 1) != n ||
-      couplings.shape(couplings.ndim() - 2) != n || (!shared && couplings.shape(0) != problems)) {
-    throw std::invalid_argument("couplings must be (n, n) or (problems, n, n)");
-  }
-  if (initial_states.ndim() != 3 || initial_states.shape(0) != problems ||
-      initial_states.shape(2) != n) {
-    throw std::invalid_argument("initial_states must be (problems, reads, n)");
-  }
-  if (beta_factors.size() != static_cast<std::size_t>(problems)) {
-    throw std::invalid_argument("beta_factors needs one a problem");
-  }
-  if (n > 0 && tenure >= static_cast<std::size_t>(n)) {
-    throw std::invalid_argument("tenure must be less than the number of variables");
-  }
-  States states({problems, initial_states.shape(1), n});
-  std::copy_n(initial_states.data(), initial_states.size(), states.mutable_data());
-  Array<std::uint8_t> done(problems);
-  std::int8_t* states_out = states.mutable_data();
-  std::uint8_t* done_out = done.mutable_data();
-  const qpsbgd::BatchView view{.couplings = couplings.data(),
-                               .linear = linear.data(),
-                               .num_problems = static_cast<std::size_t>(problems),
-                               .num_variables = static_cast<std::size_t>(n),
-                               .shared = shared};
-  const qpsbgd::BatchOptions options{.method = method,
-                                     .num_reads = static_cast<std::size_t>(initial_states.shape(1)),
-                                     .betas = std::move(betas),
-                                     .beta_factors = std::move(beta_factors),
-                                     .moves = moves,
-                                     .tenure = tenure,
-                                     .seed = seed,
-                                     .number = number,
-                                     .num_threads = num_threads};
-  PythonWatch watch(time_limit);
-  const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
-  {
-    const py::gil_scoped_release release;
-    qpsbgd::solve_batch(kernels, view, options, states_out, done_out, watch.stop());
-  }
-  return py::make_tuple(states, done, watch.stop().reason(), watch.exception());
-}
-
 }  // namespace
 
 // The GIL is not needed: the core's only mutable globals are an atomic flag and memory that each
@@ -447,14 +356,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
            "energy_threshold"_a, "watch"_a)
       .def("enumerate", &enumerate, py::kw_only(), "num_states"_a, "num_threads"_a, "time_limit"_a,
            "energy_threshold"_a, "watch"_a);
-  py::native_enum<qpsbgd::BatchMethod>(m, "BatchMethod", "enum.Enum")
-      .value("sa", qpsbgd::BatchMethod::kAnneal)
-      .value("descent", qpsbgd::BatchMethod::kDescent)
-      .value("tabu", qpsbgd::BatchMethod::kTabu)
-      .finalize();
-  m.def("solve_batch", &solve_batch, "couplings"_a.noconvert(), "linear"_a.noconvert(),
-        "initial_states"_a.noconvert(), py::kw_only(), "method"_a, "betas"_a, "beta_factors"_a,
-        "moves"_a, "tenure"_a, "seed"_a, "number"_a, "num_threads"_a, "time_limit"_a);
+  qpsbgd::bindings::define_batch(m);
   m.attr("max_exhaustive_variables") = qpsbgd::kMaxExhaustiveVariables;
   m.def("multiply_adds", &multiply_adds, "a"_a.noconvert(), "b"_a.noconvert(), "c"_a.noconvert());
   m.def("exponential", &exponential, py::kw_only(), "seed"_a, "problem"_a, "read"_a, "sweep"_a,

@@ -53,22 +53,27 @@ void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOption
   const std::size_t n = problem.num_variables(), num_sweeps = options.betas.size();
   std::fill_n(sweeps, num_reads, 0);
   if (n == 0 || num_reads == 0 || num_sweeps == 0) return;
-  const bool dense = problem.form() == Ising::Form::kDense;
+  const bool sparse = problem.form() == Ising::Form::kSparse;
+  const bool low_rank = problem.form() == Ising::Form::kLowRank;
   const std::size_t num_problems = problem.num_problems();
-  if (num_reads % num_problems != 0 || (num_problems > 1 && !dense)) {
-    throw std::invalid_argument("reads must be dealt evenly to the problems, which must be dense");
+  if (num_reads % num_problems != 0 || (num_problems > 1 && sparse)) {
+    throw std::invalid_argument("reads must be dealt evenly to the problems, not sparse ones");
+  }
+  if (low_rank && options.random_order) {
+    throw std::invalid_argument("problems of low rank are visited in order");
   }
   const std::size_t reads_each = num_reads / num_problems;
   // Full tiles share the couplings best, but every thread should have one.
   const std::size_t threads = static_cast<std::size_t>(num_workers(num_reads, options.num_threads));
   // Lanes that are reads cost nothing.
-  const std::size_t rows_max = dense ? std::min(kLanes, divide_up(num_reads, threads)) : kLanes;
+  const std::size_t rows_max = sparse ? kLanes : std::min(kLanes, divide_up(num_reads, threads));
   const std::size_t num_tiles = divide_up(num_reads, rows_max);
   std::vector<std::unique_ptr<ReadTile>> tiles(num_workers(num_tiles, options.num_threads));
   const Precision precision =
       options.precision.value_or(best_precision(problem, options.random_order, num_reads));
   const TileMaker make_tile =
-      (dense ? dense_tiles : sparse_tiles)(kernels, problem, options, precision);
+      low_rank ? low_rank_tiles(kernels, problem, options)
+               : (sparse ? sparse_tiles : dense_tiles)(kernels, problem, options, precision);
   for (auto& tile : tiles) tile = make_tile();
   parallel_for(
       num_tiles, options.num_threads,

@@ -31,10 +31,10 @@ bool fits(const Ising& problem, Precision precision, bool random_order);
 Precision best_precision(const Ising& problem, bool random_order, std::size_t num_reads);
 
 // states (num_reads, n): in, where each read starts; out, what it found; as many of each problem,
-// one problem after the other, several problems only in dense form. sweeps (num_reads): how many it
-// made before `stop` said to end, which it does here when a state is not above its threshold. Read
-// k of a problem depends on the problem, its start, the options and k alone: not on the number of
-// reads, threads, or the instruction set.
+// one problem after the other, several problems in dense or low-rank form. sweeps (num_reads): how
+// many it made before `stop` said to end, which it does here when a state is not above its
+// threshold. Read k of a problem depends on the problem, its start, the options and k alone: not on
+// the number of reads, threads, or the instruction set.
 void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
             std::size_t num_reads, std::int8_t* states, std::uint64_t* sweeps, Stop& stop);
 

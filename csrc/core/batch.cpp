@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <optional>
 
 #include "core/anneal.hpp"
 #include "core/descent.hpp"
@@ -13,45 +12,17 @@
 namespace qpsbgd {
 namespace {
 
-// The upper triangle of a matrix, as a list.
-struct Couplings {
-  std::vector<std::uint32_t> rows, columns;
-  std::vector<double> values;
-
-  Couplings(const double* matrix, std::size_t n) {
-    for (std::size_t i = 0; i < n; ++i) {
-      for (std::size_t j = i + 1; j < n; ++j) {
-        const double value = matrix[i * n + j];
-        if (value == 0.0) continue;
-        rows.push_back(static_cast<std::uint32_t>(i));
-        columns.push_back(static_cast<std::uint32_t>(j));
-        values.push_back(value);
-      }
-    }
-  }
-  Ising problem(const double* linear, std::size_t n, std::size_t num_problems = 1) const {
-    return {linear,
-            n,
-            {rows.data(), columns.data(), values.data(), values.size()},
-            Ising::Form::kDense,
-            num_problems};
-  }
-};
-
 // Whether floats of one scale hold the fields and couplings of all problems as well as floats of
 // each one's own: then both ways give the same bits, and it does not matter how a batch is split.
-bool one_scale(const BatchView& view) {
+bool one_scale(const KernelTable& kernels, const MatrixView& couplings, const BatchView& view) {
   constexpr double kMostRatio = 0x1p60;
   const std::size_t n = view.num_variables;
-  const auto largest = [](const double* values, std::size_t count) {
-    double most = 0.0;
-    for (std::size_t k = 0; k < count; ++k) most = std::max(most, std::fabs(values[k]));
-    return most;
-  };
-  const double coupling = largest(view.couplings, n * n);
+  const double coupling = couplings.doubles()
+                              ? kernels.matrix_double.largest(couplings.doubles(), n * n)
+                              : kernels.matrix_float.largest(couplings.floats(), n * n);
   double least = std::numeric_limits<double>::infinity(), most = 0.0;
   for (std::size_t b = 0; b < view.num_problems; ++b) {
-    const double bias = std::max(coupling, largest(view.linear + b * n, n));
+    const double bias = std::max(coupling, kernels.matrix_double.largest(view.linear + b * n, n));
     least = std::min(least, bias);
     most = std::max(most, bias);
   }
@@ -66,6 +37,21 @@ AnnealOptions anneal_options(const BatchOptions& options, std::size_t problem, i
   anneal.number = options.number + problem;
   anneal.num_threads = num_threads;
   return anneal;
+}
+
+// All problems' reads together.
+void anneal_shared(const KernelTable& kernels, const Ising& all, const BatchOptions& options,
+                   std::int8_t* states, std::uint8_t* done, Stop& stop) {
+  const std::size_t problems = all.num_problems(), reads = options.num_reads;
+  std::vector<std::uint64_t> sweeps(problems * reads);
+  anneal(kernels, all, anneal_options(options, 0, options.num_threads), problems * reads, states,
+         sweeps.data(), stop);
+  for (std::size_t b = 0; b < problems; ++b) {
+    const auto begin = sweeps.begin() + static_cast<std::ptrdiff_t>(b * reads);
+    done[b] =
+        options.betas.empty() || std::any_of(begin, begin + static_cast<std::ptrdiff_t>(reads),
+                                             [](std::uint64_t made) { return made > 0; });
+  }
 }
 
 void solve_one(const KernelTable& kernels, const Ising& problem, const BatchOptions& options,
@@ -92,6 +78,21 @@ void solve_one(const KernelTable& kernels, const Ising& problem, const BatchOpti
   tabu(kernels, problem, tabu_options, reads, states, read_reports.data(), stop);
 }
 
+// Problem b by itself.
+Ising make_problem(const BatchView& view, std::size_t b) {
+  const double* linear = view.linear + b * view.num_variables;
+  const std::size_t which = view.shared ? 0 : b;
+  if (const auto* matrices = std::get_if<MatrixView>(&view.couplings)) {
+    return {linear, (*matrices)[which]};
+  }
+  const auto& pattern = std::get<PatternView>(view.couplings);
+  return {linear,
+          view.num_variables,
+          {pattern.rows, pattern.columns, pattern.values + which * pattern.num_pairs,
+           pattern.num_pairs},
+          Ising::Form::kSparse};
+}
+
 }  // namespace
 
 void solve_batch(const KernelTable& kernels, const BatchView& view, const BatchOptions& options,
@@ -99,28 +100,24 @@ void solve_batch(const KernelTable& kernels, const BatchView& view, const BatchO
   const std::size_t n = view.num_variables, problems = view.num_problems;
   std::fill_n(done, problems, std::uint8_t{0});
   if (n == 0 || problems == 0 || options.num_reads == 0) return;
-  std::optional<Couplings> shared;
-  if (view.shared) shared.emplace(view.couplings, n);
-  if (shared && options.method == BatchMethod::kAnneal && one_scale(view)) {
-    const Ising all = shared->problem(view.linear, n, problems);
-    std::vector<std::uint64_t> sweeps(problems * options.num_reads);
-    anneal(kernels, all, anneal_options(options, 0, options.num_threads),
-           problems * options.num_reads, states, sweeps.data(), stop);
-    for (std::size_t b = 0; b < problems; ++b) {
-      const auto begin = sweeps.begin() + static_cast<std::ptrdiff_t>(b * options.num_reads);
-      done[b] = options.betas.empty() ||
-                std::any_of(begin, begin + static_cast<std::ptrdiff_t>(options.num_reads),
-                            [](std::uint64_t made) { return made > 0; });
-    }
-    return;
+  if (const auto* factor = std::get_if<FactorView>(&view.couplings)) {
+    const Ising all(kernels, view.linear, n, *factor, options.num_threads, problems);
+    return anneal_shared(kernels, all, options, states, done, stop);
+  }
+  if (options.form == BatchForm::kInterleaved) {
+    return anneal_interleaved(kernels, view, options, states, done, stop);
+  }
+  const auto* matrices = std::get_if<MatrixView>(&view.couplings);
+  if (matrices && view.shared && options.method == BatchMethod::kAnneal &&
+      one_scale(kernels, *matrices, view)) {
+    return anneal_shared(kernels, Ising(view.linear, *matrices, problems), options, states, done,
+                         stop);
   }
   parallel_for(
       problems, options.num_threads,
       [&](std::size_t b, int) {
         if (stop.poll()) return;
-        const double* linear = view.linear + b * n;
-        const Ising problem = shared ? shared->problem(linear, n)
-                                     : Couplings(view.couplings + b * n * n, n).problem(linear, n);
+        const Ising problem = make_problem(view, b);
         done[b] = 1;
         solve_one(kernels, problem, options, b, states + b * options.num_reads * n, stop);
       },

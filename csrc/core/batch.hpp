@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <variant>
 #include <vector>
 
-#include "core/ising.hpp"
+#include "core/matrix.hpp"
 #include "core/stop.hpp"
 #include "kernels/table.hpp"
 
@@ -13,18 +15,31 @@ namespace qpsbgd {
 
 enum class BatchMethod { kAnneal, kDescent, kTabu };
 
-// E(s) = h.s + (1/2) s^T J s. J symmetric with a zero diagonal; the upper triangle is read.
+// How couplings are kept: as matrices of local fields' changes; sixteen problems' interleaved, for
+// annealing problems that each have their own; by their factor, for annealing.
+enum class BatchForm { kDense, kInterleaved, kLowRank };
+
+// Couplings of pairs of variables, the same pairs in all problems.
+struct PatternView {
+  const std::uint32_t* rows;  // (num_pairs)
+  const std::uint32_t* columns;
+  const double* values;  // (num_pairs) if they are shared, or (num_problems, num_pairs)
+  std::size_t num_pairs;
+};
+
+// E(s) = h.s + (1/2) s^T J s. J symmetric with a zero diagonal.
 struct BatchView {
-  const double* couplings;  // (num_problems, n, n), or (n, n) where shared
-  const double* linear;     // (num_problems, n)
+  std::variant<MatrixView, FactorView, PatternView> couplings;
+  bool shared;           // one J for all, else num_problems of them
+  const double* linear;  // (num_problems, n)
   std::size_t num_problems;
   std::size_t num_variables;
-  bool shared;  // one J for all
 };
 
 struct BatchOptions {
   BatchMethod method = BatchMethod::kAnneal;
-  std::size_t num_reads = 1;  // of each problem
+  BatchForm form = BatchForm::kDense;  // of matrices and factors
+  std::size_t num_reads = 1;           // of each problem
   // Annealing: one a sweep, times the problem's own factor; shared J: one factor for all.
   std::vector<double> betas;
   std::vector<double> beta_factors;  // (num_problems)
@@ -38,8 +53,33 @@ struct BatchOptions {
 // states (num_problems * num_reads, n): in, where each read starts; out, what it found: the best
 // state of an anneal or a tabu search, the end of a descent. done (num_problems): whether a problem
 // was begun before `stop` said to end. A problem's reads depend on its number in the batch, not on
-// the others.
+// the others; dense and interleaved forms give the same, that of low rank rounds differently.
 void solve_batch(const KernelTable& kernels, const BatchView& view, const BatchOptions& options,
                  std::int8_t* states, std::uint8_t* done, Stop& stop);
+
+// The interleaved form's, of matrices that are not shared.
+void anneal_interleaved(const KernelTable& kernels, const BatchView& view,
+                        const BatchOptions& options, std::int8_t* states, std::uint8_t* done,
+                        Stop& stop);
+
+// An entry of num_matrices matrices that is not what it must be: finite, 0 on the diagonal, equal
+// to the one across it; the first of the first bad matrix, in this order.
+struct BadEntry {
+  std::size_t matrix, row, column;
+};
+std::optional<BadEntry> find_bad_entry(const KernelTable& kernels, const MatrixView& matrices,
+                                       std::size_t num_matrices, int num_threads);
+
+// What a problem's energy differences are like: `largest` (num_problems), the largest bias;
+// `typical`, twice the mean over its variables of sqrt(h_i^2 + sum_j J_ij^2).
+void batch_magnitudes(const KernelTable& kernels, const MatrixView& matrices, bool shared,
+                      const double* linear, std::size_t num_problems, int num_threads,
+                      double* largest, double* typical);
+
+// energies (num_problems, num_reads) of states (num_problems, num_reads, n) in float64; of -1 and
+// +1, or 0 and 1. Matrices only.
+void batch_energies(const KernelTable& kernels, const MatrixView& matrices, bool shared,
+                    const double* linear, const std::int8_t* states, std::size_t num_problems,
+                    std::size_t num_reads, int num_threads, double* energies);
 
 }  // namespace qpsbgd

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 #include "core/parallel.hpp"
 
@@ -59,7 +60,7 @@ void Inputs::times_inputs(const float* residuals, std::size_t rows, float* c,
   kernels_.gemm(residuals, samples_ld(), packed_.data(), num_samples_, rows, num_inputs_, c, ldc);
 }
 
-Buffer<float> Inputs::gram() const {
+Buffer<float> Inputs::gram(float* diagonal) const {
   const std::size_t n = num_inputs(), stride = inputs_ld();
   Buffer<float> g(n * stride);
   const std::size_t width = kernels_.panel_columns;
@@ -80,13 +81,14 @@ Buffer<float> Inputs::gram() const {
       }
     }
     for (std::size_t i = first; i < end; ++i) {
+      diagonal[i] = std::exchange(g[i * stride + i], 0.0f);
       std::fill(&g[i * stride] + n, &g[i * stride] + stride, 0.0f);
     }
   });
   return g;
 }
 
-Buffer<float> Inputs::gram_blocks() const {
+Buffer<float> Inputs::gram_blocks(float* diagonal) const {
   const std::size_t n = num_inputs(), num_blocks = divide_up(n, kBlock);
   Buffer<float> blocks(num_blocks * kBlock * kBlock);
   parallel_for(num_blocks, num_threads_, [&](std::size_t block, int) {
@@ -95,6 +97,9 @@ Buffer<float> Inputs::gram_blocks() const {
     std::fill_n(g, kBlock * kBlock, 0.0f);
     kernels_.gemm(transposed_.data() + first * samples_ld(), samples_ld(),
                   packed_.data() + first * num_samples(), num_samples(), count, count, g, kBlock);
+    for (std::size_t k = 0; k < count; ++k) {
+      diagonal[first + k] = std::exchange(g[k * (kBlock + 1)], 0.0f);
+    }
   });
   return blocks;
 }

@@ -30,10 +30,11 @@ class Inputs {
   // c (rows, n; ldc) = residuals (rows, N; samples_ld) X.
   void times_inputs(const float* residuals, std::size_t rows, float* c, std::size_t ldc) const;
 
-  // G = X^T X (n, inputs_ld): symmetric, padding zero. Upper half computed, lower half mirrored.
-  Buffer<float> gram() const;
-  // The blocks of kBlock on G's diagonal, (blocks, kBlock, kBlock), padding zero.
-  Buffer<float> gram_blocks() const;
+  // X^T X (n, inputs_ld), padding zero, but for its diagonal, which goes to `diagonal` (n) and
+  // leaves 0. Upper half computed, lower half mirrored.
+  Buffer<float> gram(float* diagonal) const;
+  // The same of the blocks of kBlock on the diagonal alone, (blocks, kBlock, kBlock).
+  Buffer<float> gram_blocks(float* diagonal) const;
 
  private:
   std::size_t num_samples_, num_inputs_;

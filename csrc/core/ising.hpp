@@ -4,9 +4,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <optional>
+#include <variant>
 #include <vector>
 
 #include "core/buffer.hpp"
+#include "core/inputs.hpp"
+#include "core/matrix.hpp"
 #include "kernels/table.hpp"
 
 namespace qpsbgd {
@@ -20,8 +25,9 @@ enum class Precision { kFloat32, kInt16, kInt8 };
 
 class Ising {
  public:
-  // Dense: J as a matrix, O(n) a flip. Sparse: lists of neighbours, O(degree) a flip.
-  enum class Form { kDense, kSparse };
+  // Dense: J as a matrix, O(n) a flip. Sparse: lists of neighbours, O(degree) a flip. Low rank: J
+  // by its factor, O(rank) a flip and a field.
+  enum class Form { kDense, kSparse, kLowRank };
 
   // Interactions as a user lists them; a pair may come more than once and is summed.
   struct Interactions {
@@ -34,17 +40,26 @@ class Ising {
   // The form that is expected to be faster.
   static Form better_form(std::size_t num_variables, std::size_t num_interactions);
 
-  // linear (num_problems, n). What is told below of linear64, reach, aligned_fields and fields64 is
-  // of the first problem. Throws std::invalid_argument for a variable out of range, or coupled to
-  // itself.
+  // linear (num_problems, n). What is told below of linear64, reach, aligned_fields, fields64 and
+  // energies is of the first problem. Throws std::invalid_argument for a variable out of range, or
+  // coupled to itself, or biases whose sum is infinite.
   Ising(const double* linear, std::size_t num_variables, const Interactions& interactions,
         Form form, std::size_t num_problems = 1);
+  // Dense, from a symmetric matrix with a zero diagonal that outlives this.
+  Ising(const double* linear, const MatrixView& couplings, std::size_t num_problems = 1);
+  // Of low rank; annealing alone takes these. scale > 0, and biases within kFactorRange. reach and
+  // aligned_fields are not known.
+  Ising(const KernelTable& kernels, const double* linear, std::size_t num_variables,
+        const FactorView& factor, int num_threads, std::size_t num_problems = 1);
+  // Of the largest bias to scale * max|A|^2.
+  static constexpr double kFactorRange = 1e20;
 
   Form form() const { return form_; }
   std::size_t num_variables() const { return linear_.size(); }
   std::size_t num_problems() const { return num_problems_; }
 
-  // The floats of sweeps are the biases times this power of two, so that none of them overflows.
+  // The floats of sweeps are the biases times this, so that none of them overflows: a power of two,
+  // but for low rank, where J becomes the product of inputs().
   double scale() const { return scale_; }
   // Whether sums of these floats are exact, as with small integers: fields then never drift.
   bool exact() const { return exact_; }
@@ -59,10 +74,13 @@ class Ising {
   const float* linear(std::size_t problem = 0) const { return &scaled_linear_[problem * ld()]; }
   std::size_t ld() const { return round_up(num_variables(), kLanes); }
 
-  // Dense: (ld, ld), symmetric, zero diagonal and padding. Sparse: values of neighbours().
+  // Dense: (ld, ld), symmetric, zero diagonal and padding. Sparse: values of neighbours(). Low
+  // rank: blocks of kBlock on the diagonal.
   const float* couplings() const { return couplings_.data(); }
   const std::size_t* offsets() const { return offsets_.data(); }          // (n + 1); sparse
   const std::uint32_t* neighbours() const { return neighbours_.data(); }  // sparse
+  const Inputs& inputs() const { return *inputs_; }                       // low rank: A
+  const float* diagonal() const { return diagonal_.data(); }              // low rank: of A^T A
 
   // The biases as they were given. J: (n, n), symmetric, zero diagonal.
   const std::vector<double>& linear64() const { return linear_; }
@@ -71,7 +89,8 @@ class Ising {
   const std::vector<double>& reach() const { return reach_; }
   // Fields of the state of all +1, h_i + sum_j J_ij.
   const std::vector<double>& aligned_fields() const { return aligned_fields_; }
-  // The largest b such that all biases are multiples of 2^b; huge if all are 0.
+  // The largest b such that all biases are multiples of 2^b; huge if all are 0, and only low enough
+  // where they span more than 60 bits.
   int lowest_bit() const { return lowest_bit_; }
 
   // Energy of states (rows, n) in float64 from the biases as they were given.
@@ -87,16 +106,27 @@ class Ising {
     std::uint32_t row, column;
     double value;
   };
-  void fill_dense();
-  void fill_sparse();
+  Ising(Form form, const double* linear, std::size_t num_variables, std::size_t num_problems);
+  // Calls visit(i, j, J_ij) for every coupling, row by row where they are known so.
+  template <class Visit>
+  void for_each_interaction(const Visit& visit) const;
+  void note(double bias);
+  void set_scale();
+  void scale_linear(const double* linear);
+  void fill_dense(const MatrixView& matrix);
+  void fill_dense(const std::vector<Interaction>& interactions);
+  void fill_sparse(const std::vector<Interaction>& interactions);
 
   Form form_;
   std::size_t num_problems_;
   std::vector<double> linear_;
-  std::vector<Interaction> interactions_;
+  std::variant<std::vector<Interaction>, MatrixView, FactorView> source_;
+  std::vector<double> farthest_;  // (n): the largest |h_i| of all problems
   std::vector<double> reach_;
   std::vector<double> aligned_fields_;
   int lowest_bit_ = 1 << 20;
+  double least_bias_ = std::numeric_limits<double>::infinity();  // 2^lowest_bit_
+  double largest_bias_ = 0.0;
   double scale_ = 1.0;
   bool exact_ = false;
   double unit_ = 1.0, reach_in_units_ = 0.0;
@@ -105,6 +135,8 @@ class Ising {
   Buffer<float> couplings_;
   std::vector<std::size_t> offsets_;
   std::vector<std::uint32_t> neighbours_;
+  std::optional<Inputs> inputs_;
+  Buffer<float> diagonal_;
 };
 
 }  // namespace qpsbgd

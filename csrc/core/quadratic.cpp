@@ -169,16 +169,9 @@ QuadraticProblem::QuadraticProblem(const Layer& layer, double scale, Form form)
     : layer_(layer),
       form_(form),
       alpha_(checked_alpha(layer, scale)),
-      coupling_(form == Form::kFields ? layer.inputs().gram() : layer.inputs().gram_blocks()),
-      diagonal_(layer.num_inputs()) {
-  for (std::size_t i = 0; i < layer.num_inputs(); ++i) {
-    const std::size_t at = form == Form::kFields
-                               ? i * layer.inputs_ld() + i
-                               : i / kBlock * kBlock * kBlock + i % kBlock * (kBlock + 1);
-    diagonal_[i] = coupling_[at];
-    coupling_[at] = 0.0f;
-  }
-}
+      diagonal_(layer.num_inputs()),
+      coupling_(form == Form::kFields ? layer.inputs().gram(diagonal_.data())
+                                      : layer.inputs().gram_blocks(diagonal_.data())) {}
 
 std::unique_ptr<TileSolver> QuadraticProblem::make_solver(const Annealing& annealing) const {
   return std::make_unique<QuadraticSolver>(*this, annealing);

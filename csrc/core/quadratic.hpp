@@ -38,8 +38,8 @@ class QuadraticProblem {
   const Layer& layer_;
   Form form_;
   double alpha_;
-  Buffer<float> coupling_;
   Buffer<float> diagonal_;
+  Buffer<float> coupling_;
 };
 
 }  // namespace qpsbgd

@@ -43,5 +43,8 @@ TileMaker dense_tiles(const KernelTable& kernels, const Ising& problem,
                       const AnnealOptions& options, Precision precision);
 TileMaker sparse_tiles(const KernelTable& kernels, const Ising& problem,
                        const AnnealOptions& options, Precision precision);
+// Variables in order only.
+TileMaker low_rank_tiles(const KernelTable& kernels, const Ising& problem,
+                         const AnnealOptions& options);
 
 }  // namespace qpsbgd

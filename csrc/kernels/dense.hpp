@@ -142,6 +142,18 @@ QPSBGD_INLINE void append(std::size_t first, std::uint32_t mask, std::uint32_t* 
 
 QPSBGD_INLINE void load_block(const QuadraticTile& tile, std::size_t start, std::size_t count,
                               LaneBlock& block) {
+  if (tile.packed_inputs != nullptr) {
+    alignas(64) float fields[kLanes * kBlock];
+    block_fields(tile, start, fields);
+    const Lanes never = broadcast_lanes(-__builtin_inff());  // flips
+    for (std::size_t i = tile.rows * kBlock; i < kLanes * kBlock; i += kLanes) {
+      store_lanes(fields + i, never);
+    }
+    for (std::size_t i = 0; i < count; i += kLanes) {
+      transpose(fields + i, kBlock, block.fields + i * kLanes, kLanes);
+    }
+    return;
+  }
   for (std::size_t i = 0; i < count; i += kLanes) {
     transpose(tile.state + start + i, tile.ld, block.fields + i * kLanes, kLanes);
   }

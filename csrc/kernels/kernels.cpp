@@ -4,6 +4,8 @@
 #include "exhaustive.hpp"
 #include "exponential.hpp"
 #include "gemm.hpp"
+#include "interleaved.hpp"
+#include "matrix.hpp"
 #include "quadratic.hpp"
 #include "sign.hpp"
 #include "sparse.hpp"
@@ -30,6 +32,13 @@ const KernelTable kTable = {
     .dense_anneal_float = dense_anneal<BlockFlips, QuadraticTile>,
     .dense_anneal_int16 = dense_anneal<SignedFlips, NarrowTile>,
     .quadratic_anneal_random = quadratic_anneal_random,
+    .interleaved = {.pack = interleave,
+                    .fields = interleaved_fields,
+                    .anneal = interleaved_anneal,
+                    .energies = interleaved_energies,
+                    .keep = interleaved_keep},
+    .matrix_double = kMatrix<double>,
+    .matrix_float = kMatrix<float>,
     .energy = energy,
     .sparse_float = kSparse<float>,
     .sparse_int16 = kSparse<std::int16_t>,

@@ -46,6 +46,9 @@ QPSBGD_INLINE void block_fields(const QuadraticTile& tile, std::size_t start, fl
     } else {
       const float* spins = tile.spins + row * tile.spins_ld + start;
       for (std::size_t i = 0; i < count; ++i) row_fields[i] -= tile.diagonal[start + i] * spins[i];
+      if (tile.linear != nullptr) {
+        for (std::size_t i = 0; i < count; ++i) row_fields[i] += tile.linear[row][start + i];
+      }
       for (std::size_t i = count; i < size; ++i) {
         row_fields[i] = -__builtin_inff();
       }
@@ -145,9 +148,13 @@ QPSBGD_INLINE void apply_flips(const QuadraticTile& tile, std::size_t start,
 
 void quadratic_fields(const QuadraticTile& tile, const float* const* linear) {
   for (std::size_t row = 0; row < tile.rows; ++row) {
-    float* fields = tile.state + row * tile.ld;
-    for (std::size_t i = 0; i < tile.num_variables; ++i) fields[i] = linear[row][i];
-    for (std::size_t i = tile.num_variables; i < tile.ld; ++i) fields[i] = -__builtin_inff();
+    float* state = tile.state + row * tile.ld;
+    if (tile.packed_inputs != nullptr) {
+      for (std::size_t i = 0; i < tile.ld; ++i) state[i] = 0.0f;
+      continue;
+    }
+    for (std::size_t i = 0; i < tile.num_variables; ++i) state[i] = linear[row][i];
+    for (std::size_t i = tile.num_variables; i < tile.ld; ++i) state[i] = -__builtin_inff();
   }
   BlockFlips flips[kMaxTileRows];
   for (std::size_t start = 0; start < tile.num_variables; start += kBlock) {

@@ -41,8 +41,9 @@ struct StreamKey {
 // Flipping s_i changes E by -2 s_i f_i.
 //
 // A row's state is what the fields are known from: the fields themselves, or, for J = X^T X without
-// its diagonal, the residual r (N) with f = X^T r - diag(X^T X) s. Flipping s_k by d = +-2 adds d
-// times row k of `updates` to the state: that of J, or of X^T.
+// its diagonal, the residual r (N) with f = X^T r - diag(X^T X) s, to which h may be added or which
+// it is in. Flipping s_k by d = +-2 adds d times row k of `updates` to the state: that of J, or of
+// X^T.
 struct QuadraticTile {
   const float* updates;  // (num_variables, ld)
   float* state;          // (rows, ld); fields: padding -inf, so that it is never flipped
@@ -57,6 +58,7 @@ struct QuadraticTile {
   // Residual form only; packed_inputs is null if the state is the fields.
   const float* packed_inputs;  // X for `gemm`: depth num_samples
   const float* diagonal;       // (num_variables): of X^T X
+  const float* const* linear;  // (rows): each row's h (num_variables); null where r has them in it
   std::size_t num_samples;
 
   float* spins;          // (rows, spins_ld), +-1, padding +1
@@ -64,6 +66,22 @@ struct QuadraticTile {
   std::size_t rows;      // at most kMaxTileRows
   std::size_t num_variables;
 };
+
+// kLanes small dense Ising problems, one a lane. Vectors (ld, kLanes), ld being num_variables
+// rounded up to kLanes; padding: fields and linear -inf, spins +1.
+struct InterleavedTile {
+  const float* couplings;  // interleaved_floats(num_variables) of them, as `pack` puts them
+  const float* linear;
+  float* fields;
+  float* spins;
+  float* kept;  // spins
+  std::size_t num_variables;
+};
+constexpr std::size_t interleaved_floats(std::size_t num_variables) {
+  const std::size_t blocks = (num_variables + kLanes - 1) / kLanes;
+  constexpr std::size_t kPairs = kLanes * (kLanes - 1) / 2;
+  return (blocks * kPairs + blocks * (blocks - 1) / 2 * kLanes * kLanes) * kLanes;
+}
 
 // Reads of one dense Ising problem whose couplings are at most 127 units. Between blocks of kBlock
 // variables no field is outside [-2^14, 2^14).
@@ -207,8 +225,8 @@ struct KernelTable {
   // magnitude's then.
   std::uint32_t (*largest_magnitude)(const float* values, std::size_t count);
 
-  // Fields form: the fields from the spins and each row's h (num_variables), summed in the
-  // variables' order.
+  // The state from the spins, summed in the variables' order: fields, with each row's h
+  // (num_variables), or residuals, without.
   void (*quadratic_fields)(const QuadraticTile& tile, const float* const* linear);
 
   // One sweep, variables in order, over the rows r with active[r] != 0. Flips where that lowers the
@@ -221,10 +239,10 @@ struct KernelTable {
   void (*quadratic_anneal)(const QuadraticTile& tile, Acceptance acceptance, float threshold,
                            const StreamKey* keys);
 
-  // The same flips from variable `start` on, a multiple of kBlock, for kLanes rows of the fields
-  // form that are visited together, one a lane. Returns kSweepDone, or, as soon as a field in int16
+  // The same flips from variable `start` on, a multiple of kBlock, for kLanes rows that are visited
+  // together, one a lane. Returns kSweepDone, or, as soon as a field in int16
   // is too large, the variable to go on from with floats, which may be one beyond the last. Float:
-  // the state of rows beyond tile.rows must be there and -inf. Spins: kLanes rows.
+  // fields of rows beyond tile.rows must be there and -inf. Spins: kLanes rows.
   std::size_t (*dense_anneal_float)(const QuadraticTile& tile, std::size_t start,
                                     Acceptance acceptance, float threshold, const StreamKey* keys);
   std::size_t (*dense_anneal_int16)(const NarrowTile& tile, std::size_t start,
@@ -234,6 +252,36 @@ struct KernelTable {
   // order[row]. Fields form only.
   void (*quadratic_anneal_random)(const QuadraticTile& tile, Acceptance acceptance, float threshold,
                                   const StreamKey* keys, const StreamKey* order);
+
+  // The same flips as quadratic_anneal's, by Metropolis's rule, and the same energies as
+  // `energy`'s.
+  struct Interleaved {
+    // from (kLanes, num_variables, ld): matrices, padding 0, ld a multiple of kLanes.
+    void (*pack)(const float* from, std::size_t num_variables, std::size_t ld, float* couplings);
+    void (*fields)(const InterleavedTile& tile);  // from spins, in the variables' order
+    void (*anneal)(const InterleavedTile& tile, const float* thresholds, const StreamKey* keys);
+    void (*energies)(const InterleavedTile& tile, double* energies);      // (kLanes)
+    void (*keep)(const InterleavedTile& tile, std::uint32_t lanes_mask);  // kept = spins
+  };
+  Interleaved interleaved;
+
+  // Passes over a caller's couplings.
+  template <class Value>
+  struct Matrix {
+    // The largest magnitude; infinity if a value is infinite or not a number.
+    double (*largest)(const Value* values, std::size_t count);
+    double (*sum_magnitudes)(const Value* values, std::size_t count);
+    double (*sum_squares)(const Value* values, std::size_t count, double factor);  // of factor * x
+    void (*scaled)(const Value* values, std::size_t count, double factor, float* out);
+    // h.x + x^T J x / 2 in float64, J (n, n) symmetric with a zero diagonal: of h and x (n), and of
+    // sixteen of them (n, kLanes).
+    double (*energy)(const Value* couplings, const double* linear, const double* state,
+                     std::size_t n);
+    void (*energies)(const Value* couplings, const double* linear, const double* states,
+                     std::size_t n, double* energies);
+  };
+  Matrix<double> matrix_double;
+  Matrix<float> matrix_float;
 
   // sum_i s_i (h_i + f_i) / 2 over `count` variables: an energy, to float accuracy.
   double (*energy)(const float* fields, const float* linear, const float* spins, std::size_t count);

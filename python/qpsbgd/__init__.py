@@ -5,7 +5,8 @@ optimiser in :mod:`qpsbgd.optim`; both import torch (``pip install qpsbgd[torch]
 """
 
 from qpsbgd._core import __version__
-from qpsbgd.batch import BatchResult, LowRank, sample_batch
+from qpsbgd.batch import BatchResult, sample_batch
+from qpsbgd.couplings import LowRank, SharedPattern
 from qpsbgd.projection import NativeProjector, Projector, gradient_qubo, project, projection_energy
 from qpsbgd.samplers import (
     ExhaustiveSampler,
@@ -20,6 +21,7 @@ __all__ = [
     "LowRank",
     "NativeProjector",
     "Projector",
+    "SharedPattern",
     "SimulatedAnnealingSampler",
     "SteepestDescentSampler",
     "TabuSampler",

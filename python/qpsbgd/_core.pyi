@@ -2,6 +2,7 @@
 
 import enum
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -162,12 +163,22 @@ class BatchMethod(enum.Enum):
     descent = ...
     tabu = ...
 
+class BatchForm(enum.Enum):
+    dense = ...
+    interleaved = ...
+    low_rank = ...
+
+_Matrices: TypeAlias = npt.NDArray[np.float64] | npt.NDArray[np.float32]
+_Factor: TypeAlias = tuple[npt.NDArray[np.float32], float]
+_Pattern: TypeAlias = tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.float64]]
+
 def solve_batch(
-    couplings: npt.NDArray[np.float64],
+    couplings: _Matrices | _Factor | _Pattern,
     linear: npt.NDArray[np.float64],
     initial_states: npt.NDArray[np.int8],
     *,
     method: BatchMethod,
+    form: BatchForm,
     betas: Sequence[float],
     beta_factors: Sequence[float],
     moves: int,
@@ -177,6 +188,17 @@ def solve_batch(
     num_threads: int,
     time_limit: float,
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.uint8], StopReason, BaseException | None]: ...
+def bad_entry(matrices: _Matrices, *, num_threads: int) -> tuple[int, int, int] | None: ...
+def batch_magnitudes(
+    matrices: _Matrices, linear: npt.NDArray[np.float64], *, num_threads: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
+def batch_energies(
+    matrices: _Matrices,
+    linear: npt.NDArray[np.float64],
+    states: npt.NDArray[np.int8],
+    *,
+    num_threads: int,
+) -> npt.NDArray[np.float64]: ...
 def isa() -> str: ...
 def available_isas() -> list[str]: ...
 def threads_backend() -> str: ...

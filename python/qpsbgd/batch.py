@@ -15,15 +15,24 @@ from qpsbgd import _core, schedule
 from qpsbgd.arguments import (
     checked_choice,
     checked_count,
-    checked_real,
     checked_seed,
     checked_threads,
     checked_time_limit,
 )
+from qpsbgd.couplings import (
+    Couplings,
+    Factor,
+    Floats,
+    Form,
+    Matrices,
+    Pattern,
+    States,
+    checked_couplings,
+    floats,
+    refuse,
+)
 from qpsbgd.ising import Problem
 
-Floats = npt.NDArray[np.float64]
-States = npt.NDArray[np.int8]
 Method = Literal["sa", "tabu", "descent"]
 
 DEFAULT_NUM_SWEEPS = {"sa": 1000, "tabu": 20, "descent": 0}
@@ -33,19 +42,12 @@ SCOUTS = 16
 CHUNKS_PER_WORKER = 4
 #: Times that a chunk is given out if its worker is lost.
 ATTEMPTS = 3
-
-
-@dataclass(frozen=True)
-class LowRank:
-    """Couplings ``scale * A.T @ A``, without their diagonal, which is a constant.
-
-    Attributes:
-        A: ``(N, n)``.
-        scale: finite.
-    """
-
-    A: npt.ArrayLike
-    scale: float = 1.0
+#: Sixteen problems are annealed interleaved up to so many variables, and fewer reads than this;
+#: measured, docs/defaults.md.
+INTERLEAVED_VARIABLES = 128
+INTERLEAVED_READS = 8
+#: Couplings of low rank are formed where the rank is more than this part of the variables.
+LOW_RANK_PART = 0.25
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class BatchResult:
         energies: float64 ``(B, R)``.
         info: ``method``, ``isa``, ``num_threads``, ``seed``, ``num_sweeps``, ``beta_range`` (of
             annealing, ``(B, 2)``), ``num_begun`` (problems that were begun; others have their
-            initial states) and ``stopped_by`` (``"finished"``, ``"time_limit"`` or
+            initial states), ``form`` and ``stopped_by`` (``"finished"``, ``"time_limit"`` or
             ``"interrupt"``).
         vartype: ``"SPIN"`` or ``"BINARY"``.
     """
@@ -86,6 +88,7 @@ def sample_batch(
     beta_range: Literal["auto"] | tuple[float, float] = "auto",
     initial_states: Any = None,
     seed: int | None = None,
+    form: Literal["auto"] | Form = "auto",
     num_threads: int | None = None,
     time_limit: float | None = None,
     executor: Executor | None = None,
@@ -94,8 +97,9 @@ def sample_batch(
 
     Args:
         J: couplings, symmetric with a zero diagonal: ``(n, n)``, shared by all problems, or ``(B,
-            n, n)``; or :class:`LowRank`, shared. NumPy arrays and what becomes one, such as a torch
-            tensor on the CPU.
+            n, n)``, NumPy arrays or torch tensors on the CPU, not copied if they are contiguous
+            and float64 or float32; :class:`LowRank`, shared; a matrix of ``scipy.sparse``, shared;
+            or :class:`SharedPattern`, whose problems share what is not zero.
         h: fields ``(B, n)``.
         vartype: ``"SPIN"`` for variables -1 and +1, ``"BINARY"`` for 0 and 1.
         num_reads: reads of each problem, R.
@@ -109,6 +113,11 @@ def sample_batch(
             else one in units of each problem's typical difference.
         initial_states: ``(B, n)`` or ``(B, R, n)``; drawn at random if ``None``.
         seed: integer in ``[0, 2**31)``; drawn anew if ``None``.
+        form: how couplings are kept. ``"dense"``: as matrices. ``"interleaved"``: sixteen problems'
+            matrices entry by entry, for annealing small problems that each have their own.
+            ``"low_rank"``: by their factor, for annealing; a flip and a field take O(N) instead of
+            O(n). ``"sparse"``: as lists of neighbours. ``"auto"`` for what is expected to be
+            fastest; told in ``info``. Dense and interleaved forms give the same samples.
         num_threads: at most this many, in each worker of an executor too; ``None`` for as many as
             OpenMP would use.
         time_limit: seconds, > 0, for the solving; of each chunk with an executor. ``None`` for no
@@ -118,13 +127,14 @@ def sample_batch(
             the same to the bit as without.
 
     Returns:
-        States and energies. States do not depend on threads, instruction set, or how the batch is
-        split; nor do energies, but for the last digits of NumPy's sums.
+        States and energies. They do not depend on threads, instruction set, or how the batch is
+        split, but for the last digits of energies of other couplings than arrays.
 
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: a shape that does not fit, a value out of range, an entry that is NaN, infinite,
-            not symmetric or on the diagonal.
+            not symmetric or on the diagonal; a ``form`` that the couplings or the method do not
+            have.
         KeyboardInterrupt: at Ctrl-C; without an executor its attribute ``result`` is what would
             have been returned.
 
@@ -137,41 +147,46 @@ def sample_batch(
     """
     checked_choice("vartype", vartype, ("SPIN", "BINARY"))
     checked_choice("method", method, tuple(DEFAULT_NUM_SWEEPS))
-    linear = _floats("h", h, 2)
+    linear = floats("h", h, 2)
     if len(linear) == 0:
         raise ValueError(f"h has shape {linear.shape}, but must have at least one problem")
-    couplings = _couplings(J, linear.shape)
+    threads = checked_threads(num_threads)
+    couplings = checked_couplings(J, linear.shape, threads)
     reads = checked_count("num_reads", num_reads, 1)
     sweeps = _sweeps(method, num_sweeps)
     seed = checked_seed(seed)
-    threads = checked_threads(num_threads)
     limit = checked_time_limit(time_limit)
     if executor is not None and not isinstance(executor, Executor):
         raise TypeError(
             f"executor is a {type(executor).__name__}, but must be a concurrent.futures.Executor"
         )
+    couplings, form = _formed(couplings, form, method, linear, reads)
     starts = _starts(initial_states, vartype, (len(linear), reads, linear.shape[1]), seed)
     spin_J, spin_h = couplings, linear
     if vartype == "BINARY":  # x = (1 + s) / 2
         with np.errstate(over="ignore"):
-            spin_J, spin_h = couplings / 4, linear / 2 + couplings.sum(axis=-1) / 4
-        _refuse("h of the spins", spin_h, ~np.isfinite(spin_h), "must be finite")
-    betas, factors = _betas(method, beta_range, sweeps, spin_J, spin_h)
+            spin_J, spin_h = couplings.halved_spins(linear)
+        refuse("h of the spins", spin_h, ~np.isfinite(spin_h), "must be finite")
+    betas, factors = _betas(method, beta_range, sweeps, spin_J, spin_h, form, threads)
     n = linear.shape[1]
     options = {
-        "method": method, "betas": betas, "moves": sweeps * n, "tenure": min(20, n // 4),
-        "seed": seed, "num_threads": threads, "time_limit": limit,
+        "method": method, "form": form, "betas": betas, "moves": sweeps * n,
+        "tenure": min(20, n // 4), "seed": seed, "num_threads": threads, "time_limit": limit,
     }  # fmt: skip
     if executor is None:
         parts = [_solve(spin_J, spin_h, starts, factors, number=0, **options)]
     else:
         parts = _solve_apart(executor, spin_J, spin_h, starts, factors, options)
-    states, done, reasons, errors = zip(*parts, strict=True)
-    result = _result(couplings, linear, np.concatenate(states), vartype)
+    spins, done, reasons, errors = zip(*parts, strict=True)
+    states = spins[0] if len(spins) == 1 else np.concatenate(spins)
+    if vartype == "BINARY":
+        states = ((states + 1) // 2).astype(np.int8)
+    result = BatchResult(states, couplings.energies(linear, states, threads), {}, vartype)
     stopped = [reason for reason in reasons if reason != "finished"]
     result.info.update(
-        method=method, isa=_core.isa(), num_threads=threads, seed=seed, num_sweeps=sweeps,
-        num_begun=int(np.concatenate(done).sum()), stopped_by=stopped[0] if stopped else "finished",
+        method=method, form=form, isa=_core.isa(), num_threads=threads, seed=seed,
+        num_sweeps=sweeps, num_begun=int(np.concatenate(done).sum()),
+        stopped_by=stopped[0] if stopped else "finished",
     )  # fmt: skip
     if betas:
         result.info["beta_range"] = np.outer(factors, [betas[0], betas[-1]])
@@ -250,70 +265,42 @@ def sample_bqms(
 # ---- arguments ---------------------------------------------------------------------------------
 
 
-def _floats(name: str, value: Any, ndim: int | tuple[int, ...]) -> Floats:
-    """A finite array of so many dimensions."""
-    if hasattr(value, "detach"):  # a tensor, which may want its gradient
-        value = value.detach()
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"{name} is a {type(value).__name__}, but must be an array of numbers"
-        ) from error
-    if array.dtype.kind not in "biuf":
-        raise TypeError(
-            f"{name} is a {type(value).__name__} of {array.dtype}, but must be an array of real "
-            "numbers"
-        )
-    array = np.ascontiguousarray(array, np.float64)
-    if array.ndim not in np.atleast_1d(ndim):
+def _formed(
+    couplings: Couplings, form: Any, method: Method, h: Floats, reads: int
+) -> tuple[Couplings, Form]:
+    """The couplings in the form that is asked for, or best, and which that is."""
+    checked_choice("form", form, ("auto", "dense", "interleaved", "low_rank", "sparse"))
+    n = h.shape[1]
+    if isinstance(couplings, Factor):
+        possible = method == "sa" and couplings.fits(h)
+        if form == "low_rank" and not possible:
+            raise ValueError(
+                "form is 'low_rank', but that is for method='sa', scale > 0, and fields of at most "
+                "1e15 scale max|A|^2"
+            )
+        # By the problem alone: a batch's size must not matter, and forms round differently.
+        low_rank = form == "auto" and possible and len(couplings.A) <= LOW_RANK_PART * n
+        if form == "low_rank" or low_rank:
+            return couplings, "low_rank"
+        couplings = couplings.formed()
+    elif isinstance(couplings, Pattern):
+        if form in ("auto", "sparse"):
+            return couplings, "sparse"
+        couplings = couplings.formed(n)
+    assert isinstance(couplings, Matrices)
+    if form == "sparse":
+        return couplings.pattern(), "sparse"
+    if form == "low_rank":
+        raise ValueError("form is 'low_rank', but J is no LowRank")
+    possible = method == "sa" and not couplings.shared
+    if form == "interleaved" and not possible:
         raise ValueError(
-            f"{name} has shape {array.shape}, but must have "
-            f"{' or '.join(str(d) for d in np.atleast_1d(ndim))} dimensions"
+            "form is 'interleaved', but that is for method='sa' and a J of each problem's own"
         )
-    _refuse(name, array, ~np.isfinite(array), "must be finite")
-    return array
-
-
-def _refuse(name: str, array: Floats, bad: npt.NDArray[np.bool_], rule: str) -> None:
-    """An error that names the first bad entry, if there is one."""
-    if bad.any():
-        at = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(f"{name}[{', '.join(map(str, at))}] is {array[at]}, but {rule}")
-
-
-def _couplings(J: Any, shape: tuple[int, ...]) -> Floats:
-    """``(n, n)`` or ``(B, n, n)``: symmetric, zero diagonal."""
-    problems, n = shape
-    if isinstance(J, LowRank):
-        A, scale = _floats("J.A", J.A, 2), checked_real("J.scale", J.scale)
-        if not np.isfinite(scale):
-            raise ValueError(f"J.scale is {J.scale}, but must be finite")
-        if A.shape[1] != n:
-            raise ValueError(f"J.A has shape {A.shape}, but must be (N, {n}) as h is {shape}")
-        with np.errstate(over="ignore", invalid="ignore"):
-            product: Floats = scale * (A.T @ A)
-        _refuse("scale * A.T @ A", product, ~np.isfinite(product), "must be finite")
-        np.fill_diagonal(product, 0.0)
-        symmetric: Floats = (product + product.T) / 2  # a BLAS may round the triangles differently
-        return symmetric
-    array = _floats("J", J, (2, 3))
-    expected = (n, n) if array.ndim == 2 else (problems, n, n)
-    if array.shape != expected:
-        raise ValueError(
-            f"J has shape {array.shape}, but must be ({n}, {n}) or ({problems}, {n}, {n}) as h is "
-            f"{shape}"
-        )
-    diagonal = np.broadcast_to(np.eye(n, dtype=bool), array.shape)
-    _refuse("J", array, diagonal & (array != 0), "the diagonal must be zero")
-    turned = array.swapaxes(-1, -2)
-    if not np.array_equal(array, turned):
-        at = tuple(int(i) for i in np.argwhere(array != turned)[0])
-        raise ValueError(
-            f"J[{', '.join(map(str, at))}] is {array[at]}, but must equal the entry across the "
-            f"diagonal, {turned[at]}"
-        )
-    return array
+    fast = n <= INTERLEAVED_VARIABLES and reads < INTERLEAVED_READS
+    if form == "interleaved" or (form == "auto" and possible and fast):
+        return couplings, "interleaved"
+    return couplings, "dense"
 
 
 def _sweeps(method: Method, num_sweeps: Any) -> int:
@@ -331,14 +318,14 @@ def _starts(initial: Any, vartype: str, shape: tuple[int, int, int], seed: int) 
         # Read by read, so that one does not depend on the number of reads.
         bits = np.random.default_rng(seed).integers(0, 2, (reads, problems, n), np.int8)
         return np.ascontiguousarray((2 * bits - 1).swapaxes(0, 1))
-    array = _floats("initial_states", initial, (2, 3))
+    array = floats("initial_states", initial, (2, 3))
     if array.shape not in ((problems, n), shape):
         raise ValueError(
             f"initial_states has shape {array.shape}, but must be {(problems, n)} or {shape}"
         )
     low = -1 if vartype == "SPIN" else 0
     rule = f"must be {low} or 1"
-    _refuse("initial_states", array, (array != low) & (array != 1), rule)
+    refuse("initial_states", array, (array != low) & (array != 1), rule)
     if array.ndim == 2:
         array = array[:, None, :]
     states = np.where(array == 1, 1, -1).astype(np.int8)
@@ -346,7 +333,13 @@ def _starts(initial: Any, vartype: str, shape: tuple[int, int, int], seed: int) 
 
 
 def _betas(
-    method: Method, beta_range: Any, sweeps: int, J: Floats, h: Floats
+    method: Method,
+    beta_range: Any,
+    sweeps: int,
+    J: Couplings,
+    h: Floats,
+    form: Form,
+    num_threads: int,
 ) -> tuple[list[float], Floats]:
     """Inverse temperatures of the sweeps, and each problem's factor to them."""
     ones = np.ones(len(h))
@@ -356,7 +349,7 @@ def _betas(
         return [], ones
     if isinstance(beta_range, str):
         checked_choice("beta_range", beta_range, ("auto",))
-        (first, last), factors = _auto_range(J, h)
+        (first, last), factors = _auto_range(J, h, form, num_threads)
     else:
         try:
             first, last = (float(end) for end in beta_range)
@@ -370,31 +363,36 @@ def _betas(
     return (schedule.geometric(first, last, sweeps) if sweeps else []), factors
 
 
-def _auto_range(J: Floats, h: Floats) -> tuple[tuple[float, float], Floats]:
-    """One range, and each problem's factor to it."""
+def _auto_range(
+    J: Couplings, h: Floats, form: Form, num_threads: int
+) -> tuple[tuple[float, float], Floats]:
+    """One range, and each problem's factor to it: as schedule.auto_beta_range, of some problems."""
+    n = h.shape[1]
     if h.size == 0:
         return schedule.ARBITRARY, np.ones(len(h))
-    # Energy differences (B,), in units whose squares do not overflow.
-    unit = np.maximum(np.abs(h).max(axis=1), np.abs(J).max(axis=(-2, -1)))
-    biased = np.flatnonzero(unit)
+    largest, typical = J.magnitudes(h, num_threads)
+    biased = np.flatnonzero(largest)
     if len(biased) == 0:
         return schedule.ARBITRARY, np.ones(len(h))
-    unit[unit == 0] = 1.0
-    scaled = J / unit[:, None, None] if J.ndim == 3 else J / np.abs(J).max(initial=1e-300)
-    ratio = 1.0 if J.ndim == 3 else (np.abs(J).max() / unit)[:, None]
-    squares = (h / unit[:, None]) ** 2 + (scaled**2).sum(axis=-1) * np.square(ratio)
-    typical = 2 * unit * np.sqrt(squares).mean(axis=-1)
-    if J.ndim == 2:
-        typical[:] = np.median(typical[biased])
-    chosen = biased[
-        np.unique(np.linspace(0, len(biased) - 1, min(SCOUTS, len(biased))).astype(int))
+    own = typical[biased]  # twice the root mean square of a flip, of each problem that has a bias
+    if J.shared:
+        typical = np.full(len(h), np.median(own))
+    chosen = np.unique(np.linspace(0, len(biased) - 1, min(SCOUTS, len(biased))).astype(int))
+    scouts = np.ascontiguousarray(biased[chosen])
+    couplings = J.part(scouts)
+    fields = np.ascontiguousarray(h[scouts])
+    reads = schedule.scout_reads(n)
+    starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (len(scouts), reads, n))
+    minima, *_ = _solve(
+        couplings, fields, starts, np.ones(len(scouts)), number=0, method="sa", form=form,
+        betas=[np.inf] * schedule.SCOUT_SWEEPS, moves=0, tenure=0, seed=0,
+        num_threads=num_threads, time_limit=np.inf,
+    )  # fmt: skip
+    differences = 2.0 * np.abs(couplings.fields(fields, minima.astype(np.float64)))
+    ranges = [
+        np.array(schedule.range_of_differences(mean, barriers.ravel())) * typical[b]
+        for mean, barriers, b in zip(own[chosen], differences, scouts, strict=True)
     ]
-    rows, columns = np.triu_indices(h.shape[1], 1)
-    ranges = []
-    for b in chosen:
-        matrix = J if J.ndim == 2 else J[b]
-        problem = Problem.from_vectors(h[b], (rows, columns), matrix[rows, columns], "dense")
-        ranges.append(np.array(schedule.auto_beta_range(problem)) * typical[b])
     first, last = np.median(ranges, axis=0)
     return (float(first), float(last)), 1 / np.where(typical > 0, typical, 1.0)
 
@@ -405,18 +403,27 @@ Part = tuple[States, npt.NDArray[np.uint8], str, BaseException | None]
 
 
 def _solve(
-    J: Floats, h: Floats, starts: States, factors: Floats, *, method: Method, **options: Any
+    J: Couplings,
+    h: Floats,
+    starts: States,
+    factors: Floats,
+    *,
+    method: Method,
+    form: Form,
+    **options: Any,
 ) -> Part:
     """Some problems of a batch, here; picklable, for workers."""
     states, done, reason, error = _core.solve_batch(
-        J, h, starts, method=_core.BatchMethod[method], beta_factors=factors.tolist(), **options
-    )
+        J.core(), h, starts, method=_core.BatchMethod[method],
+        form=_core.BatchForm["dense" if form == "sparse" else form],
+        beta_factors=factors.tolist(), **options,
+    )  # fmt: skip
     return states, done, reason.name, error
 
 
 def _solve_apart(
     executor: Executor,
-    J: Floats,
+    J: Couplings,
     h: Floats,
     starts: States,
     factors: Floats,
@@ -428,8 +435,7 @@ def _solve_apart(
 
     def call(first: int) -> tuple[Callable[..., Part], tuple[Any, ...], dict[str, Any]]:
         part = slice(first, first + size)
-        matrices = J if J.ndim == 2 else J[part]
-        arrays = (matrices, h[part], starts[part], factors[part])
+        arrays = (J.part(part), h[part], starts[part], factors[part])
         return _solve, arrays, {"number": first, **options}
 
     def submitted(first: int) -> Future[Part]:
@@ -470,13 +476,3 @@ def _outcome(
             future = submitted(first)
     function, arrays, keywords = call(first)
     return function(*arrays, **keywords)
-
-
-def _result(J: Floats, h: Floats, spins: States, vartype: str) -> BatchResult:
-    """With energies in float64."""
-    states = spins if vartype == "SPIN" else ((spins + 1) // 2).astype(np.int8)
-    x = states.astype(np.float64)  # (B, R, n)
-    # Problems that share J in one product: (B R, n) @ (n, n). Else (B, R, n) @ (B, n, n).
-    products = np.tensordot(x, J, 1) if J.ndim == 2 else x @ J
-    fields = 0.5 * products + h[:, None, :]
-    return BatchResult(states, (x * fields).sum(axis=-1), {}, vartype)

@@ -4,6 +4,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from qpsbgd import _core
 
@@ -17,6 +18,8 @@ COLD_QUANTILE = 0.05
 #: ... and begins at this inverse temperature, in units of the difference that a flip typically
 #: makes in a random state, or at a local minimum if that is less.
 HOT = 2.0
+#: Sweeps at zero temperature that take a random state to a local minimum.
+SCOUT_SWEEPS = 20
 #: What is returned where there is no energy difference at all; dwave-samplers' choice.
 ARBITRARY = (0.1, 1.0)
 
@@ -57,26 +60,40 @@ def auto_beta_range(problem: "Problem") -> tuple[float, float]:
     h, J = linear / scale, quadratic / scale  # squares must not overflow
     square = h**2 + sum(np.bincount(end, J**2, n) for end in problem.pairs)
     mean_difference = 2.0 * np.sqrt(square).mean()
-    num_reads = min(max(4096 // n, 1), 16)
-    starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), size=(num_reads, n))
+    starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (scout_reads(n), n))
     minima, *_ = problem.core.anneal(
-        starts, betas=[np.inf] * 20, acceptance=_core.Acceptance.Metropolis, random_order=False,
-        keep_best=False, seed=0, num_threads=1, time_limit=np.inf, energy_threshold=-np.inf,
-        watch=None,
+        starts, betas=[np.inf] * SCOUT_SWEEPS, acceptance=_core.Acceptance.Metropolis,
+        random_order=False, keep_best=False, seed=0, num_threads=1, time_limit=np.inf,
+        energy_threshold=-np.inf, watch=None,
     )  # fmt: skip
     first, second = problem.pairs
     differences = []
     for s in minima:
         fields = h + np.bincount(first, J * s[second], n) + np.bincount(second, J * s[first], n)
         differences.append(2.0 * np.abs(fields))
+    hot, cold = range_of_differences(mean_difference, np.concatenate(differences))
+    return hot / scale, cold / scale
+
+
+def scout_reads(num_variables: int) -> int:
+    """Descents from random states that tell of a problem's energy differences."""
+    return min(max(4096 // num_variables, 1), 16)
+
+
+def range_of_differences(mean: float, barriers: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Inverse temperatures (hot, cold) from a flip's energy differences.
+
+    Args:
+        mean: of a flip in a random state, their root mean square averaged over the variables.
+        barriers: of flips at local minima.
+    """
     # Exact zeros, up to rounding, are moves that no temperature hinders.
-    barriers = np.concatenate(differences)
-    barriers = barriers[barriers > 1e-9 * mean_difference]
+    barriers = barriers[barriers > 1e-9 * mean]
     if not len(barriers):
-        return (float(HOT / mean_difference / scale),) * 2
-    hot = HOT / min(mean_difference, np.median(barriers))
+        return (float(HOT / mean),) * 2
+    hot = HOT / min(mean, np.median(barriers))
     cold = COLD / np.quantile(barriers, COLD_QUANTILE)
-    return float(hot / scale), float(max(hot, cold) / scale)
+    return float(hot), float(max(hot, cold))
 
 
 def dwave_beta_range(problem: "Problem") -> tuple[float, float]:

@@ -1,0 +1,216 @@
+#include "core/batch.hpp"
+
+#include <pybind11/native_enum.h>
+#include <pybind11/stl.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <tuple>
+#include <variant>
+#include <vector>
+
+#include "bindings/watch.hpp"
+#include "core/dispatch.hpp"
+
+using namespace py::literals;
+
+namespace qpsbgd::bindings {
+namespace {
+
+using States = Array<std::int8_t>;
+using Indices = Array<std::uint32_t>;
+using Matrices = std::variant<Array<double>, Array<float>>;   // (n, n), or (problems, n, n)
+using Factor = std::tuple<Array<float>, double>;              // A (rank, n), and its scale
+using Pattern = std::tuple<Indices, Indices, Array<double>>;  // pairs, and (problems, pairs) values
+using Couplings = std::variant<Array<double>, Array<float>, Factor, Pattern>;
+
+template <class Value>
+MatrixView view_of(const Array<Value>& matrices) {
+  const auto ndim = matrices.ndim();
+  if ((ndim != 2 && ndim != 3) || matrices.shape(ndim - 1) != matrices.shape(ndim - 2)) {
+    throw std::invalid_argument("couplings must be (n, n) or (problems, n, n)");
+  }
+  return {matrices.data(), static_cast<std::size_t>(matrices.shape(ndim - 1))};
+}
+MatrixView view_of(const Matrices& matrices) {
+  return std::visit([](const auto& array) { return view_of(array); }, matrices);
+}
+
+bool is_shared(const Matrices& matrices) {
+  return std::visit([](const auto& array) { return array.ndim() == 2; }, matrices);
+}
+std::size_t count_of(const Matrices& matrices) {
+  return is_shared(matrices)
+             ? 1
+             : std::visit(
+                   [](const auto& array) { return static_cast<std::size_t>(array.shape(0)); },
+                   matrices);
+}
+
+void check(bool fits, const char* rule) {
+  if (!fits) throw std::invalid_argument(rule);
+}
+
+// Fills in the couplings of a view whose sizes are known.
+struct SetCouplings {
+  BatchView& view;
+
+  template <class Value>
+  void operator()(const Array<Value>& matrices) const {
+    const MatrixView all = view_of(matrices);
+    view.couplings = all;
+    view.shared = matrices.ndim() == 2;
+    check(all.size() == view.num_variables, "couplings and linear differ in variables");
+    check(view.shared || static_cast<std::size_t>(matrices.shape(0)) == view.num_problems,
+          "couplings and linear differ in problems");
+  }
+  void operator()(const Factor& factor) const {
+    const auto& [values, scale] = factor;
+    check(values.ndim() == 2 && static_cast<std::size_t>(values.shape(1)) == view.num_variables,
+          "the factor must be (rank, n)");
+    view.couplings = FactorView{values.data(), static_cast<std::size_t>(values.shape(0)), scale};
+    view.shared = true;
+  }
+  void operator()(const Pattern& pattern) const {
+    const auto& [rows, columns, values] = pattern;
+    check(rows.size() == columns.size() && (values.ndim() == 1 || values.ndim() == 2) &&
+              values.shape(values.ndim() - 1) == rows.size(),
+          "rows, columns and values differ in pairs");
+    view.shared = values.ndim() == 1;
+    check(view.shared || static_cast<std::size_t>(values.shape(0)) == view.num_problems,
+          "values and linear differ in problems");
+    view.couplings = PatternView{rows.data(), columns.data(), values.data(),
+                                 static_cast<std::size_t>(rows.size())};
+  }
+};
+
+py::tuple solve(const Couplings& couplings, const Array<double>& linear,
+                const States& initial_states, BatchMethod method, BatchForm form,
+                std::vector<double> betas, std::vector<double> beta_factors, std::size_t moves,
+                std::size_t tenure, std::uint64_t seed, std::uint64_t number, int num_threads,
+                double time_limit) {
+  check(linear.ndim() == 2 && linear.shape(0) > 0, "linear must be (problems, n)");
+  const auto problems = linear.shape(0), n = linear.shape(1);
+  BatchView view{.couplings = FactorView{},
+                 .shared = true,
+                 .linear = linear.data(),
+                 .num_problems = static_cast<std::size_t>(problems),
+                 .num_variables = static_cast<std::size_t>(n)};
+  std::visit(SetCouplings{view}, couplings);
+  const bool factor = std::holds_alternative<FactorView>(view.couplings);
+  const bool matrices = std::holds_alternative<MatrixView>(view.couplings);
+  check(factor == (form == BatchForm::kLowRank), "a factor is of the low-rank form");
+  check(form != BatchForm::kInterleaved || (matrices && !view.shared),
+        "problems are interleaved whose couplings are matrices of their own");
+  check(method == BatchMethod::kAnneal || form == BatchForm::kDense,
+        "other forms than dense ones are for annealing");
+  check(initial_states.ndim() == 3 && initial_states.shape(0) == problems &&
+            initial_states.shape(2) == n,
+        "initial_states must be (problems, reads, n)");
+  check(beta_factors.size() == view.num_problems, "beta_factors needs one a problem");
+  check(n == 0 || tenure < view.num_variables, "tenure must be less than the number of variables");
+  States states({problems, initial_states.shape(1), n});
+  std::copy_n(initial_states.data(), initial_states.size(), states.mutable_data());
+  Array<std::uint8_t> done(problems);
+  std::int8_t* states_out = states.mutable_data();
+  std::uint8_t* done_out = done.mutable_data();
+  const BatchOptions options{.method = method,
+                             .form = form,
+                             .num_reads = static_cast<std::size_t>(initial_states.shape(1)),
+                             .betas = std::move(betas),
+                             .beta_factors = std::move(beta_factors),
+                             .moves = moves,
+                             .tenure = tenure,
+                             .seed = seed,
+                             .number = number,
+                             .num_threads = num_threads};
+  PythonWatch watch(time_limit);
+  const KernelTable& table = kernels();
+  {
+    const py::gil_scoped_release release;
+    solve_batch(table, view, options, states_out, done_out, watch.stop());
+  }
+  return py::make_tuple(states, done, watch.stop().reason(), watch.exception());
+}
+
+std::optional<std::tuple<std::size_t, std::size_t, std::size_t>> bad_entry(const Matrices& matrices,
+                                                                           int num_threads) {
+  const MatrixView view = view_of(matrices);
+  const std::size_t count = count_of(matrices);
+  const KernelTable& table = kernels();
+  std::optional<BadEntry> bad;
+  {
+    const py::gil_scoped_release release;
+    bad = find_bad_entry(table, view, count, num_threads);
+  }
+  if (!bad) return std::nullopt;
+  return std::make_tuple(bad->matrix, bad->row, bad->column);
+}
+
+void check_linear(const Array<double>& linear, const Matrices& matrices, const MatrixView& view) {
+  check(linear.ndim() == 2 && static_cast<std::size_t>(linear.shape(1)) == view.size(),
+        "linear must be (problems, n)");
+  check(is_shared(matrices) || count_of(matrices) == static_cast<std::size_t>(linear.shape(0)),
+        "couplings and linear differ in problems");
+}
+
+py::tuple magnitudes(const Matrices& matrices, const Array<double>& linear, int num_threads) {
+  const MatrixView view = view_of(matrices);
+  check_linear(linear, matrices, view);
+  const bool shared = is_shared(matrices);
+  Array<double> largest(linear.shape(0)), typical(linear.shape(0));
+  double *largest_out = largest.mutable_data(), *typical_out = typical.mutable_data();
+  const KernelTable& table = kernels();
+  {
+    const py::gil_scoped_release release;
+    batch_magnitudes(table, view, shared, linear.data(), static_cast<std::size_t>(linear.shape(0)),
+                     num_threads, largest_out, typical_out);
+  }
+  return py::make_tuple(largest, typical);
+}
+
+Array<double> energies(const Matrices& matrices, const Array<double>& linear, const States& states,
+                       int num_threads) {
+  const MatrixView view = view_of(matrices);
+  check_linear(linear, matrices, view);
+  check(states.ndim() == 3 && states.shape(0) == linear.shape(0) &&
+            states.shape(2) == linear.shape(1),
+        "states must be (problems, reads, n)");
+  const bool shared = is_shared(matrices);
+  Array<double> found({states.shape(0), states.shape(1)});
+  double* out = found.mutable_data();
+  const KernelTable& table = kernels();
+  {
+    const py::gil_scoped_release release;
+    batch_energies(table, view, shared, linear.data(), states.data(),
+                   static_cast<std::size_t>(states.shape(0)),
+                   static_cast<std::size_t>(states.shape(1)), num_threads, out);
+  }
+  return found;
+}
+
+}  // namespace
+
+void define_batch(py::module_& m) {
+  py::native_enum<BatchMethod>(m, "BatchMethod", "enum.Enum")
+      .value("sa", BatchMethod::kAnneal)
+      .value("descent", BatchMethod::kDescent)
+      .value("tabu", BatchMethod::kTabu)
+      .finalize();
+  py::native_enum<BatchForm>(m, "BatchForm", "enum.Enum")
+      .value("dense", BatchForm::kDense)
+      .value("interleaved", BatchForm::kInterleaved)
+      .value("low_rank", BatchForm::kLowRank)
+      .finalize();
+  m.def("solve_batch", &solve, "couplings"_a.noconvert(), "linear"_a.noconvert(),
+        "initial_states"_a.noconvert(), py::kw_only(), "method"_a, "form"_a, "betas"_a,
+        "beta_factors"_a, "moves"_a, "tenure"_a, "seed"_a, "number"_a, "num_threads"_a,
+        "time_limit"_a);
+  m.def("bad_entry", &bad_entry, "matrices"_a.noconvert(), py::kw_only(), "num_threads"_a);
+  m.def("batch_magnitudes", &magnitudes, "matrices"_a.noconvert(), "linear"_a.noconvert(),
+        py::kw_only(), "num_threads"_a);
+  m.def("batch_energies", &energies, "matrices"_a.noconvert(), "linear"_a.noconvert(),
+        "states"_a.noconvert(), py::kw_only(), "num_threads"_a);
+}
+
+}  // namespace qpsbgd::bindings
