@@ -1,10 +1,11 @@
 """`sample_batch` against a loop over dwave-samplers' annealer, on one thread by default.
 
-shared: 256 problems of n = 784 that share X^T X of 100 samples, 10 sweeps. independent: 10,000
-dense problems of n = 32, one read, 100 sweeps. The peer's loop makes a BQM of each problem's arrays
-and samples it, with the same temperatures; it does --peer problems, from which its time for all
-follows. Compared with the whole loop, with the sampling alone that it reports, and with the same
-loop over our own sampler.
+shared: 256 problems of n = 784 that share X^T X of 100 samples, 10 sweeps. low_rank: the same,
+handed over as X. independent: 10,000 dense problems of n = 32, one read, 100 sweeps. The peer makes
+a BQM of each problem and samples it; it does --peer problems, from which its time for all
+follows. "default": as users write it, each side with its own default temperatures. "given": the
+same temperatures for both, of the peer the whole loop and the sampling alone that it reports, and
+the same loop over our own sampler.
 """
 
 import argparse
@@ -18,11 +19,14 @@ from dwave.samplers import SimulatedAnnealingSampler as PeerSampler
 import qpsbgd
 
 
-def shared(problems, rng):
+def low_rank(problems, rng):
     X = rng.normal(size=(100, 784))
-    J = X.T @ X
-    np.fill_diagonal(J, 0)
-    return (J + J.T) / 2, rng.normal(size=(problems, 100)) @ X * 10, 10
+    return qpsbgd.LowRank(X), rng.normal(size=(problems, 100)) @ X * 10, 10
+
+
+def shared(problems, rng):
+    low, h, num_sweeps = low_rank(problems, rng)
+    return formed(low), h, num_sweeps
 
 
 def independent(problems, rng):
@@ -30,7 +34,15 @@ def independent(problems, rng):
     return J + J.swapaxes(1, 2), rng.normal(size=(problems, 32)), 100
 
 
-CASES = {"shared": (shared, 256), "independent": (independent, 10_000)}
+CASES = {"shared": (shared, 256), "low_rank": (low_rank, 256), "independent": (independent, 10_000)}
+
+
+def formed(J):
+    if not isinstance(J, qpsbgd.LowRank):
+        return J
+    product = J.scale * J.A.T @ J.A
+    np.fill_diagonal(product, 0)
+    return (product + product.T) / 2
 
 
 def loop(sampler, J, h, count, options):
@@ -49,6 +61,13 @@ def loop(sampler, J, h, count, options):
     return (time.perf_counter() - begin) / count, sampling / count, np.mean(energies)
 
 
+def batch(J, h, seed, options):
+    """Seconds a problem, and what was found."""
+    begin = time.perf_counter()
+    found = qpsbgd.sample_batch(J, h, seed=seed, **options)
+    return (time.perf_counter() - begin) / len(h), found
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
@@ -56,31 +75,39 @@ def main():
     parser.add_argument("--peer", type=int, default=20)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
+    own_sampler, peer_sampler = qpsbgd.SimulatedAnnealingSampler(), PeerSampler()
     for name in args.cases:
         make, problems = CASES[name]
         J, h, num_sweeps = make(problems, np.random.default_rng(0))
-        scale = np.sqrt(h**2 + (J**2).sum(axis=-1)).mean()
-        options = {"num_sweeps": num_sweeps, "beta_range": (1 / scale, 8 / scale)}
+        matrix = formed(J)
+        scale = np.sqrt(h**2 + (matrix**2).sum(axis=-1)).mean()
+        default = {"num_sweeps": num_sweeps}
+        given = {**default, "beta_range": (1 / scale, 8 / scale)}
+        threads = {"num_threads": args.threads}
         rounds = []
         for seed in range(args.rounds):
-            begin = time.perf_counter()
-            found = qpsbgd.sample_batch(J, h, seed=seed, num_threads=args.threads, **options)
-            ours = (time.perf_counter() - begin) / problems
-            peer, sampling, peer_energy = loop(PeerSampler(), J, h, args.peer, options)
-            own, *_ = loop(
-                qpsbgd.SimulatedAnnealingSampler(), J, h, args.peer, {**options, "num_threads": 1}
-            )
-            energy = found.energies[: args.peer].mean()
+            ours, found = batch(J, h, seed, {**given, **threads})
+            peer, sampling, energy = loop(peer_sampler, matrix, h, args.peer, given)
+            own, *_ = loop(own_sampler, matrix, h, args.peer, {**given, "num_threads": 1})
+            default_ours, default_found = batch(J, h, seed, {**default, **threads})
+            default_peer, _, default_energy = loop(peer_sampler, matrix, h, args.peer, default)
             rounds.append(
-                (ours, peer / ours, sampling / ours, own / ours, energy / peer_energy - 1)
-            )
-        ours, whole, sampling, own, energy = (
-            statistics.median(column) for column in zip(*rounds, strict=True)
-        )
+                (
+                    ours, peer / ours, sampling / ours, own / ours,
+                    found.energies[: args.peer].mean() / energy - 1,
+                    default_ours, default_peer / default_ours,
+                    default_found.energies[: args.peer].mean() / default_energy - 1,
+                )
+            )  # fmt: skip
+        medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
+        ours, peer, sampling, own, energy, default_ours, default_peer, default_energy = medians
         print(
-            f"{name}: {ours * 1e6:.3g} us a problem; peer's loop {whole:.4g} times as long, its "
-            f"sampling alone {sampling:.4g}, our sampler's loop {own:.4g}; energies differ by "
-            f"{100 * energy:+.3f} %"
+            f"{name} ({found.info['form']})\n"
+            f"  given: {ours * 1e6:.3g} us a problem; peer's loop {peer:.4g} times as long, its "
+            f"sampling alone {sampling:.4g}, our sampler's loop {own:.4g}; energies lower by "
+            f"{100 * energy:.3f} %\n"
+            f"  default: {default_ours * 1e6:.3g} us a problem; peer's loop {default_peer:.4g} "
+            f"times as long; energies lower by {100 * default_energy:.3f} %"
         )
 
 

@@ -7,6 +7,7 @@
 
 #include "exponential.hpp"
 #include "lanes.hpp"
+#include "matrix.hpp"
 
 namespace qpsbgd::QPSBGD_ISA {
 namespace {
@@ -205,7 +206,7 @@ void interleaved_anneal(const InterleavedTile& tile, const float* thresholds,
 // As `energy` does it, whose order of summation this is.
 void interleaved_energies(const InterleavedTile& tile, double* energies) {
   constexpr std::size_t kRun = 64 * kLanes;
-  for (std::size_t lane = 0; lane < kLanes; ++lane) energies[lane] = 0.0;
+  Doubles total[kDoubleParts] = {};
   for (std::size_t start = 0; start < tile.num_variables; start += kRun) {
     const std::size_t left = tile.num_variables - start, end = start + (left < kRun ? left : kRun);
     Lanes sums[kLanes] = {};
@@ -218,10 +219,15 @@ void interleaved_energies(const InterleavedTile& tile, double* energies) {
     for (std::size_t i = 0; i < kLanes; ++i) {
       alignas(64) float values[kLanes];
       store_lanes(values, sums[i]);
-      for (std::size_t lane = 0; lane < kLanes; ++lane) energies[lane] += values[lane];
+      for (std::size_t q = 0; q < kDoubleParts; ++q) {
+        Doubles part;
+        for (std::size_t k = 0; k < kDoubles; ++k) part[k] = values[q * kDoubles + k];
+        total[q] += part;
+      }
     }
   }
-  for (std::size_t lane = 0; lane < kLanes; ++lane) energies[lane] *= 0.5;
+  for (std::size_t q = 0; q < kDoubleParts; ++q)
+    store_doubles(energies + q * kDoubles, 0.5 * total[q]);
 }
 
 void interleaved_keep(const InterleavedTile& tile, std::uint32_t lanes) {

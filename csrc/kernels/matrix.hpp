@@ -53,44 +53,77 @@ double largest_of(const Value* values, std::size_t count) {
   return largest;
 }
 
+typedef double Doubles __attribute__((vector_size(kWidth * 4)));
+typedef double AlignedDoubles __attribute__((vector_size(kWidth * 4), may_alias));
+constexpr std::size_t kDoubles = kWidth / 2;  // in a vector
+constexpr std::size_t kDoubleParts = kLanes / kDoubles;
+
+QPSBGD_INLINE Doubles load_doubles(const double* p) {
+  return *reinterpret_cast<const AlignedDoubles*>(p);
+}
+
+QPSBGD_INLINE void store_doubles(double* p, Doubles v) {
+  for (std::size_t k = 0; k < kDoubles; ++k) p[k] = v[k];
+}
+
+// fields[r] += sum_j J[r, j] x_j, j in [0, count), for kRows rows of J and the lanes of a part.
+template <std::size_t kRows, class Value>
+QPSBGD_INLINE void add_products(const Value* couplings, std::size_t n, const double* states,
+                                std::size_t count, Doubles (*fields)[kDoubleParts]) {
+  for (std::size_t j = 0; j < count; ++j) {
+    for (std::size_t r = 0; r < kRows; ++r) {
+      const Doubles value = static_cast<double>(couplings[r * n + j]) - Doubles{};
+      for (std::size_t q = 0; q < kDoubleParts; ++q) {
+        fields[r][q] += value * load_doubles(states + j * kLanes + q * kDoubles);
+      }
+    }
+  }
+}
+
 // h.x + x^T J x / 2 for sixteen states x and fields h (n, kLanes), in float64; J symmetric with a
 // zero diagonal.
 template <class Value>
 void matrix_energies(const Value* couplings, const double* linear, const double* states,
                      std::size_t n, double* energies) {
-  double total[kLanes] = {};
-  for (std::size_t i = 0; i < n; ++i) {
-    double field[kLanes];
-    for (std::size_t k = 0; k < kLanes; ++k) field[k] = linear[i * kLanes + k];
-    const Value* row = couplings + i * n;
-    for (std::size_t j = 0; j < i; ++j) {
-      const double value = static_cast<double>(row[j]);
-      for (std::size_t k = 0; k < kLanes; ++k) field[k] += value * states[j * kLanes + k];
+  constexpr std::size_t kRows = 4;  // at a time, as each is a chain of additions
+  Doubles total[kDoubleParts] = {};
+  for (std::size_t first = 0; first < n; first += kRows) {
+    const std::size_t rows = n - first < kRows ? n - first : kRows;
+    const Value* row = couplings + first * n;
+    Doubles fields[kRows][kDoubleParts] = {};
+    if (rows == kRows) add_products<kRows>(row, n, states, first, fields);
+    for (std::size_t r = 0; r < rows; ++r, row += n) {
+      const std::size_t done = rows == kRows ? first : 0;
+      add_products<1>(row + done, n, states + done * kLanes, first + r - done, fields + r);
+      for (std::size_t q = 0; q < kDoubleParts; ++q) {
+        const std::size_t at = (first + r) * kLanes + q * kDoubles;
+        total[q] += load_doubles(states + at) * (load_doubles(linear + at) + fields[r][q]);
+      }
     }
-    for (std::size_t k = 0; k < kLanes; ++k) total[k] += states[i * kLanes + k] * field[k];
   }
-  for (std::size_t k = 0; k < kLanes; ++k) energies[k] = total[k];
+  for (std::size_t q = 0; q < kDoubleParts; ++q) store_doubles(energies + q * kDoubles, total[q]);
 }
 
 // The same for one state (n).
 template <class Value>
 double matrix_energy(const Value* couplings, const double* linear, const double* state,
                      std::size_t n) {
-  double total = 0.0;
+  double sums[kSums] = {}, total = 0.0;
   for (std::size_t i = 0; i < n; ++i) {
-    double sums[kSums] = {};
     const Value* row = couplings + i * n;
+    const double half = 0.5 * state[i];
     std::size_t j = 0;
     for (; j + kSums <= n; j += kSums) {
       for (std::size_t k = 0; k < kSums; ++k) {
-        sums[k] += static_cast<double>(row[j + k]) * state[j + k];
+        sums[k] += half * static_cast<double>(row[j + k]) * state[j + k];
       }
     }
-    for (std::size_t k = 0; j < n; ++j, ++k) sums[k] += static_cast<double>(row[j]) * state[j];
-    double field = 0.0;
-    for (std::size_t k = 0; k < kSums; ++k) field += sums[k];
-    total += state[i] * (linear[i] + 0.5 * field);
+    for (std::size_t k = 0; j < n; ++j, ++k) {
+      sums[k] += half * static_cast<double>(row[j]) * state[j];
+    }
+    total += state[i] * linear[i];
   }
+  for (std::size_t k = 0; k < kSums; ++k) total += sums[k];
   return total;
 }
 

@@ -152,8 +152,8 @@ class Matrices:
             elif row == column:
                 rule = "the diagonal must be zero"
             else:
-                across = array[(*at[:-2], column, row)]
-                rule = f"must equal the entry across the diagonal, {across}"
+                across = (*at[:-2], column, row)
+                rule = f"must equal the entry across the diagonal, {array[across]}"
             raise ValueError(f"J[{', '.join(map(str, at))}] is {value}, but {rule}")
         return cls(array)
 
@@ -305,11 +305,11 @@ class Pattern:
             at = tuple(np.argwhere(bad)[0])
             k = at[-1]
             where = ", ".join(map(str, (*at[:-1], rows[k], indices[k])))
-            rule = (
-                "the diagonal must be zero"
-                if rows[k] == indices[k]
-                else f"must equal the entry across the diagonal, {data[(*at[:-1], across[k])]}"
-            )
+            if rows[k] == indices[k]:
+                rule = "the diagonal must be zero"
+            else:
+                turned_at = (*at[:-1], across[k])
+                rule = f"must equal the entry across the diagonal, {data[turned_at]}"
             raise ValueError(f"J[{where}] is {data[at]}, but {rule}")
         upper = np.flatnonzero(rows < indices)
         values = np.ascontiguousarray(data[..., upper])
