@@ -1,6 +1,6 @@
 """One training step of a binary network: QPSBGD against BinaryConnect-Adam, in one process.
 
-Steps of the two are timed in turn, on copies of one network and one batch. The split of a QPSBGD
+Steps of the two are timed in turn, on copies of one network and the same batches. The split of a QPSBGD
 step: the forward and backward pass without hooks, what the hooks add to it (negative: they leave
 the weights' gradients out), building the problems (project with 0 sweeps), solving them, and the
 rest of step().
@@ -21,13 +21,16 @@ from qpsbgd.experiments.training import BinaryMLP
 from qpsbgd.optim import QPSBGD, BinaryConnect
 
 
-def batch(sizes, batch_size):
-    """MNIST images where the sizes are theirs, else noise."""
+def batches(sizes, batch_size):
+    """Without end: MNIST images where the sizes are theirs, else noise."""
     if (sizes[0], sizes[-1]) != (784, 10):
-        return torch.randn(batch_size, sizes[0]), torch.randint(sizes[-1], (batch_size,))
+        while True:
+            yield torch.randn(batch_size, sizes[0]), torch.randint(sizes[-1], (batch_size,))
     data = mnist5k()
-    chosen = torch.randperm(len(data.train_inputs))[:batch_size]
-    return torch.from_numpy(data.train_inputs)[chosen], torch.from_numpy(data.train_labels)[chosen]
+    images, labels = torch.from_numpy(data.train_inputs), torch.from_numpy(data.train_labels)
+    while True:
+        chosen = torch.randperm(len(images))[:batch_size]
+        yield images[chosen], labels[chosen]
 
 
 class Timed(qpsbgd.NativeProjector):
@@ -67,40 +70,41 @@ def main():
     torch.manual_seed(0)
     peer_net = BinaryMLP(sizes)
     ours_net, plain_net = copy.deepcopy(peer_net), copy.deepcopy(peer_net)
-    x, y = batch(sizes, args.batch_size)
     projector = Timed(args.threads)
     ours = QPSBGD(
         ours_net, objective=args.objective, num_sweeps=args.num_sweeps, projector=projector
     )
     peer = BinaryConnect(peer_net.parameters(), lr=3e-3)
 
-    def passes(net):
+    def passes(net, x, y):
         nn.functional.cross_entropy(net(x), y).backward()
 
     times = {name: [] for name in ("ours", "peer", "plain", "hooked", "project", "build")}
-    for round_ in range(args.rounds + 20):
+    for round_, (x, y) in zip(
+        range(args.rounds + 20), batches(sizes, args.batch_size), strict=False
+    ):
         start = time.perf_counter()
         peer.zero_grad()
-        passes(peer_net)
+        passes(peer_net, x, y)
         peer.step()
         peer_time = time.perf_counter() - start
 
         projector.seconds = 0.0
         start = time.perf_counter()
         ours.zero_grad()
-        passes(ours_net)
+        passes(ours_net, x, y)
         ours.step()
         ours_time = time.perf_counter() - start
         project_time = projector.seconds
 
         start = time.perf_counter()
         plain_net.zero_grad()
-        passes(plain_net)
+        passes(plain_net, x, y)
         plain_time = time.perf_counter() - start
 
         start = time.perf_counter()
         ours.zero_grad()
-        passes(ours_net)
+        passes(ours_net, x, y)
         hooked_time = time.perf_counter() - start
         weights = copy.deepcopy(ours_net.state_dict())
         projector.no_sweeps, projector.seconds = True, 0.0

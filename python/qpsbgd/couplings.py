@@ -175,8 +175,7 @@ class Matrices:
 
     def fields(self, h: Floats, x: Floats) -> Floats:
         # Problems that share J in one product: (B R, n) @ (n, n). Else (B, R, n) @ (B, n, n).
-        products = np.tensordot(x, self.J, 1) if self.shared else x @ self.J
-        fields: Floats = products + h[:, None, :]
+        fields: Floats = (np.tensordot(x, self.J, 1) if self.shared else x @ self.J) + h[:, None, :]
         return fields
 
     def energies(self, h: Floats, states: States, num_threads: int) -> Floats:
@@ -245,15 +244,19 @@ class Factor:
         return largest, 2.0 * np.sqrt(h**2 + row_squares).mean(axis=1)
 
     def fields(self, h: Floats, x: Floats) -> Floats:
-        products = (x @ self.A.T) @ self.A - self._diagonal() * x
+        products = np.tensordot(self._margins(x), self.A, 1) - self._diagonal() * x
         fields: Floats = self.scale * products + h[:, None, :]
         return fields
 
     def energies(self, h: Floats, states: States, num_threads: int) -> Floats:
         x = states.astype(np.float64)
-        norms = np.square(x @ self.A.T).sum(axis=-1) - x**2 @ self._diagonal()
+        norms = np.square(self._margins(x)).sum(axis=-1) - np.tensordot(x**2, self._diagonal(), 1)
         energies: Floats = (x * h[:, None, :]).sum(axis=-1) + 0.5 * self.scale * norms
         return energies
+
+    def _margins(self, x: Floats) -> Floats:
+        margins: Floats = np.tensordot(x, self.A, (2, 1))  # one product: (B R, n) @ (n, N)
+        return margins
 
     def _diagonal(self) -> Floats:
         diagonal: Floats = np.square(self.A).sum(axis=0)  # of A^T A (n)
