@@ -12,7 +12,7 @@ import pytest
 
 import qpsbgd
 from problems import random_bqm
-from qpsbgd import LowRank, _core, reference, sample_batch
+from qpsbgd import LowRank, SharedPattern, _core, reference, sample_batch
 from qpsbgd.schedule import geometric
 
 
@@ -104,14 +104,142 @@ def test_does_not_depend_on_threads_isa_or_splitting(rng, method, shared, monkey
     np.testing.assert_array_equal(whole.states[:, :2], fewer.states)
 
 
-def test_low_rank_is_its_product(rng):
-    A, h = rng.normal(size=(5, 20)), rng.normal(size=(4, 20))
-    J = 0.3 * A.T @ A
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n", [1, 15, 16, 33, 100])
+@pytest.mark.parametrize("count", [1, 16, 19])
+def test_interleaved_problems_give_the_samples_of_dense_ones(rng, isa, n, count, dtype):
+    J, h = problems(rng, count, n, shared=False, kind="real")
+    scale = 10.0 ** rng.uniform(-3, 3, count)  # every lane has units of its own
+    J, h = (scale[:, None, None] * J).astype(dtype), scale[:, None] * h
+    options = {"num_sweeps": 300, "num_reads": 2, "seed": 3}
+    lanes = sample_batch(J, h, form="interleaved", **options)
+    dense = sample_batch(J, h, form="dense", **options)
+    assert (lanes.info["form"], dense.info["form"]) == ("interleaved", "dense")
+    np.testing.assert_array_equal(lanes.states, dense.states)
+    np.testing.assert_array_equal(lanes.energies, dense.energies)
+
+
+def low_rank(rng, count, n, rank):
+    A, h = rng.normal(size=(rank, n)), rng.normal(size=(count, n))
+    product = 0.3 * A.T @ A
+    np.fill_diagonal(product, 0)
+    return LowRank(A, 0.3), (product + product.T) / 2, h
+
+
+@pytest.mark.parametrize("method", ["tabu", "descent"])
+def test_low_rank_is_its_product(rng, method):
+    low, J, h = low_rank(rng, 4, 20, 5)
+    found = sample_batch(low, h, method=method, seed=1)
+    full = sample_batch(J, h, method=method, seed=1)
+    assert found.info["form"] == "dense"
+    np.testing.assert_array_equal(found.states, full.states)
+    low, J, h = low_rank(rng, 4, 20, 15)  # cheaper as a matrix
+    found, full = (sample_batch(c, h, num_sweeps=30, seed=1) for c in (low, J))
+    assert found.info["form"] == "dense"
+    np.testing.assert_array_equal(found.states, full.states)
+
+
+@pytest.mark.parametrize(("n", "rank", "reads"), [(1, 1, 1), (40, 3, 1), (150, 30, 2), (70, 90, 5)])
+def test_residuals_make_the_flips_of_fields(rng, isa, n, rank, reads):
+    # Small integers: floats are exact in both forms.
+    A = rng.integers(-2, 3, size=(rank, n)).astype(float)
+    A[0, 0] = 2.0
+    J = A.T @ A
     np.fill_diagonal(J, 0)
-    options = {"num_sweeps": 50, "seed": 1, "beta_range": (0.1, 5.0)}
-    low = sample_batch(LowRank(A, 0.3), h, **options)
-    full = sample_batch((J + J.T) / 2, h, **options)
-    np.testing.assert_array_equal(low.states, full.states)
+    h = rng.integers(-9, 10, size=(6, n)).astype(float)
+    options = {"num_sweeps": 280, "num_reads": reads, "beta_range": (0.02, 2.0), "seed": 1}
+    for scale in (1.0, 4.0):
+        low = sample_batch(LowRank(A, scale), h, form="low_rank", num_threads=2, **options)
+        dense = sample_batch(scale * J, h, form="dense", **options)
+        np.testing.assert_array_equal(low.states, dense.states)
+        np.testing.assert_allclose(low.energies, dense.energies, rtol=1e-12, atol=1e-9)
+        assert low.info["form"] == "low_rank"
+
+
+def test_low_rank_is_chosen_by_the_problem_alone(rng):
+    low, J, h = low_rank(rng, 40, 60, 6)
+    found = sample_batch(low, h, num_sweeps=100, seed=1)
+    assert found.info["form"] == "low_rank"
+    fewer = sample_batch(low, h[:3], num_sweeps=100, seed=1, beta_range=(0.1, 5.0))
+    assert fewer.info["form"] == "low_rank"
+    rounded = sample_batch(J, h, num_sweeps=100, seed=1)
+    np.testing.assert_allclose(found.energies.mean(), rounded.energies.mean(), rtol=0.02)
+    np.testing.assert_allclose(found.info["beta_range"], rounded.info["beta_range"], rtol=0.2)
+    for other in (LowRank(low.A, -0.3), LowRank(1e40 * low.A, 1e-80)):
+        assert sample_batch(other, h, num_sweeps=5).info["form"] == "dense"
+    assert sample_batch(low, 1e17 * h, num_sweeps=5).info["form"] == "dense"
+
+
+def sparse(rng, count, n, *, shared):
+    pattern = np.triu(rng.random((n, n)) < 0.2, 1)
+    J = np.where(pattern, np.triu(rng.normal(size=(n, n) if shared else (count, n, n)), 1), 0.0)
+    J = J + J.swapaxes(-1, -2)
+    rows, columns = np.nonzero(pattern | pattern.T)
+    indptr = np.searchsorted(rows, np.arange(n + 1))
+    return SharedPattern(J[..., rows, columns], columns, indptr), J, rng.normal(size=(count, n))
+
+
+@pytest.mark.parametrize("vartype", ["SPIN", "BINARY"])
+@pytest.mark.parametrize("method", ["sa", "tabu", "descent"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_sparse_couplings(rng, method, shared, vartype):
+    pattern, J, h = sparse(rng, 5, 40, shared=shared)
+    options = {"method": method, "vartype": vartype, "num_reads": 3, "seed": 2}
+    found = sample_batch(pattern, h, num_threads=2, **options)
+    assert found.info["form"] == "sparse"
+    dense = sample_batch(J, h, **options)
+    np.testing.assert_allclose(found.energies.min(axis=1), dense.energies.min(axis=1), rtol=0.05)
+    for b, samples in enumerate(found.to_samplesets()):
+        dimod.testing.assert_sampleset_energies(
+            samples, as_bqm(matrix(J, b), h[b], vartype), precision=9
+        )
+    formed = sample_batch(pattern, h, form="dense", **options)
+    np.testing.assert_array_equal(formed.states, dense.states)
+    taken = sample_batch(J, h, form="sparse", **options)
+    np.testing.assert_array_equal(taken.states, found.states)
+    with ThreadPoolExecutor(2) as executor:
+        apart = sample_batch(pattern, h, executor=executor, **options)
+    np.testing.assert_array_equal(apart.states, found.states)
+
+
+def test_sparse_matrices_of_scipy(rng):
+    scipy_sparse = pytest.importorskip("scipy.sparse")
+    pattern, J, h = sparse(rng, 3, 30, shared=True)
+    expected = sample_batch(pattern, h, num_sweeps=20, seed=1)
+    for kind in (scipy_sparse.csr_array, scipy_sparse.coo_matrix, scipy_sparse.csc_array):
+        found = sample_batch(kind(J), h, num_sweeps=20, seed=1)
+        np.testing.assert_array_equal(found.states, expected.states)
+    with pytest.raises(ValueError, match=r"J has shape \(4, 4\), but must be \(30, 30\)"):
+        sample_batch(scipy_sparse.csr_array(np.zeros((4, 4))), h)
+
+
+def test_arrays_are_taken_as_they_are(rng):
+    J, h = problems(rng, 20, 12, shared=False, kind="real")
+    for dtype in (np.float32, np.float64):
+        given = J.astype(dtype)
+        found = sample_batch(given, h, num_sweeps=20, seed=1, num_reads=2)
+        same = sample_batch(given.astype(np.float64), h, num_sweeps=20, seed=1, num_reads=2)
+        np.testing.assert_array_equal(found.states, same.states)
+        np.testing.assert_array_equal(found.energies, same.energies)
+    every_other = np.ascontiguousarray(np.repeat(J, 2, axis=2))[:, :, ::2]
+    found = sample_batch(every_other, h, num_sweeps=20, seed=1, num_reads=2)
+    np.testing.assert_array_equal(found.states, same.states)
+    ints = np.round(J).astype(int)
+    assert sample_batch(ints, h, num_sweeps=5).states.shape == (20, 1, 12)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("vartype", ["SPIN", "BINARY"])
+@pytest.mark.parametrize(("n", "reads"), [(1, 1), (6, 3), (53, 20)])
+def test_energies_are_those_of_numpy(rng, isa, n, reads, shared, vartype):
+    J, h = problems(rng, 5, n, shared=shared, kind="real")
+    low = -1 if vartype == "SPIN" else 0
+    starts = rng.choice([low, 1], size=(5, reads, n))
+    options = {"num_reads": reads, "num_sweeps": 0, "initial_states": starts, "vartype": vartype}
+    found = sample_batch(J, h, num_threads=2, **options)
+    x = found.states.astype(float)
+    expected = (x * (0.5 * x @ J + h[:, None])).sum(axis=-1)
+    np.testing.assert_allclose(found.energies, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_tensors(rng):
@@ -262,6 +390,42 @@ def test_processes(rng):
         ({"h": [["a", "b"]]}, TypeError, "h is a list of <U1"),
         ({"J": LowRank(np.full((2, 2), 1e200))}, ValueError, r"scale \* A.T @ A\[0, 0\] is inf"),
         ({"method": "tabu", "beta_range": np.ones(2)}, ValueError, "goes with method='sa' alone"),
+        (
+            {"J": np.array([[[0, 1], [1, np.inf]]])},
+            ValueError,
+            r"J\[0, 1, 1\] is inf, but must be f",
+        ),
+        (
+            {"J": np.float32([[[0, 1], [2, 0]]])},
+            ValueError,
+            r"J\[0, 0, 1\] is 1.0, .* diagonal, 2.0",
+        ),
+        ({"J": [[[0, 1], [1, 0]]] * 2}, ValueError, r"J has shape \(2, 2, 2\)"),
+        ({"form": "magic"}, ValueError, "form is 'magic'"),
+        ({"form": "low_rank"}, ValueError, "form is 'low_rank', but J is no LowRank"),
+        ({"form": "interleaved"}, ValueError, "a J of each problem's own"),
+        (
+            {"J": LowRank(np.ones((1, 2)), -1.0), "form": "low_rank"},
+            ValueError,
+            "form is 'low_rank', but that is for method='sa', scale > 0",
+        ),
+        ({"J": SharedPattern([1.0], [1], [0, 1])}, ValueError, r"J.indptr has shape \(2,\)"),
+        ({"J": SharedPattern([1.0], [1], [0, 2, 1])}, ValueError, "and never fall"),
+        ({"J": SharedPattern([1.0], [1], [0, 1, 2])}, ValueError, r"J.data \(1,\), but must be"),
+        ({"J": SharedPattern([1.0, 1.0], [1, 2], [0, 1, 2])}, ValueError, r"J.indices\[1\] is 2"),
+        ({"J": SharedPattern([1.0], [1], [0, 1, 1])}, ValueError, r"J\[0, 1\] is there, but"),
+        ({"J": SharedPattern([1.0] * 4, [1, 1, 0, 0], [0, 2, 4])}, ValueError, "comes twice"),
+        (
+            {"J": SharedPattern([[1.0, 3.0]], [1, 0], [0, 1, 2])},
+            ValueError,
+            r"J\[0, 0, 1\] is 1.0, but must equal the entry across the diagonal, 3.0",
+        ),
+        (
+            {"J": SharedPattern([1.0], [0], [0, 1, 1])},
+            ValueError,
+            r"J\[0, 0\] is 1.0, but the diag",
+        ),
+        ({"J": SharedPattern([1.0], [0.5], [0, 1, 1])}, TypeError, "J.indices is"),
     ],
 )
 def test_bad_arguments(changed, error, message):

@@ -364,7 +364,7 @@ class Pattern:
             part = slice(first, first + step)
             pairs = states[part, :, self.rows] * states[part, :, self.columns]
             values = self.values if self.shared else self.values[part, None]
-            energies[part] += (np.moveaxis(pairs, 0, -1) * values).sum(axis=-1)
+            energies[part] += (pairs * values).sum(axis=-1)
         return energies
 
 
