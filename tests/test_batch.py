@@ -157,7 +157,7 @@ def test_residuals_make_the_flips_of_fields(rng, isa, n, rank, reads):
 
 
 def test_low_rank_is_chosen_by_the_problem_alone(rng):
-    low, J, h = low_rank(rng, 40, 60, 6)
+    low, J, h = low_rank(rng, 40, 160, 6)
     found = sample_batch(low, h, num_sweeps=100, seed=1)
     assert found.info["form"] == "low_rank"
     fewer = sample_batch(low, h[:3], num_sweeps=100, seed=1, beta_range=(0.1, 5.0))

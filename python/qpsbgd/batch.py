@@ -42,12 +42,13 @@ SCOUTS = 16
 CHUNKS_PER_WORKER = 4
 #: Times that a chunk is given out if its worker is lost.
 ATTEMPTS = 3
-#: Sixteen problems are annealed interleaved up to so many variables, and fewer reads than this;
-#: measured, docs/defaults.md.
-INTERLEAVED_VARIABLES = 128
-INTERLEAVED_READS = 8
-#: Couplings of low rank are formed where the rank is more than this part of the variables.
-LOW_RANK_PART = 0.25
+#: Sixteen problems are annealed interleaved up to so many variables, and fewer times reads.
+#: Measured, as the two that follow: docs/batch.md.
+INTERLEAVED_VARIABLES = 256
+INTERLEAVED_SPINS = 2048
+#: Couplings of low rank are kept as their factor up to the rank n^2 / 2048, and n / 3.
+LOW_RANK_AREA = 2048
+LOW_RANK_PART = 3
 
 
 @dataclass(frozen=True)
@@ -279,8 +280,9 @@ def _formed(
                 "1e15 scale max|A|^2"
             )
         # By the problem alone: a batch's size must not matter, and forms round differently.
-        low_rank = form == "auto" and possible and len(couplings.A) <= LOW_RANK_PART * n
-        if form == "low_rank" or low_rank:
+        rank = len(couplings.A)
+        fast = LOW_RANK_AREA * rank <= n * n and LOW_RANK_PART * rank <= n
+        if form == "low_rank" or (form == "auto" and possible and fast):
             return couplings, "low_rank"
         couplings = couplings.formed()
     elif isinstance(couplings, Pattern):
@@ -297,7 +299,7 @@ def _formed(
         raise ValueError(
             "form is 'interleaved', but that is for method='sa' and a J of each problem's own"
         )
-    fast = n <= INTERLEAVED_VARIABLES and reads < INTERLEAVED_READS
+    fast = n <= INTERLEAVED_VARIABLES and reads * n < INTERLEAVED_SPINS
     if form == "interleaved" or (form == "auto" and possible and fast):
         return couplings, "interleaved"
     return couplings, "dense"
