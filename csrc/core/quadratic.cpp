@@ -92,6 +92,9 @@ class QuadraticSolver final : public TileSolver {
       layer_.kernels().from_spins(spins + r * n, n, row);
       std::fill(row + n, row + layer_.inputs_ld(), 1.0f);
     }
+    // Rows up to a multiple of kLanes are visited with the others.
+    const std::size_t end = round_up(rows, kLanes) * layer_.inputs_ld();
+    std::fill(&spins_[rows * layer_.inputs_ld()], spins_.data() + end, 1.0f);
   }
 
   // r = X b - t^/alpha (rows, samples_ld), padding 0.
@@ -134,12 +137,12 @@ class QuadraticSolver final : public TileSolver {
     StreamKey keys[Layer::kTileRows];
     const double alpha2 = problem_.alpha() * problem_.alpha();
     for (std::size_t sweep = 0; sweep < annealing_.num_sweeps && !stop.poll(); ++sweep) {
-      for (std::size_t r = 0; r < tile.rows; ++r) {
+      for (std::size_t r = 0; r < round_up(tile.rows, kLanes); ++r) {
         keys[r] = stream_key(annealing_.seed, first_row + r, read, sweep);
       }
       const double threshold = 1.0 / (4.0 * alpha2 * annealing_.betas[sweep]);
-      layer_.kernels().quadratic_anneal(tile, Acceptance::kMetropolis,
-                                        static_cast<float>(threshold), keys);
+      layer_.kernels().dense_anneal_float(tile, 0, Acceptance::kMetropolis,
+                                          static_cast<float>(threshold), keys);
     }
   }
 

@@ -1,8 +1,9 @@
-// Sweeps over one dense Ising problem: sixteen reads at a time, one a lane, variables in order.
+// Sweeps over problems that share one coupling matrix: sixteen rows at a time, one a lane,
+// variables in order.
 //
-// A block of 64 variables is visited in lanes that are reads, so that nothing waits for the outcome
-// of one proposal but its read. Then each read's fields follow, row by row, as most of a block's
-// variables do not flip. The same flips, and roundings, as the quadratic kernels'.
+// A block of 64 variables is visited in lanes that are rows, so that nothing waits for the outcome
+// of one proposal but its row. Then each row's state follows, as most of a block's variables do not
+// flip. The same flips, and roundings, as the quadratic kernels'.
 #pragma once
 
 #include "exponential.hpp"
@@ -43,8 +44,45 @@ void follow(const float* coupling, std::size_t ld, const std::uint8_t* chosen,
   }
 }
 
+// At a temperature: a flip of variable i is accepted where s f + threshold * e_i >= 0.
+template <Acceptance kAcceptance>
+struct ThermalLanes {
+  static constexpr bool kStrict = false;
+  LaneKeys keys;
+  float threshold;
+
+  Lanes least() const { return broadcast_lanes(-threshold * kExponentialMax); }  // of any s f
+  // That of the variables first, first + 1, ...
+  template <std::size_t kCount>
+  QPSBGD_INLINE void draw(std::size_t first, Lanes* least) const {
+    lane_noise<kAcceptance, kCount>(keys, static_cast<std::uint32_t>(first), least);
+    for (std::size_t k = 0; k < kCount; ++k) least[k] = -threshold * least[k];
+  }
+};
+
+// Descent: where s f > 0.
+struct DownhillLanes {
+  static constexpr bool kStrict = true;
+
+  Lanes least() const { return broadcast_lanes(0.0f); }
+  template <std::size_t kCount>
+  QPSBGD_INLINE void draw(std::size_t, Lanes*) const {}
+};
+
+template <bool kStrict>
+QPSBGD_INLINE Vec select_passing(Vec x, Vec least, Vec value) {
+  if constexpr (kStrict) return x > least ? value : Vec{};
+  return x >= least ? value : Vec{};
+}
+template <bool kStrict>
+QPSBGD_INLINE std::uint32_t mask_passing(const Lanes& x, const Lanes& least) {
+  return kStrict ? mask_positive(x - least) : mask_nonnegative(x - least);
+}
+
 // Decides on the kLanes variables from `first` one after the other, without a branch: where -2 s is
-// their change, those with s f >= least flip. Returns the mask of variables that any lane flips.
+// their change, those with s f >= least, or >, flip. Returns the mask of variables that any lane
+// flips.
+template <bool kStrict>
 std::uint32_t decide(const float* coupling, std::size_t ld, std::size_t first, const Lanes* least,
                      LaneBlock& block) {
   std::uint32_t flipped = 0;
@@ -57,7 +95,7 @@ std::uint32_t decide(const float* coupling, std::size_t ld, std::size_t first, c
     for (std::size_t i = 0; i < kLanes; ++i) {
       const std::size_t at = (first + i) * kLanes + q * kWidth;
       const Vec spin = load(block.spins + at);
-      const Vec change = spin * fields[i] >= least[i].part[q] ? -2.0f * spin : Vec{};
+      const Vec change = select_passing<kStrict>(spin * fields[i], least[i].part[q], -2.0f * spin);
       store(block.changes + at, change);
       flipped |= std::uint32_t{mask_nonzero(change) != 0} << i;
 #pragma GCC unroll 16
@@ -71,11 +109,10 @@ std::uint32_t decide(const float* coupling, std::size_t ld, std::size_t first, c
 }
 
 // Visits `count` variables in sixteen rows; returns whether anything flipped.
-template <Acceptance kAcceptance>
+template <class Rule>
 QPSBGD_INLINE bool visit_lanes(const float* coupling, std::size_t ld, std::size_t start,
-                               std::size_t count, const LaneKeys& keys, float threshold,
-                               LaneBlock& block) {
-  const Lanes beyond = broadcast_lanes(-threshold * kExponentialMax);
+                               std::size_t count, const Rule& rule, LaneBlock& block) {
+  const Lanes beyond = rule.least();
   bool any = false;
   for (std::size_t i = 0; i < kBlock; ++i) {
     store_lanes(block.changes + i * kLanes, broadcast_lanes(0.0f));
@@ -86,9 +123,7 @@ QPSBGD_INLINE bool visit_lanes(const float* coupling, std::size_t ld, std::size_
     Lanes least[kLanes];
     std::uint32_t drawn = 0;
     const auto draw = [&](std::size_t i) {
-      Lanes noise[kDrawn];
-      lane_noise<kAcceptance, kDrawn>(keys, static_cast<std::uint32_t>(start + first + i), noise);
-      for (std::size_t k = 0; k < kDrawn; ++k) least[i + k] = -threshold * noise[k];
+      rule.template draw<kDrawn>(start + first + i, least + i);
       drawn |= kAll << i;
     };
     for (std::size_t i = 0; i < kLanes; i += kDrawn) {
@@ -96,19 +131,20 @@ QPSBGD_INLINE bool visit_lanes(const float* coupling, std::size_t ld, std::size_
       for (std::size_t k = i; k < i + kDrawn; ++k) {
         const std::size_t at = (first + k) * kLanes;
         least[k] = beyond;
-        near |=
-            mask_nonnegative(load_lanes(block.spins + at) * load_lanes(block.fields + at) - beyond);
+        near |= mask_passing<Rule::kStrict>(
+            load_lanes(block.spins + at) * load_lanes(block.fields + at), beyond);
       }
       if (near != 0) draw(i);
     }
     if (drawn == 0) continue;  // nothing flips, so nothing comes within reach
-    std::uint32_t flipped = decide(coupling, ld, first, least, block);
+    std::uint32_t flipped = decide<Rule::kStrict>(coupling, ld, first, least, block);
+    if constexpr (Rule::kStrict) drawn = ~0u;  // there is nothing to draw
     // Flips may bring others within reach that were not drawn.
     while ((flipped & ~drawn) != 0) {
       for (std::size_t i = 0; i < kLanes; i += kDrawn) {
         if ((flipped & ~drawn) >> i & kAll) draw(i);
       }
-      flipped = decide(coupling, ld, first, least, block);
+      flipped = decide<Rule::kStrict>(coupling, ld, first, least, block);
     }
     any |= flipped != 0;
     std::uint8_t chosen[kLanes];
@@ -140,35 +176,33 @@ QPSBGD_INLINE void append(std::size_t first, std::uint32_t mask, std::uint32_t* 
 
 // ---- fields in float ----------------------------------------------------------------------------
 
-QPSBGD_INLINE void load_block(const QuadraticTile& tile, std::size_t start, std::size_t count,
-                              LaneBlock& block) {
-  if (tile.packed_inputs != nullptr) {
-    alignas(64) float fields[kLanes * kBlock];
-    block_fields(tile, start, fields);
-    const Lanes never = broadcast_lanes(-__builtin_inff());  // flips
-    for (std::size_t i = tile.rows * kBlock; i < kLanes * kBlock; i += kLanes) {
-      store_lanes(fields + i, never);
-    }
-    for (std::size_t i = 0; i < count; i += kLanes) {
-      transpose(fields + i, kBlock, block.fields + i * kLanes, kLanes);
-    }
-    return;
-  }
-  for (std::size_t i = 0; i < count; i += kLanes) {
-    transpose(tile.state + start + i, tile.ld, block.fields + i * kLanes, kLanes);
+// Fields of the block from `start` of all rows: (rows up to a multiple of kLanes, kBlock); those of
+// no row, and padding, never flip.
+QPSBGD_INLINE void load_rows(const QuadraticTile& tile, std::size_t start, float* fields) {
+  block_fields(tile, start, fields);
+  const Lanes never = broadcast_lanes(-__builtin_inff());
+  for (std::size_t i = tile.rows * kBlock; i % (kLanes * kBlock) != 0; i += kLanes) {
+    store_lanes(fields + i, never);
   }
 }
 
 QPSBGD_INLINE void clear(BlockFlips& flips) { flips.count = 0; }
+QPSBGD_INLINE bool has_any(const BlockFlips& flips) { return flips.count != 0; }
 
 // Adds the flips of the kLanes variables from `first`, whose changes are given.
 QPSBGD_INLINE void add_flips(std::size_t first, const float* changes, BlockFlips& flips) {
   const Lanes change = load_lanes(changes + first);
-  std::uint32_t end = flips.count;
-  append(first, mask_nonzero(change), flips.variable, end);
-  for (; flips.count < end; ++flips.count) {
-    flips.change[flips.count] = changes[flips.variable[flips.count]];
+  const std::uint32_t mask = mask_nonzero(change);
+#if defined(__AVX512F__)
+  _mm512_storeu_ps(flips.change + flips.count,
+                   _mm512_maskz_compress_ps(static_cast<__mmask16>(mask), (__m512)change.part[0]));
+#else
+  std::uint32_t at = flips.count;
+  for (std::uint32_t left = mask; left != 0; left &= left - 1) {
+    flips.change[at++] = changes[first + static_cast<unsigned>(__builtin_ctz(left))];
   }
+#endif
+  append(first, mask, flips.variable, flips.count);
 }
 
 QPSBGD_INLINE bool follow_rows(const QuadraticTile& tile, std::size_t start,
@@ -195,19 +229,19 @@ QPSBGD_INLINE void store_shorts(std::int16_t* p, Shorts v) {
   *reinterpret_cast<AlignedShorts*>(p) = v;
 }
 
-QPSBGD_INLINE void load_block(const NarrowTile& tile, std::size_t start, std::size_t count,
-                              LaneBlock& block) {
+QPSBGD_INLINE void load_rows(const NarrowTile& tile, std::size_t start, float* fields) {
   const Lanes never = broadcast_lanes(-__builtin_inff());  // flips
-  alignas(64) float rows[kLanes * kLanes];
-  for (std::size_t row = tile.rows; row < kLanes; ++row) store_lanes(rows + row * kLanes, never);
-  for (std::size_t i = 0; i < count; i += kLanes) {
-    for (std::size_t row = 0; row < tile.rows; ++row) {
-      store_lanes(rows + row * kLanes,
+  const std::size_t left = tile.num_variables - start, count = left < kBlock ? left : kBlock;
+  for (std::size_t i = 0; i < kLanes * kBlock; i += kLanes) store_lanes(fields + i, never);
+  for (std::size_t row = 0; row < tile.rows; ++row) {
+    for (std::size_t i = 0; i < count; i += kLanes) {
+      store_lanes(fields + row * kBlock + i,
                   tile.unit * load_as_floats(tile.fields + row * tile.ld + start + i));
     }
-    transpose(rows, kLanes, block.fields + i * kLanes, kLanes);
+    for (std::size_t i = count; i % kLanes != 0; ++i) {
+      fields[row * kBlock + i] = -__builtin_inff();
+    }
   }
-  for (std::size_t i = count; i % kLanes != 0; ++i) store_lanes(block.fields + i * kLanes, never);
 }
 
 // A row's flips in one block. In integers their order does not matter.
@@ -217,6 +251,7 @@ struct SignedFlips {
 };
 
 QPSBGD_INLINE void clear(SignedFlips& flips) { flips.num_up = flips.num_down = 0; }
+QPSBGD_INLINE bool has_any(const SignedFlips& flips) { return flips.num_up + flips.num_down != 0; }
 
 QPSBGD_INLINE void add_flips(std::size_t first, const float* changes, SignedFlips& flips) {
   const Lanes change = load_lanes(changes + first);
@@ -254,7 +289,7 @@ QPSBGD_INLINE Shorts follow_columns(const NarrowTile& tile, const std::int16_t* 
   Shorts beyond{};
   for (; column + kVectors * kShorts <= tile.columns; column += kVectors * kShorts) {
     for (std::size_t row = 0; row < tile.rows; ++row) {
-      if (flips[row].num_up + flips[row].num_down == 0) continue;
+      if (!has_any(flips[row])) continue;
       beyond |= follow_row<kVectors>(flips[row], twice + column, tile.ld,
                                      tile.fields + row * tile.ld + column);
     }
@@ -274,46 +309,80 @@ QPSBGD_INLINE bool follow_rows(const NarrowTile& tile, std::size_t start,
 
 // ---- the sweep ----------------------------------------------------------------------------------
 
-template <Acceptance kAcceptance, class Flips, class Tile>
-std::size_t lanes_sweep(const Tile& tile, std::size_t start, float threshold,
-                        const StreamKey* keys) {
+// rules: one for every kLanes rows. active (rows): whether a row flipped anything; a group of rows
+// none of which did in the sweep before is passed over.
+template <class Flips, class Tile, class Rule>
+std::size_t lanes_sweep(const Tile& tile, std::size_t start, const Rule* rules,
+                        std::uint8_t* active) {
+  constexpr std::uint8_t kVisit = 1, kFlipped = 2;
   LaneBlock block;
-  Flips flips[kLanes];
+  Flips flips[kMaxTileRows];
+  alignas(64) float fields[kMaxTileRows * kBlock];
   alignas(64) float changes[kLanes * kBlock];
-  const LaneKeys words = lane_keys(keys);
   for (; start < tile.num_variables; start += kBlock) {
     const std::size_t left = tile.num_variables - start, count = left < kBlock ? left : kBlock;
-    load_block(tile, start, count, block);
-    for (std::size_t i = 0; i < count; i += kLanes) {
-      transpose(tile.spins + start + i, tile.spins_ld, block.spins + i * kLanes, kLanes);
-    }
-    if (!visit_lanes<kAcceptance>(tile.coupling + start / kBlock * tile.block_step, tile.block_ld,
-                                  start, count, words, threshold, block)) {
-      continue;
-    }
-    for (std::size_t i = 0; i < count; i += kLanes) {
-      transpose(block.changes + i * kLanes, kLanes, changes + i, kBlock);
-    }
-    for (std::size_t row = 0; row < tile.rows; ++row) {
-      float* spins = tile.spins + row * tile.spins_ld + start;
-      const float* change = changes + row * kBlock;
-      clear(flips[row]);
+    const float* coupling = tile.coupling + start / kBlock * tile.block_step;
+    load_rows(tile, start, fields);
+    bool any = false;
+    for (std::size_t group = 0; group < tile.rows; group += kLanes) {
+      const std::size_t rows = tile.rows - group < kLanes ? tile.rows - group : kLanes;
+      std::uint8_t visited = 0;
+      for (std::size_t row = group; row < group + rows; ++row) {
+        clear(flips[row]);
+        visited |= active[row];
+      }
+      if (!(visited & kVisit)) continue;
       for (std::size_t i = 0; i < count; i += kLanes) {
-        store_lanes(spins + i, load_lanes(spins + i) + load_lanes(change + i));
-        add_flips(i, change, flips[row]);
+        transpose(fields + group * kBlock + i, kBlock, block.fields + i * kLanes, kLanes);
+        transpose(tile.spins + group * tile.spins_ld + start + i, tile.spins_ld,
+                  block.spins + i * kLanes, kLanes);
+      }
+      if (!visit_lanes(coupling, tile.block_ld, start, count, rules[group / kLanes], block)) {
+        continue;
+      }
+      any = true;
+      for (std::size_t i = 0; i < count; i += kLanes) {
+        transpose(block.changes + i * kLanes, kLanes, changes + i, kBlock);
+      }
+      for (std::size_t row = 0; row < rows; ++row) {
+        float* spins = tile.spins + (group + row) * tile.spins_ld + start;
+        const float* change = changes + row * kBlock;
+        for (std::size_t i = 0; i < count; i += kLanes) {
+          store_lanes(spins + i, load_lanes(spins + i) + load_lanes(change + i));
+          add_flips(i, change, flips[group + row]);
+        }
+        if (has_any(flips[group + row])) active[group + row] |= kFlipped;
       }
     }
-    if (!follow_rows(tile, start, flips)) return start + kBlock;
+    if (any && !follow_rows(tile, start, flips)) return start + kBlock;
   }
+  for (std::size_t row = 0; row < tile.rows; ++row) active[row] = (active[row] & kFlipped) != 0;
   return kSweepDone;
+}
+
+template <Acceptance kAcceptance, class Flips, class Tile>
+std::size_t thermal_lanes(const Tile& tile, std::size_t start, float threshold,
+                          const StreamKey* keys) {
+  ThermalLanes<kAcceptance> rules[kMaxTileRows / kLanes];
+  for (std::size_t group = 0; group < tile.rows; group += kLanes) {
+    rules[group / kLanes] = {lane_keys(keys + group), threshold};
+  }
+  std::uint8_t active[kMaxTileRows];
+  for (std::size_t row = 0; row < kMaxTileRows; ++row) active[row] = 1;
+  return lanes_sweep<Flips>(tile, start, rules, active);
 }
 
 template <class Flips, class Tile>
 std::size_t dense_anneal(const Tile& tile, std::size_t start, Acceptance acceptance,
                          float threshold, const StreamKey* keys) {
   return acceptance == Acceptance::kMetropolis
-             ? lanes_sweep<Acceptance::kMetropolis, Flips>(tile, start, threshold, keys)
-             : lanes_sweep<Acceptance::kGibbs, Flips>(tile, start, threshold, keys);
+             ? thermal_lanes<Acceptance::kMetropolis, Flips>(tile, start, threshold, keys)
+             : thermal_lanes<Acceptance::kGibbs, Flips>(tile, start, threshold, keys);
+}
+
+void quadratic_descent(const QuadraticTile& tile, std::uint8_t* active) {
+  const DownhillLanes rules[kMaxTileRows / kLanes];
+  lanes_sweep<BlockFlips>(tile, 0, rules, active);
 }
 
 }  // namespace

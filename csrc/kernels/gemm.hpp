@@ -16,13 +16,16 @@ constexpr std::size_t kPanelColumns = 2 * kWidth;
 // Depth a block: 128 x kPanelColumns floats of B (16 KiB at most) stay in L1.
 constexpr std::size_t kDepthBlock = 128;
 
-// C (kTileHeight, kVectors * kWidth) = or += A (kTileHeight, depth) B (depth, ...).
-template <std::size_t kVectors>
+// The heights of tiles at the lower edge are multiples of this.
+constexpr std::size_t kHeightStep = kTileHeight / 3;
+
+// C (kHeight, kVectors * kWidth) = or += A (kHeight, depth) B (depth, ...).
+template <std::size_t kHeight, std::size_t kVectors>
 QPSBGD_INLINE void micro_tile(const float* a, std::size_t lda, const float* b, std::size_t depth,
                               bool accumulate, float* c, std::size_t ldc) {
-  Vec sum[kTileHeight][kVectors];
+  Vec sum[kHeight][kVectors];
 #pragma GCC unroll 12
-  for (std::size_t i = 0; i < kTileHeight; ++i) {
+  for (std::size_t i = 0; i < kHeight; ++i) {
 #pragma GCC unroll 2
     for (std::size_t v = 0; v < kVectors; ++v) {
       sum[i][v] = accumulate ? load_unaligned(c + i * ldc + v * kWidth) : Vec{};
@@ -33,7 +36,7 @@ QPSBGD_INLINE void micro_tile(const float* a, std::size_t lda, const float* b, s
 #pragma GCC unroll 2
     for (std::size_t v = 0; v < kVectors; ++v) row[v] = load(b + k * kPanelColumns + v * kWidth);
 #pragma GCC unroll 12
-    for (std::size_t i = 0; i < kTileHeight; ++i) {
+    for (std::size_t i = 0; i < kHeight; ++i) {
       const Vec scalar = broadcast(a[i * lda + k]);
 #pragma GCC unroll 2
       for (std::size_t v = 0; v < kVectors; ++v) {
@@ -42,7 +45,7 @@ QPSBGD_INLINE void micro_tile(const float* a, std::size_t lda, const float* b, s
     }
   }
 #pragma GCC unroll 12
-  for (std::size_t i = 0; i < kTileHeight; ++i) {
+  for (std::size_t i = 0; i < kHeight; ++i) {
 #pragma GCC unroll 2
     for (std::size_t v = 0; v < kVectors; ++v) {
       store_unaligned(c + i * ldc + v * kWidth, sum[i][v]);
@@ -50,7 +53,20 @@ QPSBGD_INLINE void micro_tile(const float* a, std::size_t lda, const float* b, s
   }
 }
 
-// A tile of fewer rows or columns at the edge of C: through full-size copies of A and C.
+// The same of a height that is known only now.
+template <std::size_t kVectors, std::size_t kHeight = kTileHeight>
+QPSBGD_INLINE void micro_tile_of(std::size_t rows, const float* a, std::size_t lda, const float* b,
+                                 std::size_t depth, bool accumulate, float* c, std::size_t ldc) {
+  if constexpr (kHeight > kHeightStep) {
+    if (rows <= kHeight - kHeightStep) {
+      return micro_tile_of<kVectors, kHeight - kHeightStep>(rows, a, lda, b, depth, accumulate, c,
+                                                            ldc);
+    }
+  }
+  micro_tile<kHeight, kVectors>(a, lda, b, depth, accumulate, c, ldc);
+}
+
+// A tile that is not of a whole height or width: through copies of A and C that are.
 void edge_tile(const float* a, std::size_t lda, const float* b, std::size_t depth, bool accumulate,
                float* c, std::size_t ldc, std::size_t rows, std::size_t columns) {
   alignas(64) float sums[kTileHeight * kPanelColumns] = {};
@@ -60,8 +76,8 @@ void edge_tile(const float* a, std::size_t lda, const float* b, std::size_t dept
       for (std::size_t j = 0; j < columns; ++j) sums[i * kPanelColumns + j] = c[i * ldc + j];
     }
   }
-  if (rows < kTileHeight) {
-    for (std::size_t i = 0; i < kTileHeight; ++i) {
+  if (rows % kHeightStep != 0) {
+    for (std::size_t i = 0; i < rows + kHeightStep - rows % kHeightStep; ++i) {
       for (std::size_t k = 0; k < depth; ++k) {
         padded[i * kDepthBlock + k] = i < rows ? a[i * lda + k] : 0.0f;
       }
@@ -70,9 +86,9 @@ void edge_tile(const float* a, std::size_t lda, const float* b, std::size_t dept
     lda = kDepthBlock;
   }
   if (columns <= kWidth) {
-    micro_tile<1>(a, lda, b, depth, accumulate, sums, kPanelColumns);
+    micro_tile_of<1>(rows, a, lda, b, depth, accumulate, sums, kPanelColumns);
   } else {
-    micro_tile<2>(a, lda, b, depth, accumulate, sums, kPanelColumns);
+    micro_tile_of<2>(rows, a, lda, b, depth, accumulate, sums, kPanelColumns);
   }
   for (std::size_t i = 0; i < rows; ++i) {
     for (std::size_t j = 0; j < columns; ++j) c[i * ldc + j] = sums[i * kPanelColumns + j];
@@ -87,15 +103,19 @@ void gemm(const float* a, std::size_t lda, const float* packed_b, std::size_t de
     for (std::size_t j = 0; j < columns; j += kPanelColumns) {
       const float* b = packed_b + j * depth + k0 * kPanelColumns;
       const std::size_t tile_columns = columns - j < kPanelColumns ? columns - j : kPanelColumns;
-      for (std::size_t i = 0; i < rows; i += kTileHeight) {
-        const std::size_t tile_rows = rows - i < kTileHeight ? rows - i : kTileHeight;
+      for (std::size_t i = 0, left = rows; left > 0;) {
+        // Two tiles of 8 are better than one of 12 and one of 4.
+        std::size_t tile_rows = left < kTileHeight ? left : kTileHeight;
+        if (left == 4 * kHeightStep) tile_rows = 2 * kHeightStep;
         const float* tile_a = a + i * lda + k0;
         float* tile_c = c + i * ldc + j;
-        if (tile_rows == kTileHeight && tile_columns == kPanelColumns) {
-          micro_tile<2>(tile_a, lda, b, k_count, accumulate, tile_c, ldc);
+        if (tile_rows % kHeightStep == 0 && tile_columns == kPanelColumns) {
+          micro_tile_of<2>(tile_rows, tile_a, lda, b, k_count, accumulate, tile_c, ldc);
         } else {
           edge_tile(tile_a, lda, b, k_count, accumulate, tile_c, ldc, tile_rows, tile_columns);
         }
+        i += tile_rows;
+        left -= tile_rows;
       }
     }
   }

@@ -170,16 +170,6 @@ void quadratic_fields(const QuadraticTile& tile, const float* const* linear) {
   }
 }
 
-// Descent: a flip is accepted where s f > 0.
-struct Downhill {
-  QPSBGD_INLINE std::uint32_t operator()(std::size_t, const Lanes& sf) const {
-    return mask_positive(sf);
-  }
-  QPSBGD_INLINE auto acceptance(std::size_t) const {
-    return [](const Lanes& sf) { return mask_positive(sf); };
-  }
-};
-
 // At a temperature: a flip of variable i is accepted where s f + threshold * e_i >= 0.
 template <Acceptance kAcceptance>
 struct Thermal {
@@ -196,23 +186,6 @@ struct Thermal {
     return [slack](const Lanes& sf) { return mask_nonnegative(sf + slack); };
   }
 };
-
-void quadratic_descent(const QuadraticTile& tile, std::uint8_t* active) {
-  constexpr std::uint8_t kVisit = 1, kFlipped = 2;
-  alignas(64) float fields[kMaxTileRows * kBlock];
-  BlockFlips flips[kMaxTileRows];
-  for (std::size_t start = 0; start < tile.num_variables; start += kBlock) {
-    block_fields(tile, start, fields);
-    for (std::size_t row = 0; row < tile.rows; ++row) {
-      flips[row].count = 0;
-      if (!(active[row] & kVisit)) continue;
-      visit_block(tile, row, start, Downhill{}, fields + row * kBlock, flips[row]);
-      if (flips[row].count != 0) active[row] |= kFlipped;
-    }
-    apply_flips(tile, start, flips);
-  }
-  for (std::size_t row = 0; row < tile.rows; ++row) active[row] = (active[row] & kFlipped) != 0;
-}
 
 template <Acceptance kAcceptance>
 void quadratic_sweep(const QuadraticTile& tile, float threshold, const StreamKey* keys) {

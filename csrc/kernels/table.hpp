@@ -16,9 +16,8 @@ namespace qpsbgd {
 // instruction set. Leading dimensions of fields, spins and couplings are multiples of it.
 inline constexpr std::size_t kLanes = 16;
 
-// Rows of one tile at most: a multiple of the matrix product's tile height (12, 6), at least
-// kLanes, and few, so that threads share a layer evenly.
-inline constexpr std::size_t kMaxTileRows = 24;
+// Rows of one tile at most: a multiple of kLanes, and few, so that threads share a layer evenly.
+inline constexpr std::size_t kMaxTileRows = 2 * kLanes;
 
 // Variables that a sweep visits before it brings the rest of the state up to date.
 inline constexpr std::size_t kBlock = 64;
@@ -229,8 +228,9 @@ struct KernelTable {
   // (num_variables), or residuals, without.
   void (*quadratic_fields)(const QuadraticTile& tile, const float* const* linear);
 
-  // One sweep, variables in order, over the rows r with active[r] != 0. Flips where that lowers the
-  // energy (strictly); sets active[r] to whether row r flipped anything.
+  // One sweep, variables in order: flips where that lowers the energy (strictly). Sets active[r] to
+  // whether row r flipped anything; rows that did not in the sweep before need not be visited.
+  // spins are there up to a multiple of kLanes rows.
   void (*quadratic_descent)(const QuadraticTile& tile, std::uint8_t* active);
 
   // One sweep at a temperature, variables in order: flips i where s_i f_i + threshold * e >= 0, e
@@ -239,10 +239,10 @@ struct KernelTable {
   void (*quadratic_anneal)(const QuadraticTile& tile, Acceptance acceptance, float threshold,
                            const StreamKey* keys);
 
-  // The same flips from variable `start` on, a multiple of kBlock, for kLanes rows that are visited
-  // together, one a lane. Returns kSweepDone, or, as soon as a field in int16
-  // is too large, the variable to go on from with floats, which may be one beyond the last. Float:
-  // fields of rows beyond tile.rows must be there and -inf. Spins: kLanes rows.
+  // The same flips from variable `start` on, a multiple of kBlock, of rows that are visited kLanes
+  // together, one a lane. Returns kSweepDone, or, as soon as a field in int16 is too large, the
+  // variable to go on from with floats, which may be one beyond the last. spins and keys are there
+  // up to a multiple of kLanes rows.
   std::size_t (*dense_anneal_float)(const QuadraticTile& tile, std::size_t start,
                                     Acceptance acceptance, float threshold, const StreamKey* keys);
   std::size_t (*dense_anneal_int16)(const NarrowTile& tile, std::size_t start,
