@@ -1,4 +1,4 @@
-"""Where one form of a batch's couplings overtakes another: what `form="auto"` of `sample_batch` knows.
+"""Where one form of a batch's couplings overtakes another: what `form="auto"` knows.
 
 own: problems with a J of each one's own, interleaved against dense, by size and reads. rank: a
 shared J of low rank, by its factor against formed, by size and rank, forming it included. Time of

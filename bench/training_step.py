@@ -1,9 +1,9 @@
 """One training step of a binary network: QPSBGD against BinaryConnect-Adam, in one process.
 
-Steps of the two are timed in turn, on copies of one network and the same batches. The split of a QPSBGD
-step: the forward and backward pass without hooks, what the hooks add to it (negative: they leave
-the weights' gradients out), building the problems (project with 0 sweeps), solving them, and the
-rest of step().
+Steps of the two are timed in turn, on copies of one network and the same batches. The split of a
+QPSBGD step: the forward and backward pass without hooks, what the hooks add to it (negative: they
+leave the weights' gradients out), building the problems (project with 0 sweeps), solving them, and
+the rest of step().
 """
 
 import argparse

@@ -14,7 +14,7 @@ import qpsbgd
 from networks import Net, backward
 from qpsbgd.nn import BinaryLinear
 from qpsbgd.optim import QPSBGD, BinaryConnect, SignSGD
-from qpsbgd.optim.qpsbgd import step_seed
+from qpsbgd.optim.qpsbgd import step_seed, update_weight
 
 
 def gradients_at_outputs(net, batch):
@@ -326,3 +326,18 @@ def test_nan_does_not_hide_behind_a_sign(batch):
     layer(x).nan_to_num().sum().backward()
     with pytest.raises(ValueError, match=r"X\[2, 5\] is nan"):
         optimizer.step()
+
+
+@pytest.mark.parametrize("lr", [0.01, 0.3, 5.0])
+def test_the_core_steps_as_torch_does(rng, isa, lr):
+    values = torch.from_numpy(rng.normal(size=(7, 33)).astype(np.float32))
+    values[0, 0], values[0, 1] = float("nan"), -0.0
+    binary = torch.from_numpy(rng.integers(-1, 2, size=(7, 33)).astype(np.int8))
+    for clip in (0.5, 1.0):
+        ours = values.clone()
+        version = ours._version
+        update_weight(ours, binary, lr, "latent", clip)
+        assert ours._version > version  # autograd must know
+        theirs = values.t().contiguous().t()  # not contiguous: left to torch
+        update_weight(theirs, binary, lr, "latent", clip)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)

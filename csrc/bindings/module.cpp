@@ -125,6 +125,21 @@ py::tuple gradient_qubo(const Array<float>& inputs, const Array<float>& targets,
   return py::make_tuple(coupling, fields, offsets);
 }
 
+void step_along(Array<float>& weights, const Array<std::int8_t>& binary, float lr, float clip,
+                int num_threads) {
+  if (weights.size() != binary.size()) throw std::invalid_argument("weights and binary differ");
+  float* out = weights.mutable_data();
+  const std::int8_t* steps = binary.data();
+  const auto count = static_cast<std::size_t>(weights.size());
+  const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
+  const py::gil_scoped_release release;
+  constexpr std::size_t kRun = std::size_t{1} << 16;
+  qpsbgd::parallel_for(qpsbgd::divide_up(count, kRun), num_threads, [&](std::size_t run, int) {
+    const std::size_t first = run * kRun;
+    kernels.step_along(out + first, steps + first, std::min(kRun, count - first), lr, clip);
+  });
+}
+
 Array<float> exponential(std::uint64_t seed, std::uint64_t problem, std::uint64_t read,
                          std::uint64_t sweep, std::uint32_t first, std::size_t count) {
   Array<float> values(static_cast<py::ssize_t>(count));
@@ -303,6 +318,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("project", &project, "inputs"_a.noconvert(), "targets"_a.noconvert(), py::kw_only(),
         "objective"_a, "scale"_a, "target_eps"_a, "num_sweeps"_a, "betas"_a, "num_reads"_a,
         "initial"_a, "initial_states"_a.noconvert(), "seed"_a, "num_threads"_a);
+  m.def("step_along", &step_along, "weights"_a.noconvert(), "binary"_a.noconvert(), py::kw_only(),
+        "lr"_a, "clip"_a, "num_threads"_a);
   m.def("projection_energy", &projection_energy, "inputs"_a.noconvert(), "targets"_a.noconvert(),
         "binary"_a.noconvert(), py::kw_only(), "objective"_a, "scale"_a, "target_eps"_a,
         "num_threads"_a);

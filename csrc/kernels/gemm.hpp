@@ -151,6 +151,15 @@ void from_spins(const std::int8_t* spins, std::size_t count, float* values) {
   for (std::size_t i = 0; i < count; ++i) values[i] = spins[i];
 }
 
+void step_along(float* weights, const std::int8_t* binary, std::size_t count, float lr,
+                float clip) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const float moved = weights[i] - lr * static_cast<float>(binary[i]);
+    const float above = moved < -clip ? -clip : moved;  // a NaN stays
+    weights[i] = above > clip ? clip : above;
+  }
+}
+
 std::uint32_t largest_magnitude(const float* values, std::size_t count) {
   Ints largest[4] = {};
   std::size_t i = 0;

@@ -25,6 +25,7 @@ const KernelTable kTable = {
     .margins64 = margins64,
     .to_spins = to_spins,
     .from_spins = from_spins,
+    .step_along = step_along,
     .largest_magnitude = largest_magnitude,
     .quadratic_fields = quadratic_fields,
     .quadratic_descent = quadratic_descent,

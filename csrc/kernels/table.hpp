@@ -220,6 +220,10 @@ struct KernelTable {
   void (*to_spins)(const float* values, std::size_t count, std::int8_t* spins);
   void (*from_spins)(const std::int8_t* spins, std::size_t count, float* values);
 
+  // weights[i] -= lr * binary[i], kept in [-clip, clip]; binary of -1, 0 and +1.
+  void (*step_along)(float* weights, const std::int8_t* binary, std::size_t count, float lr,
+                     float clip);
+
   // Largest bit pattern of |values[i]|: below 0x7f800000 if all are finite, and the largest
   // magnitude's then.
   std::uint32_t (*largest_magnitude)(const float* values, std::size_t count);

@@ -35,6 +35,14 @@ def project(
     seed: int,
     num_threads: int,
 ) -> npt.NDArray[np.int8]: ...
+def step_along(
+    weights: npt.NDArray[np.float32],
+    binary: npt.NDArray[np.int8],
+    *,
+    lr: float,
+    clip: float,
+    num_threads: int,
+) -> None: ...
 def projection_energy(
     inputs: npt.NDArray[np.float32],
     targets: npt.NDArray[np.float32],

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qpsbgd import _core
 from qpsbgd.arguments import SEED_LIMIT, checked_choice, checked_count
 from qpsbgd.optim.capture import Capture, Target, binary_layers
 from qpsbgd.projection import NativeProjector, Objective, Projector
@@ -282,6 +283,15 @@ def update_weight(weight: Tensor, binary: Tensor, lr: float, update: Update, cli
         update: ``"latent"`` for ``clip(V - lr B)``, ``"projected"`` for ``sign(V - lr B)``.
         clip: bound of the latent rule.
     """
+    on_cpu = weight.device.type == "cpu" and weight.is_contiguous() and binary.is_contiguous()
+    if update == "latent" and on_cpu and weight.dtype == torch.float32:
+        # One pass instead of three, with the same result.
+        _core.step_along(
+            weight.detach().numpy(), binary.numpy(), lr=float(lr), clip=clip,
+            num_threads=torch.get_num_threads(),
+        )  # fmt: skip
+        torch.autograd.graph.increment_version(weight)
+        return
     weight.add_(binary.to(weight.device), alpha=-lr)
     if update == "latent":
         weight.clamp_(-clip, clip)
