@@ -326,7 +326,7 @@ py::tuple enumerate(const qpsbgd::Ising& problem, std::size_t num_states, int nu
 
 py::tuple solve_batch(const Array<double>& couplings, const Array<double>& linear,
                       const States& initial_states, qpsbgd::BatchMethod method,
-                      std::vector<double> betas, std::vector<double> beta_factors,
+                      std::vector<double> betas, std::vector<double> beta_factors, bool keep_best,
                       std::size_t moves, std::size_t tenure, std::uint64_t seed,
                       std::uint64_t number, int num_threads, double time_limit) {
   if (linear.ndim() != 2 || linear.shape(0) == 0) {
@@ -362,6 +362,7 @@ py::tuple solve_batch(const Array<double>& couplings, const Array<double>& linea
                                      .num_reads = static_cast<std::size_t>(initial_states.shape(1)),
                                      .betas = std::move(betas),
                                      .beta_factors = std::move(beta_factors),
+                                     .keep_best = keep_best,
                                      .moves = moves,
                                      .tenure = tenure,
                                      .seed = seed,
@@ -454,7 +455,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .finalize();
   m.def("solve_batch", &solve_batch, "couplings"_a.noconvert(), "linear"_a.noconvert(),
         "initial_states"_a.noconvert(), py::kw_only(), "method"_a, "betas"_a, "beta_factors"_a,
-        "moves"_a, "tenure"_a, "seed"_a, "number"_a, "num_threads"_a, "time_limit"_a);
+        "keep_best"_a, "moves"_a, "tenure"_a, "seed"_a, "number"_a, "num_threads"_a,
+        "time_limit"_a);
   m.attr("max_exhaustive_variables") = qpsbgd::kMaxExhaustiveVariables;
   m.def("multiply_adds", &multiply_adds, "a"_a.noconvert(), "b"_a.noconvert(), "c"_a.noconvert());
   m.def("exponential", &exponential, py::kw_only(), "seed"_a, "problem"_a, "read"_a, "sweep"_a,

@@ -170,6 +170,7 @@ def solve_batch(
     method: BatchMethod,
     betas: Sequence[float],
     beta_factors: Sequence[float],
+    keep_best: bool,
     moves: int,
     tenure: int,
     seed: int,

@@ -84,6 +84,7 @@ def sample_batch(
     num_sweeps: int | None = None,
     method: Method = "sa",
     beta_range: Literal["auto"] | tuple[float, float] = "auto",
+    keep: Literal["best", "final"] = "best",
     initial_states: Any = None,
     seed: int | None = None,
     num_threads: int | None = None,
@@ -107,6 +108,9 @@ def sample_batch(
             grow geometrically. ``"auto"`` takes them from the energy differences of up to 16
             problems (:func:`~qpsbgd.schedule.auto_beta_range`): one range for all that share J,
             else one in units of each problem's typical difference.
+        keep: what a read of annealing returns: ``"best"`` the best state that it had at its start
+            or after a sweep, ``"final"`` the last. Samples of a temperature, ``beta_range=(b, b)``,
+            are ``"final"`` states; the best are colder.
         initial_states: ``(B, n)`` or ``(B, R, n)``; drawn at random if ``None``.
         seed: integer in ``[0, 2**31)``; drawn anew if ``None``.
         num_threads: at most this many, in each worker of an executor too; ``None`` for as many as
@@ -137,6 +141,8 @@ def sample_batch(
     """
     checked_choice("vartype", vartype, ("SPIN", "BINARY"))
     checked_choice("method", method, tuple(DEFAULT_NUM_SWEEPS))
+    if checked_choice("keep", keep, ("best", "final")) != "best" and method != "sa":
+        raise ValueError(f"keep is {keep!r}, but goes with method='sa' alone")
     linear = _floats("h", h, 2)
     if len(linear) == 0:
         raise ValueError(f"h has shape {linear.shape}, but must have at least one problem")
@@ -159,8 +165,8 @@ def sample_batch(
     betas, factors = _betas(method, beta_range, sweeps, spin_J, spin_h)
     n = linear.shape[1]
     options = {
-        "method": method, "betas": betas, "moves": sweeps * n, "tenure": min(20, n // 4),
-        "seed": seed, "num_threads": threads, "time_limit": limit,
+        "method": method, "betas": betas, "keep_best": keep == "best", "moves": sweeps * n,
+        "tenure": min(20, n // 4), "seed": seed, "num_threads": threads, "time_limit": limit,
     }  # fmt: skip
     if executor is None:
         parts = [_solve(spin_J, spin_h, starts, factors, number=0, **options)]
