@@ -35,21 +35,22 @@ def matrix(J, b):
     return J if J.ndim == 2 else J[b]
 
 
+@pytest.mark.parametrize("keep", ["best", "final"])
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize(("n", "reads"), [(1, 2), (17, 1), (70, 3)])
-def test_annealing_equals_twin_on_every_isa(rng, isa, shared, n, reads):
+def test_annealing_equals_twin_on_every_isa(rng, isa, shared, n, reads, keep):
     J, h = problems(rng, 7, n, shared=shared)
     starts = rng.choice([-1, 1], size=(7, reads, n))
     found = sample_batch(
-        J, h, num_reads=reads, num_sweeps=12, beta_range=(0.01, 2.0), initial_states=starts, seed=5,
-        num_threads=2,
+        J, h, num_reads=reads, num_sweeps=12, beta_range=(0.01, 2.0), keep=keep,
+        initial_states=starts, seed=5, num_threads=2,
     )  # fmt: skip
     for b in range(7):
         rows, columns = np.triu_indices(n, 1)
         expected = reference.anneal(
             h[b], np.array([rows, columns]), matrix(J, b)[rows, columns], starts[b],
-            np.array(geometric(0.01, 2.0, 12)), gibbs=False, random_order=False, keep_best=True,
-            seed=5, problem=b,
+            np.array(geometric(0.01, 2.0, 12)), gibbs=False, random_order=False,
+            keep_best=keep == "best", seed=5, problem=b,
         )  # fmt: skip
         np.testing.assert_array_equal(found.states[b], expected)
 
@@ -426,6 +427,8 @@ def test_processes(rng):
             r"J\[0, 0\] is 1.0, but the diag",
         ),
         ({"J": SharedPattern([1.0], [0.5], [0, 1, 1])}, TypeError, "J.indices is"),
+        ({"method": "tabu", "keep": "final"}, ValueError, "keep is 'final', but goes with method"),
+        ({"keep": "last"}, ValueError, "keep is 'last', but must be 'best' or 'final'"),
     ],
 )
 def test_bad_arguments(changed, error, message):

@@ -47,6 +47,14 @@ def test_command_line_without_click_says_what_to_install():
     assert "pip install 'qpsbgd[cli]'" in done.stderr
 
 
+def test_the_sampler_for_the_plugin_says_what_to_install():
+    pytest.importorskip("torch")
+    code = "import sys; sys.modules['dwave.plugins'] = None\nimport qpsbgd.plugin"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "pip install 'qpsbgd[plugin]'" in done.stderr
+
+
 def test_info_without_torch():
     pytest.importorskip("click")
     code = "import sys; sys.modules['torch'] = None\nfrom qpsbgd.cli import main\nmain(['info'])"

@@ -86,9 +86,9 @@ struct SetCouplings {
 
 py::tuple solve(const Couplings& couplings, const Array<double>& linear,
                 const States& initial_states, BatchMethod method, BatchForm form,
-                std::vector<double> betas, std::vector<double> beta_factors, std::size_t moves,
-                std::size_t tenure, std::uint64_t seed, std::uint64_t number, int num_threads,
-                double time_limit) {
+                std::vector<double> betas, std::vector<double> beta_factors, bool keep_best,
+                std::size_t moves, std::size_t tenure, std::uint64_t seed, std::uint64_t number,
+                int num_threads, double time_limit) {
   check(linear.ndim() == 2 && linear.shape(0) > 0, "linear must be (problems, n)");
   const auto problems = linear.shape(0), n = linear.shape(1);
   BatchView view{.couplings = FactorView{},
@@ -119,6 +119,7 @@ py::tuple solve(const Couplings& couplings, const Array<double>& linear,
                              .num_reads = static_cast<std::size_t>(initial_states.shape(1)),
                              .betas = std::move(betas),
                              .beta_factors = std::move(beta_factors),
+                             .keep_best = keep_best,
                              .moves = moves,
                              .tenure = tenure,
                              .seed = seed,
@@ -204,8 +205,8 @@ void define_batch(py::module_& m) {
       .finalize();
   m.def("solve_batch", &solve, "couplings"_a.noconvert(), "linear"_a.noconvert(),
         "initial_states"_a.noconvert(), py::kw_only(), "method"_a, "form"_a, "betas"_a,
-        "beta_factors"_a, "moves"_a, "tenure"_a, "seed"_a, "number"_a, "num_threads"_a,
-        "time_limit"_a);
+        "beta_factors"_a, "keep_best"_a, "moves"_a, "tenure"_a, "seed"_a, "number"_a,
+        "num_threads"_a, "time_limit"_a);
   m.def("bad_entry", &bad_entry, "matrices"_a.noconvert(), py::kw_only(), "num_threads"_a);
   m.def("batch_magnitudes", &magnitudes, "matrices"_a.noconvert(), "linear"_a.noconvert(),
         py::kw_only(), "num_threads"_a);

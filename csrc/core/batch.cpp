@@ -33,6 +33,7 @@ AnnealOptions anneal_options(const BatchOptions& options, std::size_t problem, i
   AnnealOptions anneal;
   anneal.betas = options.betas;
   for (double& beta : anneal.betas) beta *= options.beta_factors[problem];
+  anneal.keep_best = options.keep_best;
   anneal.seed = options.seed;
   anneal.number = options.number + problem;
   anneal.num_threads = num_threads;

@@ -43,6 +43,7 @@ struct BatchOptions {
   // Annealing: one a sweep, times the problem's own factor; shared J: one factor for all.
   std::vector<double> betas;
   std::vector<double> beta_factors;  // (num_problems)
+  bool keep_best = true;             // what an anneal returns: see AnnealOptions
   std::size_t moves = 0;             // tabu search: of a read's one search
   std::size_t tenure = 0;
   std::uint64_t seed = 0;
@@ -50,10 +51,11 @@ struct BatchOptions {
   int num_threads = 1;
 };
 
-// states (num_problems * num_reads, n): in, where each read starts; out, what it found: the best
-// state of an anneal or a tabu search, the end of a descent. done (num_problems): whether a problem
-// was begun before `stop` said to end. A problem's reads depend on its number in the batch, not on
-// the others; dense and interleaved forms give the same, that of low rank rounds differently.
+// states (num_problems * num_reads, n): in, where each read starts; out, what it found: the best or
+// last state of an anneal, the best of a tabu search, the end of a descent. done (num_problems):
+// whether a problem was begun before `stop` said to end. A problem's reads depend on its number in
+// the batch, not on the others; dense and interleaved forms give the same, that of low rank rounds
+// differently.
 void solve_batch(const KernelTable& kernels, const BatchView& view, const BatchOptions& options,
                  std::int8_t* states, std::uint8_t* done, Stop& stop);
 

@@ -14,6 +14,7 @@ namespace {
 
 // Sums of floats drift: after so many sweeps fields are computed anew, as in core/anneal.cpp.
 constexpr std::size_t kRefresh = 256;
+constexpr std::uint32_t kAllLanes = (std::uint32_t{1} << kLanes) - 1;
 
 // Sixteen problems that a thread anneals, one read of each at a time.
 class Tile {
@@ -79,7 +80,7 @@ class Tile {
       }
       if (better != 0) kernels_.interleaved.keep(tile, better);
     };
-    look();
+    if (options_.keep_best) look();
     for (std::size_t sweep = 0; sweep < options_.betas.size() && !stop.poll(); ++sweep) {
       if (sweep % kRefresh == kRefresh - 1) kernels_.interleaved.fields(tile);
       StreamKey keys[kLanes];
@@ -89,8 +90,9 @@ class Tile {
         thresholds[lane] = threshold(lane, options_.betas[sweep]);
       }
       kernels_.interleaved.anneal(tile, thresholds, keys);
-      look();
+      if (options_.keep_best) look();
     }
+    if (!options_.keep_best) kernels_.interleaved.keep(tile, kAllLanes);
     give_states(read, states);
   }
 

@@ -189,6 +189,7 @@ def solve_batch(
     form: BatchForm,
     betas: Sequence[float],
     beta_factors: Sequence[float],
+    keep_best: bool,
     moves: int,
     tenure: int,
     seed: int,

@@ -87,6 +87,7 @@ def sample_batch(
     num_sweeps: int | None = None,
     method: Method = "sa",
     beta_range: Literal["auto"] | tuple[float, float] = "auto",
+    keep: Literal["best", "final"] = "best",
     initial_states: Any = None,
     seed: int | None = None,
     form: Literal["auto"] | Form = "auto",
@@ -112,6 +113,9 @@ def sample_batch(
             grow geometrically. ``"auto"`` takes them from the energy differences of up to 16
             problems (:func:`~qpsbgd.schedule.auto_beta_range`): one range for all that share J,
             else one in units of each problem's typical difference.
+        keep: what a read of annealing returns: ``"best"`` the best state that it had at its start
+            or after a sweep, ``"final"`` the last. Samples of a temperature, ``beta_range=(b, b)``,
+            are ``"final"`` states; the best are colder.
         initial_states: ``(B, n)`` or ``(B, R, n)``; drawn at random if ``None``.
         seed: integer in ``[0, 2**31)``; drawn anew if ``None``.
         form: how couplings are kept. ``"dense"``: as matrices. ``"interleaved"``: sixteen problems'
@@ -148,6 +152,8 @@ def sample_batch(
     """
     checked_choice("vartype", vartype, ("SPIN", "BINARY"))
     checked_choice("method", method, tuple(DEFAULT_NUM_SWEEPS))
+    if checked_choice("keep", keep, ("best", "final")) != "best" and method != "sa":
+        raise ValueError(f"keep is {keep!r}, but goes with method='sa' alone")
     linear = floats("h", h, 2)
     if len(linear) == 0:
         raise ValueError(f"h has shape {linear.shape}, but must have at least one problem")
@@ -171,7 +177,8 @@ def sample_batch(
     betas, factors = _betas(method, beta_range, sweeps, spin_J, spin_h, form, threads)
     n = linear.shape[1]
     options = {
-        "method": method, "form": form, "betas": betas, "moves": sweeps * n,
+        "method": method, "form": form, "betas": betas, "keep_best": keep == "best",
+        "moves": sweeps * n,
         "tenure": min(20, n // 4), "seed": seed, "num_threads": threads, "time_limit": limit,
     }  # fmt: skip
     if executor is None:
@@ -387,7 +394,7 @@ def _auto_range(
     starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (len(scouts), reads, n))
     minima, *_ = _solve(
         couplings, fields, starts, np.ones(len(scouts)), number=0, method="sa", form=form,
-        betas=[np.inf] * schedule.SCOUT_SWEEPS, moves=0, tenure=0, seed=0,
+        betas=[np.inf] * schedule.SCOUT_SWEEPS, keep_best=False, moves=0, tenure=0, seed=0,
         num_threads=num_threads, time_limit=np.inf,
     )  # fmt: skip
     differences = 2.0 * np.abs(couplings.fields(fields, minima.astype(np.float64)))

@@ -130,7 +130,8 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
                 started; ``None`` for as many as OpenMP would use.
             time_limit: seconds for the call's sampling, > 0; ``None`` for no limit.
             keep: ``"best"`` returns the best state that a read had at its start or after a sweep,
-                ``"final"`` the last.
+                ``"final"`` the last, as dwave-samplers does. Samples of a Boltzmann distribution,
+                of ``beta_range=(b, b)``, are ``"final"`` states; the best are colder.
             form: ``"dense"`` or ``"sparse"`` couplings; ``None`` for the faster.
             precision: ``"float32"``, ``"int16"`` or ``"int8"``: what local fields are kept as, in
                 narrow integers where all biases are small multiples of one number (of a power of

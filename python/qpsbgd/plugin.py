@@ -1,0 +1,222 @@
+"""A sampler for D-Wave's PyTorch plugin: a whole batch of conditional problems in one call.
+
+Needs the plugin (``pip install qpsbgd[plugin]``); nothing else of this package imports it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from qpsbgd.arguments import (
+    SEED_LIMIT,
+    checked_choice,
+    checked_count,
+    checked_real,
+    checked_seed,
+)
+from qpsbgd.batch import DEFAULT_NUM_SWEEPS, Method, sample_batch
+
+try:
+    from dwave.plugins.torch.models.boltzmann_machine import GraphRestrictedBoltzmannMachine
+    from dwave.plugins.torch.samplers.base import TorchSampler
+except ImportError as error:
+    raise ImportError(
+        "qpsbgd.plugin needs dwave-pytorch-plugin and einops: pip install 'qpsbgd[plugin]'"
+    ) from error
+
+__all__ = ["BatchSampler"]
+
+Floats = npt.NDArray[np.float64]
+Range = Sequence[float]
+
+#: What `sample_kwargs` may have. The seed is the sampler's own, each call has another; states that
+#: a time limit left where they started would be no samples.
+OPTIONS = ("num_reads", "num_sweeps", "beta_range", "keep", "num_threads", "executor")
+#: Samples of the model: last states at the temperature that the prefactor is for.
+DEFAULTS: dict[str, dict[str, Any]] = {"sa": {"beta_range": (1.0, 1.0), "keep": "final"}}
+
+
+class BatchSampler(TorchSampler):
+    """Samples a Boltzmann machine of the plugin, in the place of its ``DimodSampler``.
+
+    That solves the rows of a batch one after the other, each as a dimod model of its own. Here the
+    rows whose known units are the same units go together: without these units their problems share
+    the couplings and differ in the linear biases, which is one call of
+    :func:`qpsbgd.sample_batch`. A batch in which visible units are known and hidden ones are not is
+    one call; one in which every row lacks other units is a call a row, still without dicts.
+
+    By default, ``"sa"`` makes Metropolis sweeps at inverse temperature 1 and returns the last
+    states: samples of the model's distribution, as far as so many sweeps forget their random start.
+    For states of low energy give ``sample_kwargs={"beta_range": "auto", "keep": "best"}``.
+
+    Random numbers: every call of :meth:`sample` draws anew, so that no two steps of a training loop
+    have the same noise. Two samplers of one ``seed`` that are called alike return the same samples
+    call for call, on any number of threads. A copy that ``to`` makes goes on with the random
+    numbers of its original, and the original with those of the copy.
+
+    Couplings are kept as a matrix: for graphs of many thousand nodes with few neighbours
+    ``DimodSampler`` with :class:`qpsbgd.SimulatedAnnealingSampler` needs less memory.
+
+    Args:
+        grbm: the model. Its parameters are read at every call.
+        method: ``"sa"``, ``"tabu"`` or ``"descent"``, as in :func:`qpsbgd.sample_batch`.
+        prefactor: what linear and quadratic biases are multiplied by; finite.
+        linear_range: ``(low, high)`` to which linear biases are clipped after that, and again when
+            the known units have added to them; ``None`` for no clipping.
+        quadratic_range: the same for quadratic biases.
+        sample_kwargs: options of :func:`qpsbgd.sample_batch`: ``num_reads``, ``num_sweeps``,
+            ``beta_range``, ``keep``, ``num_threads``, ``executor``. Defaults are its own, but for
+            ``"sa"`` ``beta_range=(1.0, 1.0)`` and ``keep="final"``.
+        seed: integer in ``[0, 2**31)`` from which the calls' seeds are drawn; drawn anew if
+            ``None``.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: a value out of range, or an option that is not among these.
+
+    Example:
+        >>> nan = float("nan")
+        >>> grbm = GraphRestrictedBoltzmannMachine("abc", ["ab", "bc"], linear={"a": -2.0})
+        >>> grbm.set_quadratic({("a", "b"): -9.0, ("b", "c"): 9.0})
+        >>> sampler = BatchSampler(grbm, "sa", 1.0, sample_kwargs={"num_reads": 2}, seed=1)
+        >>> sampler.sample(torch.tensor([[1.0, nan, nan], [nan, nan, 1.0]]))
+        tensor([[[ 1.,  1., -1.],
+                 [ 1.,  1., -1.]],
+        <BLANKLINE>
+                [[-1., -1.,  1.],
+                 [-1., -1.,  1.]]])
+    """
+
+    def __init__(
+        self,
+        grbm: GraphRestrictedBoltzmannMachine,
+        method: Method,
+        prefactor: float,
+        linear_range: Range | None = None,
+        quadratic_range: Range | None = None,
+        sample_kwargs: Mapping[str, Any] | None = None,
+        *,
+        seed: int | None = None,
+    ) -> None:
+        if not isinstance(grbm, GraphRestrictedBoltzmannMachine):
+            raise TypeError(
+                f"grbm is a {type(grbm).__name__}, but must be a GraphRestrictedBoltzmannMachine"
+            )
+        self._grbm = grbm
+        checked_choice("method", method, tuple(DEFAULT_NUM_SWEEPS))
+        self._method: Method = method
+        self._prefactor = checked_real("prefactor", prefactor)
+        if not np.isfinite(self._prefactor):
+            raise ValueError(f"prefactor is {prefactor!r}, but must be finite")
+        self._linear_range = _checked_range("linear_range", linear_range)
+        self._quadratic_range = _checked_range("quadratic_range", quadratic_range)
+        self._options = DEFAULTS.get(method, {}) | _checked_options(sample_kwargs)
+        self._num_reads = checked_count("num_reads", self._options.pop("num_reads", 1), 1)
+        self._rng = np.random.default_rng(checked_seed(seed))
+        super().__init__()
+
+    def sample(self, x: torch.Tensor | None = None) -> torch.Tensor:
+        """Sample the units that are not known.
+
+        Args:
+            x: ``(B, n)``, real, on any device, columns in the order of the model's nodes: -1 and 1
+                for units that are known, NaN for those to sample. ``None`` to sample all units.
+
+        Returns:
+            float32, of -1 and 1, on the device of the model's linear biases, without gradient:
+            ``(B, R, n)`` with R the number of reads, or ``(R, n)`` if ``x`` is ``None``. Known
+            units are as in ``x``.
+
+        Raises:
+            TypeError: ``x`` is no real tensor, or an option is of the wrong type.
+            ValueError: ``x`` has another shape or other entries, an option is out of range, or the
+                model has a NaN or infinite parameter.
+            KeyboardInterrupt: at Ctrl-C.
+        """
+        n = self._grbm.n_nodes
+        known = np.full((1, n), np.nan) if x is None else _checked_states(x, n)  # (B, n)
+        h, J = self._biases()  # (n,), (n, n)
+        clamped = ~np.isnan(known)
+        fields = h + np.where(clamped, known, 0.0) @ J  # (B, n)
+        if self._linear_range is not None:
+            fields = fields.clip(*self._linear_range)
+        samples = np.repeat(known.astype(np.float32)[:, None, :], self._num_reads, axis=1)
+        patterns, of_row = np.unique(clamped, axis=0, return_inverse=True)
+        seeds = self._rng.integers(SEED_LIMIT, size=len(patterns))
+        for p, pattern in enumerate(patterns):
+            rows, free = np.flatnonzero(of_row.ravel() == p), np.flatnonzero(~pattern)
+            found = sample_batch(
+                J[np.ix_(free, free)], fields[np.ix_(rows, free)], method=self._method,
+                num_reads=self._num_reads, seed=int(seeds[p]), **self._options,
+            )  # fmt: skip
+            samples[rows[:, None, None], np.arange(self._num_reads)[:, None], free] = found.states
+        tensor = torch.from_numpy(samples).to(self._grbm.linear.device)
+        return tensor[0] if x is None else tensor
+
+    def _biases(self) -> tuple[Floats, Floats]:
+        """Scaled and clipped, as the model's ``to_ising`` has them: h ``(n,)`` and J ``(n, n)``."""
+        grbm, n = self._grbm, self._grbm.n_nodes
+        biases = []
+        for name, parameter, bounds in (
+            ("linear", grbm.linear, self._linear_range),
+            ("quadratic", grbm.quadratic, self._quadratic_range),
+        ):
+            scaled = self._prefactor * parameter.detach()
+            if bounds is not None:
+                scaled = scaled.clip(*bounds)
+            values = scaled.cpu().numpy().astype(np.float64)
+            if not np.isfinite(values).all():
+                at = int(np.flatnonzero(~np.isfinite(values))[0])
+                raise ValueError(
+                    f"prefactor * grbm.{name}[{at}] is {values[at]}, but must be finite"
+                )
+            biases.append(values)
+        ends = (end.cpu().numpy().astype(np.intp) for end in (grbm.edge_idx_i, grbm.edge_idx_j))
+        J = np.zeros((n, n))
+        np.add.at(J, tuple(ends), biases[1])
+        return biases[0], J + J.T
+
+
+def _checked_range(name: str, bounds: Any) -> tuple[float, float] | None:
+    if bounds is None:
+        return None
+    try:
+        low, high = (float(end) for end in bounds)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is {bounds!r}, but must be None or two numbers") from None
+    if not low <= high:
+        raise ValueError(f"{name} is {bounds!r}, but must be (low, high) with low <= high")
+    return low, high
+
+
+def _checked_options(sample_kwargs: Any) -> dict[str, Any]:
+    if sample_kwargs is None:
+        return {}
+    if not isinstance(sample_kwargs, Mapping):
+        raise TypeError(f"sample_kwargs is {sample_kwargs!r}, but must be a dict")
+    for name in sample_kwargs:
+        if name == "seed":
+            raise ValueError("sample_kwargs has 'seed', but that is an argument of BatchSampler")
+        if name not in OPTIONS:
+            raise ValueError(
+                f"sample_kwargs has {name!r}, but may have only {', '.join(map(repr, OPTIONS))}"
+            )
+    return dict(sample_kwargs)
+
+
+def _checked_states(x: Any, n: int) -> Floats:
+    """float64 ``(B, n)``, of -1, 1 and NaN."""
+    if not isinstance(x, torch.Tensor) or x.is_complex():
+        kind = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
+        raise TypeError(f"x is a {kind}, but must be a real torch.Tensor or None")
+    if x.ndim != 2 or x.shape[1] != n:
+        raise ValueError(f"x has shape {tuple(x.shape)}, but must be (batch size, {n})")
+    states: Floats = x.detach().to("cpu", torch.float64).numpy()
+    bad = np.argwhere(~(np.isnan(states) | (np.abs(states) == 1.0)))
+    if len(bad):
+        at = tuple(map(int, bad[0]))
+        raise ValueError(f"x[{at[0]}, {at[1]}] is {states[at]}, but must be -1, 1 or NaN")
+    return states
