@@ -203,6 +203,33 @@ def test_sparse_couplings(rng, method, shared, vartype):
     np.testing.assert_array_equal(apart.states, found.states)
 
 
+@pytest.mark.parametrize("keep", ["best", "final"])
+@pytest.mark.parametrize("largest", [2, 300, None])  # int8, int16 and float fields
+def test_problems_that_share_sparse_couplings_are_annealed_as_alone(rng, isa, largest, keep):
+    pattern, _, h = sparse(rng, 21, 90, shared=True)
+    if largest:
+        pattern = SharedPattern(np.round(pattern.data * largest), pattern.indices, pattern.indptr)
+        h = np.round(h * largest)
+    own = SharedPattern(np.tile(pattern.data, (21, 1)), pattern.indices, pattern.indptr)
+    options = {"num_sweeps": 40, "num_reads": 3, "seed": 2, "beta_range": (0.01, 2), "keep": keep}
+    together, apart = (sample_batch(J, h, **options) for J in (pattern, own))
+    np.testing.assert_array_equal(together.states, apart.states)
+    h[3] *= 2.0**70  # one scale does not hold them all
+    together, apart = (sample_batch(J, h, **options) for J in (pattern, own))
+    np.testing.assert_array_equal(together.states, apart.states)
+
+
+def test_a_shared_matrix_of_few_entries_is_kept_as_lists(rng):
+    _, J, h = sparse(rng, 3, 90, shared=True)
+    assert sample_batch(J, h, num_sweeps=5).info["form"] == "dense"
+    J[rng.random(J.shape) < 0.7] = 0
+    J *= J.T != 0
+    few = sample_batch(J, h, num_sweeps=50, seed=1)
+    assert few.info["form"] == "sparse"
+    dense = sample_batch(J, h, num_sweeps=50, seed=1, form="dense")
+    np.testing.assert_array_equal(few.states, dense.states)
+
+
 def test_sparse_matrices_of_scipy(rng):
     scipy_sparse = pytest.importorskip("scipy.sparse")
     pattern, J, h = sparse(rng, 3, 30, shared=True)

@@ -56,8 +56,8 @@ void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOption
   const bool sparse = problem.form() == Ising::Form::kSparse;
   const bool low_rank = problem.form() == Ising::Form::kLowRank;
   const std::size_t num_problems = problem.num_problems();
-  if (num_reads % num_problems != 0 || (num_problems > 1 && sparse)) {
-    throw std::invalid_argument("reads must be dealt evenly to the problems, not sparse ones");
+  if (num_reads % num_problems != 0) {
+    throw std::invalid_argument("reads must be dealt evenly to the problems");
   }
   if (low_rank && options.random_order) {
     throw std::invalid_argument("problems of low rank are visited in order");

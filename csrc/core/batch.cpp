@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "core/anneal.hpp"
 #include "core/descent.hpp"
@@ -14,12 +15,10 @@ namespace {
 
 // Whether floats of one scale hold the fields and couplings of all problems as well as floats of
 // each one's own: then both ways give the same bits, and it does not matter how a batch is split.
-bool one_scale(const KernelTable& kernels, const MatrixView& couplings, const BatchView& view) {
+// coupling: the largest magnitude of one.
+bool one_scale(const KernelTable& kernels, double coupling, const BatchView& view) {
   constexpr double kMostRatio = 0x1p60;
   const std::size_t n = view.num_variables;
-  const double coupling = couplings.doubles()
-                              ? kernels.matrix_double.largest(couplings.doubles(), n * n)
-                              : kernels.matrix_float.largest(couplings.floats(), n * n);
   double least = std::numeric_limits<double>::infinity(), most = 0.0;
   for (std::size_t b = 0; b < view.num_problems; ++b) {
     const double bias = std::max(coupling, kernels.matrix_double.largest(view.linear + b * n, n));
@@ -27,6 +26,27 @@ bool one_scale(const KernelTable& kernels, const MatrixView& couplings, const Ba
     most = std::max(most, bias);
   }
   return most <= kMostRatio * least;
+}
+
+// All problems as one whose reads are annealed together, where they share their couplings.
+std::optional<Ising> all_problems(const KernelTable& kernels, const BatchView& view,
+                                  const BatchOptions& options) {
+  const std::size_t n = view.num_variables;
+  if (const auto* factor = std::get_if<FactorView>(&view.couplings)) {
+    return Ising(kernels, view.linear, n, *factor, options.num_threads, view.num_problems);
+  }
+  if (!view.shared || options.method != BatchMethod::kAnneal) return std::nullopt;
+  if (const auto* matrix = std::get_if<MatrixView>(&view.couplings)) {
+    const double coupling = matrix->doubles()
+                                ? kernels.matrix_double.largest(matrix->doubles(), n * n)
+                                : kernels.matrix_float.largest(matrix->floats(), n * n);
+    if (!one_scale(kernels, coupling, view)) return std::nullopt;
+    return Ising(view.linear, *matrix, view.num_problems);
+  }
+  const auto& pattern = std::get<PatternView>(view.couplings);
+  const double coupling = kernels.matrix_double.largest(pattern.values, pattern.num_pairs);
+  if (!one_scale(kernels, coupling, view)) return std::nullopt;
+  return Ising(view.linear, n, pattern.interactions(0), Ising::Form::kSparse, view.num_problems);
 }
 
 AnnealOptions anneal_options(const BatchOptions& options, std::size_t problem, int num_threads) {
@@ -87,11 +107,7 @@ Ising make_problem(const BatchView& view, std::size_t b) {
     return {linear, (*matrices)[which]};
   }
   const auto& pattern = std::get<PatternView>(view.couplings);
-  return {linear,
-          view.num_variables,
-          {pattern.rows, pattern.columns, pattern.values + which * pattern.num_pairs,
-           pattern.num_pairs},
-          Ising::Form::kSparse};
+  return {linear, view.num_variables, pattern.interactions(which), Ising::Form::kSparse};
 }
 
 }  // namespace
@@ -101,18 +117,11 @@ void solve_batch(const KernelTable& kernels, const BatchView& view, const BatchO
   const std::size_t n = view.num_variables, problems = view.num_problems;
   std::fill_n(done, problems, std::uint8_t{0});
   if (n == 0 || problems == 0 || options.num_reads == 0) return;
-  if (const auto* factor = std::get_if<FactorView>(&view.couplings)) {
-    const Ising all(kernels, view.linear, n, *factor, options.num_threads, problems);
-    return anneal_shared(kernels, all, options, states, done, stop);
-  }
   if (options.form == BatchForm::kInterleaved) {
     return anneal_interleaved(kernels, view, options, states, done, stop);
   }
-  const auto* matrices = std::get_if<MatrixView>(&view.couplings);
-  if (matrices && view.shared && options.method == BatchMethod::kAnneal &&
-      one_scale(kernels, *matrices, view)) {
-    return anneal_shared(kernels, Ising(view.linear, *matrices, problems), options, states, done,
-                         stop);
+  if (const auto all = all_problems(kernels, view, options)) {
+    return anneal_shared(kernels, *all, options, states, done, stop);
   }
   parallel_for(
       problems, options.num_threads,

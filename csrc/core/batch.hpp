@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/ising.hpp"
 #include "core/matrix.hpp"
 #include "core/stop.hpp"
 #include "kernels/table.hpp"
@@ -25,6 +26,10 @@ struct PatternView {
   const std::uint32_t* columns;
   const double* values;  // (num_pairs) if they are shared, or (num_problems, num_pairs)
   std::size_t num_pairs;
+
+  Ising::Interactions interactions(std::size_t problem) const {
+    return {rows, columns, values + problem * num_pairs, num_pairs};
+  }
 };
 
 // E(s) = h.s + (1/2) s^T J s. J symmetric with a zero diagonal.

@@ -36,7 +36,7 @@ class ReadTile {
 // The threshold of the kernels at an inverse temperature, in the problem's scaled units.
 float threshold(const Ising& problem, double beta);
 
-// Sparse tiles are for a single problem. Makes one tile a thread; what tiles share is made at once.
+// Makes one tile a thread; what tiles share is made at once.
 // `problem` and `options` must outlive it, and the precision must fit.
 using TileMaker = std::function<std::unique_ptr<ReadTile>()>;
 TileMaker dense_tiles(const KernelTable& kernels, const Ising& problem,

@@ -52,15 +52,21 @@ class SparseLanes final : public ReadTile {
         problem_(problem),
         options_(options),
         edges_(std::move(edges)),
+        linear_(problem.num_problems() > 1 ? problem.num_variables() * kLanes : 0),
         fields_((problem.num_variables() + 1) * kLanes),
         spins_(problem.num_variables() + 1),
         kept_(problem.num_variables()) {}
 
   // A lane without a read repeats the last one's start.
-  bool start(std::int8_t* states, std::size_t rows, const std::size_t*, Stop& stop) override {
+  bool start(std::int8_t* states, std::size_t rows, const std::size_t* problems,
+             Stop& stop) override {
     states_ = states;
     rows_ = rows;
     const std::size_t n = problem_.num_variables();
+    for (std::size_t lane = 0; linear_.size() > 0 && lane < kLanes; ++lane) {
+      const float* linear = problem_.linear(problems[std::min(lane, rows - 1)]);
+      for (std::size_t i = 0; i < n; ++i) linear_[i * kLanes + lane] = linear[i];
+    }
     for (std::size_t i = 0; i < n; ++i) {
       unsigned spins = 0;
       for (std::size_t lane = 0; lane < kLanes; ++lane) {
@@ -75,7 +81,7 @@ class SparseLanes final : public ReadTile {
 
   bool refresh(Stop& stop) override {
     return in_runs(stop, [&](std::size_t first, std::size_t last) {
-      kernels_.fields(make_tile(), first, last, problem_.linear());
+      kernels_.fields(make_tile(), first, last);
     });
   }
 
@@ -91,7 +97,7 @@ class SparseLanes final : public ReadTile {
     });
   }
 
-  void energies(double* out) override { kernels_.energies(make_tile(), problem_.linear(), out); }
+  void energies(double* out) override { kernels_.energies(make_tile(), out); }
 
   void keep(const bool* chosen) override {
     unsigned mask = 0;
@@ -123,6 +129,8 @@ class SparseLanes final : public ReadTile {
     return {
         .offsets = edges_->offsets.data(),
         .edges = edges_->edges.data(),
+        .linear = linear_.size() > 0 ? linear_.data() : problem_.linear(),
+        .linear_in_lanes = linear_.size() > 0,
         .fields = const_cast<Value*>(fields_.data()),
         .spins = const_cast<std::uint16_t*>(spins_.data()),
         .num_variables = problem_.num_variables(),
@@ -136,6 +144,7 @@ class SparseLanes final : public ReadTile {
   const std::shared_ptr<const SparseEdges<Value>> edges_;
   std::int8_t* states_ = nullptr;
   std::size_t rows_ = 0;
+  Buffer<float> linear_;         // (n, kLanes) of several problems
   Buffer<Value> fields_;         // (n + 1, kLanes)
   Buffer<std::uint16_t> spins_;  // (n + 1)
   Buffer<std::uint16_t> kept_;   // (n)

@@ -242,10 +242,16 @@ void sparse_anneal_random(const SparseTile<Value>& tile, std::size_t first, std:
   }
 }
 
-void sparse_fields(const SparseTile<float>& tile, std::size_t first, std::size_t last,
-                   const float* linear) {
+// h of variable i in all lanes.
+template <class Value>
+QPSBGD_INLINE Lanes load_linear(const SparseTile<Value>& tile, std::size_t i) {
+  return tile.linear_in_lanes ? load_lanes(tile.linear + i * kLanes)
+                              : broadcast_lanes(tile.linear[i]);
+}
+
+void sparse_fields(const SparseTile<float>& tile, std::size_t first, std::size_t last) {
   for (std::size_t i = first; i < last; ++i) {
-    Lanes sum = broadcast_lanes(linear[i]);
+    Lanes sum = load_linear(tile, i);
     for (std::size_t e = tile.offsets[i]; e < tile.offsets[i + 1]; ++e) {
       const SparseEdge<float>& edge = tile.edges[e];
       sum = sum +
@@ -255,10 +261,14 @@ void sparse_fields(const SparseTile<float>& tile, std::size_t first, std::size_t
   }
 }
 template <class Value>
-void sparse_fields(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
-                   const float* linear) {
+void sparse_fields(const SparseTile<Value>& tile, std::size_t first, std::size_t last) {
   for (std::size_t i = first; i < last; ++i) {
-    Small<Value> sum = Small<Value>{} + static_cast<Value>(linear[i] / tile.unit);
+    alignas(64) float linear[kLanes];
+    store_lanes(linear, load_linear(tile, i));
+    Small<Value> sum;
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      sum[lane] = static_cast<Value>(linear[lane] / tile.unit);
+    }
     for (std::size_t e = tile.offsets[i]; e < tile.offsets[i + 1]; ++e) {
       const SparseEdge<Value>& edge = tile.edges[e];
       const Small<Value> down =
@@ -271,14 +281,14 @@ void sparse_fields(const SparseTile<Value>& tile, std::size_t first, std::size_t
 }
 
 template <class Value>
-void sparse_energies(const SparseTile<Value>& tile, const float* linear, double* energies) {
+void sparse_energies(const SparseTile<Value>& tile, double* energies) {
   constexpr std::size_t kRun = 64;  // float sums, then double
   for (std::size_t lane = 0; lane < kLanes; ++lane) energies[lane] = 0.0;
   for (std::size_t start = 0; start < tile.num_variables; start += kRun) {
     const std::size_t left = tile.num_variables - start, count = left < kRun ? left : kRun;
     Lanes sum = broadcast_lanes(0.0f);
     for (std::size_t i = start; i < start + count; ++i) {
-      sum = sum + negate_unless(tile.spins[i], broadcast_lanes(linear[i]) + load_fields(tile, i));
+      sum = sum + negate_unless(tile.spins[i], load_linear(tile, i) + load_fields(tile, i));
     }
     alignas(64) float lanes[kLanes];
     store_lanes(lanes, sum);

@@ -129,6 +129,8 @@ template <class Value>
 struct SparseTile {
   const std::size_t* offsets;  // (num_variables + 1) into edges
   const SparseEdge<Value>* edges;
+  const float* linear;   // h, not in units: (num_variables), or (num_variables, kLanes)
+  bool linear_in_lanes;  // each lane's own
   Value* fields;         // (num_variables + 1, kLanes)
   std::uint16_t* spins;  // (num_variables + 1): the bit of a lane is set where the spin is +1
   std::size_t num_variables;
@@ -292,17 +294,16 @@ struct KernelTable {
 
   // As quadratic_fields, quadratic_anneal, quadratic_anneal_random and energy, for kLanes reads of
   // a sparse problem; the first three for the variables in [first, last), so that a long sweep can
-  // be interrupted. h is not in units.
+  // be interrupted.
   template <class Value>
   struct Sparse {
-    void (*fields)(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
-                   const float* linear);
+    void (*fields)(const SparseTile<Value>& tile, std::size_t first, std::size_t last);
     void (*anneal)(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
                    Acceptance acceptance, float threshold, const StreamKey* keys);
     void (*anneal_random)(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
                           Acceptance acceptance, float threshold, const StreamKey* keys,
                           const StreamKey* order);
-    void (*energies)(const SparseTile<Value>& tile, const float* linear, double* energies);
+    void (*energies)(const SparseTile<Value>& tile, double* energies);
   };
   Sparse<float> sparse_float;
   Sparse<std::int16_t> sparse_int16;

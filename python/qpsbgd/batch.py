@@ -46,6 +46,10 @@ ATTEMPTS = 3
 #: Measured, as the two that follow: docs/batch.md.
 INTERLEAVED_VARIABLES = 256
 INTERLEAVED_SPINS = 2048
+#: A J that problems share is kept as lists of neighbours where it has more variables, and their
+#: average degree is less than n / 8: as Ising::better_form, in the core.
+DENSE_VARIABLES = 64
+DENSE_DEGREE = 8
 #: Couplings of low rank are kept as their factor up to the rank n^2 / 2048, and n / 3.
 LOW_RANK_AREA = 2048
 LOW_RANK_PART = 3
@@ -297,7 +301,7 @@ def _formed(
             return couplings, "sparse"
         couplings = couplings.formed(n)
     assert isinstance(couplings, Matrices)
-    if form == "sparse":
+    if form == "sparse" or (form == "auto" and couplings.shared and _is_sparse(couplings.J)):
         return couplings.pattern(), "sparse"
     if form == "low_rank":
         raise ValueError("form is 'low_rank', but J is no LowRank")
@@ -310,6 +314,11 @@ def _formed(
     if form == "interleaved" or (form == "auto" and possible and fast):
         return couplings, "interleaved"
     return couplings, "dense"
+
+
+def _is_sparse(J: npt.NDArray[Any]) -> bool:
+    """Whether lists of neighbours are expected to be faster, by the samplers' rule."""
+    return len(J) > DENSE_VARIABLES and DENSE_DEGREE * int(np.count_nonzero(J)) < J.size
 
 
 def _sweeps(method: Method, num_sweeps: Any) -> int:

@@ -57,8 +57,8 @@ class BatchSampler(TorchSampler):
     call for call, on any number of threads. A copy that ``to`` makes goes on with the random
     numbers of its original, and the original with those of the copy.
 
-    Couplings are kept as a matrix: for graphs of many thousand nodes with few neighbours
-    ``DimodSampler`` with :class:`qpsbgd.SimulatedAnnealingSampler` needs less memory.
+    Couplings come as a matrix: for graphs of many thousand nodes ``DimodSampler`` with
+    :class:`qpsbgd.SimulatedAnnealingSampler` needs less memory.
 
     Args:
         grbm: the model. Its parameters are read at every call.
