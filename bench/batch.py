@@ -5,10 +5,12 @@ handed over as X. independent: 10,000 dense problems of n = 32, one read, 100 sw
 a BQM of each problem and samples it; it does --peer problems, from which its time for all
 follows. "default": as users write it, each side with its own default temperatures. "given": the
 same temperatures for both, of the peer the whole loop and the sampling alone that it reports, and
-the same loop over our own sampler.
+the same loop over our own sampler. --profile instead shows where a call's time goes.
 """
 
 import argparse
+import cProfile
+import pstats
 import statistics
 import time
 
@@ -68,13 +70,38 @@ def batch(J, h, seed, options):
     return (time.perf_counter() - begin) / len(h), found
 
 
+def profile(name, sweeps, threads):
+    """Prints the functions of one call by their own time, and the part of those in the core."""
+    make, problems = CASES[name]
+    J, h, num_sweeps = make(problems, np.random.default_rng(0))
+    options = {"num_sweeps": sweeps or num_sweeps, "num_threads": threads}
+    batch(J, h, 0, options)
+    profiler = cProfile.Profile()
+    profiler.runcall(batch, J, h, 0, options)
+    functions = pstats.Stats(profiler).stats  # (file, line, name): (calls, ..., own time, ...)
+    own = {place[2]: figures[2] for place, figures in functions.items()}
+    core = sum(seconds for function, seconds in own.items() if "qpsbgd._core" in function)
+    total = sum(own.values())
+    print(
+        f"{name}, {options['num_sweeps']} sweeps: {core / total:.1%} of {total:.3f} s in the core"
+    )
+    for function in sorted(own, key=own.get, reverse=True)[:6]:
+        print(f"  {own[function] * 1e3:8.2f} ms  {function}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peer", type=int, default=20)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--sweeps", type=int, help="of --profile")
     args = parser.parse_args()
+    if args.profile:
+        for name in args.cases:
+            profile(name, args.sweeps, args.threads)
+        return
     own_sampler, peer_sampler = qpsbgd.SimulatedAnnealingSampler(), PeerSampler()
     for name in args.cases:
         make, problems = CASES[name]
