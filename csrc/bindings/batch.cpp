@@ -190,6 +190,27 @@ Array<double> energies(const Matrices& matrices, const Array<double>& linear, co
   return found;
 }
 
+Array<double> energies_of_factor(const Array<double>& factor, double scale,
+                                 const Array<double>& linear, const States& states,
+                                 int num_threads) {
+  check(factor.ndim() == 2 && linear.ndim() == 2 && factor.shape(1) == linear.shape(1),
+        "factor must be (rank, n) and linear (problems, n)");
+  check(states.ndim() == 3 && states.shape(0) == linear.shape(0) &&
+            states.shape(2) == linear.shape(1),
+        "states must be (problems, reads, n)");
+  Array<double> found({states.shape(0), states.shape(1)});
+  double* out = found.mutable_data();
+  const KernelTable& table = kernels();
+  {
+    const py::gil_scoped_release release;
+    factor_energies(table, factor.data(), static_cast<std::size_t>(factor.shape(0)), scale,
+                    linear.data(), states.data(), static_cast<std::size_t>(states.shape(0)),
+                    static_cast<std::size_t>(states.shape(1)),
+                    static_cast<std::size_t>(states.shape(2)), num_threads, out);
+  }
+  return found;
+}
+
 }  // namespace
 
 void define_batch(py::module_& m) {
@@ -212,6 +233,8 @@ void define_batch(py::module_& m) {
         py::kw_only(), "num_threads"_a);
   m.def("batch_energies", &energies, "matrices"_a.noconvert(), "linear"_a.noconvert(),
         "states"_a.noconvert(), py::kw_only(), "num_threads"_a);
+  m.def("factor_energies", &energies_of_factor, "factor"_a.noconvert(), "scale"_a,
+        "linear"_a.noconvert(), "states"_a.noconvert(), py::kw_only(), "num_threads"_a);
 }
 
 }  // namespace qpsbgd::bindings

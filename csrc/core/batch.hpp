@@ -89,4 +89,10 @@ void batch_energies(const KernelTable& kernels, const MatrixView& matrices, bool
                     const double* linear, const std::int8_t* states, std::size_t num_problems,
                     std::size_t num_reads, int num_threads, double* energies);
 
+// The same for the factor A (rank, n) of couplings that are shared.
+void factor_energies(const KernelTable& kernels, const double* factor, std::size_t rank,
+                     double scale, const double* linear, const std::int8_t* states,
+                     std::size_t num_problems, std::size_t num_reads, std::size_t n,
+                     int num_threads, double* energies);
+
 }  // namespace qpsbgd

@@ -55,6 +55,31 @@ BadEntry bad_entry_of(const MatrixView& matrix, std::size_t number) {
   return *find([&](auto i, auto j) { return matrix(i, j) != matrix(j, i); });
 }
 
+// Energies of states, whose problems share their couplings, sixteen at a time: function(fields,
+// states, energies) gets them as (n, kLanes).
+template <class Function>
+void in_lanes(const double* linear, const std::int8_t* states, std::size_t num_problems,
+              std::size_t num_reads, std::size_t n, int num_threads, double* energies,
+              const Function& function) {
+  const std::size_t rows = num_problems * num_reads;
+  parallel_for(divide_up(rows, kLanes), num_threads, [&](std::size_t tile, int) {
+    const std::size_t first = tile * kLanes, count = std::min(kLanes, rows - first);
+    Buffer<double> lanes(n * kLanes), fields(n * kLanes);
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      // Lanes beyond the last repeat it.
+      const std::size_t row = first + std::min(lane, count - 1);
+      const double* h = linear + row / num_reads * n;
+      for (std::size_t i = 0; i < n; ++i) {
+        lanes[i * kLanes + lane] = states[row * n + i];
+        fields[i * kLanes + lane] = h[i];
+      }
+    }
+    double tile_energies[kLanes];
+    function(fields.data(), lanes.data(), tile_energies);
+    std::copy_n(tile_energies, count, energies + first);
+  });
+}
+
 }  // namespace
 
 std::optional<BadEntry> find_bad_entry(const KernelTable& kernels, const MatrixView& matrices,
@@ -107,7 +132,7 @@ void batch_magnitudes(const KernelTable& kernels, const MatrixView& matrices, bo
 void batch_energies(const KernelTable& kernels, const MatrixView& matrices, bool shared,
                     const double* linear, const std::int8_t* states, std::size_t num_problems,
                     std::size_t num_reads, int num_threads, double* energies) {
-  const std::size_t n = matrices.size(), rows = num_problems * num_reads;
+  const std::size_t n = matrices.size();
   with_type(kernels, matrices, [&](const auto* values, const auto& matrix_kernels) {
     if (!shared) {
       parallel_for(num_problems, num_threads, [&](std::size_t b, int) {
@@ -120,23 +145,25 @@ void batch_energies(const KernelTable& kernels, const MatrixView& matrices, bool
       });
       return;
     }
-    parallel_for(divide_up(rows, kLanes), num_threads, [&](std::size_t tile, int) {
-      const std::size_t first = tile * kLanes, count = std::min(kLanes, rows - first);
-      Buffer<double> lanes(n * kLanes), fields(n * kLanes);
-      for (std::size_t lane = 0; lane < kLanes; ++lane) {
-        // Lanes beyond the last repeat it.
-        const std::size_t row = first + std::min(lane, count - 1);
-        const double* h = linear + row / num_reads * n;
-        for (std::size_t i = 0; i < n; ++i) {
-          lanes[i * kLanes + lane] = states[row * n + i];
-          fields[i * kLanes + lane] = h[i];
-        }
-      }
-      double tile_energies[kLanes];
-      matrix_kernels.energies(values, fields.data(), lanes.data(), n, tile_energies);
-      std::copy_n(tile_energies, count, energies + first);
-    });
+    in_lanes(linear, states, num_problems, num_reads, n, num_threads, energies,
+             [&](const double* fields, const double* lanes, double* out) {
+               matrix_kernels.energies(values, fields, lanes, n, out);
+             });
   });
+}
+
+void factor_energies(const KernelTable& kernels, const double* factor, std::size_t rank,
+                     double scale, const double* linear, const std::int8_t* states,
+                     std::size_t num_problems, std::size_t num_reads, std::size_t n,
+                     int num_threads, double* energies) {
+  std::vector<double> squares(n);
+  for (std::size_t row = 0; row < rank; ++row) {
+    for (std::size_t i = 0; i < n; ++i) squares[i] += factor[row * n + i] * factor[row * n + i];
+  }
+  in_lanes(linear, states, num_problems, num_reads, n, num_threads, energies,
+           [&](const double* fields, const double* lanes, double* out) {
+             kernels.factor_energies(factor, rank, squares.data(), scale, fields, lanes, n, out);
+           });
 }
 
 }  // namespace qpsbgd

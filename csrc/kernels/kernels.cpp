@@ -40,6 +40,7 @@ const KernelTable kTable = {
                     .keep = interleaved_keep},
     .matrix_double = kMatrix<double>,
     .matrix_float = kMatrix<float>,
+    .factor_energies = factor_energies,
     .energy = energy,
     .sparse_float = kSparse<float>,
     .sparse_int16 = kSparse<std::int16_t>,

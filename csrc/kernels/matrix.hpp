@@ -80,6 +80,17 @@ QPSBGD_INLINE void add_products(const Value* couplings, std::size_t n, const dou
   }
 }
 
+// h.x of sixteen states x and fields h (n, kLanes).
+QPSBGD_INLINE void add_linear(const double* linear, const double* states, std::size_t n,
+                              Doubles* total) {
+  for (std::size_t at = 0; at < n * kLanes; at += kLanes) {
+    for (std::size_t q = 0; q < kDoubleParts; ++q) {
+      total[q] +=
+          load_doubles(states + at + q * kDoubles) * load_doubles(linear + at + q * kDoubles);
+    }
+  }
+}
+
 // h.x + x^T J x / 2 for sixteen states x and fields h (n, kLanes), in float64; J symmetric with a
 // zero diagonal.
 template <class Value>
@@ -87,6 +98,7 @@ void matrix_energies(const Value* couplings, const double* linear, const double*
                      std::size_t n, double* energies) {
   constexpr std::size_t kRows = 4;  // at a time, as each is a chain of additions
   Doubles total[kDoubleParts] = {};
+  add_linear(linear, states, n, total);
   for (std::size_t first = 0; first < n; first += kRows) {
     const std::size_t rows = n - first < kRows ? n - first : kRows;
     const Value* row = couplings + first * n;
@@ -96,12 +108,41 @@ void matrix_energies(const Value* couplings, const double* linear, const double*
       const std::size_t done = rows == kRows ? first : 0;
       add_products<1>(row + done, n, states + done * kLanes, first + r - done, fields + r);
       for (std::size_t q = 0; q < kDoubleParts; ++q) {
-        const std::size_t at = (first + r) * kLanes + q * kDoubles;
-        total[q] += load_doubles(states + at) * (load_doubles(linear + at) + fields[r][q]);
+        total[q] += load_doubles(states + (first + r) * kLanes + q * kDoubles) * fields[r][q];
       }
     }
   }
   for (std::size_t q = 0; q < kDoubleParts; ++q) store_doubles(energies + q * kDoubles, total[q]);
+}
+
+// h.x + scale (|A x|^2 - sum_i x_i^2 |a_i|^2) / 2 likewise; A (rank, n), squares |a_i|^2 (n).
+void factor_energies(const double* factor, std::size_t rank, const double* squares, double scale,
+                     const double* linear, const double* states, std::size_t n, double* energies) {
+  constexpr std::size_t kRows = 4;
+  Doubles total[kDoubleParts] = {}, products[kDoubleParts] = {};
+  add_linear(linear, states, n, total);
+  for (std::size_t row = 0; row < rank; row += kRows) {
+    Doubles margins[kRows][kDoubleParts] = {};
+    if (rank - row >= kRows) {
+      add_products<kRows>(factor + row * n, n, states, n, margins);
+    } else {
+      for (std::size_t r = 0; r < rank - row; ++r) {
+        add_products<1>(factor + (row + r) * n, n, states, n, margins + r);
+      }
+    }
+    for (std::size_t r = 0; r < kRows; ++r) {
+      for (std::size_t q = 0; q < kDoubleParts; ++q) products[q] += margins[r][q] * margins[r][q];
+    }
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t q = 0; q < kDoubleParts; ++q) {
+      const Doubles x = load_doubles(states + i * kLanes + q * kDoubles);
+      products[q] -= squares[i] * x * x;
+    }
+  }
+  for (std::size_t q = 0; q < kDoubleParts; ++q) {
+    store_doubles(energies + q * kDoubles, total[q] + 0.5 * scale * products[q]);
+  }
 }
 
 // The same for one state (n).

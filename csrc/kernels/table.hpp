@@ -288,6 +288,10 @@ struct KernelTable {
   };
   Matrix<double> matrix_double;
   Matrix<float> matrix_float;
+  // The energies for J = scale (A^T A - diag(squares)), A (rank, n).
+  void (*factor_energies)(const double* factor, std::size_t rank, const double* squares,
+                          double scale, const double* linear, const double* states, std::size_t n,
+                          double* energies);
 
   // sum_i s_i (h_i + f_i) / 2 over `count` variables: an energy, to float accuracy.
   double (*energy)(const float* fields, const float* linear, const float* spins, std::size_t count);

@@ -388,15 +388,18 @@ def _auto_range(
     n = h.shape[1]
     if h.size == 0:
         return schedule.ARBITRARY, np.ones(len(h))
-    largest, typical = J.magnitudes(h, num_threads)
-    biased = np.flatnonzero(largest)
-    if len(biased) == 0:
-        return schedule.ARBITRARY, np.ones(len(h))
-    own = typical[biased]  # twice the root mean square of a flip, of each problem that has a bias
     if J.shared:
-        typical = np.full(len(h), np.median(own))
-    chosen = np.unique(np.linspace(0, len(biased) - 1, min(SCOUTS, len(biased))).astype(int))
-    scouts = np.ascontiguousarray(biased[chosen])
+        # One range for all, from some problems that have a bias.
+        biased = np.arange(len(h)) if J.any() else np.flatnonzero(h.any(axis=1))
+        scouts = _spread(biased)
+        own = J.magnitudes(np.ascontiguousarray(h[scouts]), num_threads)[1]
+        typical = np.full(len(h), np.median(own) if len(own) else 0.0)
+    else:
+        largest, typical = J.magnitudes(h, num_threads)
+        scouts = _spread(np.flatnonzero(largest))
+        own = typical[scouts]
+    if len(scouts) == 0:
+        return schedule.ARBITRARY, np.ones(len(h))
     couplings = J.part(scouts)
     fields = np.ascontiguousarray(h[scouts])
     reads = schedule.scout_reads(n)
@@ -409,10 +412,18 @@ def _auto_range(
     differences = 2.0 * np.abs(couplings.fields(fields, minima.astype(np.float64)))
     ranges = [
         np.array(schedule.range_of_differences(mean, barriers.ravel())) * typical[b]
-        for mean, barriers, b in zip(own[chosen], differences, scouts, strict=True)
+        for mean, barriers, b in zip(own, differences, scouts, strict=True)
     ]
     first, last = np.median(ranges, axis=0)
     return (float(first), float(last)), 1 / np.where(typical > 0, typical, 1.0)
+
+
+def _spread(problems: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """At most ``SCOUTS`` of them, evenly."""
+    count = min(SCOUTS, len(problems))
+    chosen = np.unique(np.linspace(0, len(problems) - 1, count).astype(np.intp))
+    spread: npt.NDArray[np.intp] = problems[chosen]
+    return spread
 
 
 # ---- solving -----------------------------------------------------------------------------------

@@ -116,6 +116,10 @@ class Couplings(Protocol):
         """``(B,)`` each: the largest bias, and twice the mean of sqrt(h_i^2 + sum_j J_ij^2)."""
         ...
 
+    def any(self) -> bool:
+        """Whether a coupling is not 0."""
+        ...
+
     def fields(self, h: Floats, x: Floats) -> Floats:
         """``h + J x`` of states ``(B, R, n)``."""
         ...
@@ -172,6 +176,9 @@ class Matrices:
 
     def magnitudes(self, h: Floats, num_threads: int) -> tuple[Floats, Floats]:
         return _core.batch_magnitudes(self.J, h, num_threads=num_threads)
+
+    def any(self) -> bool:
+        return bool(self.J.any())
 
     def fields(self, h: Floats, x: Floats) -> Floats:
         # Problems that share J in one product: (B R, n) @ (n, n). Else (B, R, n) @ (B, n, n).
@@ -243,20 +250,17 @@ class Factor:
         largest = np.maximum(np.abs(h).max(axis=1), abs(self.scale) * diagonal.max(initial=0.0))
         return largest, 2.0 * np.sqrt(h**2 + row_squares).mean(axis=1)
 
+    def any(self) -> bool:
+        return bool(self.scale) and bool(self.A.any())
+
     def fields(self, h: Floats, x: Floats) -> Floats:
-        products = np.tensordot(self._margins(x), self.A, 1) - self._diagonal() * x
+        margins = np.tensordot(x, self.A, (2, 1))  # one product: (B R, n) @ (n, N)
+        products = np.tensordot(margins, self.A, 1) - self._diagonal() * x
         fields: Floats = self.scale * products + h[:, None, :]
         return fields
 
     def energies(self, h: Floats, states: States, num_threads: int) -> Floats:
-        x = states.astype(np.float64)
-        norms = np.square(self._margins(x)).sum(axis=-1) - np.tensordot(x**2, self._diagonal(), 1)
-        energies: Floats = (x * h[:, None, :]).sum(axis=-1) + 0.5 * self.scale * norms
-        return energies
-
-    def _margins(self, x: Floats) -> Floats:
-        margins: Floats = np.tensordot(x, self.A, (2, 1))  # one product: (B R, n) @ (n, N)
-        return margins
+        return _core.factor_energies(self.A, self.scale, h, states, num_threads=num_threads)
 
     def _diagonal(self) -> Floats:
         diagonal: Floats = np.square(self.A).sum(axis=0)  # of A^T A (n)
@@ -347,6 +351,9 @@ class Pattern:
             for end in (self.rows, self.columns):
                 squares[b] += np.bincount(end, values, h.shape[1])
         return largest, 2.0 * unit * np.sqrt(squares).mean(axis=1)
+
+    def any(self) -> bool:
+        return bool(self.values.any())
 
     def fields(self, h: Floats, x: Floats) -> Floats:
         fields = np.repeat(h[:, None, :], x.shape[1], axis=1)

@@ -91,9 +91,9 @@ def range_of_differences(mean: float, barriers: npt.NDArray[np.float64]) -> tupl
     barriers = barriers[barriers > 1e-9 * mean]
     if not len(barriers):
         return (float(HOT / mean),) * 2
-    hot = HOT / min(mean, np.median(barriers))
-    cold = COLD / np.quantile(barriers, COLD_QUANTILE)
-    return float(hot), float(max(hot, cold))
+    least, median = np.quantile(barriers, (COLD_QUANTILE, 0.5))
+    hot = HOT / min(mean, median)
+    return float(hot), float(max(hot, COLD / least))
 
 
 def dwave_beta_range(problem: "Problem") -> tuple[float, float]:
