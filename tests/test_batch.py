@@ -495,11 +495,15 @@ def test_models_of_all_sizes_in_one_call(rng, sampler):
         sampler.sample_batch([bqms[0], "model"])
 
 
-def test_other_problems_do_not_matter(rng):
-    J, h = problems(rng, 30, 40, kind="real")
-    options = {"num_sweeps": 30, "beta_range": (0.1, 5.0), "seed": 1}
+@pytest.mark.parametrize("method", ["sa", "tabu", "descent"])
+@pytest.mark.parametrize("kind", ["real", "integer"])
+def test_other_problems_do_not_matter(rng, method, kind):
+    J, h = problems(rng, 30, 40, kind=kind)
+    options = {"method": method, "seed": 1}
+    if method == "sa":
+        options |= {"num_sweeps": 30, "beta_range": (0.1, 5.0)}
     expected = sample_batch(J, h, **options)
-    for factor in (1e10, 1e42, 1e100):
+    for factor in (np.pi, 1e10, 1e42, 1e100):
         large = h.copy()
         large[3] *= factor
         found = sample_batch(J, large, **options)

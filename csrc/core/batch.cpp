@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <optional>
+#include <memory>
 
 #include "core/anneal.hpp"
 #include "core/descent.hpp"
@@ -28,25 +28,28 @@ bool one_scale(const KernelTable& kernels, double coupling, const BatchView& vie
   return most <= kMostRatio * least;
 }
 
-// All problems as one whose reads are annealed together, where they share their couplings.
-std::optional<Ising> all_problems(const KernelTable& kernels, const BatchView& view,
-                                  const BatchOptions& options) {
+// All problems as one that shares their couplings; none where they do not, or floats of one scale
+// do not hold them.
+std::unique_ptr<Ising> all_problems(const KernelTable& kernels, const BatchView& view,
+                                    int num_threads) {
   const std::size_t n = view.num_variables;
   if (const auto* factor = std::get_if<FactorView>(&view.couplings)) {
-    return Ising(kernels, view.linear, n, *factor, options.num_threads, view.num_problems);
+    return std::make_unique<Ising>(kernels, view.linear, n, *factor, num_threads,
+                                   view.num_problems);
   }
-  if (!view.shared || options.method != BatchMethod::kAnneal) return std::nullopt;
+  if (!view.shared) return nullptr;
   if (const auto* matrix = std::get_if<MatrixView>(&view.couplings)) {
     const double coupling = matrix->doubles()
                                 ? kernels.matrix_double.largest(matrix->doubles(), n * n)
                                 : kernels.matrix_float.largest(matrix->floats(), n * n);
-    if (!one_scale(kernels, coupling, view)) return std::nullopt;
-    return Ising(view.linear, *matrix, view.num_problems);
+    if (!one_scale(kernels, coupling, view)) return nullptr;
+    return std::make_unique<Ising>(view.linear, *matrix, view.num_problems);
   }
   const auto& pattern = std::get<PatternView>(view.couplings);
   const double coupling = kernels.matrix_double.largest(pattern.values, pattern.num_pairs);
-  if (!one_scale(kernels, coupling, view)) return std::nullopt;
-  return Ising(view.linear, n, pattern.interactions(0), Ising::Form::kSparse, view.num_problems);
+  if (!one_scale(kernels, coupling, view)) return nullptr;
+  return std::make_unique<Ising>(view.linear, n, pattern.interactions(0), Ising::Form::kSparse,
+                                 view.num_problems);
 }
 
 AnnealOptions anneal_options(const BatchOptions& options, std::size_t problem, int num_threads) {
@@ -120,16 +123,29 @@ void solve_batch(const KernelTable& kernels, const BatchView& view, const BatchO
   if (options.form == BatchForm::kInterleaved) {
     return anneal_interleaved(kernels, view, options, states, done, stop);
   }
-  if (const auto all = all_problems(kernels, view, options)) {
-    return anneal_shared(kernels, *all, options, states, done, stop);
+  const auto make_all = [&] { return all_problems(kernels, view, options.num_threads); };
+  // Searches select one problem after the other: each thread has an Ising of its own.
+  std::vector<std::unique_ptr<Ising>> all(1);
+  if (view.shared) all[0] = make_all();
+  if (all[0] && options.method == BatchMethod::kAnneal) {
+    return anneal_shared(kernels, *all[0], options, states, done, stop);
   }
+  const bool together = all[0] != nullptr;
+  all.resize(num_workers(problems, options.num_threads));
   parallel_for(
       problems, options.num_threads,
-      [&](std::size_t b, int) {
+      [&](std::size_t b, int worker) {
         if (stop.poll()) return;
-        const Ising problem = make_problem(view, b);
+        std::int8_t* problem_states = states + b * options.num_reads * n;
+        if (!together) {
+          const Ising problem = make_problem(view, b);
+          done[b] = 1;
+          return solve_one(kernels, problem, options, b, problem_states, stop);
+        }
+        if (!all[worker]) all[worker] = make_all();
+        all[worker]->select(b, view.linear + b * n);
         done[b] = 1;
-        solve_one(kernels, problem, options, b, states + b * options.num_reads * n, stop);
+        solve_one(kernels, *all[worker], options, b, problem_states, stop);
       },
       [&stop] { stop.poll(); });
 }

@@ -36,12 +36,13 @@ Ising::Form Ising::better_form(std::size_t num_variables, std::size_t num_intera
 Ising::Ising(Form form, const double* linear, std::size_t num_variables, std::size_t num_problems)
     : form_(form),
       num_problems_(num_problems),
-      linear_(linear, linear + num_variables),
+      linear_(num_variables),
       farthest_(num_variables),
+      coupling_reach_(num_variables),
+      coupling_sums_(num_variables),
       reach_(num_variables),
-      aligned_fields_(linear_),
+      aligned_fields_(num_variables),
       scaled_linear_(num_problems * ld()) {
-  for (std::size_t i = 0; i < num_variables; ++i) reach_[i] = std::fabs(linear[i]);
   for (std::size_t problem = 0; problem < num_problems; ++problem) {
     for (std::size_t i = 0; i < num_variables; ++i) {
       const double bias = linear[problem * num_variables + i];
@@ -65,14 +66,13 @@ Ising::Ising(const double* linear, std::size_t num_variables, const Interactions
     }
     const double value = interactions.values[k];
     list[k] = {i, j, value};
-    reach_[i] += std::fabs(value);
-    reach_[j] += std::fabs(value);
-    aligned_fields_[i] += value;
-    aligned_fields_[j] += value;
+    coupling_reach_[i] += std::fabs(value);
+    coupling_reach_[j] += std::fabs(value);
+    coupling_sums_[i] += value;
+    coupling_sums_[j] += value;
     note(value);
   }
-  set_scale();
-  scale_linear(linear);
+  set_scale(linear);
   if (form == Form::kDense) {
     fill_dense(list);
   } else {
@@ -87,17 +87,13 @@ Ising::Ising(const double* linear, const MatrixView& couplings, std::size_t num_
   std::vector<double> scratch(n);
   for (std::size_t i = 0; i < n; ++i) {
     const double* row = couplings.row(i, scratch.data());
-    double magnitude = 0.0, sum = 0.0;
     for (std::size_t j = 0; j < n; ++j) {
-      magnitude += std::fabs(row[j]);
-      sum += row[j];
+      coupling_reach_[i] += std::fabs(row[j]);
+      coupling_sums_[i] += row[j];
     }
-    reach_[i] += magnitude;
-    aligned_fields_[i] += sum;
     for (std::size_t j = i + 1; j < n; ++j) note(row[j]);
   }
-  set_scale();
-  scale_linear(linear);
+  set_scale(linear);
   fill_dense(couplings);
   source_ = couplings;
 }
@@ -108,6 +104,7 @@ Ising::Ising(const KernelTable& kernels, const double* linear, std::size_t num_v
   inputs_.emplace(factor.values, factor.rank, num_variables, kernels, num_threads, false);
   const double unit = inputs_->scale();
   scale_ = unit * unit / factor.scale;
+  select(0, linear);
   scale_linear(linear);
   diagonal_ = Buffer<float>(num_variables);
   couplings_ = inputs_->gram_blocks(diagonal_.data());
@@ -123,24 +120,36 @@ void Ising::note(double bias) {
   least_bias_ = std::ldexp(1.0, lowest_bit_);
 }
 
-void Ising::set_scale() {
+void Ising::select(std::size_t problem, const double* linear) {
+  selected_ = problem;
+  for (std::size_t i = 0; i < num_variables(); ++i) {
+    linear_[i] = linear[i];
+    reach_[i] = coupling_reach_[i] + std::fabs(linear[i]);
+    aligned_fields_[i] = coupling_sums_[i] + linear[i];
+  }
+}
+
+void Ising::set_scale(const double* linear) {
+  select(0, linear);
   double largest = 0.0, total = 0.0;
   for (std::size_t i = 0; i < num_variables(); ++i) {
-    largest = std::max(largest, reach_[i] - std::fabs(linear_[i]) + farthest_[i]);
+    largest = std::max(largest, coupling_reach_[i] + farthest_[i]);
     total += reach_[i];
   }
   if (!std::isfinite(total) || !std::isfinite(largest)) {
     throw std::invalid_argument(
         "the magnitudes of all biases must have a sum that float64 holds, but theirs is infinite");
   }
-  if (largest == 0.0) return;
-  int exponent = 0;
-  std::frexp(largest, &exponent);
-  // Fields in (-1, 1): float holds them down to 2^-126, and couplings that are less do not count.
-  scale_ = std::ldexp(1.0, std::clamp(-exponent, -1000, 1000));
-  exact_ = exponent - lowest_bit_ <= 24;
-  unit_ = std::ldexp(scale_, lowest_bit_);
-  reach_in_units_ = std::ldexp(largest, -lowest_bit_);
+  if (largest > 0.0) {
+    int exponent = 0;
+    std::frexp(largest, &exponent);
+    // Fields in (-1, 1): float holds them down to 2^-126, and couplings that are less do not count.
+    scale_ = std::ldexp(1.0, std::clamp(-exponent, -1000, 1000));
+    exact_ = exponent - lowest_bit_ <= 24;
+    unit_ = std::ldexp(scale_, lowest_bit_);
+    reach_in_units_ = std::ldexp(largest, -lowest_bit_);
+  }
+  scale_linear(linear);
 }
 
 void Ising::scale_linear(const double* linear) {

@@ -54,6 +54,9 @@ class Ising {
   // Of the largest bias to scale * max|A|^2.
   static constexpr double kFactorRange = 1e20;
 
+  // From now on problem `problem` is the first, with these fields (n), which are its own.
+  void select(std::size_t problem, const double* linear);
+
   Form form() const { return form_; }
   std::size_t num_variables() const { return linear_.size(); }
   std::size_t num_problems() const { return num_problems_; }
@@ -70,8 +73,10 @@ class Ising {
   double reach_in_units() const { return reach_in_units_; }
   double coupling_in_units() const { return largest_coupling_ / unit_; }
 
-  // (ld), padding 0
-  const float* linear(std::size_t problem = 0) const { return &scaled_linear_[problem * ld()]; }
+  // (ld), padding 0; of a problem from the selected one on.
+  const float* linear(std::size_t problem = 0) const {
+    return &scaled_linear_[(selected_ + problem) * ld()];
+  }
   std::size_t ld() const { return round_up(num_variables(), kLanes); }
 
   // Dense: (ld, ld), symmetric, zero diagonal and padding. Sparse: values of neighbours(). Low
@@ -111,17 +116,18 @@ class Ising {
   template <class Visit>
   void for_each_interaction(const Visit& visit) const;
   void note(double bias);
-  void set_scale();
+  void set_scale(const double* linear);
   void scale_linear(const double* linear);
   void fill_dense(const MatrixView& matrix);
   void fill_dense(const std::vector<Interaction>& interactions);
   void fill_sparse(const std::vector<Interaction>& interactions);
 
   Form form_;
-  std::size_t num_problems_;
+  std::size_t num_problems_, selected_ = 0;
   std::vector<double> linear_;
   std::variant<std::vector<Interaction>, MatrixView, FactorView> source_;
-  std::vector<double> farthest_;  // (n): the largest |h_i| of all problems
+  std::vector<double> farthest_;                        // (n): the largest |h_i| of all problems
+  std::vector<double> coupling_reach_, coupling_sums_;  // (n): of |J_ij| and J_ij over j
   std::vector<double> reach_;
   std::vector<double> aligned_fields_;
   int lowest_bit_ = 1 << 20;
