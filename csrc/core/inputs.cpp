@@ -62,7 +62,7 @@ void Inputs::times_inputs(const float* residuals, std::size_t rows, float* c,
 
 Buffer<float> Inputs::gram(float* diagonal) const {
   const std::size_t n = num_inputs(), stride = inputs_ld();
-  Buffer<float> g(n * stride);
+  Buffer<float> g(stride * stride);
   const std::size_t width = kernels_.panel_columns;
   parallel_for(divide_up(n, kMaxTileRows), num_threads_, [&](std::size_t block, int) {
     // From the diagonal on; starts at a whole panel.
@@ -85,6 +85,7 @@ Buffer<float> Inputs::gram(float* diagonal) const {
       std::fill(&g[i * stride] + n, &g[i * stride] + stride, 0.0f);
     }
   });
+  std::fill(&g[n * stride], g.data() + g.size(), 0.0f);
   return g;
 }
 

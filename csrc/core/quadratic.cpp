@@ -140,7 +140,9 @@ class QuadraticSolver final : public TileSolver {
       for (std::size_t r = 0; r < round_up(tile.rows, kLanes); ++r) {
         keys[r] = stream_key(annealing_.seed, first_row + r, read, sweep);
       }
-      const double threshold = 1.0 / (4.0 * alpha2 * annealing_.betas[sweep]);
+      // Not infinite: padding must stay infinitely far from it.
+      const double threshold = std::min<double>(1.0 / (4.0 * alpha2 * annealing_.betas[sweep]),
+                                                std::numeric_limits<float>::max() / 64);
       layer_.kernels().dense_anneal_float(tile, 0, Acceptance::kMetropolis,
                                           static_cast<float>(threshold), keys);
     }

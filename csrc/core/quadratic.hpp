@@ -30,7 +30,7 @@ class QuadraticProblem {
   const Layer& layer() const { return layer_; }
   Form form() const { return form_; }
   double alpha() const { return alpha_; }
-  // (n, layer.inputs_ld()), or (blocks, kBlock, kBlock); zero diagonal.
+  // (inputs_ld, inputs_ld), or (blocks, kBlock, kBlock); zero diagonal.
   const float* coupling() const { return coupling_.data(); }
   const float* diagonal() const { return diagonal_.data(); }  // of G (n)
 
