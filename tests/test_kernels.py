@@ -13,7 +13,7 @@ from qpsbgd import _core, reference
 pytestmark = pytest.mark.usefixtures("isa")
 
 # Around the widths that kernels work in: 16 lanes, panels of 6, 12, 16 and 32, tiles of 24 rows,
-# depth blocks of 128, chains of 4 samples.
+# depth blocks of 128, words of 64 samples.
 SHAPES = [
     (1, 1, 1),
     (3, 2, 5),
@@ -38,6 +38,25 @@ def test_project_equals_twin(rng, objective, kind, shape, beta_range):
     }  # fmt: skip
     np.testing.assert_array_equal(
         qpsbgd.project(X, T, **options), reference.project(X, T, **options)
+    )
+
+
+# Hot enough that most flips are accepted, cold enough that few are: the core anneals the sign
+# objective in one of two layouts.
+@pytest.mark.parametrize("beta_range", [None, (0.01, 0.02), (10.0, 20.0), (0.01, 100.0)])
+@pytest.mark.parametrize("kind", ["real", "binary", "sparse"])
+@pytest.mark.parametrize("shape", [(1, 1, 3), (70, 130, 17), (150, 65, 3)])
+def test_sign_objective_equals_twin(rng, shape, kind, beta_range):
+    X, T = layer(rng, *shape, kind="real" if kind == "sparse" else kind)
+    if kind == "sparse":  # as pixels, and as gradients behind a clipped straight-through estimator
+        X[rng.random(X.shape) < 0.7] = 0
+        T[rng.random(T.shape) < 0.7] = 0
+        T[:, 0] = 0
+        T[0] *= 1000
+    options = {"objective": "sign", "initial": "random", "num_sweeps": 6, "seed": 3}
+    np.testing.assert_array_equal(
+        qpsbgd.project(X, T, beta_range=beta_range, **options),
+        reference.project(X, T, beta_range=beta_range, **options),
     )
 
 
@@ -122,6 +141,7 @@ def test_results_do_not_depend_on_isa_or_threads(rng, monkeypatch):
         {"objective": "quadratic", "beta_range": (0.01, 3.0), "num_reads": 3},
         {"objective": "quadratic"},
         {"objective": "sign", "beta_range": (0.1, 3.0)},
+        {"objective": "sign", "initial": "random"},
     ):
         forced = qpsbgd.project(X, T, seed=1, num_threads=1, **options)
         for threads in (2, 7):

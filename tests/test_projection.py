@@ -125,6 +125,40 @@ def test_sign_of_zero_follows_target_eps():
     assert qpsbgd.projection_energy(X, T, -np.ones((1, 2)), objective="sign")[0] == 4.0
 
 
+def test_margins_of_binary_inputs_do_not_drift(rng):
+    # Margins are odd, so that every eps < 1 poses the same problem. A small one is rounded once, to
+    # what the largest margin is rounded to, and never again.
+    X, T = layer(rng, 20, 101, 16, kind="binary")
+    options = {"objective": "sign", "num_sweeps": 300, "beta_range": (0.01, 0.1), "seed": 2}
+    expected = qpsbgd.project(X, T, target_eps=0.5, **options)
+    for eps in (0.0, 1e-7, 1e-5, 0.01):
+        np.testing.assert_array_equal(qpsbgd.project(X, T, target_eps=eps, **options), expected)
+    X = X[:, 1:]  # even: 0 is positive, and any eps < 2 says so
+    expected = qpsbgd.project(X, T, target_eps=0.0, **options)
+    for eps in (1e-7, 1e-5, 0.01, 1.5):
+        np.testing.assert_array_equal(qpsbgd.project(X, T, target_eps=eps, **options), expected)
+
+
+def test_sign_descent_weighs_targets_of_any_size(rng):
+    X, T = layer(rng, 40, 30, 50, kind="binary")
+    T *= 10.0 ** rng.integers(-6, 7, size=T.shape)
+    T = T.astype(np.float32)
+    start = np.where(rng.random((50, 30)) < 0.5, 1, -1).astype(np.int8)
+    end = qpsbgd.project(X, T, objective="sign", initial=start, num_sweeps=1000)
+    t = T.T.astype(float)
+
+    def score(B):
+        return (np.where(B @ X.T.astype(float) + 0.01 >= 0, 1, -1) * t).sum(axis=1)
+
+    assert (score(end) >= score(start)).all()
+    assert (score(end) > score(start)).any()
+    for k in range(30):
+        flipped = end.copy()
+        flipped[:, k] *= -1
+        # Targets of a neuron are resolved to 2^-29 of their sum.
+        assert (score(flipped) - score(end) <= 1e-6 * np.abs(t).sum(axis=1)).all()
+
+
 @pytest.mark.parametrize("objective", ["quadratic", "sign"])
 @pytest.mark.parametrize("factor", [2.0**-120, 2.0**100])
 def test_extreme_magnitudes_change_nothing(rng, objective, factor):

@@ -150,10 +150,13 @@ void project(const KernelTable& kernels, const LayerView& view, const Projection
   const Layer layer(view, kernels, options.num_threads);
   const std::size_t n = layer.num_inputs();
   std::optional<QuadraticProblem> quadratic;
+  std::optional<SignProblem> sign;
   if (options.objective == Objective::kQuadratic) {
     quadratic.emplace(
         layer, options.scale,
         QuadraticProblem::cheaper_form(layer.num_samples(), n, options.annealing.num_sweeps));
+  } else {
+    sign.emplace(layer, options.target_eps);
   }
 
   struct Worker {
@@ -171,7 +174,7 @@ void project(const KernelTable& kernels, const LayerView& view, const Projection
     worker.reset(
         new Worker{Starts(layer, options),
                    quadratic ? quadratic->make_solver(options.annealing)
-                             : make_sign_solver(layer, options.target_eps, options.annealing),
+                             : sign->make_solver(options.annealing),
                    RowEnergy(view, layer, options.objective, options.scale, options.target_eps),
                    Buffer<std::int8_t>(Layer::kTileRows * n)});
   }

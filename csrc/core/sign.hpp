@@ -8,8 +8,27 @@
 
 namespace qpsbgd {
 
-// eps: PAPER 0.01, in the caller's units of X.
-std::unique_ptr<TileSolver> make_sign_solver(const Layer& layer, double eps,
-                                             const Annealing& annealing);
+// What a layer's neurons share.
+class SignProblem {
+ public:
+  // eps: PAPER 0.01, in the caller's units of X.
+  SignProblem(const Layer& layer, double eps);
+
+  std::unique_ptr<TileSolver> make_solver(const Annealing& annealing) const;
+
+  const Layer& layer() const { return layer_; }
+  float eps() const { return eps_; }  // in the layer's scaled units
+  // Solvers count targets in units of t^ / target_scale(), and cut off what is less: a power of
+  // two, so large that the magnitudes of a neuron's sum to 2^29 .. 2^30.
+  float target_scale() const { return target_scale_; }
+  // (blocks of kBlock variables, samples_ld): 2 max|x_ik| over a block, the longest step.
+  const float* reach() const { return reach_.data(); }
+
+ private:
+  const Layer& layer_;
+  float eps_;
+  float target_scale_;
+  Buffer<float> reach_;
+};
 
 }  // namespace qpsbgd

@@ -61,7 +61,7 @@ const KernelTable kTable = {
     .tabu_flip_sparse = tabu_flip_sparse,
     .sign_descent = sign_descent,
     .sign_anneal = sign_anneal,
-    .sign_scores = sign_scores,
+    .sign_anneal_lanes = sign_anneal_lanes,
     .multiply_adds = multiply_adds,
     .exponential = exponential_values,
 };

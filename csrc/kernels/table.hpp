@@ -99,17 +99,22 @@ struct NarrowTile {
   std::size_t num_variables;
 };
 
-// kLanes neurons of the sign objective, one a lane: maximise sum_i t_i sign(margin_i) over s, where
-// margin_i = sum_k x_ik s_k + eps and sign(0) = +1.
+// Neurons of the sign objective: maximise sum_i t_i sign(margin_i) over s, where
+// margin_i = sum_k x_ik s_k + eps and sign(0) = +1. A flip's gain is half of what it adds to that.
 struct SignTile {
-  const float* inputs_t;  // (num_variables, inputs_ld): x transposed
-  std::size_t inputs_ld;
-  const float* targets;  // (num_samples, kLanes)
-  float* margins;        // (num_samples, kLanes), eps included
-  float* spins;          // (num_variables, kLanes), +-1
-  float* scores;         // (kLanes): sum_i t_i sign(margin_i) of the current spins
+  const float* packed_inputs;   // x for `gemm`: depth num_samples
+  const float* inputs_t;        // (num_variables, ld): x transposed, padding 0
+  const float* reach;           // (blocks of kBlock variables, ld): 2 max_k |x_ik| over the block
+  const std::int32_t* targets;  // (kLanes, ld), padding 0; a row's magnitudes sum to < 2^31
+  float* margins;               // (kLanes, ld); +infinity where the target is 0: no flip gets there
+  std::size_t ld;               // num_samples rounded up to kLanes
+  float* spins;                 // (kLanes, spins_ld), +-1
+  std::size_t spins_ld;         // num_variables rounded up to kLanes
+  std::size_t rows;             // at most kLanes; of those beyond only the memory must be there
   std::size_t num_variables;
   std::size_t num_samples;
+  std::uint64_t* critical;  // (ld / 64, rounded up): scratch
+  float* lanes;             // (2 ld + spins_ld, kLanes): scratch of sign_anneal_lanes
 };
 
 // A coupling in a variable's list.
@@ -342,13 +347,12 @@ struct KernelTable {
   TabuPick (*tabu_pick_sparse)(SparseTabuTile& tile, std::uint32_t random);
   void (*tabu_flip_sparse)(SparseTabuTile& tile, std::size_t variable);
 
-  // As above for kLanes neurons: descent flips where the score grows (strictly) and returns the
-  // mask of lanes that flipped anything; Metropolis flips where gain + threshold * e >= 0.
-  std::uint32_t (*sign_descent)(const SignTile& tile);
-  void (*sign_anneal)(const SignTile& tile, float threshold, const StreamKey* keys);
-
-  // scores[lane] = sum_i targets[i, lane] sign(margins[i, lane]), in the order the sweeps use.
-  void (*sign_scores)(const SignTile& tile);
+  // As quadratic_descent and quadratic_anneal (Metropolis): flips where gain > 0, or where
+  // gain + threshold * e >= 0, in units of the targets. The two that anneal make the same flips,
+  // one faster where they are few, the other where they are many, and return their number.
+  void (*sign_descent)(const SignTile& tile, std::uint8_t* active);
+  std::size_t (*sign_anneal)(const SignTile& tile, float threshold, const StreamKey* keys);
+  std::size_t (*sign_anneal_lanes)(const SignTile& tile, float threshold, const StreamKey* keys);
 
   // out[i] = a[i] * b[i] + c[i], rounded once; for tests of the matrix product's arithmetic.
   void (*multiply_adds)(const float* a, const float* b, const float* c, std::size_t count,

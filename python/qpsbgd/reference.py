@@ -19,7 +19,6 @@ Spins = npt.NDArray[np.int8]
 LOG2 = np.float32(0.6931472)  # median of the unit exponential distribution
 INITIAL_STATE = 2**64 - 1  # names the stream of a random start
 BLOCK = 64  # variables that the core visits between updates of its state
-CHAINS = 4  # of the sign objective's sum over samples
 
 
 # ---- random streams ----------------------------------------------------------------------------
@@ -314,29 +313,26 @@ def _sign_row(
     betas: list[float] | None,
     stream: tuple[int, int, int],
 ) -> None:
-    """Sweeps over one row ``b (n,)``, in place; raises the score <sign(X b + eps), t>."""
+    """Sweeps over one row ``b (n,)``, in place; raises the score <sign(X b + eps), t>.
+
+    Targets count a power of two, so large that the magnitudes of a row add up to no more than
+    2^30, so that sums of them are exact; what is less is cut off.
+    """
     n = len(b)
     margins = ordered_product(b[None, :], X.T)[0] + np.float32(target_eps)  # (N,)
-    score = _score(t, margins)
+    scale = np.float32(2.0 ** (30 - (len(t) - 1).bit_length()))
+    targets = (t * scale).astype(np.int64)  # (N,)
     for sweep in range(num_sweeps):
         if betas is not None:
-            threshold = np.float32(1.0 / (2.0 * betas[sweep]))
+            threshold = np.float32(scale / (4.0 * betas[sweep]))
             slack = threshold * _variates(stream, sweep, n)
         for k in range(n):
             after = margins - np.float32(2 * b[k]) * X[:, k]
-            gain = _score(t, after) - score
-            if gain > 0 if betas is None else gain + slack[k] >= 0:
-                margins, score = after, _score(t, after)
+            gain = targets[(margins < 0) & (after >= 0)].sum()  # half of the score's
+            gain -= targets[(margins >= 0) & (after < 0)].sum()
+            if gain > 0 if betas is None else np.float32(gain) + slack[k] >= 0:
+                margins = after
                 b[k] = -b[k]
-
-
-def _score(t: Floats, margins: Floats) -> np.float32:
-    terms = np.where(margins >= 0, t, -t)
-    chains = [np.float32(0.0)] * CHAINS
-    for i, term in enumerate(terms):
-        chains[i % CHAINS] += term
-    result: np.float32 = (chains[0] + chains[1]) + (chains[2] + chains[3])
-    return result
 
 
 # ---- Ising problems ------------------------------------------------------------------------------
