@@ -30,8 +30,8 @@ class Inputs {
   // c (rows, n; ldc) = residuals (rows, N; samples_ld) X.
   void times_inputs(const float* residuals, std::size_t rows, float* c, std::size_t ldc) const;
 
-  // X^T X (inputs_ld, inputs_ld), padding zero, but for its diagonal, which goes to `diagonal` (n) and
-  // leaves 0. Upper half computed, lower half mirrored.
+  // X^T X (inputs_ld, inputs_ld), padding zero, but for its diagonal, which goes to `diagonal` (n)
+  // and leaves 0. Upper half computed, lower half mirrored.
   Buffer<float> gram(float* diagonal) const;
   // The same of the blocks of kBlock on the diagonal alone, (blocks, kBlock, kBlock).
   Buffer<float> gram_blocks(float* diagonal) const;

@@ -67,7 +67,7 @@ class SignSolver final : public TileSolver {
   }
 
   SignTile make_tile(std::size_t rows) {
-    return {.packed_inputs = layer_.packed_inputs(),
+    return {.packed_inputs = layer_.inputs().packed(),
             .inputs_t = layer_.inputs_t(),
             .reach = problem_.reach(),
             .targets = targets_.data(),

@@ -166,6 +166,16 @@ QPSBGD_INLINE std::size_t visit_critical(const SignTile& tile, const SignRow& ro
   return flips;
 }
 
+// Descent: a flip is accepted where its gain is positive.
+struct Downhill {
+  QPSBGD_INLINE std::uint32_t operator()(std::size_t, const Lanes& gain) const {
+    return mask_positive(gain);
+  }
+  QPSBGD_INLINE auto acceptance(std::size_t) const {
+    return [](const Lanes& gain) { return mask_positive(gain); };
+  }
+};
+
 QPSBGD_INLINE SignRow sign_row(const SignTile& tile, std::size_t row) {
   return {tile.targets + row * tile.ld, tile.margins + row * tile.ld,
           tile.spins + row * tile.spins_ld};
