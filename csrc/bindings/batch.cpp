@@ -170,45 +170,55 @@ py::tuple magnitudes(const Matrices& matrices, const Array<double>& linear, int 
   return py::make_tuple(largest, typical);
 }
 
-Array<double> energies(const Matrices& matrices, const Array<double>& linear, const States& states,
-                       int num_threads) {
-  const MatrixView view = view_of(matrices);
-  check_linear(linear, matrices, view);
-  check(states.ndim() == 3 && states.shape(0) == linear.shape(0) &&
+BatchStates check_states(const Array<double>& linear, const States& states) {
+  check(states.ndim() == 3 && linear.ndim() == 2 && states.shape(0) == linear.shape(0) &&
             states.shape(2) == linear.shape(1),
         "states must be (problems, reads, n)");
-  const bool shared = is_shared(matrices);
-  Array<double> found({states.shape(0), states.shape(1)});
-  double* out = found.mutable_data();
-  const KernelTable& table = kernels();
-  {
-    const py::gil_scoped_release release;
-    batch_energies(table, view, shared, linear.data(), states.data(),
-                   static_cast<std::size_t>(states.shape(0)),
-                   static_cast<std::size_t>(states.shape(1)), num_threads, out);
-  }
-  return found;
+  return {.linear = linear.data(),
+          .states = states.data(),
+          .num_problems = static_cast<std::size_t>(states.shape(0)),
+          .num_reads = static_cast<std::size_t>(states.shape(1)),
+          .num_variables = static_cast<std::size_t>(states.shape(2))};
 }
 
-Array<double> energies_of_factor(const Array<double>& factor, double scale,
-                                 const Array<double>& linear, const States& states,
-                                 int num_threads) {
-  check(factor.ndim() == 2 && linear.ndim() == 2 && factor.shape(1) == linear.shape(1),
-        "factor must be (rank, n) and linear (problems, n)");
-  check(states.ndim() == 3 && states.shape(0) == linear.shape(0) &&
-            states.shape(2) == linear.shape(1),
-        "states must be (problems, reads, n)");
-  Array<double> found({states.shape(0), states.shape(1)});
-  double* out = found.mutable_data();
+// (problems, reads), or (problems, reads, n).
+Array<double> results_for(const States& states, bool of_variables) {
+  std::vector<py::ssize_t> shape(states.shape(), states.shape() + (of_variables ? 3 : 2));
+  return Array<double>(shape);
+}
+
+template <bool kFields>
+Array<double> of_matrices(const Matrices& matrices, const Array<double>& linear,
+                          const States& states, int num_threads) {
+  const MatrixView view = view_of(matrices);
+  check_linear(linear, matrices, view);
+  const BatchStates batch = check_states(linear, states);
+  const bool shared = is_shared(matrices);
+  Array<double> results = results_for(states, kFields);
+  double* out = results.mutable_data();
   const KernelTable& table = kernels();
   {
     const py::gil_scoped_release release;
-    factor_energies(table, factor.data(), static_cast<std::size_t>(factor.shape(0)), scale,
-                    linear.data(), states.data(), static_cast<std::size_t>(states.shape(0)),
-                    static_cast<std::size_t>(states.shape(1)),
-                    static_cast<std::size_t>(states.shape(2)), num_threads, out);
+    (kFields ? batch_fields : batch_energies)(table, view, shared, batch, num_threads, out);
   }
-  return found;
+  return results;
+}
+
+template <bool kFields>
+Array<double> of_factor(const Array<double>& factor, double scale, const Array<double>& linear,
+                        const States& states, int num_threads) {
+  const BatchStates batch = check_states(linear, states);
+  check(factor.ndim() == 2 && factor.shape(1) == linear.shape(1), "factor must be (rank, n)");
+  const auto rank = static_cast<std::size_t>(factor.shape(0));
+  Array<double> results = results_for(states, kFields);
+  double* out = results.mutable_data();
+  const KernelTable& table = kernels();
+  {
+    const py::gil_scoped_release release;
+    (kFields ? factor_fields : factor_energies)(table, factor.data(), rank, scale, batch,
+                                                num_threads, out);
+  }
+  return results;
 }
 
 }  // namespace
@@ -231,9 +241,13 @@ void define_batch(py::module_& m) {
   m.def("bad_entry", &bad_entry, "matrices"_a.noconvert(), py::kw_only(), "num_threads"_a);
   m.def("batch_magnitudes", &magnitudes, "matrices"_a.noconvert(), "linear"_a.noconvert(),
         py::kw_only(), "num_threads"_a);
-  m.def("batch_energies", &energies, "matrices"_a.noconvert(), "linear"_a.noconvert(),
+  m.def("batch_energies", &of_matrices<false>, "matrices"_a.noconvert(), "linear"_a.noconvert(),
         "states"_a.noconvert(), py::kw_only(), "num_threads"_a);
-  m.def("factor_energies", &energies_of_factor, "factor"_a.noconvert(), "scale"_a,
+  m.def("batch_fields", &of_matrices<true>, "matrices"_a.noconvert(), "linear"_a.noconvert(),
+        "states"_a.noconvert(), py::kw_only(), "num_threads"_a);
+  m.def("factor_energies", &of_factor<false>, "factor"_a.noconvert(), "scale"_a,
+        "linear"_a.noconvert(), "states"_a.noconvert(), py::kw_only(), "num_threads"_a);
+  m.def("factor_fields", &of_factor<true>, "factor"_a.noconvert(), "scale"_a,
         "linear"_a.noconvert(), "states"_a.noconvert(), py::kw_only(), "num_threads"_a);
 }
 

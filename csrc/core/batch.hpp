@@ -83,16 +83,24 @@ void batch_magnitudes(const KernelTable& kernels, const MatrixView& matrices, bo
                       const double* linear, std::size_t num_problems, int num_threads,
                       double* largest, double* typical);
 
-// energies (num_problems, num_reads) of states (num_problems, num_reads, n) in float64; of -1 and
-// +1, or 0 and 1. Matrices only.
-void batch_energies(const KernelTable& kernels, const MatrixView& matrices, bool shared,
-                    const double* linear, const std::int8_t* states, std::size_t num_problems,
-                    std::size_t num_reads, int num_threads, double* energies);
+// States of a batch's problems, of -1 and +1, or 0 and 1.
+struct BatchStates {
+  const double* linear;       // (num_problems, n)
+  const std::int8_t* states;  // (num_problems, num_reads, n)
+  std::size_t num_problems;
+  std::size_t num_reads;
+  std::size_t num_variables;
+};
 
-// The same for the factor A (rank, n) of couplings that are shared.
-void factor_energies(const KernelTable& kernels, const double* factor, std::size_t rank,
-                     double scale, const double* linear, const std::int8_t* states,
-                     std::size_t num_problems, std::size_t num_reads, std::size_t n,
-                     int num_threads, double* energies);
+// In float64: energies (num_problems, num_reads), and fields h + J x (num_problems, num_reads, n).
+// Of a factor A (rank, n) the couplings are shared.
+void batch_energies(const KernelTable& kernels, const MatrixView& matrices, bool shared,
+                    const BatchStates& batch, int num_threads, double* energies);
+void batch_fields(const KernelTable& kernels, const MatrixView& matrices, bool shared,
+                  const BatchStates& batch, int num_threads, double* fields);
+void factor_energies(const KernelTable& kernels, const double* values, std::size_t rank,
+                     double scale, const BatchStates& batch, int num_threads, double* energies);
+void factor_fields(const KernelTable& kernels, const double* values, std::size_t rank, double scale,
+                   const BatchStates& batch, int num_threads, double* fields);
 
 }  // namespace qpsbgd

@@ -55,30 +55,52 @@ BadEntry bad_entry_of(const MatrixView& matrix, std::size_t number) {
   return *find([&](auto i, auto j) { return matrix(i, j) != matrix(j, i); });
 }
 
-// Energies of states, whose problems share their couplings, sixteen at a time: function(fields,
-// states, energies) gets them as (n, kLanes).
+// States (num_problems, num_reads, n) and the fields of their problems, sixteen at a time as (n,
+// kLanes), of one problem if they do not share their couplings: function(problem, fields, states,
+// results), results (width, kLanes) going to out (num_problems, num_reads, width).
 template <class Function>
-void in_lanes(const double* linear, const std::int8_t* states, std::size_t num_problems,
-              std::size_t num_reads, std::size_t n, int num_threads, double* energies,
-              const Function& function) {
-  const std::size_t rows = num_problems * num_reads;
-  parallel_for(divide_up(rows, kLanes), num_threads, [&](std::size_t tile, int) {
-    const std::size_t first = tile * kLanes, count = std::min(kLanes, rows - first);
-    Buffer<double> lanes(n * kLanes), fields(n * kLanes);
+void in_lanes(const BatchStates& batch, bool shared, std::size_t width, int num_threads,
+              double* out, const Function& function) {
+  const std::size_t n = batch.num_variables;
+  const std::size_t together = shared ? batch.num_problems * batch.num_reads : batch.num_reads;
+  const std::size_t tiles = divide_up(together, kLanes);
+  parallel_for((shared ? 1 : batch.num_problems) * tiles, num_threads, [&](std::size_t task, int) {
+    const std::size_t begin = task / tiles * together + task % tiles * kLanes;
+    const std::size_t count = std::min(kLanes, (task / tiles + 1) * together - begin);
+    Buffer<double> lanes(n * kLanes), fields(n * kLanes), results(width * kLanes);
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
       // Lanes beyond the last repeat it.
-      const std::size_t row = first + std::min(lane, count - 1);
-      const double* h = linear + row / num_reads * n;
+      const std::size_t row = begin + std::min(lane, count - 1);
+      const double* h = batch.linear + row / batch.num_reads * n;
       for (std::size_t i = 0; i < n; ++i) {
-        lanes[i * kLanes + lane] = states[row * n + i];
+        lanes[i * kLanes + lane] = batch.states[row * n + i];
         fields[i * kLanes + lane] = h[i];
       }
     }
-    double tile_energies[kLanes];
-    function(fields.data(), lanes.data(), tile_energies);
-    std::copy_n(tile_energies, count, energies + first);
+    function(shared ? 0 : task / tiles, fields.data(), lanes.data(), results.data());
+    for (std::size_t lane = 0; lane < count; ++lane) {
+      for (std::size_t i = 0; i < width; ++i) {
+        out[(begin + lane) * width + i] = results[i * kLanes + lane];
+      }
+    }
   });
 }
+
+// What the kernels take for a factor (rank, n).
+struct Factor {
+  Factor(const double* values, std::size_t rank, double scale, std::size_t n)
+      : squares(n),
+        tile{.factor = values,
+             .squares = squares.data(),
+             .margins = nullptr,
+             .scale = scale,
+             .rank = rank,
+             .num_variables = n} {
+    for (std::size_t at = 0; at < rank * n; ++at) squares[at % n] += values[at] * values[at];
+  }
+  std::vector<double> squares;
+  FactorTile tile;
+};
 
 }  // namespace
 
@@ -130,39 +152,57 @@ void batch_magnitudes(const KernelTable& kernels, const MatrixView& matrices, bo
 }
 
 void batch_energies(const KernelTable& kernels, const MatrixView& matrices, bool shared,
-                    const double* linear, const std::int8_t* states, std::size_t num_problems,
-                    std::size_t num_reads, int num_threads, double* energies) {
-  const std::size_t n = matrices.size();
+                    const BatchStates& batch, int num_threads, double* energies) {
+  const std::size_t n = matrices.size(), reads = batch.num_reads;
   with_type(kernels, matrices, [&](const auto* values, const auto& matrix_kernels) {
-    if (!shared) {
-      parallel_for(num_problems, num_threads, [&](std::size_t b, int) {
-        Buffer<double> state(n);
-        for (std::size_t row = b * num_reads; row < (b + 1) * num_reads; ++row) {
-          std::copy_n(states + row * n, n, state.data());
-          energies[row] =
-              matrix_kernels.energy(values + b * n * n, linear + b * n, state.data(), n);
-        }
-      });
+    // By the reads of a problem alone, as the two round differently.
+    if (shared || reads >= kLanes) {
+      in_lanes(batch, shared, 1, num_threads, energies,
+               [&](std::size_t b, const double* fields, const double* states, double* out) {
+                 matrix_kernels.energies(values + b * n * n, fields, states, n, out);
+               });
       return;
     }
-    in_lanes(linear, states, num_problems, num_reads, n, num_threads, energies,
-             [&](const double* fields, const double* lanes, double* out) {
-               matrix_kernels.energies(values, fields, lanes, n, out);
+    parallel_for(batch.num_problems, num_threads, [&](std::size_t b, int) {
+      Buffer<double> state(n);
+      for (std::size_t row = b * reads; row < (b + 1) * reads; ++row) {
+        std::copy_n(batch.states + row * n, n, state.data());
+        energies[row] =
+            matrix_kernels.energy(values + b * n * n, batch.linear + b * n, state.data(), n);
+      }
+    });
+  });
+}
+
+void batch_fields(const KernelTable& kernels, const MatrixView& matrices, bool shared,
+                  const BatchStates& batch, int num_threads, double* fields) {
+  const std::size_t n = matrices.size();
+  with_type(kernels, matrices, [&](const auto* values, const auto& matrix_kernels) {
+    in_lanes(batch, shared, n, num_threads, fields,
+             [&](std::size_t b, const double* linear, const double* states, double* out) {
+               matrix_kernels.fields(values + b * n * n, linear, states, n, out);
              });
   });
 }
 
-void factor_energies(const KernelTable& kernels, const double* factor, std::size_t rank,
-                     double scale, const double* linear, const std::int8_t* states,
-                     std::size_t num_problems, std::size_t num_reads, std::size_t n,
-                     int num_threads, double* energies) {
-  std::vector<double> squares(n);
-  for (std::size_t row = 0; row < rank; ++row) {
-    for (std::size_t i = 0; i < n; ++i) squares[i] += factor[row * n + i] * factor[row * n + i];
-  }
-  in_lanes(linear, states, num_problems, num_reads, n, num_threads, energies,
-           [&](const double* fields, const double* lanes, double* out) {
-             kernels.factor_energies(factor, rank, squares.data(), scale, fields, lanes, n, out);
+void factor_energies(const KernelTable& kernels, const double* values, std::size_t rank,
+                     double scale, const BatchStates& batch, int num_threads, double* energies) {
+  const Factor factor(values, rank, scale, batch.num_variables);
+  in_lanes(batch, true, 1, num_threads, energies,
+           [&](std::size_t, const double* linear, const double* states, double* out) {
+             kernels.factor_energies(factor.tile, linear, states, out);
+           });
+}
+
+void factor_fields(const KernelTable& kernels, const double* values, std::size_t rank, double scale,
+                   const BatchStates& batch, int num_threads, double* fields) {
+  const Factor factor(values, rank, scale, batch.num_variables);
+  in_lanes(batch, true, batch.num_variables, num_threads, fields,
+           [&](std::size_t, const double* linear, const double* states, double* out) {
+             Buffer<double> margins(rank * kLanes);
+             FactorTile tile = factor.tile;
+             tile.margins = margins.data();
+             kernels.factor_fields(tile, linear, states, out);
            });
 }
 

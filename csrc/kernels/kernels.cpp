@@ -41,6 +41,7 @@ const KernelTable kTable = {
     .matrix_double = kMatrix<double>,
     .matrix_float = kMatrix<float>,
     .factor_energies = factor_energies,
+    .factor_fields = factor_fields,
     .energy = energy,
     .sparse_float = kSparse<float>,
     .sparse_int16 = kSparse<std::int16_t>,

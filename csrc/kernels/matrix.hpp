@@ -66,17 +66,41 @@ QPSBGD_INLINE void store_doubles(double* p, Doubles v) {
   for (std::size_t k = 0; k < kDoubles; ++k) p[k] = v[k];
 }
 
-// fields[r] += sum_j J[r, j] x_j, j in [0, count), for kRows rows of J and the lanes of a part.
+// sums[r] += sum_j J[r, j] x_j, j in [0, count), for kRows rows of J and sixteen states; the
+// entries of J are row_step and column_step apart.
 template <std::size_t kRows, class Value>
-QPSBGD_INLINE void add_products(const Value* couplings, std::size_t n, const double* states,
-                                std::size_t count, Doubles (*fields)[kDoubleParts]) {
+QPSBGD_INLINE void add_products(const Value* couplings, std::size_t row_step,
+                                std::size_t column_step, const double* states, std::size_t count,
+                                Doubles (*sums)[kDoubleParts]) {
   for (std::size_t j = 0; j < count; ++j) {
     for (std::size_t r = 0; r < kRows; ++r) {
-      const Doubles value = static_cast<double>(couplings[r * n + j]) - Doubles{};
+      const Doubles value =
+          static_cast<double>(couplings[r * row_step + j * column_step]) - Doubles{};
       for (std::size_t q = 0; q < kDoubleParts; ++q) {
-        fields[r][q] += value * load_doubles(states + j * kLanes + q * kDoubles);
+        sums[r][q] += value * load_doubles(states + j * kLanes + q * kDoubles);
       }
     }
+  }
+}
+
+// Rows at a time, as each is a chain of additions.
+constexpr std::size_t kRowGroup = 4;
+
+// Calls take(row, sums) for every row of J x, J (num_rows, count).
+template <class Value, class Take>
+QPSBGD_INLINE void for_each_product(const Value* couplings, std::size_t row_step,
+                                    std::size_t column_step, std::size_t num_rows,
+                                    std::size_t count, const double* states, const Take& take) {
+  std::size_t row = 0;
+  for (; row + kRowGroup <= num_rows; row += kRowGroup) {
+    Doubles sums[kRowGroup][kDoubleParts] = {};
+    add_products<kRowGroup>(couplings + row * row_step, row_step, column_step, states, count, sums);
+    for (std::size_t r = 0; r < kRowGroup; ++r) take(row + r, sums[r]);
+  }
+  for (; row < num_rows; ++row) {
+    Doubles sums[1][kDoubleParts] = {};
+    add_products<1>(couplings + row * row_step, row_step, column_step, states, count, sums);
+    take(row, sums[0]);
   }
 }
 
@@ -96,56 +120,79 @@ QPSBGD_INLINE void add_linear(const double* linear, const double* states, std::s
 template <class Value>
 void matrix_energies(const Value* couplings, const double* linear, const double* states,
                      std::size_t n, double* energies) {
-  constexpr std::size_t kRows = 4;  // at a time, as each is a chain of additions
   Doubles total[kDoubleParts] = {};
   add_linear(linear, states, n, total);
-  for (std::size_t first = 0; first < n; first += kRows) {
-    const std::size_t rows = n - first < kRows ? n - first : kRows;
+  for (std::size_t first = 0; first < n; first += kRowGroup) {
+    const std::size_t rows = n - first < kRowGroup ? n - first : kRowGroup;
     const Value* row = couplings + first * n;
-    Doubles fields[kRows][kDoubleParts] = {};
-    if (rows == kRows) add_products<kRows>(row, n, states, first, fields);
+    Doubles sums[kRowGroup][kDoubleParts] = {};
+    if (rows == kRowGroup) add_products<kRowGroup>(row, n, 1, states, first, sums);
     for (std::size_t r = 0; r < rows; ++r, row += n) {
-      const std::size_t done = rows == kRows ? first : 0;
-      add_products<1>(row + done, n, states + done * kLanes, first + r - done, fields + r);
+      const std::size_t done = rows == kRowGroup ? first : 0;
+      add_products<1>(row + done, n, 1, states + done * kLanes, first + r - done, sums + r);
       for (std::size_t q = 0; q < kDoubleParts; ++q) {
-        total[q] += load_doubles(states + (first + r) * kLanes + q * kDoubles) * fields[r][q];
+        total[q] += load_doubles(states + (first + r) * kLanes + q * kDoubles) * sums[r][q];
       }
     }
   }
   for (std::size_t q = 0; q < kDoubleParts; ++q) store_doubles(energies + q * kDoubles, total[q]);
 }
 
-// h.x + scale (|A x|^2 - sum_i x_i^2 |a_i|^2) / 2 likewise; A (rank, n), squares |a_i|^2 (n).
-void factor_energies(const double* factor, std::size_t rank, const double* squares, double scale,
-                     const double* linear, const double* states, std::size_t n, double* energies) {
-  constexpr std::size_t kRows = 4;
+// h + J x of sixteen states.
+template <class Value>
+void matrix_fields(const Value* couplings, const double* linear, const double* states,
+                   std::size_t n, double* fields) {
+  for_each_product(couplings, n, 1, n, n, states, [&](std::size_t i, const Doubles* sums) {
+    for (std::size_t q = 0; q < kDoubleParts; ++q) {
+      const std::size_t at = i * kLanes + q * kDoubles;
+      store_doubles(fields + at, load_doubles(linear + at) + sums[q]);
+    }
+  });
+}
+
+// Both for J = scale (A^T A - diag(squares)), A (rank, n). margins (rank, kLanes): scratch.
+void factor_energies(const FactorTile& tile, const double* linear, const double* states,
+                     double* energies) {
   Doubles total[kDoubleParts] = {}, products[kDoubleParts] = {};
-  add_linear(linear, states, n, total);
-  for (std::size_t row = 0; row < rank; row += kRows) {
-    Doubles margins[kRows][kDoubleParts] = {};
-    if (rank - row >= kRows) {
-      add_products<kRows>(factor + row * n, n, states, n, margins);
-    } else {
-      for (std::size_t r = 0; r < rank - row; ++r) {
-        add_products<1>(factor + (row + r) * n, n, states, n, margins + r);
-      }
-    }
-    for (std::size_t r = 0; r < kRows; ++r) {
-      for (std::size_t q = 0; q < kDoubleParts; ++q) products[q] += margins[r][q] * margins[r][q];
-    }
-  }
-  for (std::size_t i = 0; i < n; ++i) {
+  add_linear(linear, states, tile.num_variables, total);
+  for_each_product(tile.factor, tile.num_variables, 1, tile.rank, tile.num_variables, states,
+                   [&](std::size_t, const Doubles* sums) {
+                     for (std::size_t q = 0; q < kDoubleParts; ++q) {
+                       products[q] += sums[q] * sums[q];
+                     }
+                   });
+  for (std::size_t i = 0; i < tile.num_variables; ++i) {
     for (std::size_t q = 0; q < kDoubleParts; ++q) {
       const Doubles x = load_doubles(states + i * kLanes + q * kDoubles);
-      products[q] -= squares[i] * x * x;
+      products[q] -= tile.squares[i] * x * x;
     }
   }
   for (std::size_t q = 0; q < kDoubleParts; ++q) {
-    store_doubles(energies + q * kDoubles, total[q] + 0.5 * scale * products[q]);
+    store_doubles(energies + q * kDoubles, total[q] + 0.5 * tile.scale * products[q]);
   }
 }
 
-// The same for one state (n).
+void factor_fields(const FactorTile& tile, const double* linear, const double* states,
+                   double* fields) {
+  const std::size_t n = tile.num_variables;
+  for_each_product(tile.factor, n, 1, tile.rank, n, states,
+                   [&](std::size_t k, const Doubles* sums) {
+                     for (std::size_t q = 0; q < kDoubleParts; ++q) {
+                       store_doubles(tile.margins + k * kLanes + q * kDoubles, sums[q]);
+                     }
+                   });
+  for_each_product(
+      tile.factor, 1, n, n, tile.rank, tile.margins, [&](std::size_t i, const Doubles* sums) {
+        for (std::size_t q = 0; q < kDoubleParts; ++q) {
+          const std::size_t at = i * kLanes + q * kDoubles;
+          store_doubles(fields + at,
+                        load_doubles(linear + at) +
+                            tile.scale * (sums[q] - tile.squares[i] * load_doubles(states + at)));
+        }
+      });
+}
+
+// The energy of one state (n).
 template <class Value>
 double matrix_energy(const Value* couplings, const double* linear, const double* state,
                      std::size_t n) {
@@ -176,6 +223,7 @@ constexpr KernelTable::Matrix<Value> kMatrix = {
     .scaled = scaled_floats<Value>,
     .energy = matrix_energy<Value>,
     .energies = matrix_energies<Value>,
+    .fields = matrix_fields<Value>,
 };
 
 }  // namespace

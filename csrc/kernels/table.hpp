@@ -82,6 +82,16 @@ constexpr std::size_t interleaved_floats(std::size_t num_variables) {
   return (blocks * kPairs + blocks * (blocks - 1) / 2 * kLanes * kLanes) * kLanes;
 }
 
+// Couplings scale (A^T A - diag(squares)) in float64.
+struct FactorTile {
+  const double* factor;   // A (rank, num_variables)
+  const double* squares;  // (num_variables): the diagonal of A^T A
+  double* margins;        // (rank, kLanes): scratch of fields
+  double scale;
+  std::size_t rank;
+  std::size_t num_variables;
+};
+
 // Reads of one dense Ising problem whose couplings are at most 127 units. Between blocks of kBlock
 // variables no field is outside [-2^14, 2^14).
 struct NarrowTile {
@@ -290,13 +300,16 @@ struct KernelTable {
                      std::size_t n);
     void (*energies)(const Value* couplings, const double* linear, const double* states,
                      std::size_t n, double* energies);
+    // h + J x of sixteen states (n, kLanes).
+    void (*fields)(const Value* couplings, const double* linear, const double* states,
+                   std::size_t n, double* fields);
   };
   Matrix<double> matrix_double;
   Matrix<float> matrix_float;
-  // The energies for J = scale (A^T A - diag(squares)), A (rank, n).
-  void (*factor_energies)(const double* factor, std::size_t rank, const double* squares,
-                          double scale, const double* linear, const double* states, std::size_t n,
+  void (*factor_energies)(const FactorTile& tile, const double* linear, const double* states,
                           double* energies);
+  void (*factor_fields)(const FactorTile& tile, const double* linear, const double* states,
+                        double* fields);
 
   // sum_i s_i (h_i + f_i) / 2 over `count` variables: an energy, to float accuracy.
   double (*energy)(const float* fields, const float* linear, const float* spins, std::size_t count);

@@ -208,7 +208,22 @@ def batch_energies(
     *,
     num_threads: int,
 ) -> npt.NDArray[np.float64]: ...
+def batch_fields(
+    matrices: _Matrices,
+    linear: npt.NDArray[np.float64],
+    states: npt.NDArray[np.int8],
+    *,
+    num_threads: int,
+) -> npt.NDArray[np.float64]: ...
 def factor_energies(
+    factor: npt.NDArray[np.float64],
+    scale: float,
+    linear: npt.NDArray[np.float64],
+    states: npt.NDArray[np.int8],
+    *,
+    num_threads: int,
+) -> npt.NDArray[np.float64]: ...
+def factor_fields(
     factor: npt.NDArray[np.float64],
     scale: float,
     linear: npt.NDArray[np.float64],

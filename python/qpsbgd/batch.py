@@ -38,6 +38,8 @@ Method = Literal["sa", "tabu", "descent"]
 DEFAULT_NUM_SWEEPS = {"sa": 1000, "tabu": 20, "descent": 0}
 #: Problems whose energy differences decide on a batch's temperatures.
 SCOUTS = 16
+#: Energy differences that they are to tell of, all together.
+SCOUTED = 16384
 #: Chunks for each worker of an executor: an uneven end costs little then.
 CHUNKS_PER_WORKER = 4
 #: Times that a chunk is given out if its worker is lost.
@@ -402,14 +404,14 @@ def _auto_range(
         return schedule.ARBITRARY, np.ones(len(h))
     couplings = J.part(scouts)
     fields = np.ascontiguousarray(h[scouts])
-    reads = schedule.scout_reads(n)
+    reads = min(max(SCOUTED // (n * len(scouts)), 1), 16)
     starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (len(scouts), reads, n))
     minima, *_ = _solve(
         couplings, fields, starts, np.ones(len(scouts)), number=0, method="sa", form=form,
         betas=[np.inf] * schedule.SCOUT_SWEEPS, keep_best=False, moves=0, tenure=0, seed=0,
         num_threads=num_threads, time_limit=np.inf,
     )  # fmt: skip
-    differences = 2.0 * np.abs(couplings.fields(fields, minima.astype(np.float64)))
+    differences = 2.0 * np.abs(couplings.fields(fields, minima, num_threads))
     ranges = [
         np.array(schedule.range_of_differences(mean, barriers.ravel())) * typical[b]
         for mean, barriers, b in zip(own, differences, scouts, strict=True)

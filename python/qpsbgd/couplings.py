@@ -120,7 +120,7 @@ class Couplings(Protocol):
         """Whether a coupling is not 0."""
         ...
 
-    def fields(self, h: Floats, x: Floats) -> Floats:
+    def fields(self, h: Floats, states: States, num_threads: int) -> Floats:
         """``h + J x`` of states ``(B, R, n)``."""
         ...
 
@@ -180,10 +180,8 @@ class Matrices:
     def any(self) -> bool:
         return bool(self.J.any())
 
-    def fields(self, h: Floats, x: Floats) -> Floats:
-        # Problems that share J in one product: (B R, n) @ (n, n). Else (B, R, n) @ (B, n, n).
-        fields: Floats = (np.tensordot(x, self.J, 1) if self.shared else x @ self.J) + h[:, None, :]
-        return fields
+    def fields(self, h: Floats, states: States, num_threads: int) -> Floats:
+        return _core.batch_fields(self.J, h, states, num_threads=num_threads)
 
     def energies(self, h: Floats, states: States, num_threads: int) -> Floats:
         return _core.batch_energies(self.J, h, states, num_threads=num_threads)
@@ -253,11 +251,8 @@ class Factor:
     def any(self) -> bool:
         return bool(self.scale) and bool(self.A.any())
 
-    def fields(self, h: Floats, x: Floats) -> Floats:
-        margins = np.tensordot(x, self.A, (2, 1))  # one product: (B R, n) @ (n, N)
-        products = np.tensordot(margins, self.A, 1) - self._diagonal() * x
-        fields: Floats = self.scale * products + h[:, None, :]
-        return fields
+    def fields(self, h: Floats, states: States, num_threads: int) -> Floats:
+        return _core.factor_fields(self.A, self.scale, h, states, num_threads=num_threads)
 
     def energies(self, h: Floats, states: States, num_threads: int) -> Floats:
         return _core.factor_energies(self.A, self.scale, h, states, num_threads=num_threads)
@@ -333,7 +328,7 @@ class Pattern:
 
     def halved_spins(self, h: Floats) -> tuple["Pattern", Floats]:
         halved = Pattern(self.rows, self.columns, self.values / 4)
-        return halved, halved.fields(h / 2, np.ones((len(h), 1, h.shape[1])))[:, 0]
+        return halved, halved.fields(h / 2, np.ones((len(h), 1, h.shape[1]), np.int8), 1)[:, 0]
 
     def part(self, part: Part) -> "Pattern":
         return self if self.shared else Pattern(self.rows, self.columns, self.values[part])
@@ -355,11 +350,11 @@ class Pattern:
     def any(self) -> bool:
         return bool(self.values.any())
 
-    def fields(self, h: Floats, x: Floats) -> Floats:
-        fields = np.repeat(h[:, None, :], x.shape[1], axis=1)
+    def fields(self, h: Floats, states: States, num_threads: int) -> Floats:
+        fields = np.repeat(h[:, None, :], states.shape[1], axis=1)
         for b in range(len(h)):
             values = self.values if self.shared else self.values[b]
-            for s, out in zip(x[b], fields[b], strict=True):
+            for s, out in zip(states[b], fields[b], strict=True):
                 out += np.bincount(self.rows, values * s[self.columns], len(s))
                 out += np.bincount(self.columns, values * s[self.rows], len(s))
         return fields

@@ -60,7 +60,8 @@ def auto_beta_range(problem: "Problem") -> tuple[float, float]:
     h, J = linear / scale, quadratic / scale  # squares must not overflow
     square = h**2 + sum(np.bincount(end, J**2, n) for end in problem.pairs)
     mean_difference = 2.0 * np.sqrt(square).mean()
-    starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (scout_reads(n), n))
+    num_reads = min(max(4096 // n, 1), 16)
+    starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (num_reads, n))
     minima, *_ = problem.core.anneal(
         starts, betas=[np.inf] * SCOUT_SWEEPS, acceptance=_core.Acceptance.Metropolis,
         random_order=False, keep_best=False, seed=0, num_threads=1, time_limit=np.inf,
@@ -73,11 +74,6 @@ def auto_beta_range(problem: "Problem") -> tuple[float, float]:
         differences.append(2.0 * np.abs(fields))
     hot, cold = range_of_differences(mean_difference, np.concatenate(differences))
     return hot / scale, cold / scale
-
-
-def scout_reads(num_variables: int) -> int:
-    """Descents from random states that tell of a problem's energy differences."""
-    return min(max(4096 // num_variables, 1), 16)
 
 
 def range_of_differences(mean: float, barriers: npt.NDArray[np.float64]) -> tuple[float, float]:
