@@ -84,6 +84,12 @@ struct SetCouplings {
   }
 };
 
+// (problems, reads), or (problems, reads, n).
+Array<double> results_for(const States& states, bool of_variables) {
+  std::vector<py::ssize_t> shape(states.shape(), states.shape() + (of_variables ? 3 : 2));
+  return Array<double>(shape);
+}
+
 py::tuple solve(const Couplings& couplings, const Array<double>& linear,
                 const States& initial_states, BatchMethod method, BatchForm form,
                 std::vector<double> betas, std::vector<double> beta_factors, bool keep_best,
@@ -114,6 +120,9 @@ py::tuple solve(const Couplings& couplings, const Array<double>& linear,
   Array<std::uint8_t> done(problems);
   std::int8_t* states_out = states.mutable_data();
   std::uint8_t* done_out = done.mutable_data();
+  std::optional<Array<double>> energies;  // of the interleaved form
+  if (form == BatchForm::kInterleaved) energies.emplace(results_for(states, false));
+  double* energies_out = energies ? energies->mutable_data() : nullptr;
   const BatchOptions options{.method = method,
                              .form = form,
                              .num_reads = static_cast<std::size_t>(initial_states.shape(1)),
@@ -129,23 +138,26 @@ py::tuple solve(const Couplings& couplings, const Array<double>& linear,
   const KernelTable& table = kernels();
   {
     const py::gil_scoped_release release;
-    solve_batch(table, view, options, states_out, done_out, watch.stop());
+    solve_batch(table, view, options, states_out, done_out, energies_out, watch.stop());
   }
-  return py::make_tuple(states, done, watch.stop().reason(), watch.exception());
+  return py::make_tuple(states, energies, done, watch.stop().reason(), watch.exception());
 }
 
-std::optional<std::tuple<std::size_t, std::size_t, std::size_t>> bad_entry(const Matrices& matrices,
-                                                                           int num_threads) {
+// The bad entry, or None, and the largest magnitudes.
+py::tuple check_matrices(const Matrices& matrices, int num_threads) {
   const MatrixView view = view_of(matrices);
   const std::size_t count = count_of(matrices);
+  Array<double> largest(static_cast<py::ssize_t>(count));
+  double* largest_out = largest.mutable_data();
   const KernelTable& table = kernels();
   std::optional<BadEntry> bad;
   {
     const py::gil_scoped_release release;
-    bad = find_bad_entry(table, view, count, num_threads);
+    bad = find_bad_entry(table, view, count, num_threads, largest_out);
   }
-  if (!bad) return std::nullopt;
-  return std::make_tuple(bad->matrix, bad->row, bad->column);
+  py::object entry = py::none();
+  if (bad) entry = py::make_tuple(bad->matrix, bad->row, bad->column);
+  return py::make_tuple(entry, largest);
 }
 
 void check_linear(const Array<double>& linear, const Matrices& matrices, const MatrixView& view) {
@@ -155,17 +167,21 @@ void check_linear(const Array<double>& linear, const Matrices& matrices, const M
         "couplings and linear differ in problems");
 }
 
-py::tuple magnitudes(const Matrices& matrices, const Array<double>& linear, int num_threads) {
+py::tuple magnitudes(const Matrices& matrices, const Array<double>& coupling,
+                     const Array<double>& linear, int num_threads) {
   const MatrixView view = view_of(matrices);
   check_linear(linear, matrices, view);
+  check(static_cast<std::size_t>(coupling.size()) == count_of(matrices),
+        "coupling needs one a matrix");
   const bool shared = is_shared(matrices);
   Array<double> largest(linear.shape(0)), typical(linear.shape(0));
   double *largest_out = largest.mutable_data(), *typical_out = typical.mutable_data();
   const KernelTable& table = kernels();
   {
     const py::gil_scoped_release release;
-    batch_magnitudes(table, view, shared, linear.data(), static_cast<std::size_t>(linear.shape(0)),
-                     num_threads, largest_out, typical_out);
+    batch_magnitudes(table, view, shared, coupling.data(), linear.data(),
+                     static_cast<std::size_t>(linear.shape(0)), num_threads, largest_out,
+                     typical_out);
   }
   return py::make_tuple(largest, typical);
 }
@@ -179,12 +195,6 @@ BatchStates check_states(const Array<double>& linear, const States& states) {
           .num_problems = static_cast<std::size_t>(states.shape(0)),
           .num_reads = static_cast<std::size_t>(states.shape(1)),
           .num_variables = static_cast<std::size_t>(states.shape(2))};
-}
-
-// (problems, reads), or (problems, reads, n).
-Array<double> results_for(const States& states, bool of_variables) {
-  std::vector<py::ssize_t> shape(states.shape(), states.shape() + (of_variables ? 3 : 2));
-  return Array<double>(shape);
 }
 
 template <bool kFields>
@@ -238,9 +248,10 @@ void define_batch(py::module_& m) {
         "initial_states"_a.noconvert(), py::kw_only(), "method"_a, "form"_a, "betas"_a,
         "beta_factors"_a, "keep_best"_a, "moves"_a, "tenure"_a, "seed"_a, "number"_a,
         "num_threads"_a, "time_limit"_a);
-  m.def("bad_entry", &bad_entry, "matrices"_a.noconvert(), py::kw_only(), "num_threads"_a);
-  m.def("batch_magnitudes", &magnitudes, "matrices"_a.noconvert(), "linear"_a.noconvert(),
-        py::kw_only(), "num_threads"_a);
+  m.def("check_matrices", &check_matrices, "matrices"_a.noconvert(), py::kw_only(),
+        "num_threads"_a);
+  m.def("batch_magnitudes", &magnitudes, "matrices"_a.noconvert(), "coupling"_a.noconvert(),
+        "linear"_a.noconvert(), py::kw_only(), "num_threads"_a);
   m.def("batch_energies", &of_matrices<false>, "matrices"_a.noconvert(), "linear"_a.noconvert(),
         "states"_a.noconvert(), py::kw_only(), "num_threads"_a);
   m.def("batch_fields", &of_matrices<true>, "matrices"_a.noconvert(), "linear"_a.noconvert(),

@@ -116,12 +116,12 @@ Ising make_problem(const BatchView& view, std::size_t b) {
 }  // namespace
 
 void solve_batch(const KernelTable& kernels, const BatchView& view, const BatchOptions& options,
-                 std::int8_t* states, std::uint8_t* done, Stop& stop) {
+                 std::int8_t* states, std::uint8_t* done, double* energies, Stop& stop) {
   const std::size_t n = view.num_variables, problems = view.num_problems;
   std::fill_n(done, problems, std::uint8_t{0});
   if (n == 0 || problems == 0 || options.num_reads == 0) return;
   if (options.form == BatchForm::kInterleaved) {
-    return anneal_interleaved(kernels, view, options, states, done, stop);
+    return anneal_interleaved(kernels, view, options, states, done, energies, stop);
   }
   const auto make_all = [&] { return all_problems(kernels, view, options.num_threads); };
   // Searches select one problem after the other: each thread has an Ising of its own.

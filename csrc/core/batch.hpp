@@ -56,33 +56,6 @@ struct BatchOptions {
   int num_threads = 1;
 };
 
-// states (num_problems * num_reads, n): in, where each read starts; out, what it found: the best or
-// last state of an anneal, the best of a tabu search, the end of a descent. done (num_problems):
-// whether a problem was begun before `stop` said to end. A problem's reads depend on its number in
-// the batch, not on the others; dense and interleaved forms give the same, that of low rank rounds
-// differently.
-void solve_batch(const KernelTable& kernels, const BatchView& view, const BatchOptions& options,
-                 std::int8_t* states, std::uint8_t* done, Stop& stop);
-
-// The interleaved form's, of matrices that are not shared.
-void anneal_interleaved(const KernelTable& kernels, const BatchView& view,
-                        const BatchOptions& options, std::int8_t* states, std::uint8_t* done,
-                        Stop& stop);
-
-// An entry of num_matrices matrices that is not what it must be: finite, 0 on the diagonal, equal
-// to the one across it; the first of the first bad matrix, in this order.
-struct BadEntry {
-  std::size_t matrix, row, column;
-};
-std::optional<BadEntry> find_bad_entry(const KernelTable& kernels, const MatrixView& matrices,
-                                       std::size_t num_matrices, int num_threads);
-
-// What a problem's energy differences are like: `largest` (num_problems), the largest bias;
-// `typical`, twice the mean over its variables of sqrt(h_i^2 + sum_j J_ij^2).
-void batch_magnitudes(const KernelTable& kernels, const MatrixView& matrices, bool shared,
-                      const double* linear, std::size_t num_problems, int num_threads,
-                      double* largest, double* typical);
-
 // States of a batch's problems, of -1 and +1, or 0 and 1.
 struct BatchStates {
   const double* linear;       // (num_problems, n)
@@ -91,6 +64,41 @@ struct BatchStates {
   std::size_t num_reads;
   std::size_t num_variables;
 };
+
+// states (num_problems * num_reads, n): in, where each read starts; out, what it found: the best or
+// last state of an anneal, the best of a tabu search, the end of a descent. done (num_problems):
+// whether a problem was begun before `stop` said to end. A problem's reads depend on its number in
+// the batch, not on the others; dense and interleaved forms give the same, that of low rank rounds
+// differently. energies (num_problems * num_reads): what problem_energies gives, from the
+// interleaved form alone, which has the couplings in cache.
+void solve_batch(const KernelTable& kernels, const BatchView& view, const BatchOptions& options,
+                 std::int8_t* states, std::uint8_t* done, double* energies, Stop& stop);
+
+// The interleaved form's, of matrices that are not shared.
+void anneal_interleaved(const KernelTable& kernels, const BatchView& view,
+                        const BatchOptions& options, std::int8_t* states, std::uint8_t* done,
+                        double* energies, Stop& stop);
+
+// An entry of num_matrices matrices that is not what it must be: finite, 0 on the diagonal, equal
+// to the one across it; the first of the first bad matrix, in this order. largest (num_matrices):
+// each one's largest magnitude.
+struct BadEntry {
+  std::size_t matrix, row, column;
+};
+std::optional<BadEntry> find_bad_entry(const KernelTable& kernels, const MatrixView& matrices,
+                                       std::size_t num_matrices, int num_threads, double* largest);
+
+// What a problem's energy differences are like: `largest` (num_problems), the largest bias;
+// `typical`, twice the mean over its variables of sqrt(h_i^2 + sum_j J_ij^2). coupling: the
+// matrices' largest magnitudes.
+void batch_magnitudes(const KernelTable& kernels, const MatrixView& matrices, bool shared,
+                      const double* coupling, const double* linear, std::size_t num_problems,
+                      int num_threads, double* largest, double* typical);
+
+// Energies in float64 of one problem's states, in their place among the batch's (num_problems,
+// num_reads).
+void problem_energies(const KernelTable& kernels, const MatrixView& matrix,
+                      const BatchStates& batch, std::size_t problem, double* energies);
 
 // In float64: energies (num_problems, num_reads), and fields h + J x (num_problems, num_reads, n).
 // Of a factor A (rank, n) the couplings are shared.

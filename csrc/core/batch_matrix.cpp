@@ -19,9 +19,9 @@ auto with_type(const KernelTable& kernels, const MatrixView& matrices, const Fun
 }
 
 template <class Value>
-bool is_sound(const Value* matrix, std::size_t n, const KernelTable::Matrix<Value>& kernels) {
+bool is_sound(const Value* matrix, std::size_t n, double largest) {
   constexpr std::size_t kSide = 32;  // of a square of entries that stays in the first cache
-  if (std::isinf(kernels.largest(matrix, n * n))) return false;
+  if (std::isinf(largest)) return false;
   bool sound = true;
   for (std::size_t i = 0; i < n; ++i) sound &= matrix[i * (n + 1)] == 0;
   for (std::size_t row = 0; row < n && sound; row += kSide) {
@@ -55,34 +55,48 @@ BadEntry bad_entry_of(const MatrixView& matrix, std::size_t number) {
   return *find([&](auto i, auto j) { return matrix(i, j) != matrix(j, i); });
 }
 
-// States (num_problems, num_reads, n) and the fields of their problems, sixteen at a time as (n,
-// kLanes), of one problem if they do not share their couplings: function(problem, fields, states,
-// results), results (width, kLanes) going to out (num_problems, num_reads, width).
-template <class Function>
-void in_lanes(const BatchStates& batch, bool shared, std::size_t width, int num_threads,
-              double* out, const Function& function) {
-  const std::size_t n = batch.num_variables;
-  const std::size_t together = shared ? batch.num_problems * batch.num_reads : batch.num_reads;
-  const std::size_t tiles = divide_up(together, kLanes);
-  parallel_for((shared ? 1 : batch.num_problems) * tiles, num_threads, [&](std::size_t task, int) {
-    const std::size_t begin = task / tiles * together + task % tiles * kLanes;
-    const std::size_t count = std::min(kLanes, (task / tiles + 1) * together - begin);
-    Buffer<double> lanes(n * kLanes), fields(n * kLanes), results(width * kLanes);
+// Sixteen of a batch's states, from row `begin` to `end` of all, and the fields of their problems,
+// as (n, kLanes). Lanes beyond the last repeat it.
+struct StateLanes {
+  StateLanes(const BatchStates& batch, std::size_t begin, std::size_t end)
+      : states(batch.num_variables * kLanes), linear(batch.num_variables * kLanes) {
+    const std::size_t n = batch.num_variables;
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      // Lanes beyond the last repeat it.
-      const std::size_t row = begin + std::min(lane, count - 1);
+      const std::size_t row = std::min(begin + lane, end - 1);
       const double* h = batch.linear + row / batch.num_reads * n;
       for (std::size_t i = 0; i < n; ++i) {
-        lanes[i * kLanes + lane] = batch.states[row * n + i];
-        fields[i * kLanes + lane] = h[i];
+        states[i * kLanes + lane] = batch.states[row * n + i];
+        linear[i * kLanes + lane] = h[i];
       }
     }
-    function(shared ? 0 : task / tiles, fields.data(), lanes.data(), results.data());
+  }
+  Buffer<double> states, linear;
+};
+
+// Calls function(lanes, results) for the rows [begin, end), sixteen at a time, whose results
+// (width, kLanes) go to out (rows, width).
+template <class Function>
+void in_lanes(const BatchStates& batch, std::size_t begin, std::size_t end, std::size_t width,
+              double* out, const Function& function) {
+  Buffer<double> results(width * kLanes);
+  for (; begin < end; begin += kLanes) {
+    const std::size_t count = std::min(kLanes, end - begin);
+    function(StateLanes(batch, begin, begin + count), results.data());
     for (std::size_t lane = 0; lane < count; ++lane) {
       for (std::size_t i = 0; i < width; ++i) {
         out[(begin + lane) * width + i] = results[i * kLanes + lane];
       }
     }
+  }
+}
+
+// The same for all rows of problems that share their couplings, on threads.
+template <class Function>
+void all_in_lanes(const BatchStates& batch, std::size_t width, int num_threads, double* out,
+                  const Function& function) {
+  const std::size_t rows = batch.num_problems * batch.num_reads;
+  parallel_for(divide_up(rows, kLanes), num_threads, [&](std::size_t tile, int) {
+    in_lanes(batch, tile * kLanes, std::min(rows, (tile + 1) * kLanes), width, out, function);
   });
 }
 
@@ -105,12 +119,14 @@ struct Factor {
 }  // namespace
 
 std::optional<BadEntry> find_bad_entry(const KernelTable& kernels, const MatrixView& matrices,
-                                       std::size_t num_matrices, int num_threads) {
+                                       std::size_t num_matrices, int num_threads, double* largest) {
   std::atomic<std::size_t> first = num_matrices;
   const std::size_t n = matrices.size();
   with_type(kernels, matrices, [&](const auto* values, const auto& matrix_kernels) {
     parallel_for(num_matrices, num_threads, [&](std::size_t b, int) {
-      if (b > first || is_sound(values + b * n * n, n, matrix_kernels)) return;
+      const auto* matrix = values + b * n * n;
+      largest[b] = matrix_kernels.largest(matrix, n * n);
+      if (is_sound(matrix, n, largest[b])) return;
       for (std::size_t old = first; b < old && !first.compare_exchange_weak(old, b);) {
       }
     });
@@ -120,30 +136,29 @@ std::optional<BadEntry> find_bad_entry(const KernelTable& kernels, const MatrixV
 }
 
 void batch_magnitudes(const KernelTable& kernels, const MatrixView& matrices, bool shared,
-                      const double* linear, std::size_t num_problems, int num_threads,
-                      double* largest, double* typical) {
+                      const double* coupling, const double* linear, std::size_t num_problems,
+                      int num_threads, double* largest, double* typical) {
   const std::size_t n = matrices.size();
   with_type(kernels, matrices, [&](const auto* values, const auto& matrix_kernels) {
-    const double shared_largest = shared ? matrix_kernels.largest(values, n * n) : 0.0;
     std::vector<double> shared_squares(shared ? n : 0);  // of couplings in units of the largest
-    if (shared_largest > 0.0) {
-      for (std::size_t i = 0; i < shared_squares.size(); ++i) {
-        shared_squares[i] = matrix_kernels.sum_squares(values + i * n, n, 1.0 / shared_largest);
+    if (shared && *coupling > 0.0) {
+      for (std::size_t i = 0; i < n; ++i) {
+        shared_squares[i] = matrix_kernels.sum_squares(values + i * n, n, 1.0 / *coupling);
       }
     }
     parallel_for(num_problems, num_threads, [&](std::size_t b, int) {
       const double* h = linear + b * n;
-      const auto* matrix = values + (shared ? 0 : b * n * n);
-      const double coupling = shared ? shared_largest : matrix_kernels.largest(matrix, n * n);
-      const double unit = std::max(coupling, kernels.matrix_double.largest(h, n));
+      const double most = coupling[shared ? 0 : b];
+      const double unit = std::max(most, kernels.matrix_double.largest(h, n));
       largest[b] = unit;
       typical[b] = 0.0;
       if (unit == 0.0) return;
-      const double ratio = shared_largest / unit;
+      const double ratio = most / unit;
       double sum = 0.0;
       for (std::size_t i = 0; i < n; ++i) {
-        const double squares = shared ? ratio * ratio * shared_squares[i]
-                                      : matrix_kernels.sum_squares(matrix + i * n, n, 1.0 / unit);
+        const double squares =
+            shared ? ratio * ratio * shared_squares[i]
+                   : matrix_kernels.sum_squares(values + (b * n + i) * n, n, 1.0 / unit);
         sum += std::sqrt(h[i] / unit * (h[i] / unit) + squares);
       }
       typical[b] = 2.0 * unit * (sum / static_cast<double>(n));
@@ -151,59 +166,76 @@ void batch_magnitudes(const KernelTable& kernels, const MatrixView& matrices, bo
   });
 }
 
-void batch_energies(const KernelTable& kernels, const MatrixView& matrices, bool shared,
-                    const BatchStates& batch, int num_threads, double* energies) {
-  const std::size_t n = matrices.size(), reads = batch.num_reads;
-  with_type(kernels, matrices, [&](const auto* values, const auto& matrix_kernels) {
-    // By the reads of a problem alone, as the two round differently.
-    if (shared || reads >= kLanes) {
-      in_lanes(batch, shared, 1, num_threads, energies,
-               [&](std::size_t b, const double* fields, const double* states, double* out) {
-                 matrix_kernels.energies(values + b * n * n, fields, states, n, out);
-               });
+void problem_energies(const KernelTable& kernels, const MatrixView& matrix,
+                      const BatchStates& batch, std::size_t problem, double* energies) {
+  const std::size_t n = matrix.size(), reads = batch.num_reads;
+  with_type(kernels, matrix, [&](const auto* values, const auto& matrix_kernels) {
+    const std::size_t begin = problem * reads, end = begin + reads;
+    // By the number of reads alone, as the two round differently.
+    if (reads >= kLanes) {
+      in_lanes(batch, begin, end, 1, energies, [&](const StateLanes& lanes, double* out) {
+        matrix_kernels.energies(values, lanes.linear.data(), lanes.states.data(), n, out);
+      });
       return;
     }
+    Buffer<double> state(n);
+    for (std::size_t row = begin; row < end; ++row) {
+      std::copy_n(batch.states + row * n, n, state.data());
+      energies[row] = matrix_kernels.energy(values, batch.linear + problem * n, state.data(), n);
+    }
+  });
+}
+
+void batch_energies(const KernelTable& kernels, const MatrixView& matrices, bool shared,
+                    const BatchStates& batch, int num_threads, double* energies) {
+  if (!shared) {
     parallel_for(batch.num_problems, num_threads, [&](std::size_t b, int) {
-      Buffer<double> state(n);
-      for (std::size_t row = b * reads; row < (b + 1) * reads; ++row) {
-        std::copy_n(batch.states + row * n, n, state.data());
-        energies[row] =
-            matrix_kernels.energy(values + b * n * n, batch.linear + b * n, state.data(), n);
-      }
+      problem_energies(kernels, matrices[b], batch, b, energies);
+    });
+    return;
+  }
+  const std::size_t n = matrices.size();
+  with_type(kernels, matrices, [&](const auto* values, const auto& matrix_kernels) {
+    all_in_lanes(batch, 1, num_threads, energies, [&](const StateLanes& lanes, double* out) {
+      matrix_kernels.energies(values, lanes.linear.data(), lanes.states.data(), n, out);
     });
   });
 }
 
 void batch_fields(const KernelTable& kernels, const MatrixView& matrices, bool shared,
                   const BatchStates& batch, int num_threads, double* fields) {
-  const std::size_t n = matrices.size();
+  const std::size_t n = matrices.size(), reads = batch.num_reads;
   with_type(kernels, matrices, [&](const auto* values, const auto& matrix_kernels) {
-    in_lanes(batch, shared, n, num_threads, fields,
-             [&](std::size_t b, const double* linear, const double* states, double* out) {
-               matrix_kernels.fields(values + b * n * n, linear, states, n, out);
-             });
+    const auto fields_of = [&, n](const auto* matrix) {
+      return [&, n, matrix](const StateLanes& lanes, double* out) {
+        matrix_kernels.fields(matrix, lanes.linear.data(), lanes.states.data(), n, out);
+      };
+    };
+    if (shared) return all_in_lanes(batch, n, num_threads, fields, fields_of(values));
+    parallel_for(batch.num_problems, num_threads, [&](std::size_t b, int) {
+      in_lanes(batch, b * reads, (b + 1) * reads, n, fields, fields_of(values + b * n * n));
+    });
   });
 }
 
 void factor_energies(const KernelTable& kernels, const double* values, std::size_t rank,
                      double scale, const BatchStates& batch, int num_threads, double* energies) {
   const Factor factor(values, rank, scale, batch.num_variables);
-  in_lanes(batch, true, 1, num_threads, energies,
-           [&](std::size_t, const double* linear, const double* states, double* out) {
-             kernels.factor_energies(factor.tile, linear, states, out);
-           });
+  all_in_lanes(batch, 1, num_threads, energies, [&](const StateLanes& lanes, double* out) {
+    kernels.factor_energies(factor.tile, lanes.linear.data(), lanes.states.data(), out);
+  });
 }
 
 void factor_fields(const KernelTable& kernels, const double* values, std::size_t rank, double scale,
                    const BatchStates& batch, int num_threads, double* fields) {
   const Factor factor(values, rank, scale, batch.num_variables);
-  in_lanes(batch, true, batch.num_variables, num_threads, fields,
-           [&](std::size_t, const double* linear, const double* states, double* out) {
-             Buffer<double> margins(rank * kLanes);
-             FactorTile tile = factor.tile;
-             tile.margins = margins.data();
-             kernels.factor_fields(tile, linear, states, out);
-           });
+  all_in_lanes(batch, batch.num_variables, num_threads, fields,
+               [&](const StateLanes& lanes, double* out) {
+                 Buffer<double> margins(rank * kLanes);
+                 FactorTile tile = factor.tile;
+                 tile.margins = margins.data();
+                 kernels.factor_fields(tile, lanes.linear.data(), lanes.states.data(), out);
+               });
 }
 
 }  // namespace qpsbgd

@@ -42,6 +42,10 @@ class Tile {
     // Lanes without a problem, and padding, never flip.
     std::fill_n(linear_.data(), linear_.size(), -std::numeric_limits<float>::infinity());
     std::fill(&rows_[count * n * ld_], rows_.data() + rows_.size(), 0.0f);
+    std::fill_n(scales_, kLanes, 0.0);
+    std::fill_n(factors_, kLanes, 1.0);
+    std::copy_n(options_.beta_factors.begin() + static_cast<std::ptrdiff_t>(first), count,
+                factors_);
     for (std::size_t lane = 0; lane < count; ++lane) {
       const MatrixView matrix = matrices_[first + lane];
       if (matrix.doubles()) {
@@ -85,10 +89,8 @@ class Tile {
       if (sweep % kRefresh == kRefresh - 1) kernels_.interleaved.fields(tile);
       StreamKey keys[kLanes];
       alignas(64) float thresholds[kLanes];
-      for (std::size_t lane = 0; lane < kLanes; ++lane) {
-        keys[lane] = streams[lane].sweep(sweep);
-        thresholds[lane] = threshold(lane, options_.betas[sweep]);
-      }
+      for (std::size_t lane = 0; lane < kLanes; ++lane) keys[lane] = streams[lane].sweep(sweep);
+      set_thresholds(options_.betas[sweep], thresholds);
       kernels_.interleaved.anneal(tile, thresholds, keys);
       if (options_.keep_best) look();
     }
@@ -116,10 +118,13 @@ class Tile {
     }
   }
 
-  float threshold(std::size_t lane, double beta) const {
-    if (lane >= count_) return 0.0f;
-    const double value = scales_[lane] / (2.0 * options_.beta_factors[first_ + lane] * beta);
-    return static_cast<float>(std::min<double>(value, std::numeric_limits<float>::max() / 64));
+  // As threshold() of core/read_tile.hpp.
+  void set_thresholds(double beta, float* thresholds) const {
+    constexpr double kMost = std::numeric_limits<float>::max() / 64;
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      const double value = scales_[lane] / (2.0 * factors_[lane] * beta);
+      thresholds[lane] = static_cast<float>(value < kMost ? value : kMost);
+    }
   }
 
   void take_states(std::size_t read, const std::int8_t* states) {
@@ -144,7 +149,7 @@ class Tile {
   const BatchOptions& options_;
   std::size_t ld_;
   std::size_t first_ = 0, count_ = 0;
-  double scales_[kLanes] = {};
+  double scales_[kLanes], factors_[kLanes];  // 0 and 1 in lanes without a problem
   Buffer<float> rows_;  // (kLanes, n, ld): the couplings before they are interleaved
   Buffer<float> couplings_;
   Buffer<float> linear_, fields_, spins_, kept_;  // (ld, kLanes)
@@ -154,20 +159,30 @@ class Tile {
 
 void anneal_interleaved(const KernelTable& kernels, const BatchView& view,
                         const BatchOptions& options, std::int8_t* states, std::uint8_t* done,
-                        Stop& stop) {
+                        double* energies, Stop& stop) {
+  const auto& matrices = std::get<MatrixView>(view.couplings);
+  const BatchStates batch{.linear = view.linear,
+                          .states = states,
+                          .num_problems = view.num_problems,
+                          .num_reads = options.num_reads,
+                          .num_variables = view.num_variables};
   const std::size_t n = view.num_variables, num_tiles = divide_up(view.num_problems, kLanes);
   std::vector<std::unique_ptr<Tile>> tiles(num_workers(num_tiles, options.num_threads));
   for (auto& tile : tiles) tile = std::make_unique<Tile>(kernels, view, options);
   parallel_for(
       num_tiles, options.num_threads,
       [&](std::size_t task, int worker) {
-        if (stop.poll()) return;
         const std::size_t first = task * kLanes;
         const std::size_t count = std::min(kLanes, view.num_problems - first);
-        tiles[worker]->load(first, count);
-        std::fill_n(done + first, count, std::uint8_t{1});
+        if (!stop.poll()) {
+          tiles[worker]->load(first, count);
+          std::fill_n(done + first, count, std::uint8_t{1});
+        }
         for (std::size_t read = 0; read < options.num_reads && !stop.poll(); ++read) {
           tiles[worker]->anneal(read, states + first * options.num_reads * n, stop);
+        }
+        for (std::size_t b = first; b < first + count; ++b) {
+          problem_energies(kernels, matrices[b], batch, b, energies);
         }
       },
       [&stop] { stop.poll(); });

@@ -196,10 +196,22 @@ def solve_batch(
     number: int,
     num_threads: int,
     time_limit: float,
-) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.uint8], StopReason, BaseException | None]: ...
-def bad_entry(matrices: _Matrices, *, num_threads: int) -> tuple[int, int, int] | None: ...
+) -> tuple[
+    npt.NDArray[np.int8],
+    npt.NDArray[np.float64] | None,
+    npt.NDArray[np.uint8],
+    StopReason,
+    BaseException | None,
+]: ...
+def check_matrices(
+    matrices: _Matrices, *, num_threads: int
+) -> tuple[tuple[int, int, int] | None, npt.NDArray[np.float64]]: ...
 def batch_magnitudes(
-    matrices: _Matrices, linear: npt.NDArray[np.float64], *, num_threads: int
+    matrices: _Matrices,
+    coupling: npt.NDArray[np.float64],
+    linear: npt.NDArray[np.float64],
+    *,
+    num_threads: int,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
 def batch_energies(
     matrices: _Matrices,

@@ -191,11 +191,15 @@ def sample_batch(
         parts = [_solve(spin_J, spin_h, starts, factors, number=0, **options)]
     else:
         parts = _solve_apart(executor, spin_J, spin_h, starts, factors, options)
-    spins, done, reasons, errors = zip(*parts, strict=True)
+    spins, spin_energies, done, reasons, errors = zip(*parts, strict=True)
     states = spins[0] if len(spins) == 1 else np.concatenate(spins)
     if vartype == "BINARY":
         states = ((states + 1) // 2).astype(np.int8)
-    result = BatchResult(states, couplings.energies(linear, states, threads), {}, vartype)
+    if vartype == "SPIN" and spin_energies[0] is not None:
+        energies = np.concatenate(spin_energies)
+    else:
+        energies = couplings.energies(linear, states, threads)
+    result = BatchResult(states, energies, {}, vartype)
     stopped = [reason for reason in reasons if reason != "finished"]
     result.info.update(
         method=method, form=form, isa=_core.isa(), num_threads=threads, seed=seed,
@@ -430,7 +434,7 @@ def _spread(problems: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
 
 # ---- solving -----------------------------------------------------------------------------------
 
-Part = tuple[States, npt.NDArray[np.uint8], str, BaseException | None]
+Part = tuple[States, Floats | None, npt.NDArray[np.uint8], str, BaseException | None]
 
 
 def _solve(
@@ -444,12 +448,12 @@ def _solve(
     **options: Any,
 ) -> Part:
     """Some problems of a batch, here; picklable, for workers."""
-    states, done, reason, error = _core.solve_batch(
+    states, energies, done, reason, error = _core.solve_batch(
         J.core(), h, starts, method=_core.BatchMethod[method],
         form=_core.BatchForm["dense" if form == "sparse" else form],
         beta_factors=factors.tolist(), **options,
     )  # fmt: skip
-    return states, done, reason.name, error
+    return states, energies, done, reason.name, error
 
 
 def _solve_apart(

@@ -131,9 +131,10 @@ class Couplings(Protocol):
 
 @dataclass(frozen=True)
 class Matrices:
-    """``(n, n)``, or ``(B, n, n)``, in float64 or float32."""
+    """``(n, n)``, or ``(B, n, n)``, in float64 or float32; and each one's largest magnitude."""
 
     J: npt.NDArray[Any]
+    largest: Floats
 
     @classmethod
     def checked(cls, J: Any, shape: tuple[int, ...], num_threads: int) -> "Matrices":
@@ -146,7 +147,7 @@ class Matrices:
                 f"J has shape {array.shape}, but must be ({n}, {n}) or ({problems}, {n}, {n}) as h "
                 f"is {shape}"
             )
-        bad = _core.bad_entry(array, num_threads=num_threads)
+        bad, largest = _core.check_matrices(array, num_threads=num_threads)
         if bad is not None:
             row, column = bad[-2:]
             at = bad[-array.ndim :]
@@ -159,26 +160,27 @@ class Matrices:
                 across = (*at[:-2], column, row)
                 rule = f"must equal the entry across the diagonal, {array[across]}"
             raise ValueError(f"J[{', '.join(map(str, at))}] is {value}, but {rule}")
-        return cls(array)
+        return cls(array, largest)
 
     @property
     def shared(self) -> bool:
         return self.J.ndim == 2
 
     def halved_spins(self, h: Floats) -> tuple["Matrices", Floats]:
-        return Matrices(self.J / 4), h / 2 + self.J.sum(axis=-1, dtype=np.float64) / 4
+        sums = self.J.sum(axis=-1, dtype=np.float64)
+        return Matrices(self.J / 4, self.largest / 4), h / 2 + sums / 4
 
     def part(self, part: Part) -> "Matrices":
-        return self if self.shared else Matrices(self.J[part])
+        return self if self.shared else Matrices(self.J[part], self.largest[part])
 
     def core(self) -> npt.NDArray[Any]:
         return self.J
 
     def magnitudes(self, h: Floats, num_threads: int) -> tuple[Floats, Floats]:
-        return _core.batch_magnitudes(self.J, h, num_threads=num_threads)
+        return _core.batch_magnitudes(self.J, self.largest, h, num_threads=num_threads)
 
     def any(self) -> bool:
-        return bool(self.J.any())
+        return bool(self.largest.any())
 
     def fields(self, h: Floats, states: States, num_threads: int) -> Floats:
         return _core.batch_fields(self.J, h, states, num_threads=num_threads)
@@ -220,7 +222,8 @@ class Factor:
             product: Floats = self.scale * (self.A.T @ self.A)
         refuse("scale * A.T @ A", product, ~np.isfinite(product), "must be finite")
         np.fill_diagonal(product, 0.0)
-        return Matrices((product + product.T) / 2)  # a BLAS may round the triangles differently
+        product = (product + product.T) / 2  # a BLAS may round the triangles differently
+        return Matrices(product, np.atleast_1d(np.abs(product).max(initial=0.0)))
 
     def fits(self, h: Floats) -> bool:
         """Whether the core can take it as it is."""
@@ -324,7 +327,7 @@ class Pattern:
     def formed(self, n: int) -> Matrices:
         J = np.zeros((*self.values.shape[:-1], n, n))
         J[..., self.rows, self.columns] = J[..., self.columns, self.rows] = self.values
-        return Matrices(J)
+        return Matrices(J, np.atleast_1d(np.abs(self.values).max(axis=-1, initial=0.0)))
 
     def halved_spins(self, h: Floats) -> tuple["Pattern", Floats]:
         halved = Pattern(self.rows, self.columns, self.values / 4)
