@@ -152,9 +152,8 @@ void project(const KernelTable& kernels, const LayerView& view, const Projection
   std::optional<QuadraticProblem> quadratic;
   std::optional<SignProblem> sign;
   if (options.objective == Objective::kQuadratic) {
-    quadratic.emplace(
-        layer, options.scale,
-        QuadraticProblem::cheaper_form(layer.num_samples(), n, options.annealing.num_sweeps));
+    quadratic.emplace(layer, options.scale,
+                      QuadraticProblem::cheaper_form(layer.num_samples(), n, options.annealing));
   } else {
     sign.emplace(layer, options.target_eps);
   }

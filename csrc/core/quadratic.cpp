@@ -160,13 +160,16 @@ class QuadraticSolver final : public TileSolver {
 
 QuadraticProblem::Form QuadraticProblem::cheaper_form(std::size_t num_samples,
                                                       std::size_t num_inputs,
-                                                      std::size_t num_sweeps) {
+                                                      const Annealing& annealing) {
   // Multiply-adds a row and variable: residuals num_samples a sweep (from the second on; the first
   // product is what fields start from too), fields num_inputs a flip. Of gradient problems about
-  // 30 % of the variables flip in the first sweep and 6 % in a later one.
-  const double later = num_sweeps > 0 ? static_cast<double>(num_sweeps - 1) : 0.0;
+  // 30 % of the variables flip in the first sweep; in a later one 6 % in descent, and in annealing
+  // 25 % on average of usual temperatures.
+  const double later_flips = annealing.descent() ? 0.06 : 0.25;
+  const double later =
+      annealing.num_sweeps > 0 ? static_cast<double>(annealing.num_sweeps - 1) : 0.0;
   const double residuals = later * static_cast<double>(num_samples);
-  const double fields = (0.30 + 0.06 * later) * 2.0 * static_cast<double>(num_inputs);
+  const double fields = (0.30 + later_flips * later) * 2.0 * static_cast<double>(num_inputs);
   return residuals < fields ? Form::kResiduals : Form::kFields;
 }
 

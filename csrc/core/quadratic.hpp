@@ -18,9 +18,10 @@ class QuadraticProblem {
   // blocks on G's diagonal, O(N) a flip, and one product X^T r a sweep.
   enum class Form { kFields, kResiduals };
 
-  // The cheaper one by the number of operations. Depends on the data's shape and num_sweeps only,
+  // The cheaper one by the number of operations. Depends on the data's shape and the sweeps only,
   // not on the number of rows: the two round differently.
-  static Form cheaper_form(std::size_t num_samples, std::size_t num_inputs, std::size_t num_sweeps);
+  static Form cheaper_form(std::size_t num_samples, std::size_t num_inputs,
+                           const Annealing& annealing);
 
   // Throws std::invalid_argument where alpha leaves the range in which float32 fields are sound.
   QuadraticProblem(const Layer& layer, double scale, Form form);
