@@ -157,20 +157,20 @@ QPSBGD_INLINE bool visit_lanes(const float* coupling, std::size_t ld, std::size_
   return any;
 }
 
-// list[count ..] = first + i for every bit i of mask.
-QPSBGD_INLINE void append(std::size_t first, std::uint32_t mask, std::uint32_t* list,
-                          std::uint32_t& count) {
+// list[0 ..] = first + i for every bit i of mask; returns how many. Writes kLanes of them.
+QPSBGD_INLINE std::uint32_t list_bits(std::size_t first, std::uint32_t mask, std::uint32_t* list) {
 #if defined(__AVX512F__)
   const __m512i index =
       _mm512_add_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
                        _mm512_set1_epi32(static_cast<int>(first)));
-  _mm512_storeu_si512(list + count,
-                      _mm512_maskz_compress_epi32(static_cast<__mmask16>(mask), index));
-  count += static_cast<std::uint32_t>(__builtin_popcount(mask));
+  _mm512_storeu_si512(list, _mm512_maskz_compress_epi32(static_cast<__mmask16>(mask), index));
+  return static_cast<std::uint32_t>(__builtin_popcount(mask));
 #else
+  std::uint32_t count = 0;
   for (; mask != 0; mask &= mask - 1) {
     list[count++] = static_cast<std::uint32_t>(first + static_cast<unsigned>(__builtin_ctz(mask)));
   }
+  return count;
 #endif
 }
 
@@ -191,18 +191,18 @@ QPSBGD_INLINE bool has_any(const BlockFlips& flips) { return flips.count != 0; }
 
 // Adds the flips of the kLanes variables from `first`, whose changes are given.
 QPSBGD_INLINE void add_flips(std::size_t first, const float* changes, BlockFlips& flips) {
+  const std::uint32_t begin = flips.count;
   const Lanes change = load_lanes(changes + first);
   const std::uint32_t mask = mask_nonzero(change);
+  flips.count = begin + list_bits(first, mask, flips.variable + begin);
 #if defined(__AVX512F__)
-  _mm512_storeu_ps(flips.change + flips.count,
+  _mm512_storeu_ps(flips.change + begin,
                    _mm512_maskz_compress_ps(static_cast<__mmask16>(mask), (__m512)change.part[0]));
 #else
-  std::uint32_t at = flips.count;
-  for (std::uint32_t left = mask; left != 0; left &= left - 1) {
-    flips.change[at++] = changes[first + static_cast<unsigned>(__builtin_ctz(left))];
+  for (std::uint32_t k = begin; k < flips.count; ++k) {
+    flips.change[k] = changes[flips.variable[k]];
   }
 #endif
-  append(first, mask, flips.variable, flips.count);
 }
 
 QPSBGD_INLINE bool follow_rows(const QuadraticTile& tile, std::size_t start,
@@ -247,7 +247,7 @@ QPSBGD_INLINE void load_rows(const NarrowTile& tile, std::size_t start, float* f
 // A row's flips in one block. In integers their order does not matter.
 struct SignedFlips {
   std::uint32_t num_up, num_down;
-  std::uint32_t up[kBlock + kLanes], down[kBlock + kLanes];  // room for `append`
+  std::uint32_t up[kBlock + kLanes], down[kBlock + kLanes];  // room for `list_bits`
 };
 
 QPSBGD_INLINE void clear(SignedFlips& flips) { flips.num_up = flips.num_down = 0; }
@@ -255,8 +255,8 @@ QPSBGD_INLINE bool has_any(const SignedFlips& flips) { return flips.num_up + fli
 
 QPSBGD_INLINE void add_flips(std::size_t first, const float* changes, SignedFlips& flips) {
   const Lanes change = load_lanes(changes + first);
-  append(first, mask_positive(change), flips.up, flips.num_up);
-  append(first, mask_positive(-1.0f * change), flips.down, flips.num_down);
+  flips.num_up += list_bits(first, mask_positive(change), flips.up + flips.num_up);
+  flips.num_down += list_bits(first, mask_positive(-1.0f * change), flips.down + flips.num_down);
 }
 
 // fields[0 .. kVectors) += change * couplings, flip by flip. The result is negative somewhere if a

@@ -99,10 +99,20 @@ QPSBGD_INLINE Vec add_exact_product(Vec a, Vec b, Vec c) {
 #endif
 }
 
+#if defined(__AVX512F__)
+// A mask as a word. GCC 12 may store a mask register as 16 bits, where it runs out of registers,
+// and read 32 bits back: so it must not know that the word is one.
+QPSBGD_INLINE std::uint32_t mask_word(__mmask16 mask) {
+  std::uint32_t word = mask;
+  asm("" : "+r"(word));
+  return word;
+}
+#endif
+
 // Bit i of the result: v[i] > 0, or v[i] >= 0. NaN gives 0.
 QPSBGD_INLINE std::uint32_t mask_positive(Vec v) {
 #if defined(__AVX512F__)
-  return _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_GT_OQ);
+  return mask_word(_mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_GT_OQ));
 #elif defined(__AVX2__)
   return _mm256_movemask_ps(_mm256_cmp_ps((__m256)v, _mm256_setzero_ps(), _CMP_GT_OQ));
 #elif defined(__SSE2__)
@@ -115,7 +125,7 @@ QPSBGD_INLINE std::uint32_t mask_positive(Vec v) {
 }
 QPSBGD_INLINE std::uint32_t mask_nonnegative(Vec v) {
 #if defined(__AVX512F__)
-  return _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_GE_OQ);
+  return mask_word(_mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_GE_OQ));
 #elif defined(__AVX2__)
   return _mm256_movemask_ps(_mm256_cmp_ps((__m256)v, _mm256_setzero_ps(), _CMP_GE_OQ));
 #elif defined(__SSE2__)
@@ -129,7 +139,7 @@ QPSBGD_INLINE std::uint32_t mask_nonnegative(Vec v) {
 
 QPSBGD_INLINE std::uint32_t mask_nonzero(Vec v) {
 #if defined(__AVX512F__)
-  return _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+  return mask_word(_mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_NEQ_UQ));
 #elif defined(__AVX2__)
   return _mm256_movemask_ps(_mm256_cmp_ps((__m256)v, _mm256_setzero_ps(), _CMP_NEQ_UQ));
 #elif defined(__SSE2__)

@@ -22,7 +22,7 @@ constexpr std::size_t kChunk = kChunkVectors * kWidth;
 // A row's flips in one block, in the order they were made: at most one a variable.
 struct BlockFlips {
   std::uint32_t count;
-  // Room for `append` to write beyond the last.
+  // Room for `list_bits` to write beyond the last.
   std::uint32_t variable[kBlock + kLanes];  // within the block
   float change[kBlock + kLanes];            // new spin - old spin, +-2
 };

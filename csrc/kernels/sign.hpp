@@ -39,7 +39,7 @@ QPSBGD_INLINE Ints load_ints(const std::int32_t* p) {
 // eps >= 0 and is then a difference whose first term is not -0.
 QPSBGD_INLINE std::uint32_t mask_sign(Ints v) {
 #if defined(__AVX512F__)
-  return _mm512_movepi32_mask((__m512i)v);
+  return mask_word(_mm512_movepi32_mask((__m512i)v));
 #elif defined(__AVX2__)
   return _mm256_movemask_ps((__m256)v);
 #elif defined(__SSE2__)

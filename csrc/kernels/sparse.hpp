@@ -131,7 +131,8 @@ class Tabulated {
     lowest_ = 0;
     for (int part = kBounds - 1; part >= 0; --part) {
       bounds_[part] = (__m512i)below[part];
-      lowest_ -= __builtin_popcount(_mm512_test_epi32_mask(bounds_[part], bounds_[part]));
+      lowest_ -=
+          __builtin_popcount(mask_word(_mm512_test_epi32_mask(bounds_[part], bounds_[part])));
     }
   }
 
