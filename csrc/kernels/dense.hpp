@@ -176,13 +176,36 @@ QPSBGD_INLINE std::uint32_t list_bits(std::size_t first, std::uint32_t mask, std
 
 // ---- fields in float ----------------------------------------------------------------------------
 
-// Fields of the block from `start` of all rows: (rows up to a multiple of kLanes, kBlock); those of
-// no row, and padding, never flip.
-QPSBGD_INLINE void load_rows(const QuadraticTile& tile, std::size_t start, float* fields) {
-  block_fields(tile, start, fields);
+// Fields of the block from `start` that are made for all rows at once: (rows, kBlock).
+QPSBGD_INLINE void prepare_fields(const QuadraticTile& tile, std::size_t start, float* fields) {
+  if (tile.packed_inputs != nullptr) block_fields(tile, start, fields);
+}
+
+// Takes kLanes rows of fields, ld apart, the first `rows` of which are there, into lanes. Lanes of
+// no row never flip.
+QPSBGD_INLINE void load_lanes_of(const float* fields, std::size_t ld, std::size_t rows,
+                                 std::size_t count, LaneBlock& block) {
   const Lanes never = broadcast_lanes(-__builtin_inff());
-  for (std::size_t i = tile.rows * kBlock; i % (kLanes * kBlock) != 0; i += kLanes) {
-    store_lanes(fields + i, never);
+  alignas(64) float padded[kLanes * kLanes];
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    if (rows == kLanes) {
+      transpose(fields + i, ld, block.fields + i * kLanes, kLanes);
+      continue;
+    }
+    for (std::size_t row = 0; row < kLanes; ++row) {
+      store_lanes(padded + row * kLanes, row < rows ? load_lanes(fields + row * ld + i) : never);
+    }
+    transpose(padded, kLanes, block.fields + i * kLanes, kLanes);
+  }
+}
+
+QPSBGD_INLINE void load_group(const QuadraticTile& tile, std::size_t start, std::size_t count,
+                              std::size_t group, std::size_t rows, const float* fields,
+                              LaneBlock& block) {
+  if (tile.packed_inputs != nullptr) {
+    load_lanes_of(fields + group * kBlock, kBlock, rows, count, block);
+  } else {
+    load_lanes_of(tile.state + group * tile.ld + start, tile.ld, rows, count, block);
   }
 }
 
@@ -229,19 +252,21 @@ QPSBGD_INLINE void store_shorts(std::int16_t* p, Shorts v) {
   *reinterpret_cast<AlignedShorts*>(p) = v;
 }
 
-QPSBGD_INLINE void load_rows(const NarrowTile& tile, std::size_t start, float* fields) {
+QPSBGD_INLINE void prepare_fields(const NarrowTile&, std::size_t, float*) {}
+
+QPSBGD_INLINE void load_group(const NarrowTile& tile, std::size_t start, std::size_t count,
+                              std::size_t, std::size_t, const float*, LaneBlock& block) {
   const Lanes never = broadcast_lanes(-__builtin_inff());  // flips
-  const std::size_t left = tile.num_variables - start, count = left < kBlock ? left : kBlock;
-  for (std::size_t i = 0; i < kLanes * kBlock; i += kLanes) store_lanes(fields + i, never);
-  for (std::size_t row = 0; row < tile.rows; ++row) {
-    for (std::size_t i = 0; i < count; i += kLanes) {
-      store_lanes(fields + row * kBlock + i,
+  alignas(64) float rows[kLanes * kLanes];
+  for (std::size_t row = tile.rows; row < kLanes; ++row) store_lanes(rows + row * kLanes, never);
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    for (std::size_t row = 0; row < tile.rows; ++row) {
+      store_lanes(rows + row * kLanes,
                   tile.unit * load_as_floats(tile.fields + row * tile.ld + start + i));
     }
-    for (std::size_t i = count; i % kLanes != 0; ++i) {
-      fields[row * kBlock + i] = -__builtin_inff();
-    }
+    transpose(rows, kLanes, block.fields + i * kLanes, kLanes);
   }
+  for (std::size_t i = count; i % kLanes != 0; ++i) store_lanes(block.fields + i * kLanes, never);
 }
 
 // A row's flips in one block. In integers their order does not matter.
@@ -322,7 +347,7 @@ std::size_t lanes_sweep(const Tile& tile, std::size_t start, const Rule* rules,
   for (; start < tile.num_variables; start += kBlock) {
     const std::size_t left = tile.num_variables - start, count = left < kBlock ? left : kBlock;
     const float* coupling = tile.coupling + start / kBlock * tile.block_step;
-    load_rows(tile, start, fields);
+    prepare_fields(tile, start, fields);
     bool any = false;
     for (std::size_t group = 0; group < tile.rows; group += kLanes) {
       const std::size_t rows = tile.rows - group < kLanes ? tile.rows - group : kLanes;
@@ -332,8 +357,8 @@ std::size_t lanes_sweep(const Tile& tile, std::size_t start, const Rule* rules,
         visited |= active[row];
       }
       if (!(visited & kVisit)) continue;
+      load_group(tile, start, count, group, rows, fields, block);
       for (std::size_t i = 0; i < count; i += kLanes) {
-        transpose(fields + group * kBlock + i, kBlock, block.fields + i * kLanes, kLanes);
         transpose(tile.spins + group * tile.spins_ld + start + i, tile.spins_ld,
                   block.spins + i * kLanes, kLanes);
       }
