@@ -237,6 +237,15 @@ def test_sparse_matrices_of_scipy(rng):
     for kind in (scipy_sparse.csr_array, scipy_sparse.coo_matrix, scipy_sparse.csc_array):
         found = sample_batch(kind(J), h, num_sweeps=20, seed=1)
         np.testing.assert_array_equal(found.states, expected.states)
+    # A zero that is stored is none, in one triangle alone neither.
+    row, column = np.argwhere((J == 0) & ~np.eye(30, dtype=bool))[0]
+    stored = scipy_sparse.coo_array(J)
+    ends = np.append(stored.row, row), np.append(stored.col, column)
+    stored = scipy_sparse.coo_array((np.append(stored.data, 0.0), ends), shape=(30, 30))
+    found = sample_batch(stored, h, num_sweeps=20, seed=1)
+    np.testing.assert_array_equal(found.states, expected.states)
+    none = sample_batch(SharedPattern([], [], [0] * 31), h, num_sweeps=20, seed=1)
+    np.testing.assert_allclose(none.energies, -np.abs(h).sum(axis=1, keepdims=True))
     with pytest.raises(ValueError, match=r"J has shape \(4, 4\), but must be \(30, 30\)"):
         sample_batch(scipy_sparse.csr_array(np.zeros((4, 4))), h)
 
@@ -418,7 +427,7 @@ def test_processes(rng):
         ({"executor": 3}, TypeError, "executor is a int"),
         ({"J": [[0, 1j], [1j, 0]]}, TypeError, "J is a list of complex128"),
         ({"h": [["a", "b"]]}, TypeError, "h is a list of <U1"),
-        ({"J": LowRank(np.full((2, 2), 1e200))}, ValueError, r"scale \* A.T @ A\[0, 0\] is inf"),
+        ({"J": LowRank(np.full((2, 2), 1e200))}, ValueError, r"A.T @ A\)\[0, 1\] is inf"),
         ({"method": "tabu", "beta_range": np.ones(2)}, ValueError, "goes with method='sa' alone"),
         (
             {"J": np.array([[[0, 1], [1, np.inf]]])},
@@ -437,7 +446,27 @@ def test_processes(rng):
         (
             {"J": LowRank(np.ones((1, 2)), -1.0), "form": "low_rank"},
             ValueError,
-            "form is 'low_rank', but that is for method='sa', scale > 0",
+            "form is 'low_rank': J.scale is -1.0, but must be positive",
+        ),
+        (
+            {"J": LowRank(np.ones((1, 2))), "form": "low_rank", "method": "tabu"},
+            ValueError,
+            "form is 'low_rank': method is 'tabu', but must be 'sa'",
+        ),
+        (
+            {"J": LowRank(np.zeros((1, 2))), "form": "low_rank"},
+            ValueError,
+            r"form is 'low_rank': max\|J.A\| is 0.0, but must lie in",
+        ),
+        (
+            {"J": LowRank(np.ones((1, 2)), 1e-15), "form": "low_rank"},
+            ValueError,
+            r"form is 'low_rank': max\|h\| is 2.0, but must be at most 1e\+15 J.scale",
+        ),
+        (
+            {"J": LowRank(np.ones((1, 2)), 1e101), "form": "low_rank"},
+            ValueError,
+            r"form is 'low_rank': J.scale \* max\|J.A\|\^2 is 1e\+101, but must lie in",
         ),
         ({"J": SharedPattern([1.0], [1], [0, 1])}, ValueError, r"J.indptr has shape \(2,\)"),
         ({"J": SharedPattern([1.0], [1], [0, 2, 1])}, ValueError, "and never fall"),
@@ -525,8 +554,59 @@ def test_temperatures_are_those_of_problems_with_a_bias(rng):
     np.testing.assert_allclose(huge * 1e200, few)
 
 
+@pytest.mark.parametrize("form", ["dense", "interleaved", "sparse"])
 @pytest.mark.parametrize("shared", [True, False])
-def test_no_variables(shared):
-    found = sample_batch(np.zeros((0, 0) if shared else (2, 0, 0)), np.zeros((2, 0)), num_reads=3)
+def test_no_variables(shared, form):
+    form = "auto" if shared and form == "interleaved" else form
+    J, h = np.zeros((0, 0) if shared else (2, 0, 0)), np.zeros((2, 0))
+    used = np.full((2, 3), 7.0)  # memory that an array of energies is likely to get
+    del used
+    found = sample_batch(J, h, num_reads=3, form=form)
     assert found.states.shape == (2, 3, 0)
     assert (found.energies == 0).all()
+
+
+@pytest.mark.parametrize("form", ["dense", "interleaved", "sparse"])
+def test_magnitudes_whose_sum_is_infinite_are_refused(form):
+    J = np.full((3, 17, 17), 1e307) * (1 - np.eye(17))
+    with pytest.raises(ValueError, match="must have a sum that float64 holds"):
+        sample_batch(J, np.zeros((3, 17)), form=form, beta_range=(1e-308, 1e-307))
+    # Of a problem other than the first, too.
+    J, h = np.zeros((17, 17)), np.zeros((3, 17))
+    h[1] = 1.7e307
+    with pytest.raises(ValueError, match="must have a sum that float64 holds"):
+        sample_batch(
+            np.stack([J] * 3) if form == "interleaved" else J, h, form=form, beta_range=(1.0, 1.0)
+        )
+
+
+@pytest.mark.parametrize("magnitude", [1e-310, 1e-300, 1e300, 1e308])
+@pytest.mark.parametrize("form", ["dense", "interleaved", "sparse"])
+def test_default_temperatures_of_the_largest_and_smallest_magnitudes(form, magnitude):
+    J, h = np.zeros((1, 1, 1)), np.array([[magnitude]])
+    found = sample_batch(J, h, form=form, num_sweeps=20, num_reads=8, seed=1)
+    np.testing.assert_array_equal(found.energies, -magnitude)
+    assert not np.isnan(found.info["beta_range"]).any()
+
+
+def test_low_rank_of_the_largest_and_smallest_magnitudes(rng):
+    A, h = rng.normal(size=(4, 40)), np.zeros((3, 40))
+    options = {"num_sweeps": 20, "seed": 1}
+    expected = sample_batch(LowRank(A), h, **options).energies
+    for size, scale in ((1e-29, 1e157), (1e29, 1e-157)):  # in their form
+        found = sample_batch(LowRank(size * A, scale), h, form="low_rank", **options)
+        np.testing.assert_allclose(found.energies / scale / size**2, expected, rtol=1e-6)
+    for size, scale in ((1e200, 1e-300), (1e-200, 1e300)):  # as matrices
+        found = sample_batch(LowRank(size * A, scale), h, **options)
+        matrix = (scale * (size * A).T) @ (size * A)
+        np.fill_diagonal(matrix, 0.0)
+        dense = sample_batch((matrix + matrix.T) / 2, h, form="dense", **options)
+        np.testing.assert_allclose(found.energies, dense.energies, rtol=1e-9)
+
+
+def test_binary_problems_of_the_smallest_floats(rng):
+    J, h = problems(rng, 3, 9, shared=False)
+    J = (J * 1e-45).astype(np.float32)
+    found = sample_batch(J, 0 * h, vartype="BINARY", num_sweeps=20, seed=1)
+    wide = sample_batch(J.astype(float), 0 * h, vartype="BINARY", num_sweeps=20, seed=1)
+    np.testing.assert_array_equal(found.states, wide.states)

@@ -277,6 +277,13 @@ def test_shapes_and_known_units(rng):
     assert BatchSampler(grbm, "descent", 1.0).sample(x).shape == (10, 1, 8)
 
 
+def test_parameters_of_half_precision(rng):
+    grbm, x = machine(rng).to(torch.bfloat16), partly_known(rng, 4, 8, patterns=2)
+    found = BatchSampler(grbm, "sa", 1.0, seed=1).sample(x)
+    wide = BatchSampler(grbm.to(torch.float64), "sa", 1.0, seed=1).sample(x)
+    assert torch.equal(found, wide)
+
+
 def test_no_edges_and_one_node():
     grbm = GraphRestrictedBoltzmannMachine([0, 1], [], linear={0: 9.0, 1: -9.0})
     samples = BatchSampler(grbm, "sa", 1.0).sample(torch.tensor([[NAN, NAN], [1.0, NAN]]))

@@ -102,6 +102,7 @@ py::tuple solve(const Couplings& couplings, const Array<double>& linear,
                  .linear = linear.data(),
                  .num_problems = static_cast<std::size_t>(problems),
                  .num_variables = static_cast<std::size_t>(n)};
+  check(view.num_variables <= kMaxVariables, "the number of variables must be less than 2^28");
   std::visit(SetCouplings{view}, couplings);
   const bool factor = std::holds_alternative<FactorView>(view.couplings);
   const bool matrices = std::holds_alternative<MatrixView>(view.couplings);

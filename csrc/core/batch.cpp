@@ -119,7 +119,10 @@ void solve_batch(const KernelTable& kernels, const BatchView& view, const BatchO
                  std::int8_t* states, std::uint8_t* done, double* energies, Stop& stop) {
   const std::size_t n = view.num_variables, problems = view.num_problems;
   std::fill_n(done, problems, std::uint8_t{0});
-  if (n == 0 || problems == 0 || options.num_reads == 0) return;
+  if (n == 0 || problems == 0 || options.num_reads == 0) {
+    if (energies != nullptr) std::fill_n(energies, problems * options.num_reads, 0.0);
+    return;
+  }
   if (options.form == BatchForm::kInterleaved) {
     return anneal_interleaved(kernels, view, options, states, done, energies, stop);
   }

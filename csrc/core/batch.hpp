@@ -88,8 +88,8 @@ struct BadEntry {
 std::optional<BadEntry> find_bad_entry(const KernelTable& kernels, const MatrixView& matrices,
                                        std::size_t num_matrices, int num_threads, double* largest);
 
-// What a problem's energy differences are like: `largest` (num_problems), the largest bias;
-// `typical`, twice the mean over its variables of sqrt(h_i^2 + sum_j J_ij^2). coupling: the
+// What a problem's fields are like: `largest` (num_problems), the largest bias; `typical`, the mean
+// over its variables of sqrt(h_i^2 + sum_j J_ij^2). coupling: the
 // matrices' largest magnitudes.
 void batch_magnitudes(const KernelTable& kernels, const MatrixView& matrices, bool shared,
                       const double* coupling, const double* linear, std::size_t num_problems,

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "core/batch.hpp"
@@ -138,22 +139,19 @@ std::optional<BadEntry> find_bad_entry(const KernelTable& kernels, const MatrixV
 void batch_magnitudes(const KernelTable& kernels, const MatrixView& matrices, bool shared,
                       const double* coupling, const double* linear, std::size_t num_problems,
                       int num_threads, double* largest, double* typical) {
+  constexpr double kLeastUnit = std::numeric_limits<double>::min();  // whose inverse is finite
   const std::size_t n = matrices.size();
   with_type(kernels, matrices, [&](const auto* values, const auto& matrix_kernels) {
-    std::vector<double> shared_squares(shared ? n : 0);  // of couplings in units of the largest
-    if (shared && *coupling > 0.0) {
-      for (std::size_t i = 0; i < n; ++i) {
-        shared_squares[i] = matrix_kernels.sum_squares(values + i * n, n, 1.0 / *coupling);
-      }
+    const double shared_unit = shared ? std::max(*coupling, kLeastUnit) : 0.0;
+    std::vector<double> shared_squares(shared ? n : 0);  // of couplings in that unit
+    for (std::size_t i = 0; i < shared_squares.size(); ++i) {
+      shared_squares[i] = matrix_kernels.sum_squares(values + i * n, n, 1.0 / shared_unit);
     }
     parallel_for(num_problems, num_threads, [&](std::size_t b, int) {
       const double* h = linear + b * n;
       const double most = coupling[shared ? 0 : b];
-      const double unit = std::max(most, kernels.matrix_double.largest(h, n));
-      largest[b] = unit;
-      typical[b] = 0.0;
-      if (unit == 0.0) return;
-      const double ratio = most / unit;
+      largest[b] = std::max(most, kernels.matrix_double.largest(h, n));
+      const double unit = std::max(largest[b], kLeastUnit), ratio = shared_unit / unit;
       double sum = 0.0;
       for (std::size_t i = 0; i < n; ++i) {
         const double squares =
@@ -161,7 +159,7 @@ void batch_magnitudes(const KernelTable& kernels, const MatrixView& matrices, bo
                    : matrix_kernels.sum_squares(values + (b * n + i) * n, n, 1.0 / unit);
         sum += std::sqrt(h[i] / unit * (h[i] / unit) + squares);
       }
-      typical[b] = 2.0 * unit * (sum / static_cast<double>(n));
+      typical[b] = unit * (sum / static_cast<double>(n));
     });
   });
 }

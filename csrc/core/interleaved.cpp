@@ -103,10 +103,13 @@ class Tile {
   void load(std::size_t lane, const Value* matrix, const KernelTable::Matrix<Value>& kernels) {
     const std::size_t n = view_.num_variables;
     const double* linear = view_.linear + (first_ + lane) * n;
-    double largest = 0.0;
+    double largest = 0.0, total = 0.0;
     for (std::size_t i = 0; i < n; ++i) {
-      largest = std::max(largest, std::fabs(linear[i]) + kernels.sum_magnitudes(matrix + i * n, n));
+      const double reach = std::fabs(linear[i]) + kernels.sum_magnitudes(matrix + i * n, n);
+      largest = std::max(largest, reach);
+      total += reach;
     }
+    Ising::check_total(total);
     // As Ising's: fields in (-1, 1).
     int exponent = 0;
     std::frexp(largest, &exponent);
@@ -122,7 +125,7 @@ class Tile {
   void set_thresholds(double beta, float* thresholds) const {
     constexpr double kMost = std::numeric_limits<float>::max() / 64;
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      const double value = scales_[lane] / (2.0 * factors_[lane] * beta);
+      const double value = scales_[lane] / (2.0 * (factors_[lane] * beta));
       thresholds[lane] = static_cast<float>(value < kMost ? value : kMost);
     }
   }

@@ -104,6 +104,9 @@ Ising::Ising(const KernelTable& kernels, const double* linear, std::size_t num_v
   inputs_.emplace(factor.values, factor.rank, num_variables, kernels, num_threads, false);
   const double unit = inputs_->scale();
   scale_ = unit * unit / factor.scale;
+  if (!(largest_bias_ * scale_ <= kFactorRange)) {
+    throw std::invalid_argument("biases are too large for the scale of the factor");
+  }
   select(0, linear);
   scale_linear(linear);
   diagonal_ = Buffer<float>(num_variables);
@@ -129,16 +132,26 @@ void Ising::select(std::size_t problem, const double* linear) {
   }
 }
 
-void Ising::set_scale(const double* linear) {
-  select(0, linear);
-  double largest = 0.0, total = 0.0;
-  for (std::size_t i = 0; i < num_variables(); ++i) {
-    largest = std::max(largest, coupling_reach_[i] + farthest_[i]);
-    total += reach_[i];
-  }
-  if (!std::isfinite(total) || !std::isfinite(largest)) {
+void Ising::check_total(double magnitudes) {
+  if (!std::isfinite(magnitudes)) {
     throw std::invalid_argument(
         "the magnitudes of all biases must have a sum that float64 holds, but theirs is infinite");
+  }
+}
+
+void Ising::set_scale(const double* linear) {
+  select(0, linear);
+  double largest = 0.0, couplings = 0.0;
+  for (std::size_t i = 0; i < num_variables(); ++i) {
+    largest = std::max(largest, coupling_reach_[i] + farthest_[i]);
+    couplings += coupling_reach_[i];
+  }
+  for (std::size_t problem = 0; problem < num_problems_; ++problem) {
+    double total = couplings;
+    for (std::size_t i = 0; i < num_variables(); ++i) {
+      total += std::fabs(linear[problem * num_variables() + i]);
+    }
+    check_total(total);
   }
   if (largest > 0.0) {
     int exponent = 0;

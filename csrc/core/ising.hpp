@@ -47,10 +47,16 @@ class Ising {
         Form form, std::size_t num_problems = 1);
   // Dense, from a symmetric matrix with a zero diagonal that outlives this.
   Ising(const double* linear, const MatrixView& couplings, std::size_t num_problems = 1);
-  // Of low rank; annealing alone takes these. scale > 0, and |h| times 1 / (scale max|A|^2) well
-  // within float32. reach and aligned_fields are not known.
+  // Of low rank; annealing alone takes these. scale > 0. Throws std::invalid_argument for biases
+  // beyond kFactorRange. reach and aligned_fields are not known.
   Ising(const KernelTable& kernels, const double* linear, std::size_t num_variables,
         const FactorView& factor, int num_threads, std::size_t num_problems = 1);
+  // Of the largest bias to scale * max|A|^2.
+  static constexpr double kFactorRange = 1e20;
+
+  // Throws std::invalid_argument if the magnitudes of all biases, couplings twice, have an infinite
+  // sum: energies might have too.
+  static void check_total(double magnitudes);
 
   // From now on problem `problem` is the first, with these fields (n), which are its own.
   void select(std::size_t problem, const double* linear);

@@ -177,7 +177,7 @@ def sample_batch(
     starts = _starts(initial_states, vartype, (len(linear), reads, linear.shape[1]), seed)
     spin_J, spin_h = couplings, linear
     if vartype == "BINARY":  # x = (1 + s) / 2
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             spin_J, spin_h = couplings.halved_spins(linear)
         refuse("h of the spins", spin_h, ~np.isfinite(spin_h), "must be finite")
     betas, factors = _betas(method, beta_range, sweeps, spin_J, spin_h, form, threads)
@@ -290,16 +290,15 @@ def _formed(
     checked_choice("form", form, ("auto", "dense", "interleaved", "low_rank", "sparse"))
     n = h.shape[1]
     if isinstance(couplings, Factor):
-        possible = method == "sa" and couplings.fits(h)
-        if form == "low_rank" and not possible:
-            raise ValueError(
-                "form is 'low_rank', but that is for method='sa', scale > 0, and fields of at most "
-                "1e15 scale max|A|^2"
-            )
+        misfit = (
+            couplings.misfit(h) if method == "sa" else f"method is {method!r}, but must be 'sa'"
+        )
+        if form == "low_rank" and misfit is not None:
+            raise ValueError(f"form is 'low_rank': {misfit}")
         # By the problem alone: a batch's size must not matter, and forms round differently.
         rank = len(couplings.A)
         fast = LOW_RANK_AREA * rank <= n * n and LOW_RANK_PART * rank <= n
-        if form == "low_rank" or (form == "auto" and possible and fast):
+        if form == "low_rank" or (form == "auto" and misfit is None and fast):
             return couplings, "low_rank"
         couplings = couplings.formed()
     elif isinstance(couplings, Pattern):
@@ -399,7 +398,8 @@ def _auto_range(
         biased = np.arange(len(h)) if J.any() else np.flatnonzero(h.any(axis=1))
         scouts = _spread(biased)
         own = J.magnitudes(np.ascontiguousarray(h[scouts]), num_threads)[1]
-        typical = np.full(len(h), np.median(own) if len(own) else 0.0)
+        # Halves, as a median of two adds them.
+        typical = np.full(len(h), 2.0 * np.median(own / 2) if len(own) else 0.0)
     else:
         largest, typical = J.magnitudes(h, num_threads)
         scouts = _spread(np.flatnonzero(largest))
@@ -415,13 +415,17 @@ def _auto_range(
         betas=[np.inf] * schedule.SCOUT_SWEEPS, keep_best=False, moves=0, tenure=0, seed=0,
         num_threads=num_threads, time_limit=np.inf,
     )  # fmt: skip
-    differences = 2.0 * np.abs(couplings.fields(fields, minima, num_threads))
+    # In units of each problem's typical field: a difference of the largest that there are, or its
+    # inverse of the least, is more than a double holds.
+    units = np.maximum(typical, np.finfo(np.float64).smallest_subnormal)[scouts]
+    barriers = np.abs(couplings.fields(fields, minima, num_threads)) / units[:, None, None]
     ranges = [
-        np.array(schedule.range_of_differences(mean, barriers.ravel())) * typical[b]
-        for mean, barriers, b in zip(own, differences, scouts, strict=True)
+        schedule.range_of_differences(2.0 * mean, 2.0 * problem.ravel())
+        for mean, problem in zip(own / units, barriers, strict=True)
     ]
     first, last = np.median(ranges, axis=0)
-    return (float(first), float(last)), 1 / np.where(typical > 0, typical, 1.0)
+    with np.errstate(over="ignore"):  # then infinite: nothing but descent
+        return (float(first), float(last)), 1 / np.where(typical > 0, typical, 1.0)
 
 
 def _spread(problems: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

@@ -17,6 +17,11 @@ Form = Literal["dense", "interleaved", "low_rank", "sparse"]
 
 #: Largest ratio of a field to ``scale * max|A|**2`` that the low-rank form takes.
 FACTOR_RANGE = 1e15
+#: The low-rank form's bounds of ``max|A|`` and ``scale * max|A|**2``.
+FACTOR_ENTRIES = (1e-30, 1e30)
+FACTOR_UNITS = (1e-100, 1e100)
+#: Matrices of float32 with no magnitude above this are divided in float64.
+LEAST_FLOAT = 2.0**-100
 #: Entries of a temporary array at most, where that is as long as a batch's couplings.
 CHUNK = 1 << 22
 
@@ -113,7 +118,7 @@ class Couplings(Protocol):
         ...
 
     def magnitudes(self, h: Floats, num_threads: int) -> tuple[Floats, Floats]:
-        """``(B,)`` each: the largest bias, and twice the mean of sqrt(h_i^2 + sum_j J_ij^2)."""
+        """``(B,)`` each: the largest bias, and the mean of sqrt(h_i^2 + sum_j J_ij^2)."""
         ...
 
     def any(self) -> bool:
@@ -167,8 +172,10 @@ class Matrices:
         return self.J.ndim == 2
 
     def halved_spins(self, h: Floats) -> tuple["Matrices", Floats]:
-        sums = self.J.sum(axis=-1, dtype=np.float64)
-        return Matrices(self.J / 4, self.largest / 4), h / 2 + sums / 4
+        J = self.J
+        if ((self.largest > 0) & (self.largest < LEAST_FLOAT)).any():
+            J = J.astype(np.float64)  # a quarter may be no float32
+        return Matrices(J / 4, self.largest / 4), h / 2 + J.sum(axis=-1, dtype=np.float64) / 4
 
     def part(self, part: Part) -> "Matrices":
         return self if self.shared else Matrices(self.J[part], self.largest[part])
@@ -219,19 +226,31 @@ class Factor:
 
     def formed(self) -> Matrices:
         with np.errstate(over="ignore", invalid="ignore"):
-            product: Floats = self.scale * (self.A.T @ self.A)
-        refuse("scale * A.T @ A", product, ~np.isfinite(product), "must be finite")
+            product: Floats = (self.scale * self.A.T) @ self.A
         np.fill_diagonal(product, 0.0)
-        product = (product + product.T) / 2  # a BLAS may round the triangles differently
+        refuse("(scale * A.T @ A)", product, ~np.isfinite(product), "must be finite")
+        product = product / 2 + product.T / 2  # the triangles may be rounded differently
         return Matrices(product, np.atleast_1d(np.abs(product).max(initial=0.0)))
 
-    def fits(self, h: Floats) -> bool:
-        """Whether the core can take it as it is."""
-        largest = np.abs(self.A).max(initial=0.0)
-        if not (self.scale > 0 and 1e-30 < largest < 1e30):
-            return False
-        unit = self.scale * float(largest) ** 2
-        return 1e-100 < unit < 1e100 and np.abs(h).max(initial=0.0) <= FACTOR_RANGE * unit
+    def misfit(self, h: Floats) -> str | None:
+        """Why the core cannot take it as it is, if so."""
+        if not self.scale > 0:
+            return f"J.scale is {self.scale}, but must be positive"
+        largest = float(np.abs(self.A).max(initial=0.0))
+        low, high = FACTOR_ENTRIES
+        if not low < largest < high:
+            return f"max|J.A| is {largest}, but must lie in ({low}, {high})"
+        unit = self.scale * largest**2
+        low, high = FACTOR_UNITS
+        if not low < unit < high:
+            return f"J.scale * max|J.A|^2 is {unit}, but must lie in ({low}, {high})"
+        field = float(np.abs(h).max(initial=0.0))
+        if field > FACTOR_RANGE * unit:
+            return (
+                f"max|h| is {field}, but must be at most {FACTOR_RANGE:.0e} J.scale max|J.A|^2, "
+                f"{FACTOR_RANGE * unit}"
+            )
+        return None
 
     def halved_spins(self, h: Floats) -> tuple["Factor", Floats]:
         row_sums = self.scale * (self.A.T @ self.A.sum(axis=1) - self._diagonal())
@@ -247,9 +266,9 @@ class Factor:
         # sum_j (a_i.a_j)^2 = a_i.(A A^T) a_i
         diagonal = self._diagonal()
         squares = (self.A * (self.A @ self.A.T @ self.A)).sum(axis=0) - diagonal**2
-        row_squares = self.scale**2 * np.maximum(squares, 0.0)
+        rows = self.scale * np.sqrt(np.maximum(squares, 0.0))
         largest = np.maximum(np.abs(h).max(axis=1), abs(self.scale) * diagonal.max(initial=0.0))
-        return largest, 2.0 * np.sqrt(h**2 + row_squares).mean(axis=1)
+        return largest, np.hypot(h, rows).mean(axis=1)
 
     def any(self) -> bool:
         return bool(self.scale) and bool(self.A.any())
@@ -342,13 +361,13 @@ class Pattern:
     def magnitudes(self, h: Floats, num_threads: int) -> tuple[Floats, Floats]:
         couplings = np.abs(self.values).max(axis=-1, initial=0.0)
         largest = np.maximum(np.abs(h).max(axis=1), couplings)
-        unit = np.where(largest > 0, largest, 1.0)
+        unit = np.maximum(largest, np.finfo(np.float64).tiny)
         squares = np.square(h / unit[:, None])
         for b, scale in enumerate(unit):
             values = np.square((self.values if self.shared else self.values[b]) / scale)
             for end in (self.rows, self.columns):
                 squares[b] += np.bincount(end, values, h.shape[1])
-        return largest, 2.0 * unit * np.sqrt(squares).mean(axis=1)
+        return largest, unit * np.sqrt(squares).mean(axis=1)
 
     def any(self) -> bool:
         return bool(self.values.any())
@@ -375,7 +394,7 @@ class Pattern:
 
 def _integers(name: str, value: Any) -> npt.NDArray[np.intp]:
     array = np.asarray(value)
-    if array.dtype.kind not in "iu" or array.ndim != 1:
+    if (array.size and array.dtype.kind not in "iu") or array.ndim != 1:  # [] is of floats
         raise TypeError(f"{name} is {value!r}, but must be integers of one dimension")
     return array.astype(np.intp)
 
@@ -396,6 +415,7 @@ def checked_couplings(J: Any, shape: tuple[int, ...], num_threads: int) -> Coupl
             )
         rows = J.tocsr(copy=True)
         rows.sum_duplicates()
+        rows.eliminate_zeros()  # what is stored in one triangle alone need not be a coupling
         J = SharedPattern(rows.data, rows.indices, rows.indptr)
     if isinstance(J, SharedPattern):
         return Pattern.checked(J, shape)

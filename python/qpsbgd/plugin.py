@@ -167,7 +167,7 @@ class BatchSampler(TorchSampler):
             scaled = self._prefactor * parameter.detach()
             if bounds is not None:
                 scaled = scaled.clip(*bounds)
-            values = scaled.cpu().numpy().astype(np.float64)
+            values = scaled.to("cpu", torch.float64).numpy()
             if not np.isfinite(values).all():
                 at = int(np.flatnonzero(~np.isfinite(values))[0])
                 raise ValueError(
