@@ -89,8 +89,7 @@ std::optional<BadEntry> find_bad_entry(const KernelTable& kernels, const MatrixV
                                        std::size_t num_matrices, int num_threads, double* largest);
 
 // What a problem's fields are like: `largest` (num_problems), the largest bias; `typical`, the mean
-// over its variables of sqrt(h_i^2 + sum_j J_ij^2). coupling: the
-// matrices' largest magnitudes.
+// over its variables of sqrt(h_i^2 + sum_j J_ij^2). coupling: the matrices' largest magnitudes.
 void batch_magnitudes(const KernelTable& kernels, const MatrixView& matrices, bool shared,
                       const double* coupling, const double* linear, std::size_t num_problems,
                       int num_threads, double* largest, double* typical);
