@@ -48,7 +48,7 @@ def formed(J):
 
 
 def loop(sampler, J, h, count, options):
-    """Seconds a problem: all, and of the sampling; mean energy."""
+    """Seconds a problem: all, and of the sampling; energies."""
     rows, columns = np.triu_indices(h.shape[1], 1)
     sampling, energies = 0.0, []
     begin = time.perf_counter()
@@ -59,8 +59,8 @@ def loop(sampler, J, h, count, options):
         )
         result = sampler.sample(bqm, seed=b, **options)
         sampling += result.info["timing"]["sampling_ns"] * 1e-9
-        energies.append(result.record.energy.mean())
-    return (time.perf_counter() - begin) / count, sampling / count, np.mean(energies)
+        energies.append(result.record.energy[0])
+    return (time.perf_counter() - begin) / count, sampling / count, np.array(energies)
 
 
 def batch(J, h, seed, options):
@@ -68,6 +68,13 @@ def batch(J, h, seed, options):
     begin = time.perf_counter()
     found = qpsbgd.sample_batch(J, h, seed=seed, **options)
     return (time.perf_counter() - begin) / len(h), found
+
+
+def difference(differences, energies):
+    """Mean of our energies less the peer's, in percent, with its standard error over problems."""
+    values = 100 * np.mean(differences, axis=0) / abs(np.mean(energies))
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    return f"energies differ by {values.mean():+.2f} +- {error:.2f} %"
 
 
 def profile(name, sweeps, threads):
@@ -111,7 +118,7 @@ def main():
         default = {"num_sweeps": num_sweeps}
         given = {**default, "beta_range": (1 / scale, 8 / scale)}
         threads = {"num_threads": args.threads}
-        rounds = []
+        rounds, given_differences, default_differences = [], [], []
         for seed in range(args.rounds):
             ours, found = batch(J, h, seed, {**given, **threads})
             peer, sampling, energy = loop(peer_sampler, matrix, h, args.peer, given)
@@ -120,21 +127,25 @@ def main():
             default_peer, _, default_energy = loop(peer_sampler, matrix, h, args.peer, default)
             rounds.append(
                 (
-                    ours, peer / ours, sampling / ours, own / ours,
-                    found.energies[: args.peer].mean() / energy - 1,
-                    default_ours, default_peer / default_ours,
-                    default_found.energies[: args.peer].mean() / default_energy - 1,
-                )
-            )  # fmt: skip
+                    ours,
+                    peer / ours,
+                    sampling / ours,
+                    own / ours,
+                    default_ours,
+                    default_peer / default_ours,
+                )  # fmt: skip
+            )
+            given_differences.append(found.energies[: args.peer, 0] - energy)
+            default_differences.append(default_found.energies[: args.peer, 0] - default_energy)
         medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
-        ours, peer, sampling, own, energy, default_ours, default_peer, default_energy = medians
+        ours, peer, sampling, own, default_ours, default_peer = medians
         print(
             f"{name} ({found.info['form']})\n"
             f"  given: {ours * 1e6:.3g} us a problem; peer's loop {peer:.4g} times as long, its "
-            f"sampling alone {sampling:.4g}, our sampler's loop {own:.4g}; energies lower by "
-            f"{100 * energy:.3f} %\n"
+            f"sampling alone {sampling:.4g}, our sampler's loop {own:.4g}; "
+            f"{difference(given_differences, energy)}\n"
             f"  default: {default_ours * 1e6:.3g} us a problem; peer's loop {default_peer:.4g} "
-            f"times as long; energies lower by {100 * default_energy:.3f} %"
+            f"times as long; {difference(default_differences, default_energy)}"
         )
 
 
