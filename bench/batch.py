@@ -133,7 +133,7 @@ def main():
                     own / ours,
                     default_ours,
                     default_peer / default_ours,
-                )  # fmt: skip
+                )
             )
             given_differences.append(found.energies[: args.peer, 0] - energy)
             default_differences.append(default_found.energies[: args.peer, 0] - default_energy)
