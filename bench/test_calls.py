@@ -64,3 +64,20 @@ def test_training_step(benchmark):
     for _ in range(5):
         step()
     assert benchmark(step) < first
+
+
+@pytest.mark.parametrize("form", ["dense", "interleaved", "low_rank", "sparse"])
+def test_sample_batch(benchmark, form):
+    rng = np.random.default_rng(0)
+    A, h = rng.normal(size=(10, 200)), rng.normal(size=(64, 200))
+    if form == "low_rank":
+        J = qpsbgd.LowRank(A)
+    else:
+        J = A.T @ A if form == "dense" else np.tile(rng.normal(size=(200, 200)), (64, 1, 1))
+        J = np.triu(J, 1) * (form != "sparse" or rng.random(size=(200, 200)) < 0.05)
+        J = J + J.swapaxes(-1, -2)
+    options = {"seed": 0, "form": form}
+    found = benchmark(qpsbgd.sample_batch, J, h, num_sweeps=20, **options)
+    start = qpsbgd.sample_batch(J, h, num_sweeps=0, **options)
+    assert found.info["form"] == form
+    assert (found.energies < start.energies).all()
