@@ -22,6 +22,8 @@ FACTOR_ENTRIES = (1e-30, 1e30)
 FACTOR_UNITS = (1e-100, 1e100)
 #: Matrices of float32 with no magnitude above this are divided in float64.
 LEAST_FLOAT = 2.0**-100
+#: Random states that tell how large the couplings of a factor are.
+MAGNITUDE_STATES = 16
 #: Entries of a temporary array at most, where that is as long as a batch's couplings.
 CHUNK = 1 << 22
 
@@ -253,8 +255,9 @@ class Factor:
         return None
 
     def halved_spins(self, h: Floats) -> tuple["Factor", Floats]:
-        row_sums = self.scale * (self.A.T @ self.A.sum(axis=1) - self._diagonal())
-        return Factor(self.A, self.scale / 4), h / 2 + row_sums / 4
+        ones = np.ones((len(h), 1, h.shape[1]), np.int8)
+        halved = Factor(self.A, self.scale / 4)
+        return halved, halved.fields(h / 2, ones, 1)[:, 0]
 
     def part(self, part: Part) -> "Factor":
         return self
@@ -263,11 +266,14 @@ class Factor:
         return self.A.astype(np.float32), self.scale
 
     def magnitudes(self, h: Floats, num_threads: int) -> tuple[Floats, Floats]:
-        # sum_j (a_i.a_j)^2 = a_i.(A A^T) a_i
-        diagonal = self._diagonal()
-        squares = (self.A * (self.A @ self.A.T @ self.A)).sum(axis=0) - diagonal**2
-        rows = self.scale * np.sqrt(np.maximum(squares, 0.0))
-        largest = np.maximum(np.abs(h).max(axis=1), abs(self.scale) * diagonal.max(initial=0.0))
+        # In random states the mean square of sum_j J_ij x_j is that of J_ij, summed. Not by NumPy's
+        # products, whose threads wait on the processors that the core is to use next.
+        shape = (1, MAGNITUDE_STATES, h.shape[1])
+        states = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), shape)
+        fields = self.fields(np.zeros((1, h.shape[1])), states, num_threads)[0]
+        unit = max(float(np.abs(fields).max(initial=0.0)), np.finfo(np.float64).tiny)
+        rows = unit * np.sqrt(np.square(fields / unit).mean(axis=0))  # (n,)
+        largest = np.maximum(np.abs(h).max(axis=1), rows.max(initial=0.0))
         return largest, np.hypot(h, rows).mean(axis=1)
 
     def any(self) -> bool:
@@ -278,10 +284,6 @@ class Factor:
 
     def energies(self, h: Floats, states: States, num_threads: int) -> Floats:
         return _core.factor_energies(self.A, self.scale, h, states, num_threads=num_threads)
-
-    def _diagonal(self) -> Floats:
-        diagonal: Floats = np.square(self.A).sum(axis=0)  # of A^T A (n)
-        return diagonal
 
 
 @dataclass(frozen=True)
