@@ -373,6 +373,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
            "energy_threshold"_a, "watch"_a)
       .def("enumerate", &enumerate, py::kw_only(), "num_states"_a, "num_threads"_a, "time_limit"_a,
            "energy_threshold"_a, "watch"_a);
+  m.def("better_form", &qpsbgd::Ising::better_form, "num_variables"_a, "num_interactions"_a);
   qpsbgd::bindings::define_batch(m);
   m.attr("max_exhaustive_variables") = qpsbgd::kMaxExhaustiveVariables;
   m.def("multiply_adds", &multiply_adds, "a"_a.noconvert(), "b"_a.noconvert(), "c"_a.noconvert());

@@ -105,10 +105,8 @@ class DenseTile final : public ReadTile {
   }
 
   void keep(const bool* chosen) override {
-    const std::size_t n = problem_.num_variables();
-    for (std::size_t r = 0; r < rows_; ++r) {
-      if (chosen[r]) kernels_.to_spins(&spins_[r * problem_.ld()], n, states_ + r * n);
-    }
+    keep_rows(kernels_, spins_.data(), problem_.ld(), rows_, problem_.num_variables(), chosen,
+              states_);
   }
 
   void finish() override {}

@@ -33,6 +33,14 @@ class ReadTile {
   virtual void finish() = 0;
 };
 
+// Keeps spins (rows, ld) of the rows that are chosen as states (rows, n).
+inline void keep_rows(const KernelTable& kernels, const float* spins, std::size_t ld,
+                      std::size_t rows, std::size_t n, const bool* chosen, std::int8_t* states) {
+  for (std::size_t r = 0; r < rows; ++r) {
+    if (chosen[r]) kernels.to_spins(spins + r * ld, n, states + r * n);
+  }
+}
+
 // The threshold of the kernels at an inverse temperature, in the problem's scaled units.
 float threshold(const Ising& problem, double beta);
 

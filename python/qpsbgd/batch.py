@@ -48,10 +48,6 @@ ATTEMPTS = 3
 #: Measured, as the two that follow: docs/batch.md.
 INTERLEAVED_VARIABLES = 256
 INTERLEAVED_SPINS = 2048
-#: A J that problems share is kept as lists of neighbours where it has more variables, and their
-#: average degree is less than n / 8: as Ising::better_form, in the core.
-DENSE_VARIABLES = 64
-DENSE_DEGREE = 8
 #: Couplings of low rank are kept as their factor up to the rank n^2 / 2048, and n / 3.
 LOW_RANK_AREA = 2048
 LOW_RANK_PART = 3
@@ -323,7 +319,7 @@ def _formed(
 
 def _is_sparse(J: npt.NDArray[Any]) -> bool:
     """Whether lists of neighbours are expected to be faster, by the samplers' rule."""
-    return len(J) > DENSE_VARIABLES and DENSE_DEGREE * int(np.count_nonzero(J)) < J.size
+    return _core.better_form(len(J), np.count_nonzero(J) // 2) is _core.Form.sparse
 
 
 def _sweeps(method: Method, num_sweeps: Any) -> int:
