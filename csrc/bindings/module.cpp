@@ -8,9 +8,13 @@
 #include <algorithm>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "bindings/watch.hpp"
@@ -33,7 +37,7 @@ using qpsbgd::bindings::Array;
 using qpsbgd::bindings::kInfinity;
 using qpsbgd::bindings::PythonWatch;
 
-qpsbgd::LayerView view_of(const Array<float>& inputs, const Array<float>& targets) {
+qpsbgd::SampleView view_of(const Array<float>& inputs, const Array<float>& targets) {
   if (inputs.ndim() != 2 || targets.ndim() != 2 || inputs.shape(0) != targets.shape(0) ||
       inputs.size() == 0 || targets.size() == 0) {
     throw std::invalid_argument("inputs (N, n) and targets (N, m) do not fit");
@@ -45,11 +49,45 @@ qpsbgd::LayerView view_of(const Array<float>& inputs, const Array<float>& target
           .num_neurons = static_cast<std::size_t>(targets.shape(1))};
 }
 
-void check_binary(const Array<std::int8_t>& states, const qpsbgd::LayerView& view) {
+void check_binary(const Array<std::int8_t>& states, const qpsbgd::SampleView& view) {
   if (states.ndim() != 2 || static_cast<std::size_t>(states.shape(0)) != view.num_neurons ||
       static_cast<std::size_t>(states.shape(1)) != view.num_inputs) {
     throw std::invalid_argument("states (m, n) do not fit inputs (N, n) and targets (N, m)");
   }
+}
+
+qpsbgd::ProjectionOptions options_of(qpsbgd::Objective objective, double scale, double target_eps,
+                                     std::size_t num_sweeps, std::vector<double> betas,
+                                     std::size_t num_reads, qpsbgd::InitialState initial,
+                                     std::uint64_t seed) {
+  if (!betas.empty() && betas.size() != num_sweeps) {
+    throw std::invalid_argument("betas needs one value a sweep");
+  }
+  if (num_reads > std::numeric_limits<std::int32_t>::max()) {
+    throw std::invalid_argument("num_reads must be less than 2^31");
+  }
+  qpsbgd::ProjectionOptions options;
+  options.objective = objective;
+  options.scale = scale;
+  options.target_eps = target_eps;
+  options.annealing = {.num_sweeps = num_sweeps, .betas = std::move(betas), .seed = seed};
+  options.num_reads = num_reads;
+  options.initial = initial;
+  return options;
+}
+
+// Calls solve(out, stop) without the GIL; it fills out (m, n).
+template <class Solve>
+Array<std::int8_t> solved(std::size_t m, std::size_t n, const Solve& solve) {
+  Array<std::int8_t> binary({m, n});
+  std::int8_t* out = binary.mutable_data();
+  PythonWatch watch;
+  {
+    const py::gil_scoped_release release;
+    solve(out, watch.stop());
+  }
+  watch.rethrow();
+  return binary;
 }
 
 Array<std::int8_t> project(const Array<float>& inputs, const Array<float>& targets,
@@ -58,43 +96,119 @@ Array<std::int8_t> project(const Array<float>& inputs, const Array<float>& targe
                            qpsbgd::InitialState initial,
                            const std::optional<Array<std::int8_t>>& initial_states,
                            std::uint64_t seed, int num_threads) {
-  const qpsbgd::LayerView view = view_of(inputs, targets);
-  if (!betas.empty() && betas.size() != num_sweeps) {
-    throw std::invalid_argument("betas needs one value a sweep");
-  }
-  if (num_reads > std::numeric_limits<std::int32_t>::max()) {
-    throw std::invalid_argument("num_reads must be less than 2^31");
-  }
+  const qpsbgd::SampleView view = view_of(inputs, targets);
+  qpsbgd::ProjectionOptions options = options_of(objective, scale, target_eps, num_sweeps,
+                                                 std::move(betas), num_reads, initial, seed);
   if ((initial == qpsbgd::InitialState::kGiven) != initial_states.has_value()) {
     throw std::invalid_argument("initial_states goes with InitialState.given");
   }
   if (initial_states) check_binary(*initial_states, view);
-  qpsbgd::ProjectionOptions options;
-  options.objective = objective;
-  options.scale = scale;
-  options.target_eps = target_eps;
-  options.annealing = {.num_sweeps = num_sweeps, .betas = std::move(betas), .seed = seed};
-  options.num_reads = num_reads;
-  options.initial = initial;
   options.initial_states = initial_states ? initial_states->data() : nullptr;
-  options.num_threads = num_threads;
-  Array<std::int8_t> binary({targets.shape(1), inputs.shape(1)});
-  std::int8_t* out = binary.mutable_data();
-  PythonWatch watch;
   // Chosen before others may run: it reads the environment.
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
-  {
+  return solved(view.num_neurons, view.num_inputs, [&](std::int8_t* out, qpsbgd::Stop& stop) {
+    const qpsbgd::SampleLayer layer(view, kernels, num_threads);
+    const double alpha = qpsbgd::unit_alpha(layer.norms().data(), layer.num_neurons());
+    qpsbgd::project(layer, alpha, options, out, stop);
+  });
+}
+
+// Rows of a layer whose other rows are elsewhere, and the arrays that they are made of.
+template <class CoreLayer, class View, class... Arrays>
+class Share {
+ public:
+  Share(const View& view, int num_threads, const Arrays&... arrays) : arrays_(arrays...) {
+    const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
     const py::gil_scoped_release release;
-    qpsbgd::project(kernels, view, options, out, watch.stop());
+    layer_.emplace(view, kernels, num_threads);
   }
-  watch.rethrow();
-  return binary;
+
+  Array<double> norms() const {
+    Array<double> out({layer_->num_neurons(), std::size_t{2}});
+    double* next = out.mutable_data();
+    for (const qpsbgd::RowNorms& row : layer_->norms()) {
+      *next++ = row.target2;
+      *next++ = row.margin2;
+    }
+    return out;
+  }
+
+  Array<std::int8_t> project(const Array<double>& norms, qpsbgd::Objective objective, double scale,
+                             double target_eps, std::size_t num_sweeps, std::vector<double> betas,
+                             std::size_t num_reads, qpsbgd::InitialState initial,
+                             std::uint64_t seed) const {
+    constexpr bool kSamples = std::is_same_v<CoreLayer, qpsbgd::SampleLayer>;
+    if (initial == qpsbgd::InitialState::kGiven) {
+      throw std::invalid_argument("rows of a layer take no initial states");
+    }
+    if (!kSamples && objective == qpsbgd::Objective::kSign) {
+      throw std::invalid_argument("the sign objective needs samples");
+    }
+    if (norms.ndim() != 2 || norms.shape(1) != 2) {
+      throw std::invalid_argument("norms needs shape (m, 2)");
+    }
+    std::vector<qpsbgd::RowNorms> rows;
+    for (py::ssize_t r = 0; r < norms.shape(0); ++r)
+      rows.push_back({norms.at(r, 0), norms.at(r, 1)});
+    const double alpha = qpsbgd::unit_alpha(rows.data(), rows.size());
+    const qpsbgd::ProjectionOptions options = options_of(
+        objective, scale, target_eps, num_sweeps, std::move(betas), num_reads, initial, seed);
+    return solved(layer_->num_neurons(), layer_->num_inputs(),
+                  [&](std::int8_t* out, qpsbgd::Stop& stop) {
+                    qpsbgd::project(*layer_, alpha, options, out, stop);
+                  });
+  }
+
+ private:
+  const std::tuple<Arrays...> arrays_;
+  std::optional<CoreLayer> layer_;
+};
+
+using SampleShare = Share<qpsbgd::SampleLayer, qpsbgd::SampleView, Array<float>, Array<float>>;
+using GramShare = Share<qpsbgd::GramLayer, qpsbgd::GramView, Array<double>, Array<double>,
+                        Array<double>, Array<double>>;
+
+std::unique_ptr<SampleShare> make_sample_share(const Array<float>& inputs,
+                                               const Array<float>& targets, std::size_t first_row,
+                                               int num_threads) {
+  qpsbgd::SampleView view = view_of(inputs, targets);
+  view.first_row = first_row;
+  return std::make_unique<SampleShare>(view, num_threads, inputs, targets);
+}
+
+std::unique_ptr<GramShare> make_gram_share(const Array<double>& gram, const Array<double>& cross,
+                                           const Array<double>& magnitudes,
+                                           const Array<double>& squares, std::size_t num_samples,
+                                           std::size_t first_row, int num_threads) {
+  if (gram.ndim() != 2 || gram.shape(0) != gram.shape(1) || cross.ndim() != 2 ||
+      cross.shape(1) != gram.shape(0) || magnitudes.size() != cross.shape(0) ||
+      squares.size() != cross.shape(0) || cross.size() == 0 || num_samples == 0) {
+    throw std::invalid_argument(
+        "gram (n, n), cross (m, n), magnitudes (m) and squares (m) do not fit");
+  }
+  const qpsbgd::GramView view{.gram = gram.data(),
+                              .cross = cross.data(),
+                              .magnitudes = magnitudes.data(),
+                              .squares = squares.data(),
+                              .num_samples = num_samples,
+                              .num_inputs = static_cast<std::size_t>(gram.shape(0)),
+                              .num_neurons = static_cast<std::size_t>(cross.shape(0)),
+                              .first_row = first_row};
+  return std::make_unique<GramShare>(view, num_threads, gram, cross, magnitudes, squares);
+}
+
+template <class Layer>
+void define_project(py::class_<Layer>& layer) {
+  layer.def("norms", &Layer::norms)
+      .def("project", &Layer::project, "norms"_a.noconvert(), py::kw_only(), "objective"_a,
+           "scale"_a, "target_eps"_a, "num_sweeps"_a, "betas"_a, "num_reads"_a, "initial"_a,
+           "seed"_a);
 }
 
 Array<double> projection_energy(const Array<float>& inputs, const Array<float>& targets,
                                 const Array<std::int8_t>& binary, qpsbgd::Objective objective,
                                 double scale, double target_eps, int num_threads) {
-  const qpsbgd::LayerView view = view_of(inputs, targets);
+  const qpsbgd::SampleView view = view_of(inputs, targets);
   check_binary(binary, view);
   Array<double> energies(targets.shape(1));
   double* out = energies.mutable_data();
@@ -110,7 +224,7 @@ Array<double> projection_energy(const Array<float>& inputs, const Array<float>& 
 
 py::tuple gradient_qubo(const Array<float>& inputs, const Array<float>& targets, double scale,
                         int num_threads) {
-  const qpsbgd::LayerView view = view_of(inputs, targets);
+  const qpsbgd::SampleView view = view_of(inputs, targets);
   Array<float> coupling({inputs.shape(1), inputs.shape(1)});
   Array<float> fields({targets.shape(1), inputs.shape(1)});
   Array<double> offsets(targets.shape(1));
@@ -318,6 +432,15 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("project", &project, "inputs"_a.noconvert(), "targets"_a.noconvert(), py::kw_only(),
         "objective"_a, "scale"_a, "target_eps"_a, "num_sweeps"_a, "betas"_a, "num_reads"_a,
         "initial"_a, "initial_states"_a.noconvert(), "seed"_a, "num_threads"_a);
+  py::class_<SampleShare> sample_layer(m, "SampleLayer");
+  sample_layer.def(py::init(&make_sample_share), "inputs"_a.noconvert(), "targets"_a.noconvert(),
+                   py::kw_only(), "first_row"_a, "num_threads"_a);
+  define_project(sample_layer);
+  py::class_<GramShare> gram_layer(m, "GramLayer");
+  gram_layer.def(py::init(&make_gram_share), "gram"_a.noconvert(), "cross"_a.noconvert(),
+                 "magnitudes"_a.noconvert(), "squares"_a.noconvert(), py::kw_only(),
+                 "num_samples"_a, "first_row"_a, "num_threads"_a);
+  define_project(gram_layer);
   m.def("step_along", &step_along, "weights"_a.noconvert(), "binary"_a.noconvert(), py::kw_only(),
         "lr"_a, "clip"_a, "num_threads"_a);
   m.def("projection_energy", &projection_energy, "inputs"_a.noconvert(), "targets"_a.noconvert(),

@@ -1,90 +1,17 @@
 #include "core/layer.hpp"
 
-#include <algorithm>
 #include <cmath>
-#include <vector>
-
-#include "core/parallel.hpp"
 
 namespace qpsbgd {
-Layer::Layer(const LayerView& view, const KernelTable& kernels, int num_threads)
-    : view_(view),
-      kernels_(kernels),
-      num_threads_(num_threads),
-      inputs_(view.inputs, view.num_samples, view.num_inputs, kernels, num_threads, true),
-      targets_(view.num_neurons * samples_ld()),
-      mean_targets_(view.num_neurons),
-      linear_(view.num_neurons * view.num_inputs),
-      linear_margins_(view.num_neurons * samples_ld()) {
-  prepare_rows();
-}
 
-std::size_t Layer::tile_rows(std::size_t tile) const {
-  return std::min(kTileRows, num_neurons() - tile * kTileRows);
-}
-
-void Layer::prepare_targets(std::size_t tile) {
-  const std::size_t m = num_neurons(), samples = num_samples(), stride = samples_ld();
-  const std::size_t first = tile * kTileRows, rows = tile_rows(tile);
-  double sums[kTileRows] = {}, inverses[kTileRows];
-  for (std::size_t i = 0; i < samples; ++i) {
-    for (std::size_t r = 0; r < rows; ++r) sums[r] += std::fabs(view_.targets[i * m + first + r]);
-  }
-  for (std::size_t r = 0; r < rows; ++r) {
-    const double mean = sums[r] / static_cast<double>(samples);
-    mean_targets_[first + r] = mean;
-    // NOTES: the paper leaves the mean of an all-zero target open; its problem keeps target 0.
-    inverses[r] = mean > 0.0 ? 1.0 / mean : 0.0;
-  }
-  // Some samples at a time, whose cache lines stay while the rows pass over them.
-  for (std::size_t start = 0; start < samples; start += kLanes) {
-    const std::size_t end = std::min(start + kLanes, samples);
-    for (std::size_t r = 0; r < rows; ++r) {
-      float* row = &targets_[(first + r) * stride];
-      const float* t = view_.targets + first + r;
-      for (std::size_t i = start; i < end; ++i) {
-        row[i] = static_cast<float>(t[i * m] * inverses[r]);
-      }
-    }
-  }
-}
-
-void Layer::prepare_rows() {
-  const std::size_t n = num_inputs(), samples = num_samples();
-  const int workers = num_workers(num_tiles(), num_threads_);
-  Buffer<float> scratch(workers * kTileRows * n);
-  struct Norms {
-    double target2, margin2;
-  };
-  std::vector<Norms> norms(num_neurons());
-  parallel_for(num_tiles(), num_threads_, [&](std::size_t tile, int worker) {
-    const std::size_t first = tile * kTileRows, rows = tile_rows(tile);
-    float* own_scratch = &scratch[worker * kTileRows * n];
-    prepare_targets(tile);
-    inputs_.times_inputs(targets(first), rows, own_scratch, n);
-    std::int8_t* spins = &linear_[first * n];
-    kernels_.to_spins(own_scratch, rows * n, spins);
-    times_inputs_t(spins, rows, &linear_margins_[first * samples_ld()], own_scratch);
-    for (std::size_t r = first; r < first + rows; ++r) {
-      norms[r] = {.target2 = kernels_.matrix_float.sum_squares(targets(r), samples, 1.0),
-                  .margin2 = kernels_.matrix_float.sum_squares(linear_margins(r), samples, 1.0)};
-    }
-  });
-  // Row by row in order: the same alpha for any number of threads.
-  Norms sum{};
-  for (const Norms& row : norms) {
-    sum.target2 += row.target2;
-    sum.margin2 += row.margin2;
+double unit_alpha(const RowNorms* norms, std::size_t num_rows) {
+  RowNorms sum{};
+  for (std::size_t row = 0; row < num_rows; ++row) {
+    sum.target2 += norms[row].target2;
+    sum.margin2 += norms[row].margin2;
   }
   // PAPER: alpha makes X b0 as long as the targets, one alpha a layer.
-  if (sum.margin2 > 0.0) unit_alpha_ = std::sqrt(sum.target2 / sum.margin2);
-}
-
-void Layer::times_inputs_t(const std::int8_t* spins, std::size_t rows, float* c,
-                           float* scratch) const {
-  const std::size_t n = num_inputs();
-  kernels_.from_spins(spins, rows * n, scratch);
-  kernels_.gemm(scratch, n, inputs_.packed_transposed(), n, rows, num_samples(), c, samples_ld());
+  return sum.margin2 > 0.0 ? std::sqrt(sum.target2 / sum.margin2) : 0.0;
 }
 
 }  // namespace qpsbgd

@@ -1,83 +1,99 @@
-// One layer's gradient, prepared for projection: what all its problems share.
+// Rows of a layer, prepared for projection: what solvers need of them, whatever they came as.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "core/buffer.hpp"
-#include "core/inputs.hpp"
+#include "core/random.hpp"
 #include "kernels/table.hpp"
 
 namespace qpsbgd {
 
-// What the caller hands over; row-major float32.
-struct LayerView {
-  const float* inputs;      // X (num_samples, num_inputs)
-  const float* targets;     // T (num_samples, num_neurons)
-  std::size_t num_samples;  // N
-  std::size_t num_inputs;   // n
-  std::size_t num_neurons;  // m
+// One row's part of the step length.
+struct RowNorms {
+  double target2;  // ||t^||^2
+  double margin2;  // ||X b0||^2
 };
 
-// X and T in the layouts that kernels read, the linear minimiser, and the step length alpha.
+// ||T^||_F / ||X B0^T||_F of a whole layer, its rows added in order: alpha for scale 1. 0 where T
+// or X B0^T vanishes.
+double unit_alpha(const RowNorms* norms, std::size_t num_rows);
+
+// Consecutive rows of a layer, all of them or a process's share: whatever the share, a row gets the
+// same bits. What is shared by all rows, the step length alpha, is made of the norms of all.
 //
-// Everything below is about x_scale() * X (see core/inputs.hpp), to which the problems are
-// invariant.
+// SampleLayer was given X and T, GramLayer X^T X and X^T T. Both scale X by a power of two to about
+// unit size, to which the problems are invariant; everything below is about that X.
 //
 //   t^_r = t_r / mean|t_r|                   a row's target; 0 where the row's targets are all 0
 //   b0_r = sign(X^T t_r), sign(0) = +1       the linear minimiser: signSGD's direction
-//   alpha = scale * ||T^||_F / ||X B0^T||_F  0 where T or X B0^T vanishes
+//   A b                                      the image of a state, which sweeps start from: A is X
+//                                            of samples, X^T X without its diagonal of products
 class Layer {
  public:
   static constexpr std::size_t kTileRows = kMaxTileRows;
 
-  Layer(const LayerView& view, const KernelTable& kernels, int num_threads);
+  virtual ~Layer() = default;
+  Layer(const Layer&) = delete;
+  Layer& operator=(const Layer&) = delete;
 
-  std::size_t num_samples() const { return view_.num_samples; }
-  std::size_t num_inputs() const { return view_.num_inputs; }
-  std::size_t num_neurons() const { return view_.num_neurons; }
+  std::size_t num_inputs() const { return num_inputs_; }    // n
+  std::size_t num_neurons() const { return num_neurons_; }  // m: of these rows
   std::size_t num_tiles() const { return divide_up(num_neurons(), kTileRows); }
-  std::size_t tile_rows(std::size_t tile) const;
+  std::size_t tile_rows(std::size_t tile) const {
+    return std::min(kTileRows, num_neurons() - tile * kTileRows);
+  }
+  // Leading dimensions of states and images: rounded up to kLanes.
+  std::size_t inputs_ld() const { return round_up(num_inputs_, kLanes); }
+  std::size_t image_ld() const { return image_ld_; }
 
   const KernelTable& kernels() const { return kernels_; }
   int num_threads() const { return num_threads_; }
 
-  float x_scale() const { return inputs_.scale(); }
-  double alpha(double scale) const { return scale * unit_alpha_; }
-  // Leading dimensions: samples and inputs rounded up to kLanes.
-  std::size_t samples_ld() const { return inputs_.samples_ld(); }
-  std::size_t inputs_ld() const { return inputs_.inputs_ld(); }
-
-  const Inputs& inputs() const { return inputs_; }
-  const float* inputs_t() const { return inputs_.transposed(); }  // X^T (n, samples_ld), padding 0
-  double mean_target(std::size_t row) const { return mean_targets_[row]; }  // mean|t_r|
-  const float* targets(std::size_t row) const {  // t^_r (N), rows samples_ld apart
-    return &targets_[row * samples_ld()];
-  }
   const std::int8_t* linear(std::size_t row) const {  // b0_r (n), rows n apart
     return &linear_[row * num_inputs()];
   }
-  const float* linear_margins(std::size_t row) const {  // X b0_r (N), rows samples_ld apart
-    return &linear_margins_[row * samples_ld()];
+  const float* linear_image(std::size_t row) const {  // A b0_r, rows image_ld apart
+    return &linear_images_[row * image_ld()];
+  }
+  const std::vector<RowNorms>& norms() const { return norms_; }  // (m)
+
+  // c (rows, image_ld) = A b of spins (rows, n) for rows <= kTileRows; `scratch` holds
+  // kTileRows * n floats.
+  virtual void image(const std::int8_t* spins, std::size_t rows, float* c,
+                     float* scratch) const = 0;
+
+  // Named by the row's number in the whole layer.
+  StreamKey stream(std::uint64_t seed, std::size_t row, std::size_t read,
+                   std::uint64_t sweep) const {
+    return stream_key(seed, first_row_ + row, read, sweep);
   }
 
-  // c (rows, N; samples_ld) = spins (rows, n) X^T for rows <= kTileRows; `scratch` holds
-  // kTileRows * n floats.
-  void times_inputs_t(const std::int8_t* spins, std::size_t rows, float* c, float* scratch) const;
+ protected:
+  // The derived fills linear_, linear_images_ and norms_.
+  Layer(const KernelTable& kernels, std::size_t num_inputs, std::size_t num_neurons,
+        std::size_t first_row, std::size_t image_size, int num_threads)
+      : linear_(num_neurons * num_inputs),
+        linear_images_(num_neurons * round_up(image_size, kLanes)),
+        norms_(num_neurons),
+        kernels_(kernels),
+        num_inputs_(num_inputs),
+        num_neurons_(num_neurons),
+        first_row_(first_row),
+        image_ld_(round_up(image_size, kLanes)),
+        num_threads_(num_threads) {}
+
+  Buffer<std::int8_t> linear_;   // (m, n)
+  Buffer<float> linear_images_;  // (m, image_ld)
+  std::vector<RowNorms> norms_;
 
  private:
-  void prepare_rows();
-  void prepare_targets(std::size_t tile);
-
-  LayerView view_;
   const KernelTable& kernels_;
+  std::size_t num_inputs_, num_neurons_, first_row_, image_ld_;
   int num_threads_;
-  Inputs inputs_;
-  Buffer<float> targets_;         // t^ (m, samples_ld)
-  Buffer<double> mean_targets_;   // (m)
-  Buffer<std::int8_t> linear_;    // (m, n)
-  Buffer<float> linear_margins_;  // (m, N)
-  double unit_alpha_ = 0.0;
 };
 
 }  // namespace qpsbgd

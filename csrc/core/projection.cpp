@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <vector>
 
 #include "core/parallel.hpp"
@@ -17,18 +16,27 @@
 namespace qpsbgd {
 namespace {
 
-// The objective of one row's state in float64, from the data and not from increments.
-class RowEnergy {
+// What two states of a row are compared by, lower being better: in float64, from the data and not
+// from increments. Holds scratch space: one a worker.
+class Ranking {
  public:
-  RowEnergy(const LayerView& view, const Layer& layer, Objective objective, double scale,
-            double eps)
-      : view_(view),
-        layer_(layer),
+  virtual ~Ranking() = default;
+  // spins (rows, n), ranks (rows), of the rows from first_row.
+  virtual void rank(std::size_t first_row, std::size_t rows, const std::int8_t* spins,
+                    double* ranks) = 0;
+};
+
+// By samples.
+class RowEnergy final : public Ranking {
+ public:
+  RowEnergy(const SampleLayer& layer, Objective objective, double alpha, double eps)
+      : layer_(layer),
         objective_(objective),
-        alpha_(layer.alpha(scale)),
+        alpha_(alpha),
         eps_(eps * layer.x_scale()),
         margins_(layer.num_samples()) {}
 
+  // The objective.
   double operator()(std::size_t row, const std::int8_t* spins) {
     set_margins(spins);
     // An all-zero target has mean 0; its t^ is 0.
@@ -44,33 +52,85 @@ class RowEnergy {
     return energy;
   }
 
-  // What two states of a row are compared by, lower being better. Of the sign objective only the
-  // part that depends on the state: beside N + ||t||^2 it would be lost for a t of another scale.
-  double rank(std::size_t row, const std::int8_t* spins) {
-    if (objective_ == Objective::kQuadratic) return (*this)(row, spins);
-    set_margins(spins);
-    double agreement = 0.0;
-    for (std::size_t i = 0; i < layer_.num_samples(); ++i) agreement += output(i) * target(row, i);
-    return -agreement;
+  void rank(std::size_t first_row, std::size_t rows, const std::int8_t* spins,
+            double* ranks) override {
+    for (std::size_t r = 0; r < rows; ++r) {
+      const std::int8_t* row_spins = spins + r * layer_.num_inputs();
+      ranks[r] = objective_ == Objective::kQuadratic ? (*this)(first_row + r, row_spins)
+                                                     : -agreement(first_row + r, row_spins);
+    }
   }
 
  private:
+  // Of the sign objective only the part that depends on the state: beside N + ||t||^2 it would be
+  // lost for a t of another scale.
+  double agreement(std::size_t row, const std::int8_t* spins) {
+    set_margins(spins);
+    double sum = 0.0;
+    for (std::size_t i = 0; i < layer_.num_samples(); ++i) sum += output(i) * target(row, i);
+    return sum;
+  }
   // Of X b, in float64.
   void set_margins(const std::int8_t* spins) {
     layer_.kernels().margins64(layer_.inputs_t(), layer_.samples_ld(), spins, layer_.num_inputs(),
                                layer_.num_samples(), margins_.data());
   }
   double target(std::size_t row, std::size_t i) const {
-    return view_.targets[i * view_.num_neurons + row];
+    return layer_.view().targets[i * layer_.num_neurons() + row];
   }
   double output(std::size_t i) const { return margins_[i] + eps_ >= 0.0 ? 1.0 : -1.0; }
 
-  const LayerView& view_;
-  const Layer& layer_;
+  const SampleLayer& layer_;
   Objective objective_;
   double alpha_;
   double eps_;
   Buffer<double> margins_;
+};
+
+// By products, the quadratic objective without what does not depend on the state:
+// alpha^2 b^T (G - diag(G)) b - 2 alpha b^T X^T t^. Sums of integral data are exact.
+class GramRanking final : public Ranking {
+ public:
+  GramRanking(const GramLayer& layer, double alpha)
+      : layer_(layer),
+        alpha_(alpha * layer.x_scale()),  // the view's X is not scaled
+        states_(layer.num_inputs() * kLanes),
+        zeros_(layer.num_inputs() * kLanes) {
+    std::fill_n(zeros_.data(), zeros_.size(), 0.0);
+  }
+
+  void rank(std::size_t first_row, std::size_t rows, const std::int8_t* spins,
+            double* ranks) override {
+    for (std::size_t r = 0; r < rows; r += kLanes) {
+      rank_lanes(first_row + r, std::min(kLanes, rows - r), spins + r * layer_.num_inputs(),
+                 ranks + r);
+    }
+  }
+
+ private:
+  void rank_lanes(std::size_t first_row, std::size_t rows, const std::int8_t* spins,
+                  double* ranks) {
+    const std::size_t n = layer_.num_inputs();
+    std::fill_n(states_.data(), states_.size(), 0.0);
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t i = 0; i < n; ++i) states_[i * kLanes + r] = spins[r * n + i];
+    }
+    alignas(64) double halves[kLanes];  // of b^T (G - diag(G)) b
+    layer_.kernels().matrix_double.energies(layer_.view().gram, zeros_.data(), states_.data(), n,
+                                            halves);
+    for (std::size_t r = 0; r < rows; ++r) {
+      const double* cross = layer_.view().cross + (first_row + r) * n;
+      double linear = 0.0;
+      for (std::size_t i = 0; i < n; ++i) linear += cross[i] * spins[r * n + i];
+      linear *= layer_.inverse_mean(first_row + r);
+      ranks[r] = alpha_ * (alpha_ * (2.0 * halves[r]) - 2.0 * linear);
+    }
+  }
+
+  const GramLayer& layer_;
+  double alpha_;
+  Buffer<double> states_;  // (n, kLanes)
+  Buffer<double> zeros_;   // (n, kLanes)
 };
 
 // Best read of every row so far. The order in which reads arrive does not matter: the lower rank
@@ -103,14 +163,14 @@ class BestReads {
   std::vector<std::mutex> tile_mutexes_;
 };
 
-// Fills spins (rows, n) with the states that a read starts from and returns their margins (rows, N;
-// samples_ld): the layer's own for the linear minimiser, computed into `margins` for others.
+// Fills spins (rows, n) with the states that a read starts from and returns their images: the
+// layer's own for the linear minimiser, computed here for others.
 class Starts {
  public:
   Starts(const Layer& layer, const ProjectionOptions& options)
       : layer_(layer),
         options_(options),
-        margins_(Layer::kTileRows * layer.samples_ld()),
+        images_(Layer::kTileRows * layer.image_ld()),
         variates_(layer.num_inputs()),
         scratch_(Layer::kTileRows * layer.num_inputs()) {}
 
@@ -118,96 +178,122 @@ class Starts {
     const std::size_t n = layer_.num_inputs();
     if (read == 0 && options_.initial == InitialState::kLinear) {
       std::copy_n(layer_.linear(first_row), rows * n, spins);
-      return layer_.linear_margins(first_row);
+      return layer_.linear_image(first_row);
     }
     if (read == 0 && options_.initial == InitialState::kGiven) {
       std::copy_n(options_.initial_states + first_row * n, rows * n, spins);
     } else {
       for (std::size_t r = 0; r < rows; ++r) {
         const StreamKey key =
-            stream_key(options_.annealing.seed, first_row + r, read, kInitialState);
+            layer_.stream(options_.annealing.seed, first_row + r, read, kInitialState);
         layer_.kernels().exponential(key, 0, n, variates_.data());
         constexpr float kMedian = 0.6931472f;  // log 2
         for (std::size_t i = 0; i < n; ++i) spins[r * n + i] = variates_[i] < kMedian ? 1 : -1;
       }
     }
-    layer_.times_inputs_t(spins, rows, margins_.data(), scratch_.data());
-    return margins_.data();
+    layer_.image(spins, rows, images_.data(), scratch_.data());
+    return images_.data();
   }
 
  private:
   const Layer& layer_;
   const ProjectionOptions& options_;
-  Buffer<float> margins_;
+  Buffer<float> images_;
   Buffer<float> variates_;
   Buffer<float> scratch_;
 };
 
-}  // namespace
+// How rows are solved; called once a worker.
+struct Method {
+  std::function<std::unique_ptr<TileSolver>()> make_solver;
+  std::function<std::unique_ptr<Ranking>()> make_ranking;
+  std::size_t tile_rows = Layer::kTileRows;
+};
 
-void project(const KernelTable& kernels, const LayerView& view, const ProjectionOptions& options,
-             std::int8_t* out, Stop& stop) {
-  const Layer layer(view, kernels, options.num_threads);
-  const std::size_t n = layer.num_inputs();
-  std::optional<QuadraticProblem> quadratic;
-  std::optional<SignProblem> sign;
-  if (options.objective == Objective::kQuadratic) {
-    quadratic.emplace(layer, options.scale,
-                      QuadraticProblem::cheaper_form(layer.num_samples(), n, options.annealing));
-  } else {
-    sign.emplace(layer, options.target_eps);
-  }
-
+void solve_rows(const Layer& layer, const Method& method, const ProjectionOptions& options,
+                std::int8_t* out, Stop& stop) {
   struct Worker {
     Starts starts;
     std::unique_ptr<TileSolver> solver;
-    RowEnergy energy;
+    std::unique_ptr<Ranking> ranking;
     Buffer<std::int8_t> spins;  // (Layer::kTileRows, n)
   };
-  // The sign objective's kernels take kLanes neurons a time.
-  const std::size_t tile_rows = quadratic ? Layer::kTileRows : kLanes;
-  const std::size_t num_tiles = divide_up(layer.num_neurons(), tile_rows);
+  const std::size_t n = layer.num_inputs();
+  const std::size_t num_tiles = divide_up(layer.num_neurons(), method.tile_rows);
   const std::size_t num_tasks = num_tiles * options.num_reads;
-  std::vector<std::unique_ptr<Worker>> workers(num_workers(num_tasks, options.num_threads));
+  std::vector<std::unique_ptr<Worker>> workers(num_workers(num_tasks, layer.num_threads()));
   for (auto& worker : workers) {
-    worker.reset(
-        new Worker{Starts(layer, options),
-                   quadratic ? quadratic->make_solver(options.annealing)
-                             : sign->make_solver(options.annealing),
-                   RowEnergy(view, layer, options.objective, options.scale, options.target_eps),
-                   Buffer<std::int8_t>(Layer::kTileRows * n)});
+    worker.reset(new Worker{Starts(layer, options), method.make_solver(), method.make_ranking(),
+                            Buffer<std::int8_t>(Layer::kTileRows * n)});
   }
   BestReads best(layer.num_neurons(), n, num_tiles, out);
   parallel_for(
-      num_tasks, options.num_threads,
+      num_tasks, layer.num_threads(),
       [&](std::size_t task, int index) {
         if (stop.poll()) return;
         Worker& worker = *workers[index];
         const std::size_t tile = task / options.num_reads, read = task % options.num_reads;
-        const std::size_t first = tile * tile_rows;
-        const std::size_t rows = std::min(tile_rows, layer.num_neurons() - first);
+        const std::size_t first = tile * method.tile_rows;
+        const std::size_t rows = std::min(method.tile_rows, layer.num_neurons() - first);
         // A single read needs no comparison: it is solved where the caller wants it.
         std::int8_t* spins = options.num_reads == 1 ? out + first * n : worker.spins.data();
-        const float* margins = worker.starts.fill(first, rows, read, spins);
-        worker.solver->solve(first, rows, read, margins, spins, stop);
+        const float* images = worker.starts.fill(first, rows, read, spins);
+        worker.solver->solve(first, rows, read, images, spins, stop);
         if (options.num_reads == 1) return;
         double ranks[Layer::kTileRows];
-        for (std::size_t r = 0; r < rows; ++r)
-          ranks[r] = worker.energy.rank(first + r, spins + r * n);
+        worker.ranking->rank(first, rows, spins, ranks);
         const std::lock_guard<std::mutex> lock(best.tile_mutex(tile));
         for (std::size_t r = 0; r < rows; ++r) best.offer(first + r, read, ranks[r], spins + r * n);
       },
       [&stop] { stop.poll(); });
 }
 
-void projection_energy(const KernelTable& kernels, const LayerView& view, Objective objective,
+// Where the layer has all its rows.
+double own_unit_alpha(const Layer& layer) {
+  return unit_alpha(layer.norms().data(), layer.num_neurons());
+}
+
+}  // namespace
+
+void project(const SampleLayer& layer, double unit_alpha, const ProjectionOptions& options,
+             std::int8_t* out, Stop& stop) {
+  if (options.objective == Objective::kSign) {
+    const SignProblem problem(layer, options.target_eps);
+    const auto ranking = [&] {
+      return std::make_unique<RowEnergy>(layer, Objective::kSign, 0.0, options.target_eps);
+    };
+    // Its kernels take kLanes neurons a time.
+    const Method method{[&] { return problem.make_solver(options.annealing); }, ranking, kLanes};
+    return solve_rows(layer, method, options, out, stop);
+  }
+  const double alpha = checked_alpha(unit_alpha, options.scale);
+  const QuadraticProblem problem(
+      layer, alpha,
+      QuadraticProblem::cheaper_form(layer.num_samples(), layer.num_inputs(), options.annealing));
+  const auto ranking = [&] {
+    return std::make_unique<RowEnergy>(layer, Objective::kQuadratic, alpha, 0.0);
+  };
+  solve_rows(layer, {[&] { return problem.make_solver(options.annealing); }, ranking}, options, out,
+             stop);
+}
+
+void project(const GramLayer& layer, double unit_alpha, const ProjectionOptions& options,
+             std::int8_t* out, Stop& stop) {
+  const double alpha = checked_alpha(unit_alpha, options.scale);
+  const Method method{[&] { return make_gram_solver(layer, alpha, options.annealing); },
+                      [&] { return std::make_unique<GramRanking>(layer, alpha); }};
+  solve_rows(layer, method, options, out, stop);
+}
+
+void projection_energy(const KernelTable& kernels, const SampleView& view, Objective objective,
                        double scale, double target_eps, const std::int8_t* binary, int num_threads,
                        double* energies) {
-  const Layer layer(view, kernels, num_threads);
+  const SampleLayer layer(view, kernels, num_threads);
+  const double alpha = objective == Objective::kQuadratic ? scale * own_unit_alpha(layer) : 0.0;
   const std::size_t count = num_workers(layer.num_tiles(), num_threads);
   std::vector<RowEnergy> row_energies;
   for (std::size_t i = 0; i < count; ++i) {
-    row_energies.emplace_back(view, layer, objective, scale, target_eps);
+    row_energies.emplace_back(layer, objective, alpha, target_eps);
   }
   parallel_for(layer.num_tiles(), num_threads, [&](std::size_t tile, int worker) {
     const std::size_t first = tile * Layer::kTileRows;
@@ -217,12 +303,12 @@ void projection_energy(const KernelTable& kernels, const LayerView& view, Object
   });
 }
 
-void gradient_qubo(const KernelTable& kernels, const LayerView& view, double scale, int num_threads,
-                   float* coupling, float* fields, double* offsets) {
-  const Layer layer(view, kernels, num_threads);
-  const QuadraticProblem problem(layer, scale, QuadraticProblem::Form::kFields);
+void gradient_qubo(const KernelTable& kernels, const SampleView& view, double scale,
+                   int num_threads, float* coupling, float* fields, double* offsets) {
+  const SampleLayer layer(view, kernels, num_threads);
+  const double alpha = checked_alpha(own_unit_alpha(layer), scale);
+  const QuadraticProblem problem(layer, alpha, QuadraticProblem::Form::kFields);
   const std::size_t n = layer.num_inputs(), samples = layer.num_samples();
-  const double alpha = problem.alpha();
   parallel_for(n, num_threads, [&](std::size_t i, int) {
     const float* source = problem.coupling() + i * layer.inputs_ld();
     for (std::size_t j = 0; j < n; ++j) {

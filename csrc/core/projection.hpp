@@ -4,7 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/layer.hpp"
+#include "core/gram_layer.hpp"
+#include "core/sample_layer.hpp"
 #include "core/stop.hpp"
 #include "core/tile_solver.hpp"
 
@@ -25,23 +26,28 @@ struct ProjectionOptions {
   std::size_t num_reads = 1;
   InitialState initial = InitialState::kLinear;  // of read 0; further reads start at random
   const std::int8_t* initial_states = nullptr;   // (m, n) for kGiven
-  int num_threads = 1;
 };
 
-// out (m, n) int8: for each row the best of its reads by the float64 objective. Unfinished where
-// `stop` has a reason afterwards.
-void project(const KernelTable& kernels, const LayerView& view, const ProjectionOptions& options,
+// out (m, n) int8: for each row the best of its reads by the float64 objective. unit_alpha is of
+// the norms of all rows of the layer, and unused by the sign objective. Unfinished where `stop` has
+// a reason afterwards.
+void project(const SampleLayer& layer, double unit_alpha, const ProjectionOptions& options,
+             std::int8_t* out, Stop& stop);
+
+// The quadratic objective of rows that were given as products. The same problems as of the samples,
+// but for rounding.
+void project(const GramLayer& layer, double unit_alpha, const ProjectionOptions& options,
              std::int8_t* out, Stop& stop);
 
 // energies (m): the objective of binary (m, n) in float64.
-void projection_energy(const KernelTable& kernels, const LayerView& view, Objective objective,
+void projection_energy(const KernelTable& kernels, const SampleView& view, Objective objective,
                        double scale, double target_eps, const std::int8_t* binary, int num_threads,
                        double* energies);
 
 // The quadratic objective as Ising problems: sum_{i<j} J_ij b_i b_j + sum_i h_i b_i + offset.
 // coupling (n, n) with zero diagonal, fields (m, n), offsets (m).
-void gradient_qubo(const KernelTable& kernels, const LayerView& view, double scale, int num_threads,
-                   float* coupling, float* fields, double* offsets);
+void gradient_qubo(const KernelTable& kernels, const SampleView& view, double scale,
+                   int num_threads, float* coupling, float* fields, double* offsets);
 
 // Position of the first NaN or infinity, or count.
 std::size_t first_nonfinite(const KernelTable& kernels, const float* values, std::size_t count);

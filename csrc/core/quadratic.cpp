@@ -6,8 +6,6 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "core/random.hpp"
-
 namespace qpsbgd {
 namespace {
 
@@ -16,37 +14,19 @@ namespace {
 constexpr double kMinAlpha = 1e-15;
 constexpr double kMaxAlpha = 1e15;
 
-double checked_alpha(const Layer& layer, double scale) {
-  const double alpha = layer.alpha(scale);
-  if (alpha != 0.0 && !(alpha >= kMinAlpha && alpha <= kMaxAlpha)) {
-    std::ostringstream message;
-    message << "scale is " << scale << ", but must lie between " << kMinAlpha / layer.alpha(1.0)
-            << " and " << kMaxAlpha / layer.alpha(1.0) << " for this X and T";
-    throw std::invalid_argument(message.str());
-  }
-  return alpha;
-}
-
-class QuadraticSolver final : public TileSolver {
+// Sweeps over tiles of rows. What a tile's state is, and where it comes from, the derived know.
+class QuadraticSolver : public TileSolver {
  public:
-  using Form = QuadraticProblem::Form;
-
-  QuadraticSolver(const QuadraticProblem& problem, const Annealing& annealing)
-      : problem_(problem),
-        layer_(problem.layer()),
-        annealing_(annealing),
-        residuals_(Layer::kTileRows * layer_.samples_ld()),
-        fields_(problem.form() == Form::kFields ? Layer::kTileRows * layer_.inputs_ld() : 0),
-        spins_(Layer::kTileRows * layer_.inputs_ld()) {}
-
-  void solve(std::size_t first_row, std::size_t rows, std::size_t read, const float* margins,
+  void solve(std::size_t first_row, std::size_t rows, std::size_t read, const float* images,
              std::int8_t* spins, Stop& stop) override {
     // alpha is 0 if T, or X b0, is: every b has the same energy and the start is as good as any.
-    if (problem_.alpha() == 0.0) return;
+    if (alpha_ == 0.0) return;
     set_spins(rows, spins);
-    set_residuals(first_row, rows, margins);
-    if (problem_.form() == Form::kFields) set_fields(rows);
-    const QuadraticTile tile = make_tile(rows);
+    QuadraticTile tile = start(first_row, rows, images);
+    tile.spins = spins_.data();
+    tile.spins_ld = layer_.inputs_ld();
+    tile.rows = rows;
+    tile.num_variables = layer_.num_inputs();
     if (annealing_.descent()) {
       descend(tile, stop);
     } else {
@@ -54,37 +34,24 @@ class QuadraticSolver final : public TileSolver {
     }
     const std::size_t n = layer_.num_inputs();
     for (std::size_t r = 0; r < rows; ++r) {
-      layer_.kernels().to_spins(&spins_[r * layer_.inputs_ld()], n, spins + r * n);
+      layer_.kernels().to_spins(spins_row(r), n, spins + r * n);
     }
   }
+
+ protected:
+  QuadraticSolver(const Layer& layer, double alpha, const Annealing& annealing)
+      : layer_(layer),
+        alpha_(alpha),
+        annealing_(annealing),
+        spins_(Layer::kTileRows * layer.inputs_ld()) {}
+
+  // The tile's state, couplings and their strides, from the images of the rows' spins.
+  virtual QuadraticTile start(std::size_t first_row, std::size_t rows, const float* images) = 0;
+
+  double alpha() const { return alpha_; }
+  const float* spins_row(std::size_t r) const { return &spins_[r * layer_.inputs_ld()]; }
 
  private:
-  QuadraticTile make_tile(std::size_t rows) {
-    QuadraticTile tile{};
-    if (problem_.form() == Form::kFields) {
-      tile.updates = problem_.coupling();
-      tile.state = fields_.data();
-      tile.ld = layer_.inputs_ld();
-      tile.block_ld = layer_.inputs_ld();
-      tile.block_step = kBlock * (layer_.inputs_ld() + 1);  // down the diagonal
-    } else {
-      tile.updates = layer_.inputs_t();
-      tile.state = residuals_.data();
-      tile.ld = layer_.samples_ld();
-      tile.block_ld = kBlock;
-      tile.block_step = kBlock * kBlock;
-      tile.packed_inputs = layer_.inputs().packed();
-    }
-    tile.coupling = problem_.coupling();
-    tile.diagonal = problem_.diagonal();
-    tile.num_samples = layer_.num_samples();
-    tile.spins = spins_.data();
-    tile.spins_ld = layer_.inputs_ld();
-    tile.rows = rows;
-    tile.num_variables = layer_.num_inputs();
-    return tile;
-  }
-
   void set_spins(std::size_t rows, const std::int8_t* spins) {
     const std::size_t n = layer_.num_inputs();
     for (std::size_t r = 0; r < rows; ++r) {
@@ -95,32 +62,6 @@ class QuadraticSolver final : public TileSolver {
     // Rows up to a multiple of kLanes are visited with the others.
     const std::size_t end = round_up(rows, kLanes) * layer_.inputs_ld();
     std::fill(&spins_[rows * layer_.inputs_ld()], spins_.data() + end, 1.0f);
-  }
-
-  // r = X b - t^/alpha (rows, samples_ld), padding 0.
-  void set_residuals(std::size_t first_row, std::size_t rows, const float* margins) {
-    const std::size_t samples = layer_.num_samples(), ld = layer_.samples_ld();
-    const double inverse = 1.0 / problem_.alpha();
-    for (std::size_t r = 0; r < rows; ++r) {
-      const float* target = layer_.targets(first_row + r);
-      float* row = &residuals_[r * ld];
-      for (std::size_t i = 0; i < samples; ++i) {
-        row[i] = static_cast<float>(margins[r * ld + i] - target[i] * inverse);
-      }
-      std::fill(row + samples, row + ld, 0.0f);
-    }
-  }
-
-  // f = X^T r - diag(G) b (rows, inputs_ld), padding -inf.
-  void set_fields(std::size_t rows) {
-    const std::size_t n = layer_.num_inputs(), ld = layer_.inputs_ld();
-    layer_.inputs().times_inputs(residuals_.data(), rows, fields_.data(), ld);
-    for (std::size_t r = 0; r < rows; ++r) {
-      float* row = &fields_[r * ld];
-      const float* spins = &spins_[r * ld];
-      for (std::size_t i = 0; i < n; ++i) row[i] -= problem_.diagonal()[i] * spins[i];
-      std::fill(row + n, row + ld, -std::numeric_limits<float>::infinity());
-    }
   }
 
   void descend(const QuadraticTile& tile, Stop& stop) const {
@@ -135,10 +76,10 @@ class QuadraticSolver final : public TileSolver {
   void anneal(const QuadraticTile& tile, std::size_t first_row, std::size_t read,
               Stop& stop) const {
     StreamKey keys[Layer::kTileRows];
-    const double alpha2 = problem_.alpha() * problem_.alpha();
+    const double alpha2 = alpha_ * alpha_;
     for (std::size_t sweep = 0; sweep < annealing_.num_sweeps && !stop.poll(); ++sweep) {
       for (std::size_t r = 0; r < round_up(tile.rows, kLanes); ++r) {
-        keys[r] = stream_key(annealing_.seed, first_row + r, read, sweep);
+        keys[r] = layer_.stream(annealing_.seed, first_row + r, read, sweep);
       }
       // Not infinite: padding must stay infinitely far from it.
       const double threshold = std::min<double>(1.0 / (4.0 * alpha2 * annealing_.betas[sweep]),
@@ -148,15 +89,145 @@ class QuadraticSolver final : public TileSolver {
     }
   }
 
-  const QuadraticProblem& problem_;
   const Layer& layer_;
+  double alpha_;
   const Annealing& annealing_;
-  Buffer<float> residuals_;  // (rows, samples_ld)
-  Buffer<float> fields_;     // (rows, inputs_ld); fields form only
-  Buffer<float> spins_;      // (rows, inputs_ld)
+  Buffer<float> spins_;  // (rows, inputs_ld)
+};
+
+// Fields f of a tile (rows, inputs_ld), padding -inf.
+class Fields {
+ public:
+  explicit Fields(const Layer& layer) : layer_(layer), f_(Layer::kTileRows * layer.inputs_ld()) {}
+
+  float* row(std::size_t r) { return &f_[r * layer_.inputs_ld()]; }
+  void pad(std::size_t rows) {
+    for (std::size_t r = 0; r < rows; ++r) {
+      std::fill(row(r) + layer_.num_inputs(), row(r) + layer_.inputs_ld(),
+                -std::numeric_limits<float>::infinity());
+    }
+  }
+  // coupling (inputs_ld, inputs_ld)
+  QuadraticTile tile(const float* coupling) {
+    QuadraticTile tile{};
+    tile.updates = tile.coupling = coupling;
+    tile.state = f_.data();
+    tile.ld = tile.block_ld = layer_.inputs_ld();
+    tile.block_step = kBlock * (layer_.inputs_ld() + 1);  // down the diagonal
+    return tile;
+  }
+
+ private:
+  const Layer& layer_;
+  Buffer<float> f_;
+};
+
+// The state is the residuals r = X b - t^/alpha (rows, samples_ld), padding 0.
+class ResidualSolver : public QuadraticSolver {
+ public:
+  ResidualSolver(const QuadraticProblem& problem, const Annealing& annealing)
+      : QuadraticSolver(problem.layer(), problem.alpha(), annealing),
+        problem_(problem),
+        residuals_(Layer::kTileRows * problem.layer().samples_ld()) {}
+
+ protected:
+  QuadraticTile start(std::size_t first_row, std::size_t rows, const float* margins) override {
+    set_residuals(first_row, rows, margins);
+    QuadraticTile tile{};
+    tile.updates = layer().inputs_t();
+    tile.state = residuals_.data();
+    tile.ld = layer().samples_ld();
+    tile.coupling = problem_.coupling();
+    tile.block_ld = kBlock;
+    tile.block_step = kBlock * kBlock;
+    tile.packed_inputs = layer().inputs().packed();
+    tile.diagonal = problem_.diagonal();
+    tile.num_samples = layer().num_samples();
+    return tile;
+  }
+
+  void set_residuals(std::size_t first_row, std::size_t rows, const float* margins) {
+    const std::size_t samples = layer().num_samples(), ld = layer().samples_ld();
+    const double inverse = 1.0 / alpha();
+    for (std::size_t r = 0; r < rows; ++r) {
+      const float* target = layer().targets(first_row + r);
+      float* row = &residuals_[r * ld];
+      for (std::size_t i = 0; i < samples; ++i) {
+        row[i] = static_cast<float>(margins[r * ld + i] - target[i] * inverse);
+      }
+      std::fill(row + samples, row + ld, 0.0f);
+    }
+  }
+
+  const SampleLayer& layer() const { return problem_.layer(); }
+  const QuadraticProblem& problem() const { return problem_; }
+  const float* residuals() const { return residuals_.data(); }
+
+ private:
+  const QuadraticProblem& problem_;
+  Buffer<float> residuals_;
+};
+
+// The state is the fields, f = X^T r - diag(G) b to begin with.
+class FieldsSolver final : public ResidualSolver {
+ public:
+  FieldsSolver(const QuadraticProblem& problem, const Annealing& annealing)
+      : ResidualSolver(problem, annealing), fields_(problem.layer()) {}
+
+ private:
+  QuadraticTile start(std::size_t first_row, std::size_t rows, const float* margins) override {
+    set_residuals(first_row, rows, margins);
+    layer().inputs().times_inputs(residuals(), rows, fields_.row(0), layer().inputs_ld());
+    for (std::size_t r = 0; r < rows; ++r) {
+      float* row = fields_.row(r);
+      const float* spins = spins_row(r);
+      for (std::size_t i = 0; i < layer().num_inputs(); ++i) {
+        row[i] -= problem().diagonal()[i] * spins[i];
+      }
+    }
+    fields_.pad(rows);
+    return fields_.tile(problem().coupling());
+  }
+
+  Fields fields_;
+};
+
+// The state is the fields, f = (G - diag(G)) b - X^T t^/alpha to begin with.
+class GramSolver final : public QuadraticSolver {
+ public:
+  GramSolver(const GramLayer& layer, double alpha, const Annealing& annealing)
+      : QuadraticSolver(layer, alpha, annealing), layer_(layer), fields_(layer) {}
+
+ private:
+  QuadraticTile start(std::size_t first_row, std::size_t rows, const float* images) override {
+    const std::size_t n = layer_.num_inputs();
+    for (std::size_t r = 0; r < rows; ++r) {
+      const double* cross = layer_.view().cross + (first_row + r) * n;
+      const double factor = layer_.x_scale() * layer_.inverse_mean(first_row + r) / alpha();
+      const float* image = images + r * layer_.image_ld();
+      float* row = fields_.row(r);
+      for (std::size_t i = 0; i < n; ++i) row[i] = static_cast<float>(image[i] - cross[i] * factor);
+    }
+    fields_.pad(rows);
+    return fields_.tile(layer_.coupling());
+  }
+
+  const GramLayer& layer_;
+  Fields fields_;
 };
 
 }  // namespace
+
+double checked_alpha(double unit_alpha, double scale) {
+  const double alpha = scale * unit_alpha;
+  if (alpha != 0.0 && !(alpha >= kMinAlpha && alpha <= kMaxAlpha)) {
+    std::ostringstream message;
+    message << "scale is " << scale << ", but must lie between " << kMinAlpha / unit_alpha
+            << " and " << kMaxAlpha / unit_alpha << " for this X and T";
+    throw std::invalid_argument(message.str());
+  }
+  return alpha;
+}
 
 QuadraticProblem::Form QuadraticProblem::cheaper_form(std::size_t num_samples,
                                                       std::size_t num_inputs,
@@ -173,16 +244,22 @@ QuadraticProblem::Form QuadraticProblem::cheaper_form(std::size_t num_samples,
   return residuals < fields ? Form::kResiduals : Form::kFields;
 }
 
-QuadraticProblem::QuadraticProblem(const Layer& layer, double scale, Form form)
+QuadraticProblem::QuadraticProblem(const SampleLayer& layer, double alpha, Form form)
     : layer_(layer),
       form_(form),
-      alpha_(checked_alpha(layer, scale)),
+      alpha_(alpha),
       diagonal_(layer.num_inputs()),
       coupling_(form == Form::kFields ? layer.inputs().gram(diagonal_.data())
                                       : layer.inputs().gram_blocks(diagonal_.data())) {}
 
 std::unique_ptr<TileSolver> QuadraticProblem::make_solver(const Annealing& annealing) const {
-  return std::make_unique<QuadraticSolver>(*this, annealing);
+  if (form_ == Form::kFields) return std::make_unique<FieldsSolver>(*this, annealing);
+  return std::make_unique<ResidualSolver>(*this, annealing);
+}
+
+std::unique_ptr<TileSolver> make_gram_solver(const GramLayer& layer, double alpha,
+                                             const Annealing& annealing) {
+  return std::make_unique<GramSolver>(layer, alpha, annealing);
 }
 
 }  // namespace qpsbgd

@@ -3,15 +3,21 @@
 
 #include <memory>
 
-#include "core/layer.hpp"
+#include "core/gram_layer.hpp"
+#include "core/sample_layer.hpp"
 #include "core/tile_solver.hpp"
 
 namespace qpsbgd {
 
-// What all rows share: the couplings G = X^T X without its diagonal.
-//
-// With r = X b - t^/alpha, E = alpha^2 ||r||^2, the fields are f = X^T r - diag(G) b, and flipping
-// b_i changes E by -4 alpha^2 b_i f_i. Leaving alpha out of G and f makes G a matter of X alone.
+// With G = X^T X and r = X b - t^/alpha, E = alpha^2 ||r||^2, the fields are
+// f = X^T r - diag(G) b = (G - diag(G)) b - X^T t^/alpha, and flipping b_i changes E by
+// -4 alpha^2 b_i f_i. Leaving alpha out of G and f makes G a matter of X alone.
+
+// A layer's step length from that for scale 1. Throws std::invalid_argument where it leaves the
+// range in which float32 fields are sound.
+double checked_alpha(double unit_alpha, double scale);
+
+// What rows that were given as samples share: G without its diagonal.
 class QuadraticProblem {
  public:
   // What a row's state is in the sweeps. Fields: all of G, and O(n) a flip. Residuals: only the
@@ -23,24 +29,26 @@ class QuadraticProblem {
   static Form cheaper_form(std::size_t num_samples, std::size_t num_inputs,
                            const Annealing& annealing);
 
-  // Throws std::invalid_argument where alpha leaves the range in which float32 fields are sound.
-  QuadraticProblem(const Layer& layer, double scale, Form form);
+  QuadraticProblem(const SampleLayer& layer, double alpha, Form form);
 
   std::unique_ptr<TileSolver> make_solver(const Annealing& annealing) const;
 
-  const Layer& layer() const { return layer_; }
-  Form form() const { return form_; }
+  const SampleLayer& layer() const { return layer_; }
   double alpha() const { return alpha_; }
   // (inputs_ld, inputs_ld), or (blocks, kBlock, kBlock); zero diagonal.
   const float* coupling() const { return coupling_.data(); }
   const float* diagonal() const { return diagonal_.data(); }  // of G (n)
 
  private:
-  const Layer& layer_;
+  const SampleLayer& layer_;
   Form form_;
   double alpha_;
   Buffer<float> diagonal_;
   Buffer<float> coupling_;
 };
+
+// For rows that were given as products, which have G: their state is the fields.
+std::unique_ptr<TileSolver> make_gram_solver(const GramLayer& layer, double alpha,
+                                             const Annealing& annealing);
 
 }  // namespace qpsbgd

@@ -7,7 +7,6 @@
 #include <limits>
 
 #include "core/parallel.hpp"
-#include "core/random.hpp"
 
 namespace qpsbgd {
 namespace {
@@ -97,7 +96,7 @@ class SignSolver final : public TileSolver {
     bool many_flips = true;
     for (std::size_t sweep = 0; sweep < annealing_.num_sweeps && !stop.poll(); ++sweep) {
       for (std::size_t r = 0; r < tile.rows; ++r) {
-        keys[r] = stream_key(annealing_.seed, first_row + r, read, sweep);
+        keys[r] = layer_.stream(annealing_.seed, first_row + r, read, sweep);
       }
       // A flip takes four times its gain off the objective.
       const double threshold = problem_.target_scale() / (4.0 * annealing_.betas[sweep]);
@@ -108,7 +107,7 @@ class SignSolver final : public TileSolver {
   }
 
   const SignProblem& problem_;
-  const Layer& layer_;
+  const SampleLayer& layer_;
   const Annealing& annealing_;
   Buffer<std::int32_t> targets_;  // (rows, samples_ld)
   Buffer<float> margins_;         // (rows, samples_ld), eps included
@@ -119,7 +118,7 @@ class SignSolver final : public TileSolver {
 
 }  // namespace
 
-SignProblem::SignProblem(const Layer& layer, double eps)
+SignProblem::SignProblem(const SampleLayer& layer, double eps)
     : layer_(layer),
       eps_(static_cast<float>(eps * layer.x_scale())),
       target_scale_(

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "core/layer.hpp"
+#include "core/sample_layer.hpp"
 #include "core/tile_solver.hpp"
 
 namespace qpsbgd {
@@ -12,11 +12,11 @@ namespace qpsbgd {
 class SignProblem {
  public:
   // eps: PAPER 0.01, in the caller's units of X.
-  SignProblem(const Layer& layer, double eps);
+  SignProblem(const SampleLayer& layer, double eps);
 
   std::unique_ptr<TileSolver> make_solver(const Annealing& annealing) const;
 
-  const Layer& layer() const { return layer_; }
+  const SampleLayer& layer() const { return layer_; }
   float eps() const { return eps_; }  // in the layer's scaled units
   // Solvers count targets in units of t^ / target_scale(), and cut off what is less: a power of
   // two, so large that the magnitudes of a neuron's sum to 2^29 .. 2^30.
@@ -25,7 +25,7 @@ class SignProblem {
   const float* reach() const { return reach_.data(); }
 
  private:
-  const Layer& layer_;
+  const SampleLayer& layer_;
   float eps_;
   float target_scale_;
   Buffer<float> reach_;

@@ -24,11 +24,11 @@ class TileSolver {
   virtual ~TileSolver() = default;
 
   // Rows [first_row, first_row + rows) of the layer. spins (rows, n): in, the states to start from;
-  // out, the states after the sweeps. margins (rows, N; samples_ld): X s of the states to start
-  // from, in the layer's scaled units. read: names the random streams. Where `stop` says so, the
-  // states are left as they are after some sweep.
-  virtual void solve(std::size_t first_row, std::size_t rows, std::size_t read,
-                     const float* margins, std::int8_t* spins, Stop& stop) = 0;
+  // out, the states after the sweeps. images (rows, image_ld): of the states to start from. read:
+  // names the random streams. Where `stop` says so, the states are left as they are after some
+  // sweep.
+  virtual void solve(std::size_t first_row, std::size_t rows, std::size_t read, const float* images,
+                     std::int8_t* spins, Stop& stop) = 0;
 };
 
 }  // namespace qpsbgd

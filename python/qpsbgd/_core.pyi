@@ -35,6 +35,62 @@ def project(
     seed: int,
     num_threads: int,
 ) -> npt.NDArray[np.int8]: ...
+
+class SampleLayer:
+    """Rows of a layer from its samples: bit for bit those of ``project``, given all rows' norms."""
+
+    def __init__(
+        self,
+        inputs: npt.NDArray[np.float32],
+        targets: npt.NDArray[np.float32],
+        *,
+        first_row: int,
+        num_threads: int,
+    ) -> None: ...
+    def norms(self) -> npt.NDArray[np.float64]: ...
+    def project(
+        self,
+        norms: npt.NDArray[np.float64],
+        *,
+        objective: Objective,
+        scale: float,
+        target_eps: float,
+        num_sweeps: int,
+        betas: Sequence[float],
+        num_reads: int,
+        initial: InitialState,
+        seed: int,
+    ) -> npt.NDArray[np.int8]: ...
+
+class GramLayer:
+    """Rows of a layer from products of its samples, for the quadratic objective."""
+
+    def __init__(
+        self,
+        gram: npt.NDArray[np.float64],
+        cross: npt.NDArray[np.float64],
+        magnitudes: npt.NDArray[np.float64],
+        squares: npt.NDArray[np.float64],
+        *,
+        num_samples: int,
+        first_row: int,
+        num_threads: int,
+    ) -> None: ...
+    def norms(self) -> npt.NDArray[np.float64]: ...
+    def project(
+        self,
+        norms: npt.NDArray[np.float64],
+        *,
+        objective: Objective,
+        scale: float,
+        target_eps: float,
+        num_sweeps: int,
+        betas: Sequence[float],
+        num_reads: int,
+        initial: InitialState,
+        seed: int,
+    ) -> npt.NDArray[np.int8]: ...
+
 def step_along(
     weights: npt.NDArray[np.float32],
     binary: npt.NDArray[np.int8],

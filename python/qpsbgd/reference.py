@@ -5,6 +5,7 @@ Everything that the core vectorises is a plain loop here.
 """
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -244,6 +245,65 @@ def project(
     return result
 
 
+def products(X: Floats, T: Floats) -> tuple[Doubles, Doubles, Doubles, Doubles]:
+    """``X^T X (n, n)``, ``T^T X (m, n)``, sums of ``|t|`` and of ``t^2`` ``(m,)``."""
+    x, t = X.astype(np.float64), T.astype(np.float64)
+    return x.T @ x, t.T @ x, np.abs(t).sum(axis=0), (t**2).sum(axis=0)
+
+
+def project_products(
+    gram: Doubles,
+    cross: Doubles,
+    magnitudes: Doubles,
+    squares: Doubles,
+    num_samples: int,
+    *,
+    scale: float = 1.0,
+    num_sweeps: int = 10,
+    num_reads: int = 1,
+    beta_range: tuple[float, float] | None = None,
+    initial: str = "linear",
+    seed: int = 0,
+) -> Spins:
+    """The quadratic objective's :func:`project`, of what :func:`products` gives."""
+    m, n = cross.shape
+    betas = None if beta_range is None else geometric(*beta_range, num_sweeps)
+    mean_square = gram.diagonal().max() / num_samples
+    unit = 2.0 ** -np.ceil(np.frexp(mean_square)[1] / 2)  # brings it into [1/4, 1)
+    mean = magnitudes / num_samples
+    inverse = np.divide(1.0, mean, out=np.zeros(m), where=mean > 0)
+    trace = ordered_sum(unit * unit * gram.diagonal())
+    couplings = (unit * unit * gram).astype(np.float32)
+    np.fill_diagonal(couplings, 0)
+    linear = np.where(cross >= 0, 1, -1).astype(np.int8)
+
+    def image(B: Spins) -> Floats:
+        return ordered_product(B.astype(np.float32), couplings)  # (m, n), (n, n) -> (m, n)
+
+    terms = linear * image(linear).astype(np.float64)
+    margin2 = ordered_sum(np.array([max(ordered_sum(np.append(trace, row)), 0) for row in terms]))
+    target2 = ordered_sum(squares * inverse * inverse)
+    alpha = scale * float(np.sqrt(target2 / margin2)) if margin2 > 0 else 0.0
+    reads, energies = [], []
+    for read in range(num_reads):
+        B = linear.copy()
+        if read > 0 or initial == "random":
+            B = np.array([_random_spins(seed, row, read, n) for row in range(m)])
+        images = image(B)
+        for row in range(m if alpha != 0 else 0):
+            factor = unit * inverse[row] / alpha
+            fields = (images[row] - cross[row] * factor).astype(np.float32)
+            _sweeps(couplings, fields, alpha, B[row], num_sweeps, betas, (seed, row, read))
+        b = B.astype(np.float64)
+        quadratic = ((b @ gram) * b).sum(axis=1) - np.trace(gram)
+        a = alpha * unit
+        reads.append(B)
+        energies.append(a * (a * quadratic - 2 * ((b * cross).sum(axis=1) * inverse)))
+    best = np.argmin(energies, axis=0)  # the first of equals, (m,)
+    result: Spins = np.array([reads[best[row]][row] for row in range(m)])
+    return result
+
+
 def _random_spins(seed: int, row: int, read: int, n: int) -> Spins:
     e = exponential(seed=seed, problem=row, read=read, sweep=INITIAL_STATE, first=0, count=n)
     spins: Spins = np.where(e < LOG2, 1, -1).astype(np.int8)
@@ -287,20 +347,42 @@ def _quadratic_row(
         result: Floats = fields - diagonal * b.astype(np.float32)
         return result
 
-    block = BLOCK if keeps_residuals(len(t), n, num_sweeps) else None
+    def flipped(k: int, change: np.float32) -> None:
+        nonlocal residuals
+        residuals = residuals + change * X[:, k]
+
+    refreshed = fields_from_residuals if keeps_residuals(len(t), n, num_sweeps) else None
     fields = fields_from_residuals()
+    _sweeps(gram, fields, alpha, b, num_sweeps, betas, stream, flipped, refreshed)
+
+
+def _sweeps(
+    gram: Floats,
+    fields: Floats,
+    alpha: float,
+    b: Spins,
+    num_sweeps: int,
+    betas: list[float] | None,
+    stream: tuple[int, int, int],
+    flipped: Callable[[int, np.float32], None] = lambda k, change: None,
+    refreshed: Callable[[], Floats] | None = None,
+) -> None:
+    """The quadratic objective's sweeps over ``b (n,)``; ``gram (n, n)`` has a zero diagonal.
+
+    ``refreshed`` gives new fields at the start of each block of variables.
+    """
     for sweep in range(num_sweeps):
         if betas is not None:
             threshold = np.float32(1.0 / (4.0 * alpha * alpha * betas[sweep]))
-            slack = threshold * _variates(stream, sweep, n)
-        for k in range(n):
-            if block is not None and k % block == 0:
-                fields = fields_from_residuals()
+            slack = threshold * _variates(stream, sweep, len(b))
+        for k in range(len(b)):
+            if refreshed is not None and k % BLOCK == 0:
+                fields = refreshed()
             gain = np.float32(b[k]) * fields[k]
             if gain > 0 if betas is None else gain + slack[k] >= 0:
                 change = np.float32(-2 * b[k])
                 fields = fields + change * gram[k]
-                residuals = residuals + change * X[:, k]
+                flipped(k, change)
                 b[k] = -b[k]
 
 

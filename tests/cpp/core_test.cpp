@@ -45,39 +45,94 @@ struct Shape {
   std::size_t samples, inputs, neurons;
 };
 
+template <class Layer>
+std::vector<std::int8_t> solved(const Layer& layer, const std::vector<qpsbgd::RowNorms>& norms,
+                                const qpsbgd::ProjectionOptions& options) {
+  std::vector<std::int8_t> binary(layer.num_neurons() * layer.num_inputs());
+  qpsbgd::Stop stop(1e300, {});
+  qpsbgd::project(layer, qpsbgd::unit_alpha(norms.data(), norms.size()), options, binary.data(),
+                  stop);
+  return binary;
+}
+
+// The first row, and the others, with columns of T of their own.
+std::vector<std::int8_t> solved_shares(const Shape& shape, const std::vector<float>& inputs,
+                                       const std::vector<float>& targets,
+                                       const qpsbgd::ProjectionOptions& options) {
+  const std::size_t m = shape.neurons, others = m - 1;
+  std::vector<float> first(shape.samples), rest(shape.samples * others);
+  for (std::size_t i = 0; i < shape.samples; ++i) {
+    first[i] = targets[i * m];
+    std::copy_n(&targets[i * m] + 1, others, rest.data() + i * others);
+  }
+  const qpsbgd::SampleLayer one({inputs.data(), first.data(), shape.samples, shape.inputs, 1},
+                                qpsbgd::kernels(), 2);
+  if (others == 0) return solved(one, one.norms(), options);
+  const qpsbgd::SampleLayer two(
+      {inputs.data(), rest.data(), shape.samples, shape.inputs, others, 1}, qpsbgd::kernels(), 2);
+  std::vector<qpsbgd::RowNorms> norms = one.norms();
+  norms.insert(norms.end(), two.norms().begin(), two.norms().end());
+  std::vector<std::int8_t> binary = solved(one, norms, options);
+  for (const std::int8_t spin : solved(two, norms, options)) binary.push_back(spin);
+  return binary;
+}
+
+std::vector<std::int8_t> solved_products(const Shape& shape, const std::vector<float>& inputs,
+                                         const std::vector<float>& targets, int threads,
+                                         const qpsbgd::ProjectionOptions& options) {
+  const std::size_t n = shape.inputs, m = shape.neurons;
+  std::vector<double> gram(n * n), cross(m * n), magnitudes(m), squares(m);
+  for (std::size_t s = 0; s < shape.samples; ++s) {
+    const float *x = &inputs[s * n], *t = &targets[s * m];
+    for (std::size_t i = 0; i < n * n; ++i) gram[i] += static_cast<double>(x[i / n]) * x[i % n];
+    for (std::size_t i = 0; i < m * n; ++i) cross[i] += static_cast<double>(t[i / n]) * x[i % n];
+    for (std::size_t r = 0; r < m; ++r) {
+      magnitudes[r] += std::fabs(t[r]);
+      squares[r] += static_cast<double>(t[r]) * t[r];
+    }
+  }
+  const qpsbgd::GramLayer layer(
+      {gram.data(), cross.data(), magnitudes.data(), squares.data(), shape.samples, n, m},
+      qpsbgd::kernels(), threads);
+  return solved(layer, layer.norms(), options);
+}
+
+// Every layer is solved whole and as shares of its rows, from samples and from products of them.
 void test_project(const Shape& shape, qpsbgd::Objective objective, bool anneal) {
   // Exactly as long as they are, so that a read past the end is one.
   const std::vector<float> inputs = noise(shape.samples * shape.inputs, 1);
   const std::vector<float> targets = noise(shape.samples * shape.neurons, 2);
-  const qpsbgd::LayerView view{inputs.data(), targets.data(), shape.samples, shape.inputs,
-                               shape.neurons};
+  const qpsbgd::SampleView view{inputs.data(), targets.data(), shape.samples, shape.inputs,
+                                shape.neurons};
   qpsbgd::ProjectionOptions options;
   options.objective = objective;
   options.target_eps = 0.01;
   options.num_reads = 3;
   options.annealing = {.num_sweeps = 4, .betas = {}, .seed = 5};
   if (anneal) options.annealing.betas = {0.0, 0.1, 1.0, 10.0};
-  std::vector<std::vector<std::int8_t>> results;
+  std::vector<std::vector<std::int8_t>> results, from_products;
   for (const std::string& isa : qpsbgd::available_isas()) {
     setenv("QPSBGD_ISA", isa.c_str(), 1);
+    const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
     for (const int threads : {1, 2, 5}) {
-      options.num_threads = threads;
-      std::vector<std::int8_t> binary(shape.neurons * shape.inputs);
-      qpsbgd::Stop stop(1e300, {});
-      qpsbgd::project(qpsbgd::kernels(), view, options, binary.data(), stop);
-      results.push_back(binary);
+      const qpsbgd::SampleLayer layer(view, kernels, threads);
+      results.push_back(solved(layer, layer.norms(), options));
+      if (objective == qpsbgd::Objective::kSign) continue;
+      from_products.push_back(solved_products(shape, inputs, targets, threads, options));
     }
+    results.push_back(solved_shares(shape, inputs, targets, options));
     std::vector<double> energies(shape.neurons);
-    qpsbgd::projection_energy(qpsbgd::kernels(), view, objective, 1.0, 0.01, results.back().data(),
-                              2, energies.data());
+    qpsbgd::projection_energy(kernels, view, objective, 1.0, 0.01, results.back().data(), 2,
+                              energies.data());
     std::vector<float> coupling(shape.inputs * shape.inputs), fields(results.back().size());
-    qpsbgd::gradient_qubo(qpsbgd::kernels(), view, 1.0, 2, coupling.data(), fields.data(),
-                          energies.data());
+    qpsbgd::gradient_qubo(kernels, view, 1.0, 2, coupling.data(), fields.data(), energies.data());
   }
   unsetenv("QPSBGD_ISA");
-  for (const auto& result : results) {
-    check(result == results.front(), "the same result on every instruction set and thread count");
-    for (const std::int8_t spin : result) check(spin == 1 || spin == -1, "spins are +-1");
+  for (const auto* group : {&results, &from_products}) {
+    for (const auto& result : *group) {
+      check(result == group->front(), "the same on every instruction set, threads and shares");
+      for (const std::int8_t spin : result) check(spin == 1 || spin == -1, "spins are +-1");
+    }
   }
 }
 

@@ -1,0 +1,51 @@
+// A layer's gradient given as samples: its inputs X and the targets T of its neurons.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/inputs.hpp"
+#include "core/layer.hpp"
+
+namespace qpsbgd {
+
+// What the caller hands over; row-major float32.
+struct SampleView {
+  const float* inputs;        // X (num_samples, num_inputs)
+  const float* targets;       // T (num_samples, num_neurons)
+  std::size_t num_samples;    // N
+  std::size_t num_inputs;     // n
+  std::size_t num_neurons;    // m
+  std::size_t first_row = 0;  // the number of T's first column in the whole layer
+};
+
+// X and T in the layouts that kernels read. Images are margins X b (N).
+class SampleLayer final : public Layer {
+ public:
+  SampleLayer(const SampleView& view, const KernelTable& kernels, int num_threads);
+
+  const SampleView& view() const { return view_; }
+  std::size_t num_samples() const { return view_.num_samples; }
+  std::size_t samples_ld() const { return image_ld(); }
+
+  float x_scale() const { return inputs_.scale(); }
+  const Inputs& inputs() const { return inputs_; }
+  const float* inputs_t() const { return inputs_.transposed(); }  // X^T (n, samples_ld), padding 0
+  double mean_target(std::size_t row) const { return mean_targets_[row]; }  // mean|t_r|
+  const float* targets(std::size_t row) const {  // t^_r (N), rows samples_ld apart
+    return &targets_[row * samples_ld()];
+  }
+
+  void image(const std::int8_t* spins, std::size_t rows, float* c, float* scratch) const override;
+
+ private:
+  void prepare_rows();
+  void prepare_targets(std::size_t tile);
+
+  SampleView view_;
+  Inputs inputs_;
+  Buffer<float> targets_;        // t^ (m, samples_ld)
+  Buffer<double> mean_targets_;  // (m)
+};
+
+}  // namespace qpsbgd
