@@ -117,6 +117,15 @@ class NativeProjector:
             num_threads=self.num_threads,
         )
 
+    def core_options(
+        self, objective: Objective, scale: float, num_sweeps: int, seed: int
+    ) -> dict[str, Any]:
+        """What a call with these options hands to the core beside data and threads, checked."""
+        checked = _checked_options(
+            objective, scale, num_sweeps, self.num_reads, self.beta_range, self.target_eps, seed
+        )
+        return {**checked, "initial": _core.InitialState[self.initial]}
+
 
 def project(
     X: "ArrayLike",
@@ -184,23 +193,17 @@ def project(
         Krahn et al., "Projected Stochastic Gradient Descent with Quantum Annealed Binary
         Gradients", BMVC 2024, arXiv 2310.15128.
     """
-    inputs, targets = _checked_layer(X, T)
-    num_sweeps = checked_count("num_sweeps", num_sweeps, 0)
-    betas = _checked_beta_range(beta_range)
+    inputs, targets = checked_layer(X, T)
     kind, states = _checked_initial(initial, (targets.shape[1], inputs.shape[1]))
     return _core.project(
         inputs,
         targets,
-        objective=_core.Objective[checked_choice("objective", objective, OBJECTIVES)],
-        scale=_checked_scale(scale),
-        target_eps=_checked_eps(target_eps),
-        num_sweeps=num_sweeps,
-        betas=[] if betas is None else geometric(*betas, num_sweeps),
-        num_reads=checked_count("num_reads", num_reads, 1),
         initial=kind,
         initial_states=states,
-        seed=checked_seed(seed),
         num_threads=checked_threads(num_threads),
+        **_checked_options(
+            objective, scale, num_sweeps, num_reads, beta_range, target_eps, checked_seed(seed)
+        ),
     )
 
 
@@ -239,7 +242,7 @@ def projection_energy(
         >>> projection_energy(X, T, np.array([[1, 1], ])).tolist()
         [0.0]
     """
-    inputs, targets = _checked_layer(X, T)
+    inputs, targets = checked_layer(X, T)
     return _core.projection_energy(
         inputs,
         targets,
@@ -283,15 +286,50 @@ def gradient_qubo(
         >>> bqm.energy([1, 1])
         0.0
     """
-    inputs, targets = _checked_layer(X, T)
+    inputs, targets = checked_layer(X, T)
     return _core.gradient_qubo(
         inputs, targets, scale=_checked_scale(scale), num_threads=checked_threads(num_threads)
     )
 
 
-def _checked_layer(
+def _checked_options(
+    objective: str,
+    scale: float,
+    num_sweeps: int,
+    num_reads: int,
+    beta_range: tuple[float, float] | None,
+    target_eps: float,
+    seed: int,
+) -> dict[str, Any]:
+    num_sweeps = checked_count("num_sweeps", num_sweeps, 0)
+    betas = _checked_beta_range(beta_range)
+    return {
+        "objective": _core.Objective[checked_choice("objective", objective, OBJECTIVES)],
+        "scale": _checked_scale(scale),
+        "num_sweeps": num_sweeps,
+        "num_reads": checked_count("num_reads", num_reads, 1),
+        "betas": [] if betas is None else geometric(*betas, num_sweeps),
+        "target_eps": _checked_eps(target_eps),
+        "seed": seed,
+    }
+
+
+def check_binary(binary: Any, shape: tuple[int, ...]) -> None:
+    """Raise ValueError where a projector's answer is no int8 array ``shape`` of -1 and +1."""
+    if not isinstance(binary, np.ndarray) or binary.dtype != np.int8 or binary.shape != shape:
+        raise ValueError(
+            f"projector returned {type(binary).__name__} of dtype "
+            f"{getattr(binary, 'dtype', None)} and shape {getattr(binary, 'shape', None)}, "
+            f"but must return an int8 array of shape {shape}"
+        )
+    if not (np.abs(binary) == 1).all():
+        raise ValueError("projector returned values other than -1 and +1")
+
+
+def checked_layer(
     X: "ArrayLike", T: "ArrayLike"
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """X ``(N, n)`` and T ``(N, m)`` as the core takes them; see :func:`project` for errors."""
     inputs, targets = _checked_matrix("X", X), _checked_matrix("T", T)
     if inputs.shape[0] != targets.shape[0]:
         raise ValueError(

@@ -1,0 +1,126 @@
+"""The ranks of a process group as processes that wait for work; for tests of distributed steps."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+import warnings
+from dataclasses import replace
+
+import torch
+import torch.distributed as dist
+
+import qpsbgd
+from qpsbgd.optim import distributed
+
+
+def _serve(rank, size, path, pipe):
+    warnings.simplefilter("error")
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=size)
+    with contextlib.suppress(EOFError):  # the tests have ended
+        while True:
+            function, arguments = pipe.recv()
+            try:
+                pipe.send(function(*arguments))
+            except BaseException as error:
+                pipe.send(error)
+
+
+class Ranks:
+    """Some processes with a rank each."""
+
+    def __init__(self, size, directory):
+        context = multiprocessing.get_context("spawn")
+        self.size = size
+        self._pipes, self.processes = [], []
+        for rank in range(size):
+            ours, theirs = context.Pipe()
+            arguments = (rank, size, directory / f"group of {size}", theirs)
+            process = context.Process(target=_serve, args=arguments, daemon=True)
+            process.start()
+            theirs.close()
+            self._pipes.append(ours)
+            self.processes.append(process)
+
+    def run(self, function, arguments, timeout=120):
+        """What function(*arguments[rank]) returns or raises by rank; EOFError of a dead one."""
+        for pipe, own in zip(self._pipes, arguments, strict=True):
+            pipe.send((function, own))
+        results = []
+        for rank, pipe in enumerate(self._pipes):
+            assert pipe.poll(timeout), f"rank {rank} hangs"
+            try:
+                results.append(pipe.recv())
+            except EOFError as error:
+                results.append(error)
+        return results
+
+    def close(self):
+        for pipe in self._pipes:
+            pipe.close()
+        for process in self.processes:
+            process.kill()
+            process.join()
+
+
+class Given:
+    """A shard's samples; those of an exception are raised."""
+
+    def __init__(self, samples):
+        self._samples = samples
+
+    def __call__(self):
+        if isinstance(self._samples, BaseException):
+            raise self._samples
+        return self._samples
+
+
+def project(layers, projector, exchange="auto"):
+    """The gradients of layers; ``samples`` of a layer are arrays, an exception or None."""
+    shards = [
+        layer if layer.samples is None else replace(layer, samples=Given(layer.samples))
+        for layer in layers
+    ]
+    return distributed.project_shards(shards, projector, exchange=exchange)
+
+
+def bytes_sent(layers, projector, exchange):
+    """How many bytes the same call sends to other ranks."""
+    total, real = 0, dist.all_to_all_single
+
+    def counted(received, sent, sizes, sent_sizes, group=None):
+        nonlocal total
+        total += sum(sent_sizes) - sent_sizes[dist.get_rank()]
+        return real(received, sent, sizes, sent_sizes, group=group)
+
+    dist.all_to_all_single = counted
+    try:
+        project(layers, projector, exchange)
+    finally:
+        dist.all_to_all_single = real
+    return total
+
+
+class Other:
+    """A projector that is not the native one."""
+
+    def __init__(self, fault=None):
+        self.fault = fault
+
+    def __call__(self, X, T, /, *, objective, scale, num_sweeps, seed):
+        if self.fault == "raise":
+            raise RuntimeError("no annealer today")
+        binary = qpsbgd.project(
+            X, T, objective=objective, scale=scale, num_sweeps=num_sweeps, seed=seed
+        )
+        return binary[1:] if self.fault == "shape" else binary
+
+
+def project_or_die(layers, victim):
+    """The victim dies while the others wait for it."""
+    if dist.get_rank() == victim:
+        time.sleep(1)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return project(layers, qpsbgd.NativeProjector(num_threads=1))

@@ -1,0 +1,245 @@
+"""Projections of a step whose samples are divided over the ranks of a process group."""
+
+import signal
+import time
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+if not torch.distributed.is_available():
+    pytest.skip("torch has no distributed package", allow_module_level=True)
+
+import qpsbgd
+import ranks as ranks_module
+from problems import layer as make_layer
+from qpsbgd import NativeProjector, reference
+from qpsbgd.optim.distributed import Shard, project_shards
+from ranks import Ranks, bytes_sent, project
+
+NATIVE = NativeProjector(num_threads=1)
+
+
+@pytest.fixture(scope="module")
+def groups(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("groups")
+    made = {size: Ranks(size, directory) for size in (2, 3)}
+    yield made
+    for group in made.values():
+        group.close()
+
+
+def shard(X, T, *, name="layer", objective="quadratic", num_sweeps=2):
+    return Shard(name, (T.shape[1], X.shape[1]), (X, T), objective, 0.9, num_sweeps, seed=5)
+
+
+def divided(shards, counts):
+    """Of shards with all samples, those of each rank: None where it has none."""
+    ends = np.cumsum(counts)
+    result = []
+    for end, count in zip(ends, counts, strict=True):
+        own = []
+        for whole in shards:
+            X, T = (a[end - count : end] for a in whole.samples)
+            own.append(Shard(**{**vars(whole), "samples": (X, T) if len(X) else None}))
+        result.append(own)
+    return result
+
+
+def assert_same(gradients, expected):
+    for gradient in gradients:
+        assert not isinstance(gradient, BaseException), gradient
+        for ours, theirs in zip(gradient, expected, strict=True):
+            assert ours.binary.dtype == np.int8
+            assert ours.binary.shape == theirs[0].shape
+            assert ours.binary.tobytes() == theirs[0].tobytes()
+            assert ours.reached.tolist() == theirs[1].tolist()
+
+
+@pytest.mark.parametrize("counts", [(20, 20), (1, 39), (13, 7, 20), (0, 25, 15)])
+@pytest.mark.parametrize(
+    "projector",
+    [NATIVE, NativeProjector(num_threads=2, num_reads=3, beta_range=(0.1, 2.0), initial="random")],
+    ids=["descent", "annealing"],
+)
+def test_gathered_samples_are_one_rank(rng, groups, counts, projector):
+    wholes = []
+    # Fields and residuals; more ranks than neurons.
+    for neurons, inputs, objective in ((50, 9, "quadratic"), (7, 70, "quadratic"), (2, 9, "sign")):
+        X, T = make_layer(rng, 40, inputs, neurons)
+        T[:, 1] = 0
+        T[: counts[0], 0] = 0  # another rank's alone
+        wholes.append(shard(X, T, name=f"of {neurons}", objective=objective))
+    options = {"scale": 0.9, "num_sweeps": 2, "seed": 5}
+    expected = [
+        (projector(*whole.samples, objective=whole.objective, **options), whole.samples[1].any(0))
+        for whole in wholes
+    ]
+    arguments = [(own, projector, "gather") for own in divided(wholes, counts)]
+    assert_same(groups[len(counts)].run(project, arguments), expected)
+
+
+@pytest.mark.parametrize("counts", [(20, 20), (1, 39), (13, 7, 20), (0, 25, 15)])
+@pytest.mark.parametrize("num_reads", [1, 3])
+def test_sums_of_integral_data_are_one_rank(rng, groups, counts, num_reads):
+    projector = NativeProjector(num_threads=1, num_reads=num_reads)
+    wholes = []
+    for neurons, inputs in ((50, 9), (7, 70), (2, 9)):
+        X, T = (np.rint(3 * a) for a in make_layer(rng, 40, inputs, neurons))
+        T[:, 1] = 0
+        wholes.append(shard(X, T))
+    expected = [
+        (
+            reference.project_products(
+                *reference.products(*whole.samples), 40, scale=0.9, num_sweeps=2, seed=5,
+                num_reads=num_reads,
+            ),
+            whole.samples[1].any(0),
+        )
+        for whole in wholes
+    ]  # fmt: skip
+    assert_same([project(wholes, projector, "gram")], expected)  # in this process
+    arguments = [(own, projector, "gram") for own in divided(wholes, counts)]
+    assert_same(groups[len(counts)].run(project, arguments), expected)
+
+
+def test_sums_of_real_data_are_close_to_one_rank(rng, groups):
+    whole = shard(*make_layer(rng, 400, 30, 50))
+    [(expected, _)] = project([whole], NATIVE, "gram")
+    found = groups[2].run(project, [(own, NATIVE, "gram") for own in divided([whole], (150, 250))])
+    assert found[0][0].binary.tobytes() == found[1][0].binary.tobytes()
+    assert (found[0][0].binary == expected).mean() > 0.999
+
+
+def test_a_factor_of_two_changes_nothing(rng, groups):
+    X, T = make_layer(rng, 40, 20, 9)
+    [(expected, reached)] = project([shard(X, T)], NATIVE)
+    arguments = [(own, NATIVE) for own in divided([shard(X, 2 * T)], (20, 20))]
+    assert_same(groups[2].run(project, arguments), [(expected, reached)])
+
+
+def test_layers_that_a_rank_or_all_have_not_reached(rng, groups):
+    X, T = make_layer(rng, 12, 10, 8)
+    both, first, none = shard(X, T), shard(X, T, objective="sign"), shard(X, T)
+    own = divided([both], (6, 6))
+    nothing = Shard(**{**vars(none), "samples": None})
+    only_here = Shard(**{**vars(first), "samples": None})
+    empty = Shard(**{**vars(none), "samples": (X[:0], T[:0])})
+    found = groups[2].run(
+        project, [([nothing, own[0][0], first], NATIVE), ([empty, own[1][0], only_here], NATIVE)]
+    )
+    expected = project([both, first], NATIVE)
+    for gradients in found:
+        assert gradients[0] is None
+        assert_same([gradients[1:]], expected)
+    assert project([nothing], NATIVE) == [None]
+
+
+@pytest.mark.parametrize(("samples", "inputs", "neurons"), [(40, 30, 8), (400, 10, 30)])
+def test_fewer_bytes_are_sent(rng, groups, samples, inputs, neurons):
+    whole = shard(*make_layer(rng, samples, inputs, neurons))
+    for size, counts in ((2, (samples // 2,) * 2), (3, (samples // 4, samples // 4, samples // 2))):
+        own = divided([whole], counts)
+        sent = {
+            exchange: sum(groups[size].run(bytes_sent, [(o, NATIVE, exchange) for o in own]))
+            for exchange in ("gather", "gram", "auto")
+        }
+        assert sent["auto"] == min(sent["gather"], sent["gram"])
+        assert sent["auto"] < max(sent["gather"], sent["gram"])
+
+
+def spoil(array, value):
+    array[0, 1] = value
+    return array
+
+
+@pytest.mark.parametrize("exchange", ["gather", "gram"])
+def test_an_error_of_one_rank_is_raised_on_all(rng, groups, exchange):
+    X, T = make_layer(rng, 12, 10, 8)
+    nan, inf = spoil(T.copy(), np.nan), spoil(X.copy(), np.inf)
+    cases = [
+        ((X, nan), ValueError, r"layer 'second': T\[0, 1\] is nan"),
+        ((inf, T), ValueError, r"layer 'second': X\[0, 1\] is inf"),
+        ((X, T[:, 1:]), ValueError, r"layer 'second': X has shape \(12, 10\) and T \(12, 7\)"),
+        (RuntimeError("changed in place"), RuntimeError, "layer 'second': changed in place"),
+        (TypeError("of another type"), TypeError, "of another type"),
+        (KeyboardInterrupt(), KeyboardInterrupt, None),
+    ]
+    first, second = shard(X, T, name="first"), shard(X, T, name="second")
+    for samples, error, message in cases:
+        bad = Shard(**{**vars(second), "samples": samples})
+        found = groups[3].run(
+            project, [([first, own], NATIVE, exchange) for own in (second, bad, second)]
+        )
+        with pytest.raises(error, match=message):
+            raise found[1]
+        for rank in (0, 2):
+            with pytest.raises(RuntimeError, match="layer 'second' failed on rank 1"):
+                raise found[rank]
+    # Later errors: of the problem itself, on all ranks that have rows of it.
+    far = Shard(**{**vars(second), "scale": 1e-30})
+    for error in groups[3].run(project, [([first, far], NATIVE, exchange)] * 3):
+        with pytest.raises(ValueError, match="layer 'second': scale is 1e-30, but must lie"):
+            raise error
+    # The group is as good as before.
+    expected = project([first], NATIVE, "gather")
+    found = groups[3].run(project, [(own, NATIVE, "gather") for own in divided([first], (4, 4, 4))])
+    assert_same(found, expected)
+
+
+def test_ranks_must_agree(rng, groups):
+    X, T = make_layer(rng, 12, 10, 8)
+    here, there = shard(X, T), shard(X, T, num_sweeps=3)
+    for error in groups[2].run(project, [([here], NATIVE), ([there], NATIVE)]):
+        with pytest.raises(RuntimeError, match="ranks differ in the layer's shape or options"):
+            raise error
+
+
+def test_another_projector_gets_all_samples_on_one_rank(rng, groups):
+    X, T = make_layer(rng, 12, 10, 8)
+    T[:, 3] = 0
+    expected = [(qpsbgd.project(X, T, scale=0.9, num_sweeps=2), T.any(0))]
+    arguments = [(own, ranks_module.Other()) for own in divided([shard(X, T)], (3, 4, 5))]
+    assert_same(groups[3].run(project, arguments), expected)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "message"),
+    [
+        ("raise", RuntimeError, "layer 'layer': no annealer today"),
+        ("shape", ValueError, r"layer 'layer': projector returned ndarray .* must return an int8"),
+    ],
+)
+def test_an_error_of_another_projector_is_raised_on_all(rng, groups, fault, error, message):
+    own = divided([shard(*make_layer(rng, 12, 10, 8))], (6, 6))
+    found = groups[2].run(project, [(layers, ranks_module.Other(fault)) for layers in own])
+    with pytest.raises(error, match=message):
+        raise found[0]
+    with pytest.raises(RuntimeError, match="layer 'layer' failed on rank 0"):
+        raise found[1]
+
+
+def test_a_killed_rank_ends_the_others(rng, tmp_path):
+    group = Ranks(3, tmp_path)
+    try:
+        layers = [shard(*make_layer(rng, 12, 10, 8))]
+        group.run(project, [(layers, NATIVE)] * 3)
+        started = time.perf_counter()
+        found = group.run(ranks_module.project_or_die, [(layers, 1)] * 3, timeout=60)
+        assert isinstance(found[1], EOFError)
+        for rank in (0, 2):
+            with pytest.raises(RuntimeError, match=r"(?i)connection closed|connection reset"):
+                raise found[rank]
+        assert time.perf_counter() - started < 60
+        group.processes[1].join(10)
+        assert group.processes[1].exitcode == -signal.SIGKILL
+    finally:
+        group.close()
+
+
+def test_bad_arguments(rng):
+    layers = [shard(*make_layer(rng, 4, 3, 2))]
+    with pytest.raises(ValueError, match="exchange is 'fewer', but must be 'auto' or 'gather'"):
+        project_shards(layers, NATIVE, exchange="fewer")
+    with pytest.raises(ValueError, match="layer 'layer': objective is 'cubic'"):
+        project([shard(*make_layer(rng, 4, 3, 2), objective="cubic")], NATIVE)
