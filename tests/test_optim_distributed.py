@@ -193,6 +193,9 @@ def test_ranks_must_agree(rng, groups):
     for error in groups[2].run(project, [([here], NATIVE), ([there], NATIVE)]):
         with pytest.raises(RuntimeError, match="ranks differ in the layer's shape or options"):
             raise error
+    for error in groups[2].run(project, [([here], NATIVE), ([here, here], NATIVE)]):
+        with pytest.raises(RuntimeError, match=r"ranks have \[1, 2\] binary layers"):
+            raise error
 
 
 def test_another_projector_gets_all_samples_on_one_rank(rng, groups):

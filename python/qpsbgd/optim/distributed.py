@@ -95,7 +95,7 @@ class Gradient(NamedTuple):
 def project_shards(
     layers: Sequence[Shard],
     projector: Projector,
-    group: dist.ProcessGroup | None = None,
+    group: "dist.ProcessGroup | None" = None,
     *,
     exchange: Exchange = "auto",
 ) -> list[Gradient | None]:
@@ -144,7 +144,7 @@ Way: TypeAlias = Generator[Parts, Received, Any]
 class _Ranks:
     """The ranks of a group, which leave an exchange with an error if one of them has one."""
 
-    def __init__(self, group: dist.ProcessGroup | None, names: list[str]) -> None:
+    def __init__(self, group: "dist.ProcessGroup | None", names: list[str]) -> None:
         alone = group is None and not (dist.is_available() and dist.is_initialized())
         self._group = group
         self._names = names
@@ -179,26 +179,33 @@ class _Ranks:
     def _trade(
         self, outbox: list[Received], error: BaseException | None, layer: int
     ) -> list[Received | None]:
-        """Send every layer's part to each rank; first how long they are, or which layer failed."""
-        parts = list(zip(*outbox, strict=True))  # by rank, then layer
-        heads = [np.array([0 if error is None else 1 + layer, *map(len, row)]) for row in parts]
-        received = self._all_to_all(
-            [(head.view(np.uint8),) for head in heads], [heads[0].nbytes] * self.count
-        )
+        """Send every layer's part to each rank; first which layer failed, or what there is."""
+        count = len(outbox)
+        parts: Parts = []  # by rank: the lengths of the layers' parts, and these
+        for row in zip(*outbox, strict=True):
+            parts.append((np.array([len(part) for part in row]).view(np.uint8), *row))
+        failed = 0 if error is None else 1 + layer
+        heads: Parts = [
+            (np.array([failed, count, sum(map(len, part))]).view(np.uint8),) for part in parts
+        ]
+        received = self._all_to_all(heads, [heads[0][0].nbytes] * self.count)
         if error is not None:
             raise self._named(error, layer)
-        lengths = np.stack(received).view(np.int64)  # (ranks, 1 + layers)
-        for rank, failed in enumerate(lengths[:, 0]):
+        told = np.stack(received).view(np.int64)  # (ranks, 3)
+        if (told[:, 1] != count).any():
+            raise RuntimeError(
+                f"ranks have {told[:, 1].tolist()} binary layers, but must have the same number"
+            )
+        for rank, failed in enumerate(told[:, 0].tolist()):
             if failed:
                 raise RuntimeError(
                     f"layer {self._names[failed - 1]!r} failed on rank {rank} of the process "
                     "group, whose own error says why"
                 )
-        received = self._all_to_all(parts, lengths[:, 1:].sum(axis=1).tolist())
-        split = [
-            np.split(message, np.cumsum(row)[:-1])
-            for message, row in zip(received, lengths[:, 1:], strict=True)
-        ]
+        split = []
+        for message in self._all_to_all(parts, told[:, 2].tolist()):
+            lengths, rest = np.split(message, [8 * count])
+            split.append(np.split(rest, np.cumsum(lengths.view(np.int64))[:-1]))
         return [list(messages) for messages in zip(*split, strict=True)]
 
     def _all_to_all(self, parts: Parts, sizes: list[int]) -> Received:
