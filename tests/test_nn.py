@@ -60,10 +60,10 @@ def test_quantizers():
     both = BinaryLinear(4, 2, bias=False, input_quantizer="ste_sign")
     assert torch.equal(both(x), both(ste_sign(x)))
     assert not torch.equal(both(x), torch.nn.functional.linear(x, both.binary_weight))
-    doubled = BinaryLinear(4, 2, bias=False, weight_quantizer=lambda w: 2 * w)
+    doubled = BinaryLinear(4, 2, bias=False, kernel_quantizer=lambda w: 2 * w)
     assert torch.equal(doubled.binary_weight, 2 * doubled.weight)
-    real = BinaryLinear(4, 2, bias=False, weight_quantizer=None)
+    real = BinaryLinear(4, 2, bias=False, kernel_quantizer=None)
     assert torch.equal(real(x), torch.nn.functional.linear(x, real.weight))
     assert "input_quantizer=ste_sign" in repr(both)
-    with pytest.raises(ValueError, match="weight_quantizer is 'sing', but must be 'ste_sign'"):
-        BinaryLinear(4, 2, weight_quantizer="sing")
+    with pytest.raises(ValueError, match="kernel_quantizer is 'sing', but must be 'ste_sign'"):
+        BinaryLinear(4, 2, kernel_quantizer="sing")
