@@ -78,5 +78,5 @@ class IdleParameters:
                 f"no optimizer has changed the real parameters {names} since the last step: QPSBGD "
                 "trains binary weights alone; give split_parameters(model).real to an optimizer of "
                 "their own, or set their requires_grad to False",
-                stacklevel=4,
+                stacklevel=5,  # of step() in user code: torch wraps it twice
             )

@@ -337,7 +337,8 @@ class QPSBGD(torch.optim.Optimizer):
         ):
             raise RuntimeError(
                 "target is 'activation', but no binary layer's output goes directly into a sign "
-                "function of qpsbgd.nn.functional; use target='preactivation'"
+                "function of qpsbgd.nn.functional (a compiled one is not seen); use "
+                "target='preactivation'"
             )
         return gradients
 
@@ -385,8 +386,9 @@ class QPSBGD(torch.optim.Optimizer):
         num_samples = sum(len(inputs) for inputs, _ in gradient.batches)
         if before is None:
             return LayerStep(gradient.seconds, num_samples)
+        energies = np.concatenate(gradient.energies, axis=1)  # (3, neurons)
         energy_before, energy_after, agreement = (
-            float(values.mean()) for values in np.concatenate(gradient.energies, axis=1)
+            float(values.mean()) if values.size else None for values in energies
         )
         flip_ratio = float(((weight >= 0) != before).double().mean())
         return LayerStep(
