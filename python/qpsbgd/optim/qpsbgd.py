@@ -2,14 +2,12 @@
 
 import contextlib
 import hashlib
-import math
 import struct
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from numbers import Real
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,25 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from qpsbgd.arguments import SEED_LIMIT, checked_choice, checked_count
-from qpsbgd.nn.binary import BinaryLayer
-from qpsbgd.optim.capture import Capture, Target, binary_layers
+from qpsbgd.arguments import SEED_LIMIT, checked_count
+from qpsbgd.optim.capture import Capture, Target
+from qpsbgd.optim.groups import UNSUPPORTED, check_group, checked_options, named_layers
 from qpsbgd.optim.parameters import IdleParameters
 from qpsbgd.optim.stats import LayerStep, ScalarWriter, write_steps
 from qpsbgd.optim.transfer import to_devices, to_host
 from qpsbgd.optim.update import Update, update_momentum, update_weight
 from qpsbgd.projection import NativeProjector, Objective, Projector, project, projection_energy
-
-#: Sweeps a step where the caller names none, by objective; evidence in docs/defaults.md.
-DEFAULT_NUM_SWEEPS: dict[str, int] = {"quadratic": 2, "sign": 10}
-
-#: Why arguments of torch's own optimisers are refused.
-UNSUPPORTED = {
-    "foreach": "layers differ in shape, and each is updated in one pass of the core already",
-    "fused": "projection and update are the core's, not kernels of torch",
-    "capturable": "the projection runs on the host, which a CUDA graph cannot capture",
-    "differentiable": "the projection onto binary variables has no derivative",
-}
 
 
 class QPSBGD(torch.optim.Optimizer):
@@ -166,13 +153,13 @@ class QPSBGD(torch.optim.Optimizer):
             "maximize": maximize,
             "seed": seed,
         }
-        self._model, named_layers = _named_layers(model, defaults)
+        self._model, layers = named_layers(model, defaults)
         groups = [
-            {"params": [layer.weight], "layer": name, **_checked_options({**defaults, **options})}
-            for name, layer, options in named_layers
+            {"params": [layer.weight], "layer": name, **checked_options({**defaults, **options})}
+            for name, layer, options in layers
         ]
         self._projector: Projector = NativeProjector() if projector is None else projector
-        self._layers = [layer for _, layer, _ in named_layers]
+        self._layers = [layer for _, layer, _ in layers]
         self.stats_every = checked_count("stats_every", stats_every, 0)
         # One group a layer, so that its hyper-parameters can be changed alone.
         super().__init__(groups, defaults)
@@ -263,7 +250,7 @@ class QPSBGD(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            _check_group(group)
+            check_group(group)
         with_energies = self.stats_every > 0 and (self.num_steps + 1) % self.stats_every == 0
         gradients = self._gradients()
         self._to_host(gradients)
@@ -460,57 +447,6 @@ def _batches(capture: Capture) -> list[tuple[Tensor, Tensor]]:
     return pairs
 
 
-def _named_layers(
-    model: Any, defaults: dict[str, Any]
-) -> tuple[nn.Module, list[tuple[str, BinaryLayer, dict[str, Any]]]]:
-    """All modules as one, and name, module and own hyper-parameters of each binary layer."""
-    if isinstance(model, nn.Module):
-        entries: list[dict[str, Any]] = [{"params": model}]
-    else:
-        entries = list(model) if isinstance(model, Iterable) else [{"params": model}]
-    modules = nn.ModuleList()
-    layers = []
-    for entry in entries:
-        options = dict(entry) if isinstance(entry, dict) else {"params": entry}
-        value = options.pop("params", None)
-        own = [value] if isinstance(value, nn.Module) else value
-        if not isinstance(own, Iterable) or not all(isinstance(m, nn.Module) for m in own):
-            raise TypeError(
-                f"model is a {type(model).__name__}, but must be a torch.nn.Module, or a list of "
-                "groups like {'params': module, 'lr': 0.01}"
-            )
-        unknown = set(options) - set(defaults) - {"layer"}
-        if unknown:
-            raise ValueError(
-                f"a group has {', '.join(map(repr, sorted(unknown)))}, but only "
-                f"{', '.join(map(repr, defaults))} can be given"
-            )
-        for module in own:
-            for name, layer in binary_layers(module):
-                path = name or type(layer).__name__
-                # As in a ModuleList, where there is more than one module.
-                layers.append(
-                    (path if model is module else f"{len(modules)}.{path}", layer, options)
-                )
-            modules.append(module)
-    if not layers:
-        names = ", ".join(type(module).__name__ for module in modules)
-        raise ValueError(
-            f"model ({names}) has no layer with binary weights: use those of qpsbgd.nn where "
-            "weights are to be binary, or qpsbgd.nn.convert_to_binary"
-        )
-    return (model if isinstance(model, nn.Module) else modules), layers
-
-
-def _checked_options(options: dict[str, Any]) -> dict[str, Any]:
-    """The hyper-parameters of a group, with the default number of sweeps of its objective."""
-    checked_choice("objective", options["objective"], tuple(DEFAULT_NUM_SWEEPS))
-    if options["num_sweeps"] is None:
-        options["num_sweeps"] = DEFAULT_NUM_SWEEPS[options["objective"]]
-    _check_group(options)
-    return options
-
-
 @contextlib.contextmanager
 def _naming(group: dict[str, Any]) -> Iterator[None]:
     """Errors of one layer say which."""
@@ -527,30 +463,6 @@ def step_seed(seed: int, layer: int, step: int, group: int = 0) -> int:
     content = struct.pack("<4Q", seed, layer, step, group)
     digest = hashlib.blake2b(content, digest_size=4).digest()
     return int.from_bytes(digest, "little") % SEED_LIMIT
-
-
-def _check_group(group: dict[str, Any]) -> None:
-    for name in ("lr", "scale", "clip", "momentum"):
-        value = group[name]
-        if isinstance(value, bool) or not isinstance(value, (Real, Tensor)):
-            raise TypeError(f"{name} is {value!r}, but must be a real number")
-        number = float(value)
-        valid, rule = {
-            # A scheduler may end at lr = 0.
-            "lr": (0 <= number < math.inf, "finite and at least 0"),
-            "scale": (0 < number < math.inf, "finite and positive"),
-            "clip": (number > 0, "positive"),
-            "momentum": (0 <= number < 1, "at least 0 and less than 1"),
-        }[name]
-        if not valid:
-            raise ValueError(f"{name} is {value!r}, but must be {rule}")
-    if not isinstance(group["maximize"], bool):
-        raise TypeError(f"maximize is {group['maximize']!r}, but must be True or False")
-    checked_choice("objective", group["objective"], tuple(DEFAULT_NUM_SWEEPS))
-    checked_choice("update", group["update"], get_args(Update))
-    checked_choice("target", group["target"], get_args(Target))
-    checked_count("num_sweeps", group["num_sweeps"], 0)
-    checked_count("seed", group["seed"], 0, SEED_LIMIT)
 
 
 def _check_binary(binary: Any, shape: tuple[int, ...]) -> None:
