@@ -50,7 +50,7 @@ class BinaryLayer(Module):
     :meth:`samples`, which turns one call into matrix products ``Z = X W^T``.
     """
 
-    weight: Tensor
+    weight: Tensor  # or the module that pack() puts in its place, which gives it when called
     bias: Any  # a parameter or None
     input_quantizer: Quantizer | None
     kernel_quantizer: Quantizer | None
@@ -89,7 +89,10 @@ class BinaryLayer(Module):
     @property
     def binary_weight(self) -> Tensor:
         """The weight that the forward pass uses, shaped as ``weight``, on the graph."""
-        return self.weight if self.kernel_quantizer is None else self.kernel_quantizer(self.weight)
+        weight = self.weight
+        if self.kernel_quantizer is not None:
+            return self.kernel_quantizer(weight)
+        return weight() if isinstance(weight, nn.Module) else weight
 
     @property
     def num_groups(self) -> int:
