@@ -50,7 +50,7 @@ class BinaryLayer(Module):
     :meth:`samples`, which turns one call into matrix products ``Z = X W^T``.
     """
 
-    weight: Tensor
+    weight: Tensor  # or the module that pack() puts in its place, which gives it when called
     bias: Any  # a parameter or None
     input_quantizer: Quantizer | None
     kernel_quantizer: Quantizer | None
@@ -67,19 +67,32 @@ class BinaryLayer(Module):
         self.kernel_quantizer = get_quantizer("kernel_quantizer", kernel_quantizer)
         if not isinstance(output_scale, bool):
             raise TypeError(f"output_scale is {output_scale!r}, but must be True or False")
+        self.register_parameter("output_scale", None)
         if output_scale:
-            fan_in = self.weight[0].numel()
-            # Sums of fan_in signs have this standard deviation's inverse.
-            scale = self.weight.new_full((self.weight.shape[0],), fan_in**-0.5)
-            self.output_scale = nn.Parameter(scale)
-        else:
-            self.register_parameter("output_scale", None)
+            self.output_scale = nn.Parameter(self.weight.new_empty(len(self.weight)))
+            self.reset_scale()
         self.observers = _Observers()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew, as torch's layer does, and set the scale as at first."""
+        super().reset_parameters()  # type: ignore[misc]
+        self.reset_scale()
+
+    def reset_scale(self) -> None:
+        """Set the output scale, where there is one, as at first."""
+        scale = getattr(self, "output_scale", None)  # torch's constructors reset before it is made
+        if scale is not None:
+            # Sums of fan_in signs have this standard deviation's inverse.
+            fan_in = self.weight.shape[1:].numel()
+            nn.init.constant_(scale, max(fan_in, 1) ** -0.5)
 
     @property
     def binary_weight(self) -> Tensor:
         """The weight that the forward pass uses, shaped as ``weight``, on the graph."""
-        return self.weight if self.kernel_quantizer is None else self.kernel_quantizer(self.weight)
+        weight = self.weight
+        if self.kernel_quantizer is not None:
+            return self.kernel_quantizer(weight)
+        return weight() if isinstance(weight, nn.Module) else weight
 
     @property
     def num_groups(self) -> int:

@@ -61,8 +61,9 @@ class _BinaryConv(BinaryLayer, _ConvNd):
         batch, groups, places = len(patches), self.groups, patches.shape[2]
 
         def by_samples(values: Tensor) -> Tensor:  # (batch, G * k, places) -> (G, N, k)
-            split = values.reshape(batch, groups, -1, places).permute(1, 0, 3, 2)
-            return split.reshape(groups, batch * places, -1)
+            size = values.shape[1] // groups
+            split = values.reshape(batch, groups, size, places).permute(1, 0, 3, 2)
+            return split.reshape(groups, batch * places, size)
 
         return by_samples(patches), by_samples(grad.reshape(batch, self.out_channels, places))
 

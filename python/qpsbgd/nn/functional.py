@@ -63,7 +63,8 @@ class _SwishSign(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
         with torch.no_grad():
-            z = ctx.beta * x
+            # Where the slope is 0 in every type: the product below must not be 0 times infinity.
+            z = (ctx.beta * x).clamp_(-1000, 1000)
             # 1 / (1 + cosh z) by the logistic function, which does not overflow.
             inverse = 2 * torch.sigmoid(z) * torch.sigmoid(-z)
             slope = ctx.beta * (2 - z * torch.tanh(z / 2)) * inverse

@@ -92,10 +92,11 @@ class BinaryGCNConv(BinaryLayer, nn.Module):
         self.init_binary(input_quantizer, kernel_quantizer, output_scale)
 
     def reset_parameters(self) -> None:
-        """Draw the weight anew (Glorot), set the bias to 0, and forget a cached adjacency."""
+        """Draw the weight anew (Glorot), set bias and scale as at first, forget the adjacency."""
         nn.init.xavier_uniform_(self.weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
+        self.reset_scale()
         self._adjacency: Tensor | None = None
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
@@ -137,7 +138,8 @@ class BinaryGCNConv(BinaryLayer, nn.Module):
             raise ValueError(
                 f"x has {len(x)} nodes, but the cached adjacency {len(adjacency)}: use cached=False"
             )
-        return self.run(x, adjacency)
+        # A cached one stays behind where the layer is moved.
+        return self.run(x, adjacency.to(x.device, self.weight.dtype))
 
     def linear_map(
         self, input: Tensor, weight: Tensor, bias: Tensor | None, *context: Any
