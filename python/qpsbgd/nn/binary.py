@@ -1,7 +1,7 @@
 """What layers with binary weights have in common."""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -213,3 +213,13 @@ def _remove(layer: "weakref.ref[BinaryLayer]", reference: "weakref.ref[Observer]
     if alive is not None:
         # By identity: dead references are no longer equal to anything else.
         alive.observers[:] = [other for other in alive.observers if other is not reference]
+
+
+def binary_layers(model: nn.Module) -> Iterator[tuple[str, BinaryLayer]]:
+    """Name and module of every layer with binary weights, each module once.
+
+    The name of a model that is such a layer itself is its type's.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, BinaryLayer) and module.kernel_quantizer is not None:
+            yield name or type(module).__name__, module

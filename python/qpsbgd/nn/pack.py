@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from qpsbgd.nn.binary import BinaryLayer
+from qpsbgd.nn.binary import binary_layers
 
 
 class PackedModel(NamedTuple):
@@ -98,11 +98,7 @@ def pack(model: nn.Module) -> PackedModel:
         True
     """
     packed = copy.deepcopy(model)
-    layers = [
-        (name or type(module).__name__, module)
-        for name, module in packed.named_modules()  # each module once
-        if isinstance(module, BinaryLayer) and module.kernel_quantizer is not None
-    ]
+    layers = list(binary_layers(packed))
     if not layers:
         raise ValueError(f"model ({type(model).__name__}) has no layer with binary weights")
     for name, layer in layers:

@@ -1,11 +1,11 @@
 """What a layer's binary problems are made of: its inputs X and the gradients T at its outputs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from qpsbgd.nn.binary import BinaryLayer, add_observer
 
@@ -99,10 +99,3 @@ class Capture:
     def clear(self) -> None:
         """Drop what was kept."""
         self._calls.clear()
-
-
-def binary_layers(model: nn.Module) -> Iterable[tuple[str, BinaryLayer]]:
-    """Name and module of every layer with binary weights, each module once."""
-    for name, module in model.named_modules():
-        if isinstance(module, BinaryLayer) and module.kernel_quantizer is not None:
-            yield name, module

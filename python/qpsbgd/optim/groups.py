@@ -8,8 +8,8 @@ from typing import Any, get_args
 from torch import Tensor, nn
 
 from qpsbgd.arguments import SEED_LIMIT, checked_choice, checked_count
-from qpsbgd.nn.binary import BinaryLayer
-from qpsbgd.optim.capture import Target, binary_layers
+from qpsbgd.nn.binary import BinaryLayer, binary_layers
+from qpsbgd.optim.capture import Target
 from qpsbgd.optim.update import Update
 
 #: Sweeps a step where the caller names none, by objective; evidence in docs/defaults.md.
@@ -51,11 +51,9 @@ def named_layers(
             )
         for module in own:
             for name, layer in binary_layers(module):
-                path = name or type(layer).__name__
-                # As in a ModuleList, where there is more than one module.
-                layers.append(
-                    (path if model is module else f"{len(modules)}.{path}", layer, options)
-                )
+                # As in a ModuleList, where there may be more than one module.
+                path = name if module is model else f"{len(modules)}.{name}"
+                layers.append((path, layer, options))
             modules.append(module)
     if not layers:
         names = ", ".join(type(module).__name__ for module in modules)
