@@ -405,9 +405,11 @@ def test_states_of_plain_optimisers(batch):
     optimizer = BinaryConnect(net.parameters())
     optimizer.load_state_dict(adam.state_dict())
     assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["clip"]) == (0.03, 1.0)
-    proximal = ProxConnect(make_net("proxconnect").parameters(), torch.optim.Adam)
+    other = make_net("proxconnect")
+    proximal = ProxConnect(other.parameters(), torch.optim.Adam)
     with pytest.raises(ValueError, match="another optimiser's: it has no latent weights"):
         proximal.load_state_dict(adam.state_dict())
+    train(other, batch, proximal, 1)  # goes on as if nothing had been
 
 
 @pytest.mark.parametrize("name", REAL)

@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from qpsbgd.experiments.training import Run
 
 DATASET_NAMES = ("digits", "mnist5k")
+OPTIMIZER_NAMES = (
+    "qpsbgd",
+    "binaryconnect",
+    "binaryconnect-sgd",
+    "signsgd",
+    "signum",
+    "proxquant",
+    "bop",
+    "proxconnect",
+)
 #: Extra by distribution that `info` reports.
 DEPENDENCIES = ("numpy", "dimod", "torch", "dwave-system")
 
@@ -36,17 +46,19 @@ def main() -> None:
 @click.argument("dataset", type=click.Choice(DATASET_NAMES))
 @click.option(
     "--optimizer",
-    type=click.Choice(["qpsbgd", "binaryconnect", "signsgd"]),
+    type=click.Choice(OPTIMIZER_NAMES),
     default="qpsbgd",
     show_default=True,
-    help="binaryconnect (with Adam) and signsgd are the baselines.",
+    metavar="NAME",
+    help="qpsbgd, or one of the baselines: binaryconnect (with Adam), binaryconnect-sgd, signsgd, "
+    "signum, proxquant, bop, proxconnect.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), default=15, show_default=True)
 @click.option(
     "--lr",
     type=click.FloatRange(min=0, min_open=True),
-    help="Initial learning rate; falls to 0 along half a cosine.  "
-    "[default: the best of .001, .003, .01, .03 for data set and optimizer]",
+    help="Initial learning rate (bop: gamma); falls to 0 along half a cosine.  "
+    "[default: the best of a grid for data set and optimizer]",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="[default: digits 50, mnist5k 100]")
 @click.option("--seed", type=click.IntRange(min=0, max=2**31 - 1), default=0, show_default=True)

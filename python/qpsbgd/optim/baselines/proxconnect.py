@@ -110,9 +110,10 @@ class ProxConnect(Around):
         return {**super().__getstate__(), **own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if any("latent" not in self.state[w] for g in self.param_groups for w in g["params"]):
+        weights = [weight for group in state["param_groups"] for weight in group["params"]]
+        if any("latent" not in state["state"].get(weight, {}) for weight in weights):
             raise ValueError("the state is another optimiser's: it has no latent weights")
+        super().__setstate__(state)
 
     def _share(self) -> None:
         with self._latents_aside():
