@@ -13,7 +13,7 @@ import statistics
 from pathlib import Path
 
 from qpsbgd import cli
-from qpsbgd.experiments.training import RECIPES
+from qpsbgd.experiments.recipes import RECIPES
 
 #: Four rates each, a factor of about 3 apart.
 GRIDS = {
@@ -46,6 +46,7 @@ def accuracy(folder, dataset, options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", choices=["digits", "mnist5k"])
+    parser.add_argument("--network", choices=["mlp", "cnn"], default="mlp")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--splits", type=int, default=1, help="into training and test images")
@@ -58,7 +59,7 @@ def main():
     args = parser.parse_args()
     print("| optimiser | lr | mean test accuracy | standard error | runs |")
     print("|---|---|---|---|---|")
-    for optimizer, default_lr in RECIPES[args.dataset].lr.items():
+    for optimizer, default_lr in RECIPES[args.dataset, args.network].lr.items():
         if args.only not in (None, optimizer):
             continue
         extra = shlex.split(args.options) if optimizer == "qpsbgd" else []
@@ -68,8 +69,8 @@ def main():
                 values.append([])
                 for seed in range(args.seeds):
                     options = {
-                        "optimizer": optimizer, "lr": lr, "epochs": args.epochs, "seed": seed,
-                        "split": split,
+                        "network": args.network, "optimizer": optimizer, "lr": lr,
+                        "epochs": args.epochs, "seed": seed, "split": split,
                     }  # fmt: skip
                     words = [word for k, v in options.items() for word in (f"--{k}", str(v))]
                     name = "_".join([args.dataset, *words, *extra]).replace("--", "")

@@ -17,7 +17,7 @@ from torch import nn
 
 import qpsbgd
 from qpsbgd.experiments.datasets import mnist5k
-from qpsbgd.experiments.training import BinaryMLP
+from qpsbgd.experiments.networks import BinaryMLP
 from qpsbgd.optim import QPSBGD, BinaryConnect
 
 

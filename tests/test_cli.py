@@ -88,7 +88,7 @@ def test_baselines(tmp_path, optimizer):
 @pytest.mark.parametrize("optimizer", BASELINES)
 def test_baselines_resume_bit_for_bit(tmp_path, optimizer):
     config = training.Config(
-        "digits", optimizer, epochs=2, lr=training.RECIPES["digits"].lr[optimizer]
+        "digits", optimizer, epochs=2, lr=training.RECIPES["digits", "mlp"].lr[optimizer]
     )
     whole = training.Run(config, tmp_path / "whole")
     first = training.Run(config, tmp_path / "first")
@@ -106,7 +106,7 @@ def test_baselines_resume_bit_for_bit(tmp_path, optimizer):
 @pytest.mark.parametrize("optimizer", cli.OPTIMIZER_NAMES)
 def test_what_is_tested_is_the_binary_network(tmp_path, optimizer, monkeypatch):
     config = training.Config(
-        "digits", optimizer, epochs=1, lr=training.RECIPES["digits"].lr[optimizer]
+        "digits", optimizer, epochs=1, lr=training.RECIPES["digits", "mlp"].lr[optimizer]
     )
     run = training.Run(config, tmp_path / "run")
     seen = []

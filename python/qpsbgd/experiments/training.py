@@ -6,7 +6,6 @@ A run lives in a folder: ``config.json`` (what was asked), ``metrics.csv`` (a ro
 
 import csv
 import io
-import itertools
 import json
 import math
 import time
@@ -14,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +22,8 @@ from tqdm import tqdm
 import qpsbgd
 from qpsbgd.atomic import write_atomically
 from qpsbgd.experiments.datasets import DATA_VARIABLE, DATASETS, Dataset
-from qpsbgd.nn import BinaryLinear
-from qpsbgd.nn.functional import ste_sign
+from qpsbgd.experiments.networks import BinaryCNN, BinaryMLP
+from qpsbgd.experiments.recipes import RECIPES, NetworkName, OptimizerName
 from qpsbgd.optim import (
     QPSBGD,
     BinaryConnect,
@@ -36,102 +35,10 @@ from qpsbgd.optim import (
 )
 from qpsbgd.projection import NativeProjector, Objective
 
-OptimizerName = Literal[
-    "qpsbgd",
-    "binaryconnect",
-    "binaryconnect-sgd",
-    "signsgd",
-    "signum",
-    "proxquant",
-    "bop",
-    "proxconnect",
-]
+NETWORKS: dict[str, type[BinaryMLP] | type[BinaryCNN]] = {"mlp": BinaryMLP, "cnn": BinaryCNN}
 #: They quantize the weights themselves: layers take them as they are.
 REAL_LAYERS = ("proxquant", "proxconnect")
 MOMENTUM = 0.9
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What is fixed for a data set; evidence in docs/defaults.md.
-
-    Attributes:
-        hidden_sizes: of the network.
-        batch_size: where none is asked for.
-        scale: of the quadratic objective, where none is asked for.
-        lr: by optimiser, where none is asked for: the best of a grid, or one that ties with it.
-    """
-
-    hidden_sizes: tuple[int, ...]
-    batch_size: int
-    scale: float
-    lr: dict[str, float]
-
-
-RECIPES = {
-    "digits": Recipe(
-        hidden_sizes=(128, 128),
-        batch_size=50,
-        scale=0.5,
-        lr={
-            "qpsbgd": 0.03,
-            "binaryconnect": 0.01,
-            "binaryconnect-sgd": 0.1,
-            "signsgd": 0.03,
-            "signum": 0.01,
-            "proxquant": 1.0,
-            "bop": 1e-4,
-            "proxconnect": 0.03,
-        },
-    ),
-    "mnist5k": Recipe(
-        hidden_sizes=(256, 256),
-        batch_size=100,
-        scale=0.25,
-        lr={
-            "qpsbgd": 0.01,
-            "binaryconnect": 0.003,
-            "binaryconnect-sgd": 0.1,
-            "signsgd": 0.003,
-            "signum": 0.003,
-            "proxquant": 1.0,
-            "bop": 1e-4,
-            "proxconnect": 0.03,
-        },
-    ),
-}
-
-
-class BinaryMLP(nn.Module):
-    """Fully connected layers with binary weights and sign activations; no bias, no batch norm.
-
-    Args:
-        sizes: inputs, hidden sizes, classes.
-        kernel_quantizer: of the layers.
-        clip_value: the straight-through gradient passes where |z| <= clip_value * sqrt(n), the
-            standard deviation of a pre-activation z of n random signs being sqrt(n).
-    """
-
-    def __init__(
-        self,
-        sizes: tuple[int, ...],
-        kernel_quantizer: str | None = "ste_sign",
-        clip_value: float = 1.0,
-    ) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(
-            BinaryLinear(n, m, bias=False, weight_quantizer=kernel_quantizer)
-            for n, m in itertools.pairwise(sizes)
-        )
-        self.clip_value = clip_value
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(N, classes)``, scaled by 1/sqrt(n) of the last layer, of ``x (N, n)``."""
-        *hidden, last = self.layers
-        for layer in hidden:
-            x = ste_sign(layer(x), self.clip_value * math.sqrt(x.shape[1]))  # (N, n) -> (N, m)
-        logits: Tensor = last(x) / math.sqrt(x.shape[1])
-        return logits
 
 
 @dataclass(frozen=True)
@@ -140,6 +47,7 @@ class Config:
 
     dataset: str
     optimizer: OptimizerName = "qpsbgd"
+    network: NetworkName = "mlp"
     epochs: int = 15
     lr: float = 1e-2
     batch_size: int = 50
@@ -148,11 +56,16 @@ class Config:
     num_sweeps: int | None = None
     objective: Objective = "quadratic"
     scale: float = 0.5
+    momentum: float = 0.0
     threads: int | None = None
     version: str = field(default=qpsbgd.__version__)
 
     def __post_init__(self) -> None:
-        for name, choices in (("dataset", RECIPES), ("optimizer", get_args(OptimizerName))):
+        for name, choices in (
+            ("dataset", DATASETS),
+            ("network", NETWORKS),
+            ("optimizer", get_args(OptimizerName)),
+        ):
             value = getattr(self, name)
             if value not in choices:
                 raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(choices)}")
@@ -227,8 +140,9 @@ class Run:
         self.checkpoint = folder / "checkpoint.pt"
         self.data = DATASETS[config.dataset](config.split)
         torch.manual_seed(config.seed)
-        self.model = BinaryMLP(
-            (self.data.num_inputs, *RECIPES[config.dataset].hidden_sizes, self.data.num_classes),
+        recipe = RECIPES[config.dataset, config.network]
+        self.model = NETWORKS[config.network](
+            (self.data.num_inputs, *recipe.sizes, self.data.num_classes),
             None if config.optimizer in REAL_LAYERS else "ste_sign",
         )
         num_steps = config.epochs * math.ceil(len(self.data.train_inputs) / config.batch_size)
@@ -356,6 +270,7 @@ def make_optimizer(config: Config, model: nn.Module, num_steps: int) -> torch.op
                 lr=lr,
                 objective=config.objective,
                 scale=config.scale,
+                momentum=config.momentum,
                 num_sweeps=config.num_sweeps,
                 seed=config.seed,
                 projector=NativeProjector(num_threads=config.threads),
@@ -408,7 +323,7 @@ def curve(rows: list[dict[str, float]], config: Config) -> bytes:
     axes.set(
         xlabel="epoch",
         ylabel="accuracy",
-        title=f"{config.dataset}, {config.optimizer}, seed {config.seed}: "
+        title=f"{config.dataset}, {config.network}, {config.optimizer}, seed {config.seed}: "
         f"test {rows[-1]['test_accuracy']:.4f}",
     )
     axes.grid(alpha=0.3)
@@ -420,7 +335,8 @@ def curve(rows: list[dict[str, float]], config: Config) -> bytes:
 
 def default_folders(parent: Path, config: Config) -> Iterator[Path]:
     """Names for a run's folder below ``parent``: with the time, then with a number too."""
-    stem = f"{config.dataset}-{config.optimizer}-seed{config.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    run = f"{config.dataset}-{config.network}-{config.optimizer}-seed{config.seed}"
+    stem = f"{run}-{time.strftime('%Y%m%d-%H%M%S')}"
     yield parent / stem
     number = 2
     while True:
