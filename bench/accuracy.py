@@ -5,58 +5,72 @@ run again.
 """
 
 import argparse
+import contextlib
+import io
 import json
 import shlex
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
-from qpsbgd.experiments.training import RECIPES
+from qpsbgd import cli
+from qpsbgd.experiments.recipes import RECIPES
 
-GRID = (0.001, 0.003, 0.01, 0.03)
+#: Four rates each, a factor of about 3 apart.
+GRIDS = {
+    "qpsbgd": (0.001, 0.003, 0.01, 0.03),
+    "binaryconnect": (0.001, 0.003, 0.01, 0.03),
+    "binaryconnect-sgd": (0.03, 0.1, 0.3, 1.0),
+    "signsgd": (0.001, 0.003, 0.01, 0.03),
+    "signum": (0.001, 0.003, 0.01, 0.03),
+    "proxquant": (0.1, 0.3, 1.0, 3.0),
+    "bop": (3e-5, 1e-4, 3e-4, 1e-3),
+    "proxconnect": (0.003, 0.01, 0.03, 0.1),
+}
 
 
 def accuracy(folder, dataset, options):
     """Final test accuracy of one run, from its folder or by running it."""
     result = folder / "summary.json"
     if not result.exists():
-        command = [sys.executable, "-m", "qpsbgd.cli", "train", dataset, "--json", *options]
-        done = subprocess.run(
-            [*command, "--out", str(folder)], check=True, stdout=subprocess.PIPE, text=True,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        result.write_text(done.stdout.splitlines()[-1])
+        words = ["train", dataset, "--json", *options, "--out", str(folder)]
+        # In this process: to start one and import torch takes as long as a run on digits.
+        with (
+            contextlib.redirect_stdout(io.StringIO()) as output,
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            cli.main(words, standalone_mode=False)
+        result.write_text(output.getvalue())
     return json.loads(result.read_text())["test_accuracy"]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", choices=["digits", "mnist5k"])
+    parser.add_argument("--network", choices=["mlp", "cnn"], default="mlp")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--splits", type=int, default=1, help="into training and test images")
     parser.add_argument("--out", type=Path, default=Path("runs/accuracy"))
-    parser.add_argument("--only", choices=["qpsbgd", "binaryconnect", "signsgd"])
-    parser.add_argument("--lr", type=float, nargs="+", default=GRID)
+    parser.add_argument("--only", choices=list(GRIDS))
+    parser.add_argument("--lr", type=float, nargs="+", help="[default: GRIDS]")
     parser.add_argument(
         "--options", default="", help="of `qpsbgd train`, for qpsbgd: --options='--scale 1'"
     )
     args = parser.parse_args()
     print("| optimiser | lr | mean test accuracy | standard error | runs |")
     print("|---|---|---|---|---|")
-    for optimizer, default_lr in RECIPES[args.dataset].lr.items():
+    for optimizer, default_lr in RECIPES[args.dataset, args.network].lr.items():
         if args.only not in (None, optimizer):
             continue
         extra = shlex.split(args.options) if optimizer == "qpsbgd" else []
-        for lr in args.lr:
+        for lr in args.lr or GRIDS[optimizer]:
             values = []  # (splits, seeds)
             for split in range(args.splits):
                 values.append([])
                 for seed in range(args.seeds):
                     options = {
-                        "optimizer": optimizer, "lr": lr, "epochs": args.epochs, "seed": seed,
-                        "split": split,
+                        "network": args.network, "optimizer": optimizer, "lr": lr,
+                        "epochs": args.epochs, "seed": seed, "split": split,
                     }  # fmt: skip
                     words = [word for k, v in options.items() for word in (f"--{k}", str(v))]
                     name = "_".join([args.dataset, *words, *extra]).replace("--", "")

@@ -45,7 +45,7 @@ def test_projection_energy(benchmark, layer):
 
 def test_training_step(benchmark):
     torch = pytest.importorskip("torch")
-    from qpsbgd.experiments.training import BinaryMLP
+    from qpsbgd.experiments.networks import BinaryMLP
     from qpsbgd.optim import QPSBGD
 
     torch.manual_seed(0)

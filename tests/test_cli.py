@@ -1,6 +1,7 @@
 """The command line, as a user runs it."""
 
 import csv
+import dataclasses
 import gzip
 import json
 import os
@@ -8,6 +9,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,7 +20,10 @@ pytest.importorskip("tqdm")
 pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
 
-from qpsbgd.experiments import datasets
+from qpsbgd import cli
+from qpsbgd.experiments import datasets, training
+
+BASELINES = [name for name in cli.OPTIMIZER_NAMES if name != "qpsbgd"]
 
 
 def run(*args, expect=0, **environment):
@@ -68,7 +73,7 @@ def test_train_digits(finished):
     assert json.loads((folder / "config.json").read_text())["dataset"] == "digits"
 
 
-@pytest.mark.parametrize("optimizer", ["binaryconnect", "signsgd"])
+@pytest.mark.parametrize("optimizer", BASELINES)
 def test_baselines(tmp_path, optimizer):
     done = run(
         "train", "digits", "--optimizer", optimizer, "--epochs", 2, "--threads", 1, "--split", 3,
@@ -78,6 +83,49 @@ def test_baselines(tmp_path, optimizer):
     assert (config["optimizer"], config["split"]) == (optimizer, 3)
     assert done.stdout.startswith("Test accuracy 0.")
     assert str(tmp_path / "run") in done.stdout
+
+
+@pytest.mark.parametrize("optimizer", BASELINES)
+def test_baselines_resume_bit_for_bit(tmp_path, optimizer):
+    config = training.Config(
+        "digits", optimizer, epochs=2, lr=training.RECIPES["digits", "mlp"].lr[optimizer]
+    )
+    whole = training.Run(config, tmp_path / "whole")
+    first = training.Run(config, tmp_path / "first")
+    first.config = dataclasses.replace(config, epochs=1)
+    first.train()
+    whole.train()
+    resumed = training.Run.resume(tmp_path / "first")
+    assert len(resumed.rows) == 1
+    resumed.train()
+    assert metrics(tmp_path / "first") == metrics(tmp_path / "whole")
+    for ours, theirs in zip(resumed.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("optimizer", cli.OPTIMIZER_NAMES)
+def test_what_is_tested_is_the_binary_network(tmp_path, optimizer, monkeypatch):
+    config = training.Config(
+        "digits", optimizer, epochs=1, lr=training.RECIPES["digits", "mlp"].lr[optimizer]
+    )
+    run = training.Run(config, tmp_path / "run")
+    seen = []
+
+    def look(model, data):
+        seen.extend(layer.binary_weight.detach().clone() for layer in model.layers)
+        return 0.0
+
+    monkeypatch.setattr(training, "evaluate", look)
+    run.train()
+    assert len(seen) == 3
+    for weight in seen:
+        assert set(weight.unique().tolist()) == {-1.0, 1.0}
+
+
+def test_the_command_line_knows_all_optimizers():
+    assert get_args(training.OptimizerName) == cli.OPTIMIZER_NAMES
+    for recipe in training.RECIPES.values():
+        assert tuple(recipe.lr) == cli.OPTIMIZER_NAMES
 
 
 def test_a_killed_run_resumes_to_the_same_weights(finished, tmp_path):

@@ -1,33 +1,79 @@
-"""Layers and straight-through functions."""
+"""Quantizers and the fully connected layer."""
 
+import copy
+
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from qpsbgd.nn import BinaryLinear
-from qpsbgd.nn.functional import ste_sign
+from torch import nn
+
+from qpsbgd.nn import BinaryConv1d, BinaryConv2d, BinaryGCNConv, BinaryLinear
+from qpsbgd.nn.functional import QUANTIZERS, approx_sign, ste_sign, swish_sign
+from qpsbgd.optim import QPSBGD
 
 
-def test_ste_sign_forward():
-    x = torch.tensor([-2.0, -0.0, 0.0, 1e-30, 3.0])
-    assert ste_sign(x).tolist() == [-1, 1, 1, 1, 1]
-    assert ste_sign(x.double()).dtype == torch.float64
-    assert ste_sign(x.half()).dtype == torch.float16
+@pytest.mark.parametrize("quantizer", QUANTIZERS.values())
+def test_forward_is_the_sign_with_plus_one_at_zero(quantizer):
+    x = torch.tensor([-2.0, -1e-30, -0.0, 0.0, 1e-30, 3.0, torch.inf, -torch.inf, torch.nan])
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
+        y = quantizer(x.to(dtype))
+        assert y.dtype == dtype
+        assert y[:-1].tolist() == [-1, -1, 1, 1, 1, 1, 1, -1]
+        assert y[-1].isnan()
+    assert quantizer(torch.randn(2, 3, 4)).shape == (2, 3, 4)
+
+
+def gradient(quantizer, x):
+    x = torch.as_tensor(x).requires_grad_()
+    upstream = torch.arange(1.0, 1.0 + len(x), dtype=x.dtype)
+    quantizer(x).backward(upstream)
+    return (x.grad / upstream).numpy()
 
 
 @pytest.mark.parametrize("clip", [1.0, 0.5, float("inf")])
 def test_ste_sign_backward(clip):
-    x = torch.tensor([-2.0, -1.0, -0.5, 0.0, 0.6, 1.0, 1.1], requires_grad=True)
-    upstream = torch.arange(1.0, 8.0)
-    ste_sign(x, clip).backward(upstream)
-    assert torch.equal(x.grad, upstream * (x.abs() <= clip))
+    x = np.array([-2.0, -1.0, -0.5, 0.0, 0.6, 1.0, 1.1])
+    np.testing.assert_array_equal(gradient(lambda t: ste_sign(t, clip), x), np.abs(x) <= clip)
 
 
-def test_ste_sign_bad_input():
-    with pytest.raises(TypeError, match=r"x has dtype torch\.int64"):
-        ste_sign(torch.ones(2, dtype=torch.int64))
-    with pytest.raises(ValueError, match="clip_value is 0, but must be positive"):
-        ste_sign(torch.ones(2), 0)
+def test_approx_sign_backward(rng):
+    x = np.append(rng.normal(size=50), [-1.0, 0.0, 1.0, np.inf])
+    expected = np.where(np.abs(x) < 1, 2 - 2 * np.abs(x), 0)
+    np.testing.assert_allclose(gradient(approx_sign, x), expected, rtol=1e-15)
+
+
+@pytest.mark.parametrize("beta", [0.5, 5.0, 10])
+def test_swish_sign_backward(beta, rng):
+    x = np.append(rng.normal(size=50), 0.0)
+    z = beta * x
+    expected = beta * (2 - z * np.tanh(z / 2)) / (1 + np.cosh(z))
+    np.testing.assert_allclose(
+        gradient(lambda t: swish_sign(t, beta), x), expected, rtol=1e-12, atol=1e-15
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_swish_sign_backward_does_not_overflow(dtype):
+    x = torch.tensor([-torch.inf, -torch.finfo(dtype).max, -1e3, 1e3, torch.inf], dtype=dtype)
+    assert not gradient(swish_sign, x).any()
+
+
+def test_bad_input():
+    for quantizer in QUANTIZERS.values():
+        with pytest.raises(TypeError, match=r"x has dtype torch\.int64"):
+            quantizer(torch.ones(2, dtype=torch.int64))
+        with pytest.raises(TypeError, match="x is a ndarray, but must be a torch tensor"):
+            quantizer(np.ones(2))
+    for quantizer, name in ((ste_sign, "clip_value"), (swish_sign, "beta")):
+        for value in (0, -1.0, float("nan")):
+            with pytest.raises(ValueError, match=f"{name} is {value}, but must be positive"):
+                quantizer(torch.ones(2), value)
+        with pytest.raises(TypeError, match=f"{name} is True, but must be a real number"):
+            quantizer(torch.ones(2), True)
+    with pytest.raises(ValueError, match="beta is inf, but must be positive and finite"):
+        swish_sign(torch.ones(2), float("inf"))
 
 
 def test_binary_linear_is_linear_with_sign_weights():
@@ -35,12 +81,12 @@ def test_binary_linear_is_linear_with_sign_weights():
     x = torch.randn(2, 4, 5)
     signs = torch.where(layer.weight >= 0, 1.0, -1.0)
     assert torch.equal(layer.binary_weight, signs)
-    assert torch.equal(layer(x), torch.nn.functional.linear(x, signs, layer.bias))
+    assert torch.equal(layer(x), nn.functional.linear(x, signs, layer.bias))
 
 
 def test_state_dict_is_that_of_linear():
-    layer, plain = BinaryLinear(5, 3), torch.nn.Linear(5, 3)
-    assert isinstance(layer, torch.nn.Linear)
+    layer, plain = BinaryLinear(5, 3), nn.Linear(5, 3)
+    assert isinstance(layer, nn.Linear)
     layer.load_state_dict(plain.state_dict())
     assert torch.equal(layer.weight, plain.weight)
 
@@ -59,11 +105,69 @@ def test_quantizers():
     x = torch.randn(6, 4)
     both = BinaryLinear(4, 2, bias=False, input_quantizer="ste_sign")
     assert torch.equal(both(x), both(ste_sign(x)))
-    assert not torch.equal(both(x), torch.nn.functional.linear(x, both.binary_weight))
-    doubled = BinaryLinear(4, 2, bias=False, weight_quantizer=lambda w: 2 * w)
+    assert not torch.equal(both(x), nn.functional.linear(x, both.binary_weight))
+    doubled = BinaryLinear(4, 2, bias=False, kernel_quantizer=lambda w: 2 * w)
     assert torch.equal(doubled.binary_weight, 2 * doubled.weight)
-    real = BinaryLinear(4, 2, bias=False, weight_quantizer=None)
-    assert torch.equal(real(x), torch.nn.functional.linear(x, real.weight))
+    real = BinaryLinear(4, 2, bias=False, kernel_quantizer=None)
+    assert torch.equal(real(x), nn.functional.linear(x, real.weight))
     assert "input_quantizer=ste_sign" in repr(both)
-    with pytest.raises(ValueError, match="weight_quantizer is 'sing', but must be 'ste_sign'"):
-        BinaryLinear(4, 2, weight_quantizer="sing")
+
+
+LAYERS = [
+    lambda **options: BinaryLinear(6, 4, **options),
+    lambda **options: BinaryConv1d(2, 4, 3, **options),
+    lambda **options: BinaryConv2d(2, 4, (1, 3), **options),
+    lambda **options: BinaryGCNConv(6, 4, **options),
+]
+
+
+@pytest.mark.parametrize("make", LAYERS)
+def test_bad_options(make):
+    with pytest.raises(ValueError, match="kernel_quantizer is 'sing', but must be 'ste_sign'"):
+        make(kernel_quantizer="sing")
+    with pytest.raises(ValueError, match="input_quantizer is 3, but must be 'ste_sign'"):
+        make(input_quantizer=3)
+    with pytest.raises(TypeError, match="output_scale is 1, but must be True or False"):
+        make(output_scale=1)
+
+
+@pytest.mark.parametrize("make", LAYERS)
+def test_reset_parameters_draws_anew_and_sets_the_scale_as_at_first(make):
+    layer = make(output_scale=True, dtype=torch.float64)
+    before = copy.deepcopy(layer.state_dict())
+    torch.testing.assert_close(layer.output_scale.data, torch.full((4,), 6**-0.5).double())
+    nn.init.ones_(layer.output_scale)
+    layer.reset_parameters()
+    assert torch.equal(layer.output_scale, before["output_scale"])
+    assert not torch.equal(layer.weight, before["weight"])
+    assert "output_scale=True" in repr(layer)
+
+
+def test_a_layer_without_inputs_has_a_scale():
+    with pytest.warns(UserWarning, match="zero-element"):
+        layer = BinaryLinear(0, 2, output_scale=True)
+    assert layer(torch.empty(3, 0)).shape == (3, 2)
+
+
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_output_scale_and_what_an_optimiser_changes_of_a_pass(scale, bias):
+    layer = BinaryLinear(5, 3, bias=bias, input_quantizer="approx_sign", output_scale=scale)
+    watched = copy.deepcopy(layer)
+    optimizer = QPSBGD(watched)
+    x = torch.randn(7, 2, 5)
+    results = []
+    for each in (layer, watched):
+        input = x.clone().requires_grad_()
+        output = each(input)
+        output.square().sum().backward()
+        results.append([output, input.grad, each.bias is not None and each.bias.grad])
+        results[-1].append(scale and each.output_scale.grad)
+    for plain, observed in zip(*results, strict=True):
+        assert plain is observed or torch.equal(plain, observed)
+    assert watched.weight.grad is None
+    X, T = optimizer.captures()[0].batch()
+    torch.testing.assert_close(torch.einsum("gnm,gnk->gmk", T, X)[0], layer.weight.grad)
+    z = nn.functional.linear(approx_sign(x), layer.binary_weight)
+    expected = (z / 5**0.5 if scale else z) + (layer.bias if bias else 0)
+    torch.testing.assert_close(results[0][0], expected)

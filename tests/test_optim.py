@@ -159,7 +159,7 @@ def test_state_dict_continues_bit_for_bit(net, batch):
 
 def test_only_binary_layers_are_claimed():
     model = nn.Sequential(
-        nn.Linear(4, 4), BinaryLinear(4, 4), BinaryLinear(4, 2, weight_quantizer=None)
+        nn.Linear(4, 4), BinaryLinear(4, 4), BinaryLinear(4, 2, kernel_quantizer=None)
     )
     optimizer = QPSBGD(model)
     claimed = [p for group in optimizer.param_groups for p in group["params"]]
@@ -182,7 +182,7 @@ def test_activation_target_needs_an_activation(batch):
     layer = BinaryLinear(12, 4)
     optimizer = QPSBGD(layer, target="activation")
     nn.functional.cross_entropy(layer(batch[0]), batch[1]).backward()
-    with pytest.raises(RuntimeError, match=r"goes directly into qpsbgd\.nn\.functional\.ste_sign"):
+    with pytest.raises(RuntimeError, match=r"goes directly into a sign function"):
         optimizer.step()
 
 
@@ -192,7 +192,14 @@ def test_activation_target_needs_an_activation(batch):
         ({"lr": -1.0}, ValueError, r"lr is -1\.0, but must be finite and at least 0"),
         ({"lr": "fast"}, TypeError, "lr is 'fast'"),
         ({"scale": 0.0}, ValueError, r"scale is 0\.0"),
-        ({"clip": float("inf")}, ValueError, "clip is inf"),
+        ({"clip": 0.0}, ValueError, r"clip is 0\.0, but must be positive"),
+        (
+            {"momentum": 1.0},
+            ValueError,
+            r"momentum is 1\.0, but must be at least 0 and less",
+        ),
+        ({"maximize": 1}, TypeError, "maximize is 1"),
+        ({"stats_every": -1}, ValueError, "stats_every is -1"),
         ({"objective": "cubic"}, ValueError, "objective is 'cubic'"),
         ({"num_sweeps": -2}, ValueError, "num_sweeps is -2"),
         ({"num_sweeps": 2.0}, TypeError, r"num_sweeps is 2\.0"),
@@ -323,9 +330,14 @@ def test_nan_does_not_hide_behind_a_sign(batch):
     optimizer = QPSBGD(nn.Sequential(layer))
     x = batch[0].clone()
     x[2, 5] = float("nan")
-    layer(x).nan_to_num().sum().backward()
+    layer(x).sum().backward()
     with pytest.raises(ValueError, match=r"X\[2, 5\] is nan"):
         optimizer.step()
+    # Where no gradient comes back, the sample is none.
+    optimizer.zero_grad()
+    layer(x).nan_to_num().sum().backward()
+    optimizer.step()
+    assert next(iter(optimizer.last_step.values())).num_samples == len(x) - 1
 
 
 @pytest.mark.parametrize("lr", [0.01, 0.3, 5.0])

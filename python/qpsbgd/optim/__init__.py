@@ -1,6 +1,27 @@
 """The QP-SBGD optimiser and its baselines, for torch."""
 
-from qpsbgd.optim.baselines import BinaryConnect, SignSGD
+from qpsbgd.optim.baselines import (
+    BinaryConnect,
+    Bop,
+    ProxConnect,
+    ProxQuant,
+    SignSGD,
+    binarize,
+    binary_weights,
+)
+from qpsbgd.optim.parameters import split_parameters
 from qpsbgd.optim.qpsbgd import QPSBGD
+from qpsbgd.optim.stats import LayerStep
 
-__all__ = ["QPSBGD", "BinaryConnect", "SignSGD"]
+__all__ = [
+    "QPSBGD",
+    "BinaryConnect",
+    "Bop",
+    "LayerStep",
+    "ProxConnect",
+    "ProxQuant",
+    "SignSGD",
+    "binarize",
+    "binary_weights",
+    "split_parameters",
+]

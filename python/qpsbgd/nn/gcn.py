@@ -1,0 +1,222 @@
+"""Graph convolution with binary weights."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qpsbgd.nn.binary import BinaryLayer
+from qpsbgd.nn.functional import Quantizer
+
+
+class BinaryGCNConv(BinaryLayer, nn.Module):
+    """Graph convolution ``A (x W^T) + bias`` with ``W = sign(weight)``.
+
+    A is the adjacency with self-loops, normalised symmetrically: ``D^-1/2 (A + I) D^-1/2``. The
+    interface is that of PyTorch Geometric's ``GCNConv``, which is not needed.
+
+    Args:
+        in_channels: size of each node's features.
+        out_channels: size of each node's output.
+        improved: self-loops of weight 2 instead of 1.
+        cached: keep the normalised adjacency of the first call and use it in all later ones; until
+            :meth:`reset_parameters`. Only for one graph that never changes.
+        add_self_loops: whether nodes without a self-loop get one; None for ``normalize``.
+        normalize: whether to normalise; without it edge weights are used as they are.
+        bias: whether to learn an additive (real) bias.
+        input_quantizer: applied to ``x``: ``"ste_sign"``, ``"approx_sign"``, ``"swish_sign"``, a
+            callable, or None for none.
+        kernel_quantizer: applied to the weight, likewise; with None the layer has real weights.
+        output_scale: whether to learn a (real) factor for each output, applied before the bias; at
+            first ``1 / sqrt(in_channels)``.
+        device: as for ``nn.Linear``.
+        dtype: as for ``nn.Linear``.
+
+    Shape:
+        ``weight`` is ``(out_channels, in_channels)``, ``bias`` ``(out_channels,)``; see
+        :meth:`forward`.
+
+    Raises:
+        ValueError: an unknown quantizer, sizes below 1, or self-loops without normalisation.
+
+    Example:
+        >>> layer = BinaryGCNConv(3, 2)
+        >>> layer(torch.ones(4, 3), torch.tensor([[0, 1, 2], [1, 2, 3]])).shape
+        torch.Size([4, 2])
+
+    Reference:
+        Kipf and Welling, arXiv 1609.02907.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        improved: bool = False,
+        cached: bool = False,
+        add_self_loops: bool | None = None,
+        normalize: bool = True,
+        bias: bool = True,
+        *,
+        input_quantizer: str | Quantizer | None = None,
+        kernel_quantizer: str | Quantizer | None = "ste_sign",
+        output_scale: bool = False,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        nn.Module.__init__(self)
+        for name, size in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if size < 1:
+                raise ValueError(f"{name} is {size}, but must be at least 1")
+        if add_self_loops is None:
+            add_self_loops = normalize
+        if add_self_loops and not normalize:
+            raise ValueError(
+                "add_self_loops is True, but must be False with normalize=False: edge weights are "
+                "then used as they are"
+            )
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.improved = improved
+        self.cached = cached
+        self.add_self_loops = add_self_loops
+        self.normalize = normalize
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, **factory))
+        if bias:
+            self.bias = nn.Parameter(torch.empty(out_channels, **factory))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+        self.init_binary(input_quantizer, kernel_quantizer, output_scale)
+
+    def reset_parameters(self) -> None:
+        """Draw the weight anew (Glorot), set bias and scale as at first, forget the adjacency."""
+        nn.init.xavier_uniform_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+        self.reset_scale()
+        self._adjacency: Tensor | None = None
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
+        """Outputs of all nodes.
+
+        Args:
+            x: features ``(num_nodes, in_channels)``.
+            edge_index: int64 ``(2, num_edges)``, from its first row to its second; or the
+                transposed adjacency ``(num_nodes, num_nodes)``, entry (i, j) being the edge from j
+                to i, as a sparse COO or CSR tensor.
+            edge_weight: ``(num_edges,)``; None for ones. Not with a sparse adjacency.
+
+        Returns:
+            ``(num_nodes, out_channels)``.
+
+        Raises:
+            ValueError: shapes that do not fit, a node number out of range, or weights given twice.
+        """
+        if x.dim() != 2 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"x has shape {tuple(x.shape)}, but must be (num_nodes, {self.in_channels})"
+            )
+        adjacency = self._adjacency
+        if adjacency is None:
+            dtype = self.weight.dtype
+            indices, weights = _edges(edge_index, edge_weight, len(x), dtype)
+            if self.add_self_loops:
+                loop = 2.0 if self.improved else 1.0
+                indices, weights = _with_self_loops(indices, weights, len(x), loop)
+            if self.normalize:
+                weights = _normalized(indices, weights, len(x))
+            # _edges has checked what an adjacency must be.
+            adjacency = torch.sparse_coo_tensor(
+                indices, weights, (len(x), len(x)), check_invariants=False
+            ).coalesce()
+            if self.cached:
+                self._adjacency = adjacency.detach()
+        if len(adjacency) != len(x):
+            raise ValueError(
+                f"x has {len(x)} nodes, but the cached adjacency {len(adjacency)}: use cached=False"
+            )
+        # A cached one stays behind where the layer is moved.
+        return self.run(x, adjacency.to(x.device, self.weight.dtype))
+
+    def linear_map(
+        self, input: Tensor, weight: Tensor, bias: Tensor | None, *context: Any
+    ) -> Tensor:
+        """``A (input weight^T) + bias``."""
+        (adjacency,) = context
+        hidden = nn.functional.linear(input, weight)  # (nodes, n) -> (nodes, m)
+        # Under autocast the product has a shorter type than A.
+        output: Tensor = torch.sparse.mm(adjacency, hidden.to(adjacency.dtype))
+        return output if bias is None else output + bias
+
+    def samples(self, input: Tensor, grad: Tensor, *context: Any) -> tuple[Tensor, Tensor]:
+        """Nodes with a gradient are samples, their inputs what they gather from their neighbours.
+
+        As ``A (x W^T) = (A x) W^T``: (nodes, n) -> (1, N, n), (nodes, m) -> (1, N, m).
+        """
+        (adjacency,) = context
+        nodes = grad.any(dim=1).nonzero().squeeze(1)
+        gathering = adjacency.detach().index_select(0, nodes)
+        gathered = torch.sparse.mm(gathering, input.to(adjacency.dtype))
+        return gathered.unsqueeze(0), grad[nodes].unsqueeze(0)
+
+    def extra_repr(self) -> str:
+        """Shape and quantizers."""
+        return f"{self.in_channels}, {self.out_channels}, {super().extra_repr()}"
+
+
+def _edges(
+    edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Targets and sources ``(2, E)``, and weights ``(E,)``."""
+    if edge_index.layout in (torch.sparse_coo, torch.sparse_csr):
+        if edge_weight is not None:
+            raise ValueError("edge_weight is given, but must be None: the adjacency has its own")
+        if tuple(edge_index.shape) != (num_nodes, num_nodes):
+            raise ValueError(
+                f"edge_index has shape {tuple(edge_index.shape)}, but must be (num_nodes, "
+                f"num_nodes) = {(num_nodes, num_nodes)}"
+            )
+        adjacency = edge_index.to_sparse(layout=torch.sparse_coo).coalesce()
+        return adjacency.indices(), adjacency.values().to(dtype)
+    if edge_index.dim() != 2 or len(edge_index) != 2 or edge_index.dtype != torch.int64:
+        raise ValueError(
+            f"edge_index has shape {tuple(edge_index.shape)} and dtype {edge_index.dtype}, but "
+            "must be int64 (2, num_edges) or a sparse adjacency"
+        )
+    wrong = (edge_index < 0) | (edge_index >= num_nodes)
+    if wrong.any():
+        raise ValueError(
+            f"edge_index has node {int(edge_index[wrong][0])}, but x has nodes 0 to {num_nodes - 1}"
+        )
+    if edge_weight is None:
+        edge_weight = torch.ones(edge_index.shape[1], dtype=dtype, device=edge_index.device)
+    if edge_weight.shape != edge_index.shape[1:]:
+        raise ValueError(
+            f"edge_weight has shape {tuple(edge_weight.shape)}, but must be (num_edges,) = "
+            f"{tuple(edge_index.shape[1:])}"
+        )
+    return edge_index.flip(0), edge_weight.to(dtype)
+
+
+def _with_self_loops(
+    indices: Tensor, weights: Tensor, num_nodes: int, loop: float
+) -> tuple[Tensor, Tensor]:
+    """Edges with a self-loop of weight ``loop`` added to each node that has none."""
+    lonely = torch.ones(num_nodes, dtype=torch.bool, device=indices.device)
+    lonely[indices[0, indices[0] == indices[1]]] = False
+    nodes = lonely.nonzero().squeeze(1)
+    return (
+        torch.cat([indices, nodes.expand(2, -1)], dim=1),
+        torch.cat([weights, weights.new_full(nodes.shape, loop)]),
+    )
+
+
+def _normalized(indices: Tensor, weights: Tensor, num_nodes: int) -> Tensor:
+    """Weights divided by the root of the degrees at both ends, the degree being what comes in."""
+    targets, sources = indices
+    degree = weights.new_zeros(num_nodes).index_add(0, targets, weights)
+    factor = torch.where(degree > 0, degree, math.inf).rsqrt()  # 0 where nothing comes in
+    return factor[targets] * weights * factor[sources]

@@ -1,0 +1,82 @@
+"""Which parameters are whose: binary weights go to QPSBGD, the others to an optimiser of theirs."""
+
+import warnings
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from qpsbgd.nn.binary import binary_layers
+
+
+class Parameters(NamedTuple):
+    """What :func:`split_parameters` returns.
+
+    Attributes:
+        binary: latent weights of the binary layers.
+        real: all others: biases, output scales, normalisation, embeddings.
+    """
+
+    binary: list[nn.Parameter]
+    real: list[nn.Parameter]
+
+
+def split_parameters(model: nn.Module) -> Parameters:
+    """The latent weights of binary layers, and all other parameters of a model.
+
+    Args:
+        model: any module.
+
+    Returns:
+        Both lists, each parameter once; frozen ones (``requires_grad=False``) too.
+
+    Example:
+        >>> from qpsbgd.nn import BinaryLinear
+        >>> binary, real = split_parameters(nn.Sequential(BinaryLinear(3, 2), nn.BatchNorm1d(2)))
+        >>> [tuple(p.shape) for p in binary], [tuple(p.shape) for p in real]
+        ([(2, 3)], [(2,), (2,), (2,)])
+    """
+    weights = {id(layer.weight) for _, layer in binary_layers(model)}
+    binary: list[nn.Parameter] = []
+    real: list[nn.Parameter] = []
+    for parameter in model.parameters():  # each once
+        (binary if id(parameter) in weights else real).append(parameter)
+    return Parameters(binary, real)
+
+
+class IdleParameters:
+    """Warns, once, of real parameters that have gradients but that no optimiser changes.
+
+    Args:
+        model: the modules whose parameters are looked at.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._before: dict[str, tuple[int, float]] | None = None
+        self._done = False
+
+    def check(self) -> None:
+        """To be called at every step: compares the second with the first."""
+        if self._done:
+            return
+        real = {id(parameter) for parameter in split_parameters(self._model).real}
+        now = {
+            name: (parameter._version, float(parameter.detach().sum(dtype=torch.float64)))
+            for name, parameter in self._model.named_parameters()
+            if id(parameter) in real and parameter.grad is not None
+        }
+        if self._before is None:
+            self._before = now
+            return
+        self._done = True
+        # In-place changes count as versions, but not those of `parameter.data`.
+        idle = [repr(name) for name, state in now.items() if self._before.get(name) == state]
+        if idle:
+            names = ", ".join(idle[:3]) + (f" and {len(idle) - 3} more" if len(idle) > 3 else "")
+            warnings.warn(
+                f"no optimizer has changed the real parameters {names} since the last step: QPSBGD "
+                "trains binary weights alone; give split_parameters(model).real to an optimizer of "
+                "their own, or set their requires_grad to False",
+                stacklevel=5,  # of step() in user code: torch wraps it twice
+            )

@@ -1,0 +1,228 @@
+"""One bit a weight: the same outputs from less."""
+
+import copy
+import io
+import pickle
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn
+
+from qpsbgd.nn import (
+    BinaryConv1d,
+    BinaryConv2d,
+    BinaryGCNConv,
+    BinaryLinear,
+    PackedWeight,
+    convert_to_binary,
+    pack,
+)
+from qpsbgd.optim import QPSBGD
+
+EDGES = torch.tensor([[0, 1, 2, 2], [1, 2, 0, 1]])
+LAYERS = {
+    "linear": (lambda **options: BinaryLinear(13, 5, **options), [(3, 4, 13)]),
+    "conv1d": (lambda **options: BinaryConv1d(4, 6, 3, groups=2, **options), [(3, 4, 9), (4, 9)]),
+    "conv2d": (
+        lambda **options: BinaryConv2d(
+            32, 64, 3, padding=1, padding_mode="replicate", stride=2, **options
+        ),
+        [(3, 32, 9, 8), (32, 9, 8)],
+    ),
+    "gcn": (lambda **options: BinaryGCNConv(9, 4, **options), [(3, 9)]),
+}
+
+
+def run(layer, x):
+    return layer(x, EDGES) if isinstance(layer, BinaryGCNConv) else layer(x)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"bias": False},
+        {"output_scale": True, "input_quantizer": "ste_sign"},
+        {"kernel_quantizer": "approx_sign", "output_scale": True, "bias": False},
+        {"dtype": torch.float64},
+    ],
+    ids=str,
+)
+def test_same_outputs_and_gradients(kind, options):
+    torch.manual_seed(0)
+    make, shapes = LAYERS[kind]
+    layer = make(**options)
+    layer.weight.data.view(-1)[0] = 0.0
+    packed = pack(layer).model
+    assert type(packed) is type(layer)
+    for shape in shapes:
+        x = torch.randn(shape, dtype=layer.weight.dtype)
+        inputs = [x.clone().requires_grad_() for _ in range(2)]
+        outputs = [run(each, x) for each, x in zip((layer, packed), inputs, strict=True)]
+        assert torch.equal(*outputs)
+        for output in outputs:
+            output.square().sum().backward()
+        assert torch.equal(inputs[0].grad, inputs[1].grad)
+    for name, parameter in packed.named_parameters():
+        assert torch.equal(parameter.grad, layer.get_parameter(name).grad)
+
+
+def test_another_order_of_memory_is_kept():
+    torch.manual_seed(0)
+    layer = LAYERS["conv2d"][0]().to(memory_format=torch.channels_last)
+    packed = pack(layer).model
+    assert packed.binary_weight.stride() == layer.weight.stride()
+    x = torch.randn(3, 32, 9, 8)
+    assert torch.equal(packed(x), layer(x))
+
+
+def test_a_cached_graph_is_kept():
+    layer = BinaryGCNConv(9, 4, cached=True)
+    x = torch.randn(3, 9)
+    expected = layer(x, EDGES)
+    assert torch.equal(pack(layer).model(x, torch.tensor([[0], [0]])), expected)
+
+
+def network():
+    return nn.Sequential(
+        BinaryConv2d(3, 8, 3, input_quantizer="ste_sign", output_scale=True),
+        nn.BatchNorm2d(8),
+        nn.Flatten(),
+        BinaryLinear(8 * 4, 10, kernel_quantizer=None),
+        BinaryLinear(10, 6),
+    )
+
+
+def test_model_is_copied_and_its_size_reported():
+    torch.manual_seed(0)
+    model = network()
+    state = copy.deepcopy(model.state_dict())
+    optimizer = QPSBGD(model)
+    packed, before, after = pack(model)
+    assert before == sum(tensor.nbytes for tensor in state.values())
+    # Rows of 27 and of 10 signs in whole bytes, and one number each that has the type.
+    saved = 4 * (8 * 27 + 6 * 10) - (8 * 4 + 6 * 2) - 2 * 4
+    assert after == before - saved
+    file = io.BytesIO()
+    torch.save(packed.state_dict(), file)
+    names = set(packed.state_dict()) ^ set(state)
+    assert names == {"0.weight", "0.weight.bits", "4.weight", "4.weight.bits"}
+    assert packed[4].weight.bits.dtype == torch.uint8
+    assert packed[3].weight.shape == (10, 32)
+    assert "(weight): PackedWeight(8, 3, 3, 3)" in repr(packed)
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, state[key])
+    x = torch.randn(5, 3, 4, 4)
+    for training in (True, False):
+        assert torch.equal(packed.train(training)(x), model.train(training)(x))
+    model.train()(x).square().sum().backward()
+    optimizer.step()  # the model trains on
+
+
+def test_state_dict_goes_to_another_packed_model():
+    torch.manual_seed(0)
+    model = network().eval()
+    packed = pack(model).model
+    file = io.BytesIO()
+    torch.save(packed.state_dict(), file)
+    file.seek(0)
+    other = pack(network().eval()).model
+    x = torch.randn(5, 3, 4, 4)
+    assert not torch.equal(other(x), model(x))
+    other.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(other(x), model(x))
+    with pytest.raises(RuntimeError, match=r"Missing key.*0\.weight"):
+        network().load_state_dict(packed.state_dict())
+
+
+def test_copies_and_pickles():
+    packed = pack(network().eval()).model
+    x = torch.randn(5, 3, 4, 4)
+    for other in (copy.deepcopy(packed), pickle.loads(pickle.dumps(packed))):
+        assert torch.equal(other(x), packed(x))
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [(kind, torch.float64) for kind in LAYERS]
+    # torch has no sparse product of short floats
+    + [(kind, torch.bfloat16) for kind in LAYERS if kind != "gcn"],
+)
+def test_moves_to_another_type(kind, dtype):
+    make, shapes = LAYERS[kind]
+    layer = make(output_scale=True)
+    packed = pack(layer).model
+    for each in (layer, packed):
+        each.to(dtype)
+    assert packed.weight.dtype == dtype
+    x = torch.randn(shapes[0], dtype=dtype)
+    output = run(packed, x)
+    assert output.dtype == dtype
+    assert torch.equal(output, run(layer, x))
+
+
+def test_autocast():
+    layer = BinaryLinear(13, 5, output_scale=True)
+    packed = pack(layer).model
+    x = torch.randn(3, 13)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(packed(x), layer(x))
+
+
+def test_moves_to_another_device():
+    weight = pack(BinaryLinear(13, 5)).model.to("meta").weight
+    assert weight().device.type == "meta"
+
+
+def test_a_layer_that_occurs_twice_is_packed_once():
+    layer = BinaryLinear(8, 8, bias=False)
+    model = nn.Sequential(layer, nn.Tanh(), layer)
+    packed, before, after = pack(model)
+    assert packed[0] is packed[2]
+    assert (before, after) == (256, 8 + 4)
+
+
+def test_converted_transformers():
+    torch.manual_seed(0)
+    model = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    convert_to_binary(model, output_scale=True).eval()
+    x = torch.randn(3, 5, 8)
+    with torch.no_grad():
+        assert torch.equal(pack(model).model(x), model(x))
+
+
+def test_there_is_nothing_to_train():
+    packed = pack(nn.Sequential(BinaryLinear(8, 8))).model
+    with pytest.raises(ValueError, match="no layer with binary weights"):
+        QPSBGD(packed)
+    with pytest.raises(ValueError, match=r"model \(Sequential\) has no layer with binary weights"):
+        pack(packed)
+    with pytest.raises(ValueError, match=r"model \(Linear\) has no layer"):
+        pack(nn.Linear(2, 2))
+
+
+def test_weights_other_than_signs_are_refused():
+    def ternary(weight):
+        return weight.round().clamp(-1, 1)
+
+    model = nn.Sequential(BinaryLinear(4, 3), BinaryLinear(3, 2, kernel_quantizer=ternary))
+    model[1].weight.data.zero_()
+    with pytest.raises(ValueError, match=r"layer '1' has the weight 0.0 after .* \(ternary\), but"):
+        pack(model)
+    model = BinaryLinear(4, 3)
+    model.weight.data[1, 2] = torch.nan
+    with pytest.raises(ValueError, match="layer 'BinaryLinear' has the weight nan"):
+        pack(model)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 8), (2, 17), (2, 3, 3, 3), (4, 0)])
+def test_packed_weight(shape, rng):
+    signs = torch.from_numpy(rng.choice([-1.0, 1.0], size=shape))
+    weight = PackedWeight(signs)
+    assert torch.equal(weight(), signs)
+    assert weight().is_contiguous()
+    n = signs[0].numel()
+    assert weight.bits.shape == (shape[0], (n + 7) // 8)
