@@ -109,12 +109,10 @@ class Other:
     def __init__(self, fault=None):
         self.fault = fault
 
-    def __call__(self, X, T, /, *, objective, scale, num_sweeps, seed):
+    def __call__(self, X, T, /, **options):
         if self.fault == "raise":
             raise RuntimeError("no annealer today")
-        binary = qpsbgd.project(
-            X, T, objective=objective, scale=scale, num_sweeps=num_sweeps, seed=seed
-        )
+        binary = qpsbgd.project(X, T, **options)
         return binary[1:] if self.fault == "shape" else binary
 
 

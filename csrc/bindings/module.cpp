@@ -56,7 +56,8 @@ void check_binary(const Array<std::int8_t>& states, const qpsbgd::SampleView& vi
   }
 }
 
-qpsbgd::ProjectionOptions options_of(qpsbgd::Objective objective, double scale, double target_eps,
+qpsbgd::ProjectionOptions options_of(qpsbgd::Objective objective, double scale,
+                                     qpsbgd::StepLength step_length, double target_eps,
                                      std::size_t num_sweeps, std::vector<double> betas,
                                      std::size_t num_reads, qpsbgd::InitialState initial,
                                      std::uint64_t seed) {
@@ -69,6 +70,7 @@ qpsbgd::ProjectionOptions options_of(qpsbgd::Objective objective, double scale, 
   qpsbgd::ProjectionOptions options;
   options.objective = objective;
   options.scale = scale;
+  options.step_length = step_length;
   options.target_eps = target_eps;
   options.annealing = {.num_sweeps = num_sweeps, .betas = std::move(betas), .seed = seed};
   options.num_reads = num_reads;
@@ -91,14 +93,16 @@ Array<std::int8_t> solved(std::size_t m, std::size_t n, const Solve& solve) {
 }
 
 Array<std::int8_t> project(const Array<float>& inputs, const Array<float>& targets,
-                           qpsbgd::Objective objective, double scale, double target_eps,
+                           qpsbgd::Objective objective, double scale,
+                           qpsbgd::StepLength step_length, double target_eps,
                            std::size_t num_sweeps, std::vector<double> betas, std::size_t num_reads,
                            qpsbgd::InitialState initial,
                            const std::optional<Array<std::int8_t>>& initial_states,
                            std::uint64_t seed, int num_threads) {
   const qpsbgd::SampleView view = view_of(inputs, targets);
-  qpsbgd::ProjectionOptions options = options_of(objective, scale, target_eps, num_sweeps,
-                                                 std::move(betas), num_reads, initial, seed);
+  qpsbgd::ProjectionOptions options =
+      options_of(objective, scale, step_length, target_eps, num_sweeps, std::move(betas), num_reads,
+                 initial, seed);
   if ((initial == qpsbgd::InitialState::kGiven) != initial_states.has_value()) {
     throw std::invalid_argument("initial_states goes with InitialState.given");
   }
@@ -108,8 +112,7 @@ Array<std::int8_t> project(const Array<float>& inputs, const Array<float>& targe
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
   return solved(view.num_neurons, view.num_inputs, [&](std::int8_t* out, qpsbgd::Stop& stop) {
     const qpsbgd::SampleLayer layer(view, kernels, num_threads);
-    const double alpha = qpsbgd::unit_alpha(layer.norms().data(), layer.num_neurons());
-    qpsbgd::project(layer, alpha, options, out, stop);
+    qpsbgd::project(layer, layer.norms(), options, out, stop);
   });
 }
 
@@ -124,17 +127,19 @@ class Share {
   }
 
   Array<double> norms() const {
-    Array<double> out({layer_->num_neurons(), std::size_t{2}});
+    Array<double> out({layer_->num_neurons(), std::size_t{3}});
     double* next = out.mutable_data();
     for (const qpsbgd::RowNorms& row : layer_->norms()) {
       *next++ = row.target2;
       *next++ = row.margin2;
+      *next++ = row.product;
     }
     return out;
   }
 
   Array<std::int8_t> project(const Array<double>& norms, qpsbgd::Objective objective, double scale,
-                             double target_eps, std::size_t num_sweeps, std::vector<double> betas,
+                             qpsbgd::StepLength step_length, double target_eps,
+                             std::size_t num_sweeps, std::vector<double> betas,
                              std::size_t num_reads, qpsbgd::InitialState initial,
                              std::uint64_t seed) const {
     constexpr bool kSamples = std::is_same_v<CoreLayer, qpsbgd::SampleLayer>;
@@ -144,18 +149,19 @@ class Share {
     if (!kSamples && objective == qpsbgd::Objective::kSign) {
       throw std::invalid_argument("the sign objective needs samples");
     }
-    if (norms.ndim() != 2 || norms.shape(1) != 2) {
-      throw std::invalid_argument("norms needs shape (m, 2)");
+    if (norms.ndim() != 2 || norms.shape(1) != 3) {
+      throw std::invalid_argument("norms needs shape (m, 3)");
     }
     std::vector<qpsbgd::RowNorms> rows;
-    for (py::ssize_t r = 0; r < norms.shape(0); ++r)
-      rows.push_back({norms.at(r, 0), norms.at(r, 1)});
-    const double alpha = qpsbgd::unit_alpha(rows.data(), rows.size());
-    const qpsbgd::ProjectionOptions options = options_of(
-        objective, scale, target_eps, num_sweeps, std::move(betas), num_reads, initial, seed);
+    for (py::ssize_t r = 0; r < norms.shape(0); ++r) {
+      rows.push_back({norms.at(r, 0), norms.at(r, 1), norms.at(r, 2)});
+    }
+    const qpsbgd::ProjectionOptions options =
+        options_of(objective, scale, step_length, target_eps, num_sweeps, std::move(betas),
+                   num_reads, initial, seed);
     return solved(layer_->num_neurons(), layer_->num_inputs(),
                   [&](std::int8_t* out, qpsbgd::Stop& stop) {
-                    qpsbgd::project(*layer_, alpha, options, out, stop);
+                    qpsbgd::project(*layer_, rows, options, out, stop);
                   });
   }
 
@@ -201,13 +207,14 @@ template <class Layer>
 void define_project(py::class_<Layer>& layer) {
   layer.def("norms", &Layer::norms)
       .def("project", &Layer::project, "norms"_a.noconvert(), py::kw_only(), "objective"_a,
-           "scale"_a, "target_eps"_a, "num_sweeps"_a, "betas"_a, "num_reads"_a, "initial"_a,
-           "seed"_a);
+           "scale"_a, "step_length"_a, "target_eps"_a, "num_sweeps"_a, "betas"_a, "num_reads"_a,
+           "initial"_a, "seed"_a);
 }
 
 Array<double> projection_energy(const Array<float>& inputs, const Array<float>& targets,
                                 const Array<std::int8_t>& binary, qpsbgd::Objective objective,
-                                double scale, double target_eps, int num_threads) {
+                                double scale, qpsbgd::StepLength step_length, double target_eps,
+                                int num_threads) {
   const qpsbgd::SampleView view = view_of(inputs, targets);
   check_binary(binary, view);
   Array<double> energies(targets.shape(1));
@@ -216,14 +223,14 @@ Array<double> projection_energy(const Array<float>& inputs, const Array<float>& 
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
   {
     const py::gil_scoped_release release;
-    qpsbgd::projection_energy(kernels, view, objective, scale, target_eps, binary.data(),
-                              num_threads, out);
+    qpsbgd::projection_energy(kernels, view, objective, scale, step_length, target_eps,
+                              binary.data(), num_threads, out);
   }
   return energies;
 }
 
 py::tuple gradient_qubo(const Array<float>& inputs, const Array<float>& targets, double scale,
-                        int num_threads) {
+                        qpsbgd::StepLength step_length, int num_threads) {
   const qpsbgd::SampleView view = view_of(inputs, targets);
   Array<float> coupling({inputs.shape(1), inputs.shape(1)});
   Array<float> fields({targets.shape(1), inputs.shape(1)});
@@ -234,7 +241,7 @@ py::tuple gradient_qubo(const Array<float>& inputs, const Array<float>& targets,
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
   {
     const py::gil_scoped_release release;
-    qpsbgd::gradient_qubo(kernels, view, scale, num_threads, j, h, offset);
+    qpsbgd::gradient_qubo(kernels, view, scale, step_length, num_threads, j, h, offset);
   }
   return py::make_tuple(coupling, fields, offsets);
 }
@@ -423,6 +430,10 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .value("quadratic", qpsbgd::Objective::kQuadratic)
       .value("sign", qpsbgd::Objective::kSign)
       .finalize();
+  py::native_enum<qpsbgd::StepLength>(m, "StepLength", "enum.Enum")
+      .value("norm", qpsbgd::StepLength::kNorm)
+      .value("fit", qpsbgd::StepLength::kFit)
+      .finalize();
   py::native_enum<qpsbgd::InitialState>(m, "InitialState", "enum.Enum")
       .value("linear", qpsbgd::InitialState::kLinear)
       .value("random", qpsbgd::InitialState::kRandom)
@@ -430,8 +441,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .finalize();
 
   m.def("project", &project, "inputs"_a.noconvert(), "targets"_a.noconvert(), py::kw_only(),
-        "objective"_a, "scale"_a, "target_eps"_a, "num_sweeps"_a, "betas"_a, "num_reads"_a,
-        "initial"_a, "initial_states"_a.noconvert(), "seed"_a, "num_threads"_a);
+        "objective"_a, "scale"_a, "step_length"_a, "target_eps"_a, "num_sweeps"_a, "betas"_a,
+        "num_reads"_a, "initial"_a, "initial_states"_a.noconvert(), "seed"_a, "num_threads"_a);
   py::class_<SampleShare> sample_layer(m, "SampleLayer");
   sample_layer.def(py::init(&make_sample_share), "inputs"_a.noconvert(), "targets"_a.noconvert(),
                    py::kw_only(), "first_row"_a, "num_threads"_a);
@@ -444,10 +455,10 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("step_along", &step_along, "weights"_a.noconvert(), "binary"_a.noconvert(), py::kw_only(),
         "lr"_a, "clip"_a, "num_threads"_a);
   m.def("projection_energy", &projection_energy, "inputs"_a.noconvert(), "targets"_a.noconvert(),
-        "binary"_a.noconvert(), py::kw_only(), "objective"_a, "scale"_a, "target_eps"_a,
-        "num_threads"_a);
+        "binary"_a.noconvert(), py::kw_only(), "objective"_a, "scale"_a, "step_length"_a,
+        "target_eps"_a, "num_threads"_a);
   m.def("gradient_qubo", &gradient_qubo, "inputs"_a.noconvert(), "targets"_a.noconvert(),
-        py::kw_only(), "scale"_a, "num_threads"_a);
+        py::kw_only(), "scale"_a, "step_length"_a, "num_threads"_a);
   m.def(
       "first_nonfinite",
       [](const Array<float>& values) {

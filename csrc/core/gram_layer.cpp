@@ -71,9 +71,11 @@ void GramLayer::prepare_rows() {
       for (std::size_t i = 0; i < n; ++i) {
         margin2 += static_cast<double>(linear(r)[i]) * linear_image(r)[i];
       }
+      const double sum = kernels().matrix_double.sum_magnitudes(view_.cross + r * n, n);
       // Rounding may leave less than nothing where X b vanishes.
       norms_[r] = {.target2 = view_.squares[r] * inverse * inverse,
-                   .margin2 = std::max(margin2, 0.0)};
+                   .margin2 = std::max(margin2, 0.0),
+                   .product = sum * inverse * scale_};
     }
   });
 }

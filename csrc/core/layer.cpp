@@ -4,14 +4,19 @@
 
 namespace qpsbgd {
 
-double unit_alpha(const RowNorms* norms, std::size_t num_rows) {
+double unit_alpha(const std::vector<RowNorms>& norms, StepLength step_length) {
   RowNorms sum{};
-  for (std::size_t row = 0; row < num_rows; ++row) {
-    sum.target2 += norms[row].target2;
-    sum.margin2 += norms[row].margin2;
+  for (const RowNorms& row : norms) {
+    sum.target2 += row.target2;
+    sum.margin2 += row.margin2;
+    sum.product += row.product;
   }
+  if (!(sum.margin2 > 0.0)) return 0.0;
+  // NOTES: where X explains little of T^, X b as long as T^ is far too long: b then minimises
+  // ||X b|| instead of following T^. The least-squares length is shorter by their cosine.
+  if (step_length == StepLength::kFit) return sum.product / sum.margin2;
   // PAPER: alpha makes X b0 as long as the targets, one alpha a layer.
-  return sum.margin2 > 0.0 ? std::sqrt(sum.target2 / sum.margin2) : 0.0;
+  return std::sqrt(sum.target2 / sum.margin2);
 }
 
 }  // namespace qpsbgd

@@ -12,15 +12,22 @@
 
 namespace qpsbgd {
 
+// How long X B0^T becomes, all rows together.
+enum class StepLength {
+  kNorm,  // as long as T^
+  kFit,   // as near to T^ as a multiple of it can be
+};
+
 // One row's part of the step length.
 struct RowNorms {
   double target2;  // ||t^||^2
   double margin2;  // ||X b0||^2
+  double product;  // <t^, X b0>: the sum of |X^T t^|, as b0 is the signs of X^T t^
 };
 
-// ||T^||_F / ||X B0^T||_F of a whole layer, its rows added in order: alpha for scale 1. 0 where T
-// or X B0^T vanishes.
-double unit_alpha(const RowNorms* norms, std::size_t num_rows);
+// Alpha for scale 1, of the rows of a whole layer, added in order. 0 where T or X B0^T vanishes;
+// of the fit also where X^T T does.
+double unit_alpha(const std::vector<RowNorms>& norms, StepLength step_length);
 
 // Consecutive rows of a layer, all of them or a process's share: whatever the share, a row gets the
 // same bits. What is shared by all rows, the step length alpha, is made of the norms of all.

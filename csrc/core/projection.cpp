@@ -248,15 +248,10 @@ void solve_rows(const Layer& layer, const Method& method, const ProjectionOption
       [&stop] { stop.poll(); });
 }
 
-// Where the layer has all its rows.
-double own_unit_alpha(const Layer& layer) {
-  return unit_alpha(layer.norms().data(), layer.num_neurons());
-}
-
 }  // namespace
 
-void project(const SampleLayer& layer, double unit_alpha, const ProjectionOptions& options,
-             std::int8_t* out, Stop& stop) {
+void project(const SampleLayer& layer, const std::vector<RowNorms>& norms,
+             const ProjectionOptions& options, std::int8_t* out, Stop& stop) {
   if (options.objective == Objective::kSign) {
     const SignProblem problem(layer, options.target_eps);
     const auto ranking = [&] {
@@ -266,7 +261,7 @@ void project(const SampleLayer& layer, double unit_alpha, const ProjectionOption
     const Method method{[&] { return problem.make_solver(options.annealing); }, ranking, kLanes};
     return solve_rows(layer, method, options, out, stop);
   }
-  const double alpha = checked_alpha(unit_alpha, options.scale);
+  const double alpha = checked_alpha(unit_alpha(norms, options.step_length), options.scale);
   const QuadraticProblem problem(
       layer, alpha,
       QuadraticProblem::cheaper_form(layer.num_samples(), layer.num_inputs(), options.annealing));
@@ -277,19 +272,20 @@ void project(const SampleLayer& layer, double unit_alpha, const ProjectionOption
              stop);
 }
 
-void project(const GramLayer& layer, double unit_alpha, const ProjectionOptions& options,
-             std::int8_t* out, Stop& stop) {
-  const double alpha = checked_alpha(unit_alpha, options.scale);
+void project(const GramLayer& layer, const std::vector<RowNorms>& norms,
+             const ProjectionOptions& options, std::int8_t* out, Stop& stop) {
+  const double alpha = checked_alpha(unit_alpha(norms, options.step_length), options.scale);
   const Method method{[&] { return make_gram_solver(layer, alpha, options.annealing); },
                       [&] { return std::make_unique<GramRanking>(layer, alpha); }};
   solve_rows(layer, method, options, out, stop);
 }
 
 void projection_energy(const KernelTable& kernels, const SampleView& view, Objective objective,
-                       double scale, double target_eps, const std::int8_t* binary, int num_threads,
-                       double* energies) {
+                       double scale, StepLength step_length, double target_eps,
+                       const std::int8_t* binary, int num_threads, double* energies) {
   const SampleLayer layer(view, kernels, num_threads);
-  const double alpha = objective == Objective::kQuadratic ? scale * own_unit_alpha(layer) : 0.0;
+  const double alpha =
+      objective == Objective::kQuadratic ? scale * unit_alpha(layer.norms(), step_length) : 0.0;
   const std::size_t count = num_workers(layer.num_tiles(), num_threads);
   std::vector<RowEnergy> row_energies;
   for (std::size_t i = 0; i < count; ++i) {
@@ -304,9 +300,10 @@ void projection_energy(const KernelTable& kernels, const SampleView& view, Objec
 }
 
 void gradient_qubo(const KernelTable& kernels, const SampleView& view, double scale,
-                   int num_threads, float* coupling, float* fields, double* offsets) {
+                   StepLength step_length, int num_threads, float* coupling, float* fields,
+                   double* offsets) {
   const SampleLayer layer(view, kernels, num_threads);
-  const double alpha = checked_alpha(own_unit_alpha(layer), scale);
+  const double alpha = checked_alpha(unit_alpha(layer.norms(), step_length), scale);
   const QuadraticProblem problem(layer, alpha, QuadraticProblem::Form::kFields);
   const std::size_t n = layer.num_inputs(), samples = layer.num_samples();
   parallel_for(n, num_threads, [&](std::size_t i, int) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "core/gram_layer.hpp"
 #include "core/sample_layer.hpp"
@@ -20,34 +21,36 @@ enum class InitialState { kLinear, kRandom, kGiven };
 
 struct ProjectionOptions {
   Objective objective = Objective::kQuadratic;
-  double scale = 1.0;       // of alpha; quadratic only
-  double target_eps = 0.0;  // eps; sign only
+  double scale = 1.0;                          // of alpha; quadratic only
+  StepLength step_length = StepLength::kNorm;  // quadratic only
+  double target_eps = 0.0;                     // eps; sign only
   Annealing annealing;
   std::size_t num_reads = 1;
   InitialState initial = InitialState::kLinear;  // of read 0; further reads start at random
   const std::int8_t* initial_states = nullptr;   // (m, n) for kGiven
 };
 
-// out (m, n) int8: for each row the best of its reads by the float64 objective. unit_alpha is of
-// the norms of all rows of the layer, and unused by the sign objective. Unfinished where `stop` has
-// a reason afterwards.
-void project(const SampleLayer& layer, double unit_alpha, const ProjectionOptions& options,
-             std::int8_t* out, Stop& stop);
+// out (m, n) int8: for each row the best of its reads by the float64 objective. `norms` are of all
+// rows of the whole layer, and unused by the sign objective. Unfinished where `stop` has a reason
+// afterwards.
+void project(const SampleLayer& layer, const std::vector<RowNorms>& norms,
+             const ProjectionOptions& options, std::int8_t* out, Stop& stop);
 
 // The quadratic objective of rows that were given as products. The same problems as of the samples,
 // but for rounding.
-void project(const GramLayer& layer, double unit_alpha, const ProjectionOptions& options,
-             std::int8_t* out, Stop& stop);
+void project(const GramLayer& layer, const std::vector<RowNorms>& norms,
+             const ProjectionOptions& options, std::int8_t* out, Stop& stop);
 
 // energies (m): the objective of binary (m, n) in float64.
 void projection_energy(const KernelTable& kernels, const SampleView& view, Objective objective,
-                       double scale, double target_eps, const std::int8_t* binary, int num_threads,
-                       double* energies);
+                       double scale, StepLength step_length, double target_eps,
+                       const std::int8_t* binary, int num_threads, double* energies);
 
 // The quadratic objective as Ising problems: sum_{i<j} J_ij b_i b_j + sum_i h_i b_i + offset.
 // coupling (n, n) with zero diagonal, fields (m, n), offsets (m).
 void gradient_qubo(const KernelTable& kernels, const SampleView& view, double scale,
-                   int num_threads, float* coupling, float* fields, double* offsets);
+                   StepLength step_length, int num_threads, float* coupling, float* fields,
+                   double* offsets);
 
 // Position of the first NaN or infinity, or count.
 std::size_t first_nonfinite(const KernelTable& kernels, const float* values, std::size_t count);

@@ -19,7 +19,7 @@ class QuadraticSolver : public TileSolver {
  public:
   void solve(std::size_t first_row, std::size_t rows, std::size_t read, const float* images,
              std::int8_t* spins, Stop& stop) override {
-    // alpha is 0 if T, or X b0, is: every b has the same energy and the start is as good as any.
+    // With alpha 0 every b has the same energy, and the start is as good as any.
     if (alpha_ == 0.0) return;
     set_spins(rows, spins);
     QuadraticTile tile = start(first_row, rows, images);

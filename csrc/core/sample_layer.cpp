@@ -54,10 +54,13 @@ void SampleLayer::prepare_rows() {
     inputs_.times_inputs(targets(first), rows, own_scratch, n);
     std::int8_t* spins = &linear_[first * n];
     kernels().to_spins(own_scratch, rows * n, spins);
+    for (std::size_t r = 0; r < rows; ++r) {
+      norms_[first + r].product = kernels().matrix_float.sum_magnitudes(own_scratch + r * n, n);
+    }
     image(spins, rows, &linear_images_[first * image_ld()], own_scratch);
     for (std::size_t r = first; r < first + rows; ++r) {
-      norms_[r] = {.target2 = kernels().matrix_float.sum_squares(targets(r), samples, 1.0),
-                   .margin2 = kernels().matrix_float.sum_squares(linear_image(r), samples, 1.0)};
+      norms_[r].target2 = kernels().matrix_float.sum_squares(targets(r), samples, 1.0);
+      norms_[r].margin2 = kernels().matrix_float.sum_squares(linear_image(r), samples, 1.0);
     }
   });
 }

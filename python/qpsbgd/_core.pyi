@@ -15,6 +15,10 @@ class Objective(enum.Enum):
     quadratic = ...
     sign = ...
 
+class StepLength(enum.Enum):
+    norm = ...
+    fit = ...
+
 class InitialState(enum.Enum):
     linear = ...
     random = ...
@@ -26,6 +30,7 @@ def project(
     *,
     objective: Objective,
     scale: float,
+    step_length: StepLength,
     target_eps: float,
     num_sweeps: int,
     betas: Sequence[float],
@@ -54,6 +59,7 @@ class SampleLayer:
         *,
         objective: Objective,
         scale: float,
+        step_length: StepLength,
         target_eps: float,
         num_sweeps: int,
         betas: Sequence[float],
@@ -83,6 +89,7 @@ class GramLayer:
         *,
         objective: Objective,
         scale: float,
+        step_length: StepLength,
         target_eps: float,
         num_sweeps: int,
         betas: Sequence[float],
@@ -106,6 +113,7 @@ def projection_energy(
     *,
     objective: Objective,
     scale: float,
+    step_length: StepLength,
     target_eps: float,
     num_threads: int,
 ) -> npt.NDArray[np.float64]: ...
@@ -114,6 +122,7 @@ def gradient_qubo(
     targets: npt.NDArray[np.float32],
     *,
     scale: float,
+    step_length: StepLength,
     num_threads: int,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float64]]: ...
 def first_nonfinite(values: npt.NDArray[np.float32]) -> int: ...

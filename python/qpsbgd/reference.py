@@ -140,17 +140,29 @@ def linear_minimiser(X: Floats, T: Floats) -> Spins:
     return np.where(sums >= 0, 1, -1).astype(np.int8)
 
 
-def step_length(X: Floats, T: Floats, scale: float) -> float:
-    """The quadratic objective's alpha; 0 where T or X b0 vanishes."""
+def unit_alpha(X: Floats, T: Floats, step_length: str) -> float:
+    """The quadratic objective's alpha for scale 1; 0 where T or X b0 vanishes."""
+    targets = normalised_targets(T)
     margins = ordered_product(linear_minimiser(X, T), X.T)  # (m, n), (n, N) -> (m, N)
-    margin_norm2 = _norm2(margins)
-    target_norm2 = _norm2(normalised_targets(T))
-    return scale * float(np.sqrt(target_norm2 / margin_norm2)) if margin_norm2 > 0 else 0.0
+    sums = ordered_product(targets, X)  # (m, N), (N, n) -> (m, n)
+    product = _sum_by_rows(np.abs(sums.astype(np.float64)))  # <targets, margins>
+    return _unit_alpha(
+        _sum_by_rows(targets.astype(np.float64) ** 2),
+        _sum_by_rows(margins.astype(np.float64) ** 2),
+        product,
+        step_length,
+    )
 
 
-def _norm2(rows: Floats) -> float:
-    """Squared Frobenius norm in float64, each row from left to right, then the rows' sums."""
-    return ordered_sum(np.array([ordered_sum(row.astype(np.float64) ** 2) for row in rows]))
+def _unit_alpha(target2: float, margin2: float, product: float, step_length: str) -> float:
+    if margin2 <= 0:
+        return 0.0
+    return product / margin2 if step_length == "fit" else float(np.sqrt(target2 / margin2))
+
+
+def _sum_by_rows(values: Doubles) -> float:
+    """Sum of each row from left to right, then of the rows' sums."""
+    return ordered_sum(np.array([ordered_sum(row) for row in values]))
 
 
 def projection_energy(
@@ -160,6 +172,7 @@ def projection_energy(
     *,
     objective: str = "quadratic",
     scale: float = 1.0,
+    step_length: str = "norm",
     target_eps: float = 0.01,
 ) -> Doubles:
     """Objective of each row of ``B (m, n)``."""
@@ -170,15 +183,17 @@ def projection_energy(
     else:
         mean = np.abs(t).mean(axis=0)
         unit = t / np.where(mean > 0, mean, 1.0)
-        residuals = unit.T - step_length(X, T, scale) * margins
+        residuals = unit.T - scale * unit_alpha(X, T, step_length) * margins
     energies: Doubles = (residuals**2).sum(axis=1)
     return energies
 
 
-def gradient_qubo(X: Floats, T: Floats, scale: float = 1.0) -> tuple[Doubles, Doubles, Doubles]:
+def gradient_qubo(
+    X: Floats, T: Floats, scale: float = 1.0, step_length: str = "norm"
+) -> tuple[Doubles, Doubles, Doubles]:
     """Couplings ``(n, n)``, fields ``(m, n)`` and offsets ``(m,)`` of the quadratic objective."""
     x, unit = X.astype(np.float64), normalised_targets(T).astype(np.float64)
-    alpha = step_length(X, T, scale)
+    alpha = scale * unit_alpha(X, T, step_length)
     gram = alpha**2 * x.T @ x
     J = 2 * (gram - np.diag(np.diag(gram)))
     h = -2 * alpha * unit @ x
@@ -206,6 +221,7 @@ def project(
     *,
     objective: str = "quadratic",
     scale: float = 1.0,
+    step_length: str = "norm",
     num_sweeps: int = 10,
     num_reads: int = 1,
     beta_range: tuple[float, float] | None = None,
@@ -216,7 +232,7 @@ def project(
     """:func:`qpsbgd.project`, one row, read, sweep and variable at a time."""
     m, n = T.shape[1], X.shape[1]
     betas = None if beta_range is None else geometric(*beta_range, num_sweeps)
-    alpha = step_length(X, T, scale)
+    alpha = scale * unit_alpha(X, T, step_length)
     reads = []
     for read in range(num_reads):
         start = initial if read == 0 else "random"
@@ -237,7 +253,15 @@ def project(
     if num_reads == 1:
         return reads[0]
     energies = [
-        projection_energy(X, T, B, objective=objective, scale=scale, target_eps=target_eps)
+        projection_energy(
+            X,
+            T,
+            B,
+            objective=objective,
+            scale=scale,
+            step_length=step_length,
+            target_eps=target_eps,
+        )
         for B in reads
     ]
     best = np.argmin(energies, axis=0)  # the first of equals, (m,)
@@ -259,6 +283,7 @@ def project_products(
     num_samples: int,
     *,
     scale: float = 1.0,
+    step_length: str = "norm",
     num_sweeps: int = 10,
     num_reads: int = 1,
     beta_range: tuple[float, float] | None = None,
@@ -283,7 +308,9 @@ def project_products(
     terms = linear * image(linear).astype(np.float64)
     margin2 = ordered_sum(np.array([max(ordered_sum(np.append(trace, row)), 0) for row in terms]))
     target2 = ordered_sum(squares * inverse * inverse)
-    alpha = scale * float(np.sqrt(target2 / margin2)) if margin2 > 0 else 0.0
+    sums = np.array([ordered_sum(np.abs(row)) for row in cross])
+    product = ordered_sum(sums * inverse * unit)
+    alpha = scale * _unit_alpha(target2, margin2, product, step_length)
     reads, energies = [], []
     for read in range(num_reads):
         B = linear.copy()

@@ -50,8 +50,7 @@ std::vector<std::int8_t> solved(const Layer& layer, const std::vector<qpsbgd::Ro
                                 const qpsbgd::ProjectionOptions& options) {
   std::vector<std::int8_t> binary(layer.num_neurons() * layer.num_inputs());
   qpsbgd::Stop stop(1e300, {});
-  qpsbgd::project(layer, qpsbgd::unit_alpha(norms.data(), norms.size()), options, binary.data(),
-                  stop);
+  qpsbgd::project(layer, norms, options, binary.data(), stop);
   return binary;
 }
 
@@ -98,7 +97,8 @@ std::vector<std::int8_t> solved_products(const Shape& shape, const std::vector<f
 }
 
 // Every layer is solved whole and as shares of its rows, from samples and from products of them.
-void test_project(const Shape& shape, qpsbgd::Objective objective, bool anneal) {
+void test_project(const Shape& shape, qpsbgd::Objective objective, qpsbgd::StepLength step_length,
+                  bool anneal) {
   // Exactly as long as they are, so that a read past the end is one.
   const std::vector<float> inputs = noise(shape.samples * shape.inputs, 1);
   const std::vector<float> targets = noise(shape.samples * shape.neurons, 2);
@@ -106,6 +106,7 @@ void test_project(const Shape& shape, qpsbgd::Objective objective, bool anneal) 
                                 shape.neurons};
   qpsbgd::ProjectionOptions options;
   options.objective = objective;
+  options.step_length = step_length;
   options.target_eps = 0.01;
   options.num_reads = 3;
   options.annealing = {.num_sweeps = 4, .betas = {}, .seed = 5};
@@ -122,10 +123,11 @@ void test_project(const Shape& shape, qpsbgd::Objective objective, bool anneal) 
     }
     results.push_back(solved_shares(shape, inputs, targets, options));
     std::vector<double> energies(shape.neurons);
-    qpsbgd::projection_energy(kernels, view, objective, 1.0, 0.01, results.back().data(), 2,
-                              energies.data());
+    qpsbgd::projection_energy(kernels, view, objective, 1.0, step_length, 0.01,
+                              results.back().data(), 2, energies.data());
     std::vector<float> coupling(shape.inputs * shape.inputs), fields(results.back().size());
-    qpsbgd::gradient_qubo(kernels, view, 1.0, 2, coupling.data(), fields.data(), energies.data());
+    qpsbgd::gradient_qubo(kernels, view, 1.0, step_length, 2, coupling.data(), fields.data(),
+                          energies.data());
   }
   unsetenv("QPSBGD_ISA");
   for (const auto* group : {&results, &from_products}) {
@@ -512,8 +514,9 @@ int main() {
   for (const Shape& shape :
        {Shape{1, 1, 1}, Shape{5, 17, 49}, Shape{33, 16, 3}, Shape{130, 50, 97}}) {
     for (const bool anneal : {false, true}) {
-      test_project(shape, qpsbgd::Objective::kQuadratic, anneal);
-      test_project(shape, qpsbgd::Objective::kSign, anneal);
+      test_project(shape, qpsbgd::Objective::kQuadratic, qpsbgd::StepLength::kNorm, anneal);
+      test_project(shape, qpsbgd::Objective::kQuadratic, qpsbgd::StepLength::kFit, anneal);
+      test_project(shape, qpsbgd::Objective::kSign, qpsbgd::StepLength::kNorm, anneal);
     }
   }
   for (const bool random_order : {false, true}) {

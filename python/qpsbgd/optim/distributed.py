@@ -39,6 +39,7 @@ from qpsbgd.projection import (
     NativeProjector,
     Objective,
     Projector,
+    StepLength,
     check_binary,
     checked_layer,
 )
@@ -67,6 +68,7 @@ class Shard:
             it raises ends the step on every rank.
         objective: as for :func:`qpsbgd.project`; this and what follows must be the same everywhere.
         scale: as for :func:`qpsbgd.project`.
+        step_length: as for :func:`qpsbgd.project`.
         num_sweeps: as for :func:`qpsbgd.project`.
         seed: as for :func:`qpsbgd.project`, but not None.
     """
@@ -76,6 +78,7 @@ class Shard:
     samples: "Callable[[], tuple[ArrayLike, ArrayLike]] | None"
     objective: Objective
     scale: float
+    step_length: StepLength
     num_sweeps: int
     seed: int
 
@@ -127,7 +130,7 @@ def project_shards(
 
     Example:
         >>> X, T = np.ones((2, 3), np.float32), np.ones((2, 1), np.float32)
-        >>> layer = Shard("first", (1, 3), lambda: (X, T), "quadratic", 1.0, 2, seed=0)
+        >>> layer = Shard("first", (1, 3), lambda: (X, T), "quadratic", 1.0, "norm", 2, seed=0)
         >>> [(binary, reached)] = project_shards([layer], NativeProjector(), exchange="gram")
         >>> binary.tolist(), reached.tolist()
         ([[1, 1, 1]], [True])
@@ -234,6 +237,7 @@ def _solve(layer: Shard, projector: Projector, ranks: _Ranks, exchange: Exchange
     options: dict[str, Any] = {
         "objective": layer.objective,
         "scale": layer.scale,
+        "step_length": layer.step_length,
         "num_sweeps": layer.num_sweeps,
         "seed": layer.seed,
     }
@@ -277,10 +281,10 @@ def _solve(layer: Shard, projector: Projector, ranks: _Ranks, exchange: Exchange
         reached = (T != 0).any(axis=0)
         if T.size:
             share = _core.SampleLayer(X, T, **placed)
-    norms = np.empty((0, 2)) if share is None else share.norms()
+    norms = np.empty((0, 3)) if share is None else share.norms()
     if layer.objective == "quadratic":  # its step length is the layer's
         inbox = yield [(norms,)] * size
-        norms = np.concatenate(inbox).view(np.float64).reshape(-1, 2)
+        norms = np.concatenate(inbox).view(np.float64).reshape(-1, 3)
     binary = np.empty((0, n), np.int8)
     if share is not None:
         binary = share.project(norms, **core_options)
