@@ -137,6 +137,25 @@ def project_shards(
     return ranks.in_step([_solve(layer, projector, ranks, exchange) for layer in layers])
 
 
+def check_same(weights: Sequence[torch.Tensor], group: dist.ProcessGroup | None = None) -> None:
+    """Compare weights across ranks, by a hash; to be called on every rank.
+
+    Raises:
+        RuntimeError: on every rank, where they differ.
+    """
+    content = hashlib.blake2b(digest_size=16)
+    for weight in weights:
+        content.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    own = torch.frombuffer(bytearray(content.digest()), dtype=torch.uint8)
+    others = [torch.empty_like(own) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(others, own, group=group)
+    if not all(torch.equal(own, other) for other in others):
+        raise RuntimeError(
+            "ranks have different binary weights, but must begin with the same: by one seed, a "
+            "checkpoint, or DistributedDataParallel"
+        )
+
+
 #: A layer's way: it yields what it has for each rank, gets what each has for it, and so on.
 Way: TypeAlias = Generator[Parts, Received, Any]
 
