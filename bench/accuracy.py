@@ -19,9 +19,9 @@ from qpsbgd.experiments.recipes import RECIPES
 GRIDS = {
     "qpsbgd": (0.001, 0.003, 0.01, 0.03),
     "binaryconnect": (0.001, 0.003, 0.01, 0.03),
-    "binaryconnect-sgd": (0.03, 0.1, 0.3, 1.0),
+    "binaryconnect-sgd": (0.01, 0.03, 0.1, 0.3),
     "signsgd": (0.001, 0.003, 0.01, 0.03),
-    "signum": (0.001, 0.003, 0.01, 0.03),
+    "signum": (0.0003, 0.001, 0.003, 0.01),
     "proxquant": (0.1, 0.3, 1.0, 3.0),
     "bop": (3e-5, 1e-4, 3e-4, 1e-3),
     "proxconnect": (0.003, 0.01, 0.03, 0.1),
