@@ -19,9 +19,9 @@ from qpsbgd.experiments.recipes import RECIPES
 GRIDS = {
     "qpsbgd": (0.001, 0.003, 0.01, 0.03),
     "binaryconnect": (0.001, 0.003, 0.01, 0.03),
-    "binaryconnect-sgd": (0.03, 0.1, 0.3, 1.0),
+    "binaryconnect-sgd": (0.01, 0.03, 0.1, 0.3),
     "signsgd": (0.001, 0.003, 0.01, 0.03),
-    "signum": (0.001, 0.003, 0.01, 0.03),
+    "signum": (0.0003, 0.001, 0.003, 0.01),
     "proxquant": (0.1, 0.3, 1.0, 3.0),
     "bop": (3e-5, 1e-4, 3e-4, 1e-3),
     "proxconnect": (0.003, 0.01, 0.03, 0.1),
@@ -56,13 +56,18 @@ def main():
     parser.add_argument(
         "--options", default="", help="of `qpsbgd train`, for qpsbgd: --options='--scale 1'"
     )
+    parser.add_argument(
+        "--common", default="", help="of `qpsbgd train`, for all: --common='--shift 1'"
+    )
     args = parser.parse_args()
+    common = shlex.split(args.common)
     print("| optimiser | lr | mean test accuracy | standard error | runs |")
     print("|---|---|---|---|---|")
     for optimizer, default_lr in RECIPES[args.dataset, args.network].lr.items():
         if args.only not in (None, optimizer):
             continue
-        extra = shlex.split(args.options) if optimizer == "qpsbgd" else []
+        own = shlex.split(args.options) if optimizer == "qpsbgd" else []
+        extra = [*common, *own]
         for lr in args.lr or GRIDS[optimizer]:
             values = []  # (splits, seeds)
             for split in range(args.splits):
@@ -81,7 +86,7 @@ def main():
             if len(independent) > 1:
                 error = statistics.stdev(independent) / len(independent) ** 0.5
             mean = statistics.mean(independent)
-            mark = " (default)" if lr == default_lr and not extra else ""
+            mark = " (default)" if lr == default_lr and not own else ""
             runs = args.splits * args.seeds
             print(f"| {optimizer} | {lr}{mark} | {mean:.4f} | {error:.4f} | {runs} |", flush=True)
 

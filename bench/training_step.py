@@ -17,7 +17,7 @@ from torch import nn
 
 import qpsbgd
 from qpsbgd.experiments.datasets import mnist5k
-from qpsbgd.experiments.networks import BinaryMLP
+from qpsbgd.experiments.training import NETWORKS
 from qpsbgd.optim import QPSBGD, BinaryConnect
 
 
@@ -56,7 +56,12 @@ def median_ms(samples):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", default="784-256-256-10")
+    parser.add_argument("--network", choices=list(NETWORKS), default="mlp")
+    parser.add_argument(
+        "--sizes",
+        default="784-256-256-10",
+        help="of the layers; for cnn pixels, channels and classes, such as 784-16-32-10",
+    )
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--objective", choices=["quadratic", "sign"], default="quadratic")
     parser.add_argument("--num-sweeps", type=int, help="default: the optimiser's")
@@ -68,7 +73,7 @@ def main():
         torch.set_num_threads(args.threads)
     sizes = tuple(int(size) for size in args.sizes.split("-"))
     torch.manual_seed(0)
-    peer_net = BinaryMLP(sizes)
+    peer_net = NETWORKS[args.network](sizes)
     ours_net, plain_net = copy.deepcopy(peer_net), copy.deepcopy(peer_net)
     projector = Timed(args.threads)
     ours = QPSBGD(

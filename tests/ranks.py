@@ -1,6 +1,7 @@
 """The ranks of a process group as processes that wait for work; for tests of distributed steps."""
 
 import contextlib
+import copy
 import multiprocessing
 import os
 import signal
@@ -12,7 +13,7 @@ import torch
 import torch.distributed as dist
 
 import qpsbgd
-from qpsbgd.optim import distributed
+from qpsbgd.optim import QPSBGD, distributed
 
 
 def _serve(rank, size, path, pipe):
@@ -63,6 +64,26 @@ class Ranks:
         for process in self.processes:
             process.kill()
             process.join()
+
+
+def train(rank, size, start, batches, wrap, options):
+    """Weights after some steps on this rank's share of each batch, or after an error its message.
+
+    ``start`` is a network; ``wrap`` puts it into DistributedDataParallel. With ``size`` of 1 all of
+    the batch is this process's, and so is the optimiser.
+    """
+    net = copy.deepcopy(start)
+    alone = size == 1
+    model = torch.nn.parallel.DistributedDataParallel(net) if wrap else net
+    optimizer = QPSBGD(model, process_group=None if alone else "world", **options)
+    for x, y in batches:
+        share = slice(len(x) * rank // size, len(x) * (rank + 1) // size)
+        optimizer.zero_grad()
+        if share.stop > share.start:
+            logits = model(x[share])
+            torch.nn.functional.cross_entropy(logits / 3, y[share], reduction="sum").backward()
+        optimizer.step()
+    return {name: value.clone() for name, value in net.state_dict().items()}
 
 
 class Given:

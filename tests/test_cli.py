@@ -73,7 +73,7 @@ def test_train_digits(finished):
     assert json.loads((folder / "config.json").read_text())["dataset"] == "digits"
 
 
-@pytest.mark.parametrize("optimizer", BASELINES)
+@pytest.mark.parametrize("optimizer", ["binaryconnect", "proxconnect"])
 def test_baselines(tmp_path, optimizer):
     done = run(
         "train", "digits", "--optimizer", optimizer, "--epochs", 2, "--threads", 1, "--split", 3,
@@ -339,3 +339,19 @@ def test_idx_files(tmp_path):
     path.write_bytes(gzip.compress(b"not idx"))
     with pytest.raises(ValueError, match="an idx file with"):
         datasets.read_idx(path)
+
+
+def test_shifted_images():
+    generator = torch.Generator().manual_seed(0)
+    image = torch.arange(16.0).view(1, 16)
+    moved = training.shifted(image.expand(200, 16), 1, generator)
+    offsets = set()
+    for one in moved.view(-1, 4, 4):
+        # Where pixel 5, of row and column 1, went.
+        row, column = (one == 5).nonzero()[0].tolist()
+        padded = torch.zeros(6, 6)
+        padded[1:5, 1:5] = image.view(4, 4)
+        assert torch.equal(one, padded[2 - row : 6 - row, 2 - column : 6 - column])
+        offsets.add((row - 1, column - 1))
+    assert offsets == {(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)}
+    assert torch.equal(training.shifted(image, 0, generator), image)

@@ -14,7 +14,8 @@ import qpsbgd
 from networks import Net, backward
 from qpsbgd.nn import BinaryLinear
 from qpsbgd.optim import QPSBGD, BinaryConnect, SignSGD
-from qpsbgd.optim.qpsbgd import step_seed, update_weight
+from qpsbgd.optim.problems import step_seed
+from qpsbgd.optim.update import update_weight
 
 
 def gradients_at_outputs(net, batch):

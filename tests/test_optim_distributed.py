@@ -31,7 +31,7 @@ def groups(tmp_path_factory):
 
 def shard(X, T, *, name="layer", objective="quadratic", step_length="norm", num_sweeps=2):
     shape = (T.shape[1], X.shape[1])
-    return Shard(name, shape, (X, T), objective, 0.9, step_length, num_sweeps, seed=5)
+    return Shard(name, shape, (X, T), objective, 0.9, num_sweeps, 5, step_length)
 
 
 def divided(shards, counts):
@@ -253,3 +253,66 @@ def test_bad_arguments(rng):
         project([shard(*make_layer(rng, 4, 3, 2), objective="cubic")], NATIVE)
     with pytest.raises(ValueError, match="layer 'layer': step_length is 'long'"):
         project([shard(*make_layer(rng, 4, 3, 2), step_length="long")], NATIVE)
+
+
+def integral_batches(count, size):
+    """Inputs of -1, 0 and 1: sums of the forward pass are exact, in whatever order."""
+    generator = torch.Generator().manual_seed(3)
+    return [
+        (
+            torch.randint(-1, 2, (size, 12), generator=generator).double(),
+            torch.randint(4, (size,), generator=generator),
+        )
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("wrap", [False, True], ids=["plain", "ddp"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lr": 0.1},
+        {"lr": 0.1, "momentum": 0.9},
+        {"lr": 0.1, "objective": "sign"},
+        {"lr": 0.1, "projector": NativeProjector(num_reads=2, beta_range=(0.1, 2.0))},
+    ],
+    ids=["quadratic", "momentum", "sign", "annealing"],
+)
+@pytest.mark.parametrize("size", [2, 3])
+def test_ranks_with_a_share_of_the_batch_step_as_one_with_all(groups, net, wrap, options, size):
+    net = net.double()  # T is rounded to float32 from sums that differ in their last bits only
+    batches = integral_batches(6, 18)
+    alone = ranks_module.train(0, 1, net, batches, False, options)
+    results = groups[size].run(
+        ranks_module.train, [(rank, size, net, batches, wrap, options) for rank in range(size)]
+    )
+    assert not torch.equal(alone["first.weight"], net.first.weight)
+    for weights in results:
+        assert not isinstance(weights, BaseException), weights
+        assert {k: v.numpy().tobytes() for k, v in weights.items()} == {
+            k: v.numpy().tobytes() for k, v in alone.items()
+        }
+
+
+def test_a_rank_without_samples_steps_with_the_others(groups, net):
+    net = net.double()
+    batches = integral_batches(3, 1)  # one sample: it is the last rank's
+    results = groups[2].run(
+        ranks_module.train, [(rank, 2, net, batches, False, {"lr": 0.1}) for rank in range(2)]
+    )
+    alone = ranks_module.train(0, 1, net, batches, False, {"lr": 0.1})
+    for weights in results:
+        assert not isinstance(weights, BaseException), weights
+        assert torch.equal(weights["first.weight"], alone["first.weight"])
+
+
+def test_ranks_that_begin_differently_are_told(groups, net):
+    other = type(net)()
+    batches = integral_batches(1, 4)
+    results = groups[2].run(
+        ranks_module.train,
+        [(rank, 2, model.double(), batches, False, {}) for rank, model in enumerate((net, other))],
+    )
+    for error in results:
+        assert isinstance(error, RuntimeError)
+        assert "ranks have different binary weights" in str(error)

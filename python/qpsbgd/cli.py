@@ -101,6 +101,13 @@ def main() -> None:
     show_default=True,
     help="Of the binary gradient; qpsbgd only.",
 )
+@click.option(
+    "--shift",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Move training images at random by up to so many pixels.",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of torch and of the solver.")
 @click.option(
     "--out",

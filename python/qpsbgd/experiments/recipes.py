@@ -42,12 +42,12 @@ RECIPES: dict[tuple[str, NetworkName], Recipe] = {
         lr={
             "qpsbgd": 0.03,
             "binaryconnect": 0.01,
-            "binaryconnect-sgd": 0.1,
+            "binaryconnect-sgd": 0.03,
             "signsgd": 0.03,
             "signum": 0.01,
             "proxquant": 1.0,
             "bop": 1e-4,
-            "proxconnect": 0.03,
+            "proxconnect": 0.01,
         },
     ),
     ("mnist5k", "mlp"): Recipe(
@@ -57,12 +57,12 @@ RECIPES: dict[tuple[str, NetworkName], Recipe] = {
         lr={
             "qpsbgd": 0.01,
             "binaryconnect": 0.003,
-            "binaryconnect-sgd": 0.1,
+            "binaryconnect-sgd": 0.03,
             "signsgd": 0.003,
-            "signum": 0.003,
+            "signum": 0.001,
             "proxquant": 1.0,
-            "bop": 1e-4,
-            "proxconnect": 0.03,
+            "bop": 3e-4,
+            "proxconnect": 0.01,
         },
     ),
     ("digits", "cnn"): Recipe(

@@ -57,6 +57,7 @@ class Config:
     objective: Objective = "quadratic"
     scale: float = 0.5
     momentum: float = 0.0
+    shift: int = 0
     threads: int | None = None
     version: str = field(default=qpsbgd.__version__)
 
@@ -69,7 +70,8 @@ class Config:
             value = getattr(self, name)
             if value not in choices:
                 raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(choices)}")
-        for name, minimum in (("epochs", 1), ("batch_size", 1), ("seed", 0), ("split", 0)):
+        minima = {"epochs": 1, "batch_size": 1, "seed": 0, "split": 0, "shift": 0}
+        for name, minimum in minima.items():
             value = getattr(self, name)
             if value < minimum:
                 raise ValueError(f"{name} is {value}, but must be at least {minimum}")
@@ -206,7 +208,10 @@ class Run:
         with tqdm(total=len(batches), desc=label, unit="batch", dynamic_ncols=True) as bar:
             for batch in batches:
                 self.optimizer.zero_grad()
-                logits = self.model(inputs[batch])
+                images = inputs[batch]
+                if self.config.shift:
+                    images = shifted(images, self.config.shift, self.shuffle)
+                logits = self.model(images)
                 loss = nn.functional.cross_entropy(logits, labels[batch])
                 loss.backward()  # type: ignore[no-untyped-call]
                 self.optimizer.step()
@@ -301,6 +306,20 @@ def make_scheduler(
 ) -> torch.optim.lr_scheduler.LRScheduler:
     """From ``lr`` down to zero along half a cosine, over the epochs of the run."""
     return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.epochs)
+
+
+def shifted(images: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
+    """Square images ``(N, side * side)``, each moved by up to some pixels in each direction.
+
+    What comes in is the lowest value of all, the background's.
+    """
+    count, side = len(images), math.isqrt(images.shape[1])
+    square = images.view(count, side, side)
+    padded = nn.functional.pad(square, (pixels,) * 4, value=float(images.min()))
+    top, left = torch.randint(0, 2 * pixels + 1, (2, count, 1), generator=generator)
+    rows, columns = top + torch.arange(side), left + torch.arange(side)  # (N, side)
+    each = torch.arange(count)[:, None, None]
+    return padded[each, rows[:, :, None], columns[:, None, :]].view(count, -1)
 
 
 @torch.no_grad()

@@ -68,9 +68,9 @@ class Shard:
             it raises ends the step on every rank.
         objective: as for :func:`qpsbgd.project`; this and what follows must be the same everywhere.
         scale: as for :func:`qpsbgd.project`.
-        step_length: as for :func:`qpsbgd.project`.
         num_sweeps: as for :func:`qpsbgd.project`.
         seed: as for :func:`qpsbgd.project`, but not None.
+        step_length: as for :func:`qpsbgd.project`.
     """
 
     name: str
@@ -78,9 +78,9 @@ class Shard:
     samples: "Callable[[], tuple[ArrayLike, ArrayLike]] | None"
     objective: Objective
     scale: float
-    step_length: StepLength
     num_sweeps: int
     seed: int
+    step_length: StepLength = "norm"
 
 
 class Gradient(NamedTuple):
@@ -130,7 +130,7 @@ def project_shards(
 
     Example:
         >>> X, T = np.ones((2, 3), np.float32), np.ones((2, 1), np.float32)
-        >>> layer = Shard("first", (1, 3), lambda: (X, T), "quadratic", 1.0, "norm", 2, seed=0)
+        >>> layer = Shard("first", (1, 3), lambda: (X, T), "quadratic", 1.0, 2, seed=0)
         >>> [(binary, reached)] = project_shards([layer], NativeProjector(), exchange="gram")
         >>> binary.tolist(), reached.tolist()
         ([[1, 1, 1]], [True])
@@ -138,6 +138,25 @@ def project_shards(
     checked_choice("exchange", exchange, get_args(Exchange))
     ranks = _Ranks(group, [layer.name for layer in layers])
     return ranks.in_step([_solve(layer, projector, ranks, exchange) for layer in layers])
+
+
+def check_same(weights: Sequence[torch.Tensor], group: dist.ProcessGroup | None = None) -> None:
+    """Compare weights across ranks, by a hash; to be called on every rank.
+
+    Raises:
+        RuntimeError: on every rank, where they differ.
+    """
+    content = hashlib.blake2b(digest_size=16)
+    for weight in weights:
+        content.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    own = torch.frombuffer(bytearray(content.digest()), dtype=torch.uint8)
+    others = [torch.empty_like(own) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(others, own, group=group)
+    if not all(torch.equal(own, other) for other in others):
+        raise RuntimeError(
+            "ranks have different binary weights, but must begin with the same: by one seed, a "
+            "checkpoint, or DistributedDataParallel"
+        )
 
 
 #: A layer's way: it yields what it has for each rank, gets what each has for it, and so on.

@@ -1,28 +1,25 @@
 """The optimiser: one projection per binary layer and step."""
 
-import contextlib
-import hashlib
-import struct
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from qpsbgd.arguments import SEED_LIMIT, checked_count
+from qpsbgd.arguments import checked_count
 from qpsbgd.optim.capture import Capture, Target
 from qpsbgd.optim.groups import UNSUPPORTED, check_group, checked_options, named_layers
 from qpsbgd.optim.parameters import IdleParameters
+from qpsbgd.optim.problems import LayerGradient, solve, solve_together
 from qpsbgd.optim.stats import LayerStep, ScalarWriter, write_steps
-from qpsbgd.optim.transfer import to_devices, to_host
+from qpsbgd.optim.transfer import to_devices
 from qpsbgd.optim.update import Update, update_momentum, update_weight
-from qpsbgd.projection import NativeProjector, Objective, Projector, project, projection_energy
+from qpsbgd.projection import NativeProjector, Objective, Projector
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 
 class QPSBGD(torch.optim.Optimizer):
@@ -61,6 +58,9 @@ class QPSBGD(torch.optim.Optimizer):
         maximize: ascend instead of descend.
         seed: of the projections' random streams, in [0, 2**31).
         projector: solves the problems; None for :class:`~qpsbgd.NativeProjector`.
+        process_group: over whose ranks the batch is divided: ``"world"`` for all, if
+            ``torch.distributed`` is initialised, a gloo group of some, or None for this process
+            alone.
         stats_every: at every so many steps ``last_step`` has energies too, which take as long as
             two more projections; 0 for never.
         foreach: refused if true, as are the three that follow; the error tells why.
@@ -87,6 +87,11 @@ class QPSBGD(torch.optim.Optimizer):
     the loss scaling of mixed precision, or a loss summed over samples, changes nothing. Under
     autocast the weights do get a ``.grad``, of zeros, and with a NaN where T overflowed: what
     GradScaler goes by when it skips a step.
+
+    Under ``torch.distributed`` each rank contributes the samples that it has captured, with or
+    without DistributedDataParallel, and all ranks take the same step: that of the joined batch
+    (see :mod:`qpsbgd.optim.distributed` for when to the bit). They must begin with the same
+    weights, which the first step checks.
 
     Parameters on another device are served by the host: X and T of all layers cross in one copy,
     and the binary gradients in one. ``torch.compile`` the model after the optimiser is made.
@@ -125,6 +130,7 @@ class QPSBGD(torch.optim.Optimizer):
         maximize: bool = False,
         seed: int = 0,
         projector: Projector | None = None,
+        process_group: "ProcessGroup | Literal['world'] | None" = "world",
         *,
         stats_every: int = 0,
         foreach: bool | None = None,
@@ -159,6 +165,7 @@ class QPSBGD(torch.optim.Optimizer):
             for name, layer, options in layers
         ]
         self._projector: Projector = NativeProjector() if projector is None else projector
+        self._process_group = process_group
         self._layers = [layer for _, layer, _ in layers]
         self.stats_every = checked_count("stats_every", stats_every, 0)
         # One group a layer, so that its hyper-parameters can be changed alone.
@@ -202,7 +209,7 @@ class QPSBGD(torch.optim.Optimizer):
         super().add_param_group(param_group)
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("_model", "_layers", "_projector", "stats_every")
+        own = ("_model", "_layers", "_projector", "_process_group", "stats_every")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -251,20 +258,24 @@ class QPSBGD(torch.optim.Optimizer):
                 loss = closure()
         for group in self.param_groups:
             check_group(group)
-        with_energies = self.stats_every > 0 and (self.num_steps + 1) % self.stats_every == 0
         gradients = self._gradients()
-        self._to_host(gradients)
-        for gradient in gradients:
-            with _naming(gradient.group):
-                self._solve(gradient, with_energies)
-        directions = to_devices(
-            [gradient.binary for gradient in gradients],
-            [gradient.weight.device for gradient in gradients],
-        )
-        self.last_step = {
-            gradient.group["layer"]: self._update(gradient, direction, with_energies)
-            for gradient, direction in zip(gradients, directions, strict=True)
-        }
+        divided, process_group = self._ranks()
+        if divided:
+            if self.num_steps == 0:
+                from qpsbgd.optim.distributed import check_same
+
+                check_same([gradient.weight for gradient in gradients], process_group)
+            solve_together(gradients, self._projector, process_group)
+        else:
+            solve(gradients, self._projector)
+        found = [gradient for gradient in gradients if gradient.binary is not None]
+        if gradients and not found:
+            raise RuntimeError(
+                "step() found no gradient in any binary layer: call backward() on a loss that "
+                "depends on the model, in between no zero_grad() and no earlier step(); and "
+                "torch.compile the model after the optimizer is made"
+            )
+        self._update(found)
         for capture in self._captures:
             capture.clear()
         self._idle_parameters.check()
@@ -298,29 +309,29 @@ class QPSBGD(torch.optim.Optimizer):
     def _steps_done(self, weight: Tensor) -> int:
         return int(self.state[weight].get("step", 0)) if weight in self.state else 0
 
-    def _gradients(self) -> list["_Gradient"]:
-        """X and T of the layers that are to move."""
-        gradients = []
-        waiting = []
-        for index, (group, capture) in enumerate(
-            zip(self.param_groups, self._captures, strict=True)
-        ):
-            weight = group["params"][0]
-            if not weight.requires_grad:
-                continue
-            waiting.append(capture)
-            if not capture.empty:
-                with _naming(group):
-                    gradients.append(_Gradient(index, group, weight, _batches(capture)))
-        if waiting and not gradients:
-            raise RuntimeError(
-                "step() found no gradient in any binary layer: call backward() on a loss that "
-                "depends on the model, in between no zero_grad() and no earlier step(); and "
-                "torch.compile the model after the optimizer is made"
+    def _ranks(self) -> tuple[bool, Any]:
+        """Whether the batch is divided over the ranks of a process group, and which (None: all)."""
+        if self._process_group is None:
+            return False, None
+        dist = torch.distributed
+        if self._process_group != "world":
+            return True, self._process_group
+        return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1, None
+
+    def _gradients(self) -> list[LayerGradient]:
+        """The layers that may move."""
+        gradients = [
+            LayerGradient(index, group, weight, capture, self._steps_done(weight))
+            for index, (group, capture) in enumerate(
+                zip(self.param_groups, self._captures, strict=True)
             )
-        if waiting and not any(
-            capture.found_activation or group["target"] == "preactivation"
-            for group, capture in zip(self.param_groups, self._captures, strict=True)
+            for weight in group["params"]
+            if weight.requires_grad
+        ]
+        captured = [gradient for gradient in gradients if not gradient.capture.empty]
+        if captured and not any(
+            gradient.capture.found_activation or gradient.group["target"] == "preactivation"
+            for gradient in captured
         ):
             raise RuntimeError(
                 "target is 'activation', but no binary layer's output goes directly into a sign "
@@ -329,148 +340,29 @@ class QPSBGD(torch.optim.Optimizer):
             )
         return gradients
 
-    @staticmethod
-    def _to_host(gradients: list["_Gradient"]) -> None:
-        arrays = iter(to_host([t for g in gradients for pair in g.batches for t in pair]))
-        for gradient in gradients:
-            gradient.batches = [(next(arrays), next(arrays)) for _ in gradient.batches]
-
-    def _solve(self, gradient: "_Gradient", with_energies: bool) -> None:
-        """Find the binary gradient: int8, 0 in rows that no gradient reached."""
-        start = time.perf_counter()
-        group, weight = gradient.group, gradient.weight
-        shape = (len(weight) // len(gradient.batches), weight[0].numel())  # (m, n) of a group
-        rows = []
-        for number, (inputs, targets) in enumerate(gradient.batches):
-            problem = _Problem(
-                inputs.numpy(),
-                -targets.numpy() if group["maximize"] else targets.numpy(),
-                {name: group[name] for name in ("objective", "scale")},
-            )
-            seed = step_seed(group["seed"], gradient.index, self._steps_done(weight), number)
-            binary = problem.solve(self._projector, group["num_sweeps"], seed, shape)
-            if with_energies:
-                gradient.energies.append(problem.energies(self._projector, binary))
-            rows.append(binary)
-        # (G, m, n) -> the weight's shape
-        binary = rows[0] if len(rows) == 1 else np.concatenate(rows)
-        gradient.binary = torch.from_numpy(binary).view(weight.shape)
-        gradient.seconds = time.perf_counter() - start
-
-    def _update(self, gradient: "_Gradient", binary: Tensor, with_energies: bool) -> LayerStep:
-        """Change the weight and its state; ``binary`` is on the weight's device."""
-        group, weight = gradient.group, gradient.weight
-        state = self.state[weight]
-        before = weight >= 0 if with_energies else None
-        direction = binary
-        momentum = float(group["momentum"])
-        if momentum > 0:
-            if "momentum_buffer" not in state:
-                state["momentum_buffer"] = torch.zeros_like(weight)
-            direction = update_momentum(state["momentum_buffer"], binary, momentum)
-        update_weight(weight, direction, float(group["lr"]), group["update"], group["clip"])
-        state["step"] = self._steps_done(weight) + 1
-        num_samples = sum(len(inputs) for inputs, _ in gradient.batches)
-        if before is None:
-            return LayerStep(gradient.seconds, num_samples)
-        energies = np.concatenate(gradient.energies, axis=1)  # (3, neurons)
-        energy_before, energy_after, agreement = (
-            float(values.mean()) if values.size else None for values in energies
+    def _update(self, gradients: list[LayerGradient]) -> None:
+        """Change weights and their state along the binary gradients that were found."""
+        binaries = to_devices(
+            [torch.from_numpy(gradient.binary) for gradient in gradients],
+            [gradient.weight.device for gradient in gradients],
         )
-        flip_ratio = float(((weight >= 0) != before).double().mean())
-        return LayerStep(
-            gradient.seconds, num_samples, energy_before, energy_after, agreement, flip_ratio
-        )
-
-
-@dataclass
-class _Gradient:
-    """One layer's part of a step; what is found is filled in."""
-
-    index: int  # of the layer
-    group: dict[str, Any]
-    weight: Tensor
-    batches: list[tuple[Tensor, Tensor]]  # X (N, n) and T (N, m) of each group of the layer
-    binary: Tensor = field(default_factory=lambda: torch.empty(0))
-    energies: list[npt.NDArray[np.float64]] = field(default_factory=list)  # (3, m) of each group
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """The binary problems of one product Z = X W^T."""
-
-    X: npt.NDArray[np.float32]  # (N, n)
-    T: npt.NDArray[np.float32]  # (N, m)
-    options: dict[str, Any]  # objective and scale
-
-    def solve(
-        self, projector: Projector, num_sweeps: int, seed: int, shape: tuple[int, int]
-    ) -> npt.NDArray[np.int8]:
-        """Binary gradient ``(m, n)``, 0 in rows that no gradient reached."""
-        if len(self.X) == 0:  # no sample with a gradient
-            return np.zeros(shape, np.int8)
-        binary = projector(self.X, self.T, **self.options, num_sweeps=num_sweeps, seed=seed)
-        if not isinstance(projector, NativeProjector):
-            _check_binary(binary, shape)
-        reached = np.asarray(self.T.any(axis=0))  # (N, m) -> (m)
-        result: npt.NDArray[np.int8] = binary if reached.all() else binary * reached[:, None]
-        return result
-
-    def energies(
-        self, projector: Projector, binary: npt.NDArray[np.int8]
-    ) -> npt.NDArray[np.float64]:
-        """Rows of :class:`LayerStep`: energy before, energy after and agreement ``(3, m')``.
-
-        Of the m' neurons that a gradient reached.
-        """
-        reached: npt.NDArray[np.bool_] = binary[:, 0].astype(bool)
-        if not reached.any():
-            return np.empty((3, 0))
-        target_eps = getattr(projector, "target_eps", 0.01)
-        start = project(self.X, self.T, **self.options, num_sweeps=0)
-        agreement = (binary == start).mean(axis=1)
-
-        def energy(states: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
-            return projection_energy(self.X, self.T, states, **self.options, target_eps=target_eps)
-
-        after = energy(np.where(reached[:, None], binary, start))
-        return np.stack([energy(start), after, agreement])[:, reached]
-
-
-def _batches(capture: Capture) -> list[tuple[Tensor, Tensor]]:
-    """X and T of each group of a layer, without the samples that no gradient reached."""
-    pairs = []
-    for inputs, targets in zip(*capture.batch(), strict=True):
-        reached = targets.any(dim=1)  # (N, m) -> (N)
-        pairs.append((inputs, targets) if reached.all() else (inputs[reached], targets[reached]))
-    return pairs
-
-
-@contextlib.contextmanager
-def _naming(group: dict[str, Any]) -> Iterator[None]:
-    """Errors of one layer say which."""
-    try:
-        yield
-    except (ValueError, RuntimeError) as error:
-        # Not of the error's own type: a subclass may be made otherwise than from one message.
-        kind = ValueError if isinstance(error, ValueError) else RuntimeError
-        raise kind(f"layer {group['layer']!r}: {error}") from error
-
-
-def step_seed(seed: int, layer: int, step: int, group: int = 0) -> int:
-    """Seed of the projection of one group of a layer in one step, in [0, 2**31)."""
-    content = struct.pack("<4Q", seed, layer, step, group)
-    digest = hashlib.blake2b(content, digest_size=4).digest()
-    return int.from_bytes(digest, "little") % SEED_LIMIT
-
-
-def _check_binary(binary: Any, shape: tuple[int, ...]) -> None:
-    if not isinstance(binary, np.ndarray) or binary.dtype != np.int8 or binary.shape != shape:
-        raise ValueError(
-            f"projector returned {type(binary).__name__} of dtype "
-            f"{getattr(binary, 'dtype', None)} and shape {getattr(binary, 'shape', None)}, "
-            f"but must return an int8 array of shape {shape}"
-        )
-    if not (np.abs(binary) == 1).all():
-        raise ValueError("projector returned values other than -1 and +1")
+        with_energies = self.stats_every > 0 and (self.num_steps + 1) % self.stats_every == 0
+        self.last_step = {}
+        for gradient, flat in zip(gradients, binaries, strict=True):
+            group, weight = gradient.group, gradient.weight
+            state = self.state[weight]
+            direction = binary = flat.view(weight.shape)
+            before = weight >= 0 if with_energies else None
+            if group["momentum"] > 0:
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(weight)
+                momentum = float(group["momentum"])
+                direction = update_momentum(state["momentum_buffer"], binary, momentum)
+            update_weight(weight, direction, float(group["lr"]), group["update"], group["clip"])
+            state["step"] = gradient.num_steps + 1
+            num_samples = sum(len(X) for X, _ in gradient.batches)
+            told: tuple[float | None, ...] = ()
+            if before is not None:
+                flip_ratio = float(((weight >= 0) != before).double().mean())
+                told = (*gradient.energies(self._projector), flip_ratio)
+            self.last_step[group["layer"]] = LayerStep(gradient.seconds, num_samples, *told)

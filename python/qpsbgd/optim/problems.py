@@ -1,0 +1,225 @@
+"""From what was captured of layers to their binary gradients, on one rank or on several."""
+
+import contextlib
+import functools
+import hashlib
+import itertools
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from qpsbgd.arguments import SEED_LIMIT
+from qpsbgd.optim.capture import Capture
+from qpsbgd.optim.transfer import to_host
+from qpsbgd.projection import (
+    NativeProjector,
+    Projector,
+    check_binary,
+    project,
+    projection_energy,
+)
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
+Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
+
+@dataclass
+class LayerGradient:
+    """One layer's part of a step; :func:`solve` or :func:`solve_together` fills in what it finds.
+
+    Attributes:
+        index: of the layer.
+        group: its hyper-parameters.
+        weight: its latent weight.
+        capture: what was captured of it.
+        num_steps: that it has made before.
+        batches: X ``(N, n)`` and T ``(N, m)`` of each group of the layer; none where no gradient
+            reached it on this rank.
+        binary: int8 ``(groups * m, n)``, 0 in rows that no gradient reached; None where none
+            reached the layer, on any rank.
+        seconds: that finding it took.
+    """
+
+    index: int
+    group: dict[str, Any]
+    weight: Tensor
+    capture: Capture
+    num_steps: int
+    batches: list[Batch] = field(default_factory=list)
+    binary: npt.NDArray[np.int8] | None = None
+    seconds: float = 0.0
+
+    @property
+    def num_groups(self) -> int:
+        """Of the layer: products with inputs of their own."""
+        return self.capture.layer.num_groups
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n) of a group."""
+        return len(self.weight) // self.num_groups, self.weight[0].numel()
+
+    @property
+    def objective(self) -> dict[str, Any]:
+        """What the problems minimise, as arguments of :func:`qpsbgd.project`."""
+        return {"objective": self.group["objective"], "scale": float(self.group["scale"])}
+
+    def options(self, number: int) -> dict[str, Any]:
+        """What the projector is told for one group of the layer."""
+        return {
+            **self.objective,
+            "num_sweeps": self.group["num_sweeps"],
+            "seed": step_seed(self.group["seed"], self.index, self.num_steps, number),
+        }
+
+    def energies(self, projector: Projector) -> tuple[float | None, float | None, float | None]:
+        """Energy before, energy after and agreement, as in :class:`~qpsbgd.optim.LayerStep`.
+
+        Means over the neurons that a gradient reached, of this rank's samples; None without any.
+        """
+        if self.binary is None:
+            return None, None, None
+        target_eps = getattr(projector, "target_eps", 0.01)
+        parts = []
+        binaries = np.split(self.binary, self.num_groups) if self.batches else ()
+        for (X, T), binary in zip(self.batches, binaries, strict=True):
+            reached = np.asarray(T.any(axis=0))
+            if not reached.any():
+                continue
+            start = project(X, T, **self.objective, num_sweeps=0)
+            after = np.where(reached[:, None], binary, start)
+            before, after = (
+                projection_energy(X, T, states, **self.objective, target_eps=target_eps)
+                for states in (start, after)
+            )
+            agreement = (binary == start).mean(axis=1)
+            parts.append(np.stack([before, after, agreement])[:, reached])  # (3, neurons)
+        if not parts:
+            return None, None, None
+        before, after, agreement = np.concatenate(parts, axis=1).mean(axis=1).tolist()
+        return before, after, agreement
+
+
+def fetch(gradients: Sequence[LayerGradient]) -> None:
+    """Make the batches of what was captured, on the host: one copy for all of them."""
+    tensors = []
+    for gradient in gradients:
+        if not gradient.capture.empty:
+            with naming(gradient.group):
+                tensors.append(_samples(gradient))
+    arrays = iter(to_host([tensor for pair in itertools.chain(*tensors) for tensor in pair]))
+    for gradient in gradients:
+        if not gradient.capture.empty:
+            sign = -1 if gradient.group["maximize"] else 1
+            gradient.batches = [
+                (next(arrays).numpy(), sign * next(arrays).numpy())
+                for _ in range(gradient.num_groups)
+            ]
+
+
+def solve(gradients: Sequence[LayerGradient], projector: Projector) -> None:
+    """Find the binary gradients of all layers from this process's samples."""
+    fetch(gradients)
+    for gradient in gradients:
+        start = time.perf_counter()
+        rows = []
+        for number, (X, T) in enumerate(gradient.batches):
+            if len(X) == 0:  # no sample with a gradient
+                rows.append(np.zeros(gradient.shape, np.int8))
+                continue
+            with naming(gradient.group):
+                binary = projector(X, T, **gradient.options(number))
+                if not isinstance(projector, NativeProjector):
+                    check_binary(binary, gradient.shape)
+            rows.append(_masked(binary, np.asarray(T.any(axis=0))))  # (N, m) -> (m)
+        gradient.binary = _stacked(rows)
+        gradient.seconds = time.perf_counter() - start
+
+
+def solve_together(
+    gradients: Sequence[LayerGradient],
+    projector: Projector,
+    process_group: "ProcessGroup | None",
+) -> None:
+    """Find the binary gradients of all layers from the samples of all ranks, the same on each.
+
+    All ranks must have the same layers; not all need to have samples of each.
+    """
+    from qpsbgd.optim.distributed import Shard, project_shards
+
+    start = time.perf_counter()
+
+    def samples(gradient: LayerGradient, number: int) -> Batch:
+        if not gradient.batches:
+            fetch([gradient])
+        return gradient.batches[number]
+
+    shards = [
+        Shard(
+            gradient.group["layer"],
+            gradient.shape,
+            None if gradient.capture.empty else functools.partial(samples, gradient, number),
+            **gradient.options(number),
+        )
+        for gradient in gradients
+        for number in range(gradient.num_groups)
+    ]
+    found = iter(project_shards(shards, projector, process_group))
+    for gradient in gradients:
+        own = [next(found) for _ in range(gradient.num_groups)]
+        if any(part is not None for part in own):
+            gradient.binary = _stacked(
+                [
+                    np.zeros(gradient.shape, np.int8)
+                    if part is None
+                    else _masked(part.binary, part.reached)
+                    for part in own
+                ]
+            )
+        # They are solved together: the mean is all there is.
+        gradient.seconds = (time.perf_counter() - start) / len(gradients)
+
+
+@contextlib.contextmanager
+def naming(group: dict[str, Any]) -> Iterator[None]:
+    """Errors of one layer say which."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        # Not of the error's own type: a subclass may be made otherwise than from one message.
+        kind = ValueError if isinstance(error, ValueError) else RuntimeError
+        raise kind(f"layer {group['layer']!r}: {error}") from error
+
+
+def step_seed(seed: int, layer: int, step: int, group: int = 0) -> int:
+    """Seed of the projection of one group of a layer in one step, in [0, 2**31)."""
+    content = struct.pack("<4Q", seed, layer, step, group)
+    digest = hashlib.blake2b(content, digest_size=4).digest()
+    return int.from_bytes(digest, "little") % SEED_LIMIT
+
+
+def _samples(gradient: LayerGradient) -> list[tuple[Tensor, Tensor]]:
+    """X and T of each group of a layer, without the samples that no gradient reached."""
+    pairs = []
+    for inputs, targets in zip(*gradient.capture.batch(), strict=True):
+        reached = targets.any(dim=1)  # (N, m) -> (N)
+        pairs.append((inputs, targets) if reached.all() else (inputs[reached], targets[reached]))
+    return pairs
+
+
+def _masked(binary: npt.NDArray[np.int8], reached: npt.NDArray[np.bool_]) -> npt.NDArray[np.int8]:
+    return binary if reached.all() else binary * reached[:, None]
+
+
+def _stacked(rows: list[npt.NDArray[np.int8]]) -> npt.NDArray[np.int8] | None:
+    if not rows:
+        return None
+    return rows[0] if len(rows) == 1 else np.concatenate(rows)
