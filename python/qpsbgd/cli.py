@@ -95,6 +95,14 @@ def main() -> None:
     "[default: digits 0.5, mnist5k 0.25]",
 )
 @click.option(
+    "--step-length",
+    type=click.Choice(["fit", "norm"]),
+    default="fit",
+    show_default=True,
+    help="What the scale is relative to: the least-squares fit, or the length of the targets; "
+    "qpsbgd only.",
+)
+@click.option(
     "--momentum",
     type=click.FloatRange(min=0, max=1, max_open=True),
     default=0.0,
@@ -181,7 +189,7 @@ def started(options: dict[str, Any], given: set[str]) -> "Run":
     from qpsbgd.experiments.training import Config, Run, default_folders
 
     optimizer, out = options["optimizer"], options.pop("out")
-    for name in ("num_sweeps", "objective", "scale", "momentum"):
+    for name in ("num_sweeps", "objective", "scale", "step_length", "momentum"):
         if optimizer != "qpsbgd" and name in given:
             raise ValueError(
                 f"--{name.replace('_', '-')} goes with --optimizer qpsbgd, not {optimizer}"

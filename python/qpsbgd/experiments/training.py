@@ -33,7 +33,7 @@ from qpsbgd.optim import (
     SignSGD,
     binary_weights,
 )
-from qpsbgd.projection import NativeProjector, Objective
+from qpsbgd.projection import NativeProjector, Objective, StepLength
 
 NETWORKS: dict[str, type[BinaryMLP] | type[BinaryCNN]] = {"mlp": BinaryMLP, "cnn": BinaryCNN}
 #: They quantize the weights themselves: layers take them as they are.
@@ -55,7 +55,8 @@ class Config:
     split: int = 0
     num_sweeps: int | None = None
     objective: Objective = "quadratic"
-    scale: float = 0.5
+    scale: float = 1.0
+    step_length: StepLength = "fit"
     momentum: float = 0.0
     shift: int = 0
     threads: int | None = None
@@ -275,6 +276,7 @@ def make_optimizer(config: Config, model: nn.Module, num_steps: int) -> torch.op
                 lr=lr,
                 objective=config.objective,
                 scale=config.scale,
+                step_length=config.step_length,
                 momentum=config.momentum,
                 num_sweeps=config.num_sweeps,
                 seed=config.seed,

@@ -11,6 +11,7 @@ from qpsbgd.arguments import SEED_LIMIT, checked_choice, checked_count
 from qpsbgd.nn.binary import BinaryLayer, binary_layers
 from qpsbgd.optim.capture import Target
 from qpsbgd.optim.update import Update
+from qpsbgd.projection import StepLength
 
 #: Sweeps a step where the caller names none, by objective; evidence in docs/defaults.md.
 DEFAULT_NUM_SWEEPS: dict[str, int] = {"quadratic": 2, "sign": 10}
@@ -91,6 +92,7 @@ def check_group(group: dict[str, Any]) -> None:
     if not isinstance(group["maximize"], bool):
         raise TypeError(f"maximize is {group['maximize']!r}, but must be True or False")
     checked_choice("objective", group["objective"], tuple(DEFAULT_NUM_SWEEPS))
+    checked_choice("step_length", group["step_length"], get_args(StepLength))
     checked_choice("update", group["update"], get_args(Update))
     checked_choice("target", group["target"], get_args(Target))
     checked_count("num_sweeps", group["num_sweeps"], 0)

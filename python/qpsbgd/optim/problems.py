@@ -70,7 +70,11 @@ class LayerGradient:
     @property
     def objective(self) -> dict[str, Any]:
         """What the problems minimise, as arguments of :func:`qpsbgd.project`."""
-        return {"objective": self.group["objective"], "scale": float(self.group["scale"])}
+        return {
+            "objective": self.group["objective"],
+            "scale": float(self.group["scale"]),
+            "step_length": self.group["step_length"],
+        }
 
     def options(self, number: int) -> dict[str, Any]:
         """What the projector is told for one group of the layer."""

@@ -16,7 +16,7 @@ from qpsbgd.optim.problems import LayerGradient, solve, solve_together
 from qpsbgd.optim.stats import LayerStep, ScalarWriter, write_steps
 from qpsbgd.optim.transfer import to_devices
 from qpsbgd.optim.update import Update, update_momentum, update_weight
-from qpsbgd.projection import NativeProjector, Objective, Projector
+from qpsbgd.projection import NativeProjector, Objective, Projector, StepLength
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -48,6 +48,9 @@ class QPSBGD(torch.optim.Optimizer):
         lr: step length, in units of the latent weight; >= 0.
         objective: ``"quadratic"`` or ``"sign"``; see :func:`qpsbgd.project`.
         scale: strength of the quadratic objective's curvature; > 0. Small values give signSGD.
+        step_length: what the scale is relative to, ``"fit"`` or ``"norm"``; see
+            :func:`qpsbgd.project`. With ``"fit"`` a scale about 1 is right for most layers; with
+            ``"norm"``, the paper's, it may have to be as small as .03.
         num_sweeps: sweeps a projection; None for 2 (quadratic) or 10 (sign).
         update: ``"latent"`` or ``"projected"``.
         target: T is the gradient at the layer's output Z (``"preactivation"``), or at the output of
@@ -132,6 +135,7 @@ class QPSBGD(torch.optim.Optimizer):
         projector: Projector | None = None,
         process_group: "ProcessGroup | Literal['world'] | None" = "world",
         *,
+        step_length: StepLength = "fit",
         stats_every: int = 0,
         foreach: bool | None = None,
         fused: bool | None = None,
@@ -151,6 +155,7 @@ class QPSBGD(torch.optim.Optimizer):
             "lr": lr,
             "objective": objective,
             "scale": scale,
+            "step_length": step_length,
             "num_sweeps": num_sweeps,
             "update": update,
             "target": target,
