@@ -539,6 +539,22 @@ def test_real_parameters_with_an_optimizer_are_not_told_of(batch, real_first):
         steps(model, optimizers[::-1] if real_first else optimizers, batch)
 
 
+def test_a_step_that_grad_scaler_skips_is_not_told_of(batch):
+    net = nn.Sequential(BinaryLinear(12, 7), nn.BatchNorm1d(7), BinaryLinear(7, 4))
+    optimizer = QPSBGD(net)
+    real = torch.optim.SGD(split_parameters(net).real, lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    for overflows in (True, False, True, False, False):
+        optimizer.zero_grad()
+        real.zero_grad()
+        scaler.scale(nn.functional.cross_entropy(net(batch[0]) / 3, batch[1])).backward()
+        if overflows:
+            net[1].bias.grad[0] = torch.inf
+        optimizer.step()
+        scaler.step(real)
+        scaler.update()
+
+
 def test_frozen_real_parameters_are_not_told_of(batch):
     model = mixed()
     for parameter in split_parameters(model).real:
