@@ -99,6 +99,40 @@ def test_a_forward_pass_without_backward_leaves_nothing_behind(net, batch):
         optimizer.step()
 
 
+def test_gradients_that_are_not_for_the_weights_are_no_samples(net, batch):
+    optimizer = QPSBGD(net)
+    x = batch[0].clone().requires_grad_()
+
+    def loss():
+        return nn.functional.cross_entropy(net(x) / 3, batch[1])
+
+    torch.autograd.grad(loss(), x)  # as for an adversarial example
+    torch.autograd.grad(loss(), net.first.weight, allow_unused=True)
+    loss().backward(inputs=[x])
+    assert all(capture.empty for capture in optimizer.captures())
+    loss().backward(inputs=[net.second.weight])
+    assert [capture.empty for capture in optimizer.captures()] == [True, False]
+    optimizer.zero_grad()
+    loss().backward(inputs=list(net.parameters()))
+    X, T = captured(optimizer)
+    assert torch.equal(X, batch[0])
+    assert T.shape == (10, 7)
+
+
+def test_a_replaced_weight_is_told_of(net, batch):
+    optimizer = QPSBGD(net)
+    others = {name: p.detach().clone().requires_grad_() for name, p in net.named_parameters()}
+    with pytest.raises(RuntimeError, match="not the parameter that the optimizer claimed"):
+        torch.func.functional_call(net, others, (batch[0],))
+    with torch.no_grad():  # an evaluation of averaged weights
+        torch.func.functional_call(net, others, (batch[0],))
+    backward(net, batch)
+    optimizer.step()
+    net.load_state_dict(dict(others), assign=True)
+    with pytest.raises(RuntimeError, match=r"after load_state_dict\(assign=True\)"):
+        net(batch[0])
+
+
 def test_step_frees_what_it_used(net, batch):
     optimizer = QPSBGD(net)
     backward(net, batch)
@@ -196,14 +230,17 @@ def test_a_quantizer_runs_once_a_forward_pass():
 @pytest.mark.parametrize("use_reentrant", [False, True])
 def test_activation_checkpointing(net, batch, use_reentrant):
     optimizer = QPSBGD(net)
+    other = QPSBGD(net)  # checkpoints let the input be read once
     x = batch[0].clone().requires_grad_()
     backward(net, (x, batch[1]))
     expected = captured(optimizer)
     optimizer.zero_grad()
+    other.zero_grad()
     logits = checkpoint(net, x, use_reentrant=use_reentrant)
     nn.functional.cross_entropy(logits / 3, batch[1]).backward()
-    for a, b in zip(captured(optimizer), expected, strict=True):
-        assert torch.equal(a, b)
+    for owner in (optimizer, other):
+        for a, b in zip(captured(owner), expected, strict=True):
+            assert torch.equal(a, b)
 
 
 def test_autocast(net, batch):

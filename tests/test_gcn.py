@@ -135,6 +135,12 @@ def test_cached():
     assert layer.state_dict().keys() == {"weight", "bias"}
 
 
+def test_a_cached_adjacency_is_of_no_graph():
+    layer, x = make(cached=True), features()
+    for _ in range(2):  # the first pass's graph is gone in the second
+        layer(x, EDGES, WEIGHTS.clone().requires_grad_()).sum().backward()
+
+
 def test_a_cached_adjacency_takes_on_the_layers_type():
     layer = make(cached=True, bias=False).float()
     layer(features().float(), EDGES)

@@ -25,6 +25,14 @@ def test_forward_is_the_sign_with_plus_one_at_zero(quantizer):
     assert quantizer(torch.randn(2, 3, 4)).shape == (2, 3, 4)
 
 
+@pytest.mark.filterwarnings("ignore")  # torch's own
+@pytest.mark.parametrize("name", QUANTIZERS)
+def test_export(name):
+    model = nn.Sequential(BinaryLinear(4, 3, input_quantizer=name, kernel_quantizer=name))
+    x = torch.randn(2, 4)
+    assert torch.equal(torch.export.export(model, (x,)).module()(x), model(x))
+
+
 def gradient(quantizer, x):
     x = torch.as_tensor(x).requires_grad_()
     upstream = torch.arange(1.0, 1.0 + len(x), dtype=x.dtype)

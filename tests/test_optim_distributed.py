@@ -1,5 +1,6 @@
 """Projections of a step whose samples are divided over the ranks of a process group."""
 
+import copy
 import signal
 import time
 
@@ -14,6 +15,7 @@ import qpsbgd
 import ranks as ranks_module
 from problems import layer as make_layer
 from qpsbgd import NativeProjector, reference
+from qpsbgd.optim import QPSBGD
 from qpsbgd.optim.distributed import Shard, project_shards
 from ranks import Ranks, bytes_sent, project
 
@@ -316,3 +318,18 @@ def test_ranks_that_begin_differently_are_told(groups, net):
     for error in results:
         assert isinstance(error, RuntimeError)
         assert "ranks have different binary weights" in str(error)
+
+
+def test_ranks_that_resume_differently_are_told(groups, net):
+    (batch,) = integral_batches(1, 4)
+    net, other = net.double(), type(net)().double()
+    trained = QPSBGD(copy.deepcopy(net), lr=0.1, process_group=None)
+    state = trained.state_dict()
+    state["state"] = {0: {"step": 1}, 1: {"step": 1}}
+    for message, arguments in {
+        "ranks have different binary weights": [(net, batch, state), (other, batch, state)],
+        "ranks differ in the layer's shape or options": [(net, batch, state), (net, batch, None)],
+    }.items():
+        for error in groups[2].run(ranks_module.resume, arguments):
+            assert isinstance(error, RuntimeError)
+            assert message in str(error)

@@ -1,7 +1,9 @@
 """QPSBGD in the training code that people have: what a torch optimiser must live with."""
 
 import copy
+import gc
 import inspect
+import types
 import warnings
 from collections import defaultdict
 
@@ -319,6 +321,18 @@ def test_grad_scaler_skips_what_overflowed(dtype):
         assert scaler.get_scale() == (scale / 2 if skipped else scale)
 
 
+def test_autocast_of_channels_last():
+    torch.manual_seed(0)
+    model = nn.Sequential(BinaryConv2d(3, 4, 3, bias=False)).to(memory_format=torch.channels_last)
+    optimizer = QPSBGD(model, lr=0.1)
+    for factor in (1.0, float("nan")):
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            z = model(torch.randn(2, 3, 5, 5))
+        (z.float().square().sum() * factor).backward()
+        assert model[0].weight.grad.isfinite().all() == (factor == 1.0)
+
+
 def test_grad_scaler_alone_and_gradients_that_it_scales(net, batch):
     other = copy.deepcopy(net)
     optimizer, plain = QPSBGD(net, lr=0.1), QPSBGD(other, lr=0.1)
@@ -525,6 +539,22 @@ def test_real_parameters_with_an_optimizer_are_not_told_of(batch, real_first):
         steps(model, optimizers[::-1] if real_first else optimizers, batch)
 
 
+def test_a_step_that_grad_scaler_skips_is_not_told_of(batch):
+    net = nn.Sequential(BinaryLinear(12, 7), nn.BatchNorm1d(7), BinaryLinear(7, 4))
+    optimizer = QPSBGD(net)
+    real = torch.optim.SGD(split_parameters(net).real, lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    for overflows in (True, False, True, False, False):
+        optimizer.zero_grad()
+        real.zero_grad()
+        scaler.scale(nn.functional.cross_entropy(net(batch[0]) / 3, batch[1])).backward()
+        if overflows:
+            net[1].bias.grad[0] = torch.inf
+        optimizer.step()
+        scaler.step(real)
+        scaler.update()
+
+
 def test_frozen_real_parameters_are_not_told_of(batch):
     model = mixed()
     for parameter in split_parameters(model).real:
@@ -592,11 +622,27 @@ def test_log_to_a_writer(net, batch):
             "seconds", "num_samples", "energy_before", "energy_after", "agreement", "flip_ratio",
         )
     }  # fmt: skip
-    handle.remove()
     count = len(writer.scalars)
+    optimizer.stats_every = 0
+    backward(net, batch)
+    optimizer.step()
+    optimizer.stats_every = 1
+    handle.remove()
     backward(net, batch)
     optimizer.step()
     assert len(writer.scalars) == count
+
+
+def test_a_writer_does_not_keep_the_optimizer(net, batch):
+    optimizer = QPSBGD(net)
+    optimizer.log_to(types.SimpleNamespace(add_scalar=print))
+    gc.disable()
+    try:
+        del optimizer
+        backward(net, batch)
+    finally:
+        gc.enable()
+    assert net.first.weight.grad is not None
 
 
 def test_log_to_tensorboard(net, batch, tmp_path):

@@ -17,9 +17,10 @@ ON_ACTIVATION = "_qpsbgd_on_activation"
 
 def _sign(x: Tensor) -> Tensor:
     # In place: fresh memory costs more than the arithmetic. -0 + 0 is +0; clamp keeps NaN.
-    y: Tensor = x + 0.0
-    torch.copysign(x.new_ones(()), y, out=y)
-    torch.clamp(x, y, y, out=y)
+    with torch.no_grad():  # torch.export traces a forward pass with gradients on
+        y: Tensor = x + 0.0
+        torch.copysign(x.new_ones(()), y, out=y)
+        torch.clamp(x, y, y, out=y)
     return y
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import Node
 
 from qpsbgd.nn.binary import BinaryLayer, add_observer
 
@@ -33,12 +34,16 @@ class Capture:
     ``target="activation"`` takes the gradient at A = sign(Z) instead: an activation that is applied
     to Z itself finds a call-back there and reports its output. Where none is, A is Z.
 
+    A pass that gives the weight no gradient adds nothing: ``torch.autograd.grad`` for an input, or
+    ``backward(inputs=...)`` without the weight.
+
     While it lives, the layer's backward pass leaves dL/dW out. Where autocast is on,
     ``weight.grad`` becomes 0, and NaN if T is not finite: GradScaler looks nowhere else.
     """
 
     def __init__(self, layer: BinaryLayer, target: Target) -> None:
         self.layer = layer
+        self._weight = layer.weight
         self._target = target
         self._calls: list[_Call] = []
         self.found_activation = False
@@ -47,17 +52,30 @@ class Capture:
     def watch(
         self, output: Tensor, input: Callable[[], Tensor], context: tuple[Any, ...]
     ) -> Callable[[Tensor, Tensor], None] | None:
-        """Keep the gradient that will arrive at ``output`` of the layer."""
+        """Keep the gradient that will arrive at ``output`` of the layer.
+
+        Raises:
+            RuntimeError: the layer has another weight than when this was made.
+        """
+        if self.layer.weight is not self._weight:
+            raise RuntimeError(
+                "a binary layer's weight is not the parameter that the optimizer claimed: make the "
+                "optimizer after load_state_dict(assign=True), and delete it for functional_call"
+            )
         may_overflow = torch.is_autocast_enabled(output.device.type)
+        accumulation = torch.autograd.graph.get_gradient_edge(self._weight).node
 
         def keep(grad: Tensor) -> None:
+            if not _is_reached(accumulation):
+                return
             x = input().detach()
             self._calls.append(_Call(x, x._version, grad.detach(), context))
             if may_overflow:
                 weight = self.layer.weight
                 if weight.grad is None:
                     weight.grad = torch.zeros_like(weight)
-                weight.grad.view(-1)[0] += grad.detach().float().mul(0).sum()
+                # Not by view(-1): the memory may be in another order.
+                weight.grad[(0,) * weight.dim()] += grad.detach().float().mul(0).sum()
 
         handle = output.register_hook(keep)  # type: ignore[no-untyped-call]
         if self._target == "preactivation":
@@ -99,3 +117,13 @@ class Capture:
     def clear(self) -> None:
         """Drop what was kept."""
         self._calls.clear()
+
+
+def _is_reached(node: Node) -> bool:
+    """Whether the backward pass under way will run a parameter's accumulation of its gradient."""
+    try:
+        return torch._C._will_engine_execute_node(node)
+    except RuntimeError as error:
+        if "autograd.grad" in str(error):  # for the parameter itself
+            return False
+        raise

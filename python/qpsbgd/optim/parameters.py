@@ -61,10 +61,17 @@ class IdleParameters:
         if self._done:
             return
         real = {id(parameter) for parameter in split_parameters(self._model).real}
-        now = {
-            name: (parameter._version, float(parameter.detach().sum(dtype=torch.float64)))
+        reached = {
+            name: parameter
             for name, parameter in self._model.named_parameters()
             if id(parameter) in real and parameter.grad is not None
+        }
+        if not all(p.grad.isfinite().all() for p in reached.values() if p.grad is not None):
+            self._before = None  # GradScaler skips a step then
+            return
+        now = {
+            name: (parameter._version, float(parameter.detach().sum(dtype=torch.float64)))
+            for name, parameter in reached.items()
         }
         if self._before is None:
             self._before = now

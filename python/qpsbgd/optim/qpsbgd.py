@@ -190,6 +190,7 @@ class QPSBGD(torch.optim.Optimizer):
             for layer, group in zip(self._layers, self.param_groups, strict=True)
         ]
         self._idle_parameters = IdleParameters(self._model)
+        self._compared = False  # with the weights of other ranks
         #: By the layer's name, what the last step did; layers that it left alone are missing.
         self.last_step: dict[str, LayerStep] = {}
 
@@ -266,10 +267,12 @@ class QPSBGD(torch.optim.Optimizer):
         gradients = self._gradients()
         divided, process_group = self._ranks()
         if divided:
-            if self.num_steps == 0:
+            # Not by the count of steps: a rank alone may have loaded a state.
+            if not self._compared:
                 from qpsbgd.optim.distributed import check_same
 
                 check_same([gradient.weight for gradient in gradients], process_group)
+                self._compared = True
             solve_together(gradients, self._projector, process_group)
         else:
             solve(gradients, self._projector)

@@ -43,8 +43,10 @@ class ScalarWriter(Protocol):
 def write_steps(optimizer: "QPSBGD", writer: ScalarWriter, tag: str) -> RemovableHandle:
     """Give every number of ``last_step`` to a writer, at the steps that ``stats_every`` names."""
 
-    def write(*_: Any) -> None:
-        if optimizer.num_steps % optimizer.stats_every:
+    # Told the optimizer by the hook: one that held it would be a cycle, and outlive a `del`.
+    def write(optimizer: "QPSBGD", *_: Any) -> None:
+        every = optimizer.stats_every
+        if every == 0 or optimizer.num_steps % every:
             return
         for layer, step in optimizer.last_step.items():
             for name, value in asdict(step).items():
