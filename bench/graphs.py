@@ -41,7 +41,7 @@ def main():
     parser.add_argument("--only", choices=list(GRIDS))
     parser.add_argument("--lr", type=float, nargs="+", help="[default: GRIDS]")
     parser.add_argument("--momentum", type=float, nargs="+", default=[0.9], help="of qpsbgd")
-    parser.add_argument("--scale", type=float, nargs="+", default=[0.3], help="of qpsbgd")
+    parser.add_argument("--scale", type=float, nargs="+", default=[0.1], help="of qpsbgd")
     args = parser.parse_args()
     graph = load("cora")
     print("| optimiser | lr | momentum | scale | mean test accuracy | standard error | runs |")

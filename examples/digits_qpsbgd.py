@@ -30,7 +30,7 @@ loader = torch.utils.data.DataLoader(
     torch.utils.data.TensorDataset(x[:1400], y[:1400]), batch_size=50, shuffle=True
 )
 model = Net()
-optimizer = QPSBGD(model, lr=0.01, scale=0.5)
+optimizer = QPSBGD(model, lr=0.01)
 scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=15)
 for _ in range(15):
     for inputs, targets in loader:

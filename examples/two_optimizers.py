@@ -26,7 +26,7 @@ model = nn.Sequential(
     nn.Flatten(), nn.Linear(32 * 4 * 4, 10), nn.BatchNorm1d(10),
 )  # fmt: skip
 convert_to_binary(model, skip=["0"])
-binary = QPSBGD(model, lr=0.01, scale=0.5)
+binary = QPSBGD(model, lr=0.01, scale=0.3)
 real = torch.optim.AdamW(split_parameters(model).real, lr=0.01)
 scaler = torch.amp.GradScaler("cpu")
 

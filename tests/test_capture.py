@@ -133,6 +133,22 @@ def test_a_replaced_weight_is_told_of(net, batch):
         net(batch[0])
 
 
+def test_backward_passes_that_pile_up_are_told_of_once(net, batch):
+    optimizer = QPSBGD(net)
+
+    def pile_up(count):
+        for _ in range(count):
+            backward(net, batch)
+
+    pile_up(99)
+    with pytest.warns(UserWarning, match="100 backward passes without a step") as found:
+        pile_up(30)
+    assert len(found) == 2  # one a layer
+    optimizer.zero_grad()
+    pile_up(99)
+    optimizer.step()
+
+
 def test_step_frees_what_it_used(net, batch):
     optimizer = QPSBGD(net)
     backward(net, batch)

@@ -67,6 +67,16 @@ def test_projected_rule_keeps_weights_binary(net, batch):
     assert set(net.first.weight.unique().tolist()) == {-1.0, 1.0}
 
 
+def test_projected_rule_leaves_a_row_without_gradient(batch):
+    layer = BinaryLinear(12, 3, bias=False)
+    before = layer.weight.detach().clone()
+    optimizer = QPSBGD(layer, lr=1.0, update="projected")
+    layer(batch[0])[:, [0, 2]].sum().backward()
+    optimizer.step()
+    assert torch.equal(layer.weight[1], before[1])
+    assert torch.equal(layer.weight[[0, 2]].abs(), torch.ones(2, 12))
+
+
 def test_projected_rule_warns_where_it_cannot_move(net):
     with pytest.warns(UserWarning, match=r"update='projected' with lr = 0\.01"):
         QPSBGD(net, update="projected")

@@ -308,6 +308,17 @@ def test_a_rank_without_samples_steps_with_the_others(groups, net):
         assert torch.equal(weights["first.weight"], alone["first.weight"])
 
 
+def test_ranks_with_other_learning_rates_are_told(groups, net):
+    batches = integral_batches(1, 4)
+    results = groups[2].run(
+        ranks_module.train,
+        [(rank, 2, net.double(), batches, False, {"lr": lr}) for rank, lr in enumerate((0.1, 0.2))],
+    )
+    for error in results:
+        assert isinstance(error, RuntimeError)
+        assert "ranks differ in the layer's shape or options" in str(error)
+
+
 def test_ranks_that_begin_differently_are_told(groups, net):
     other = type(net)()
     batches = integral_batches(1, 4)

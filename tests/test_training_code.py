@@ -91,6 +91,17 @@ def test_bad_groups(net, groups, error, message):
         QPSBGD(groups(net))
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # in torch.compile
+def test_a_state_fits_with_the_wrappers_of_a_model_and_without(net, batch):
+    names = ["first", "second"]
+    wrapped = nn.DataParallel(torch.compile(copy.deepcopy(net)))
+    optimizer = QPSBGD(wrapped, lr=0.25)
+    assert [group["layer"] for group in optimizer.param_groups] == names
+    plain = QPSBGD(net)
+    plain.load_state_dict(optimizer.state_dict())
+    assert plain.param_groups[0]["lr"] == 0.25
+
+
 @pytest.mark.parametrize("name", ["foreach", "fused", "capturable", "differentiable"])
 def test_what_cannot_be_done_is_refused_with_the_reason(net, name):
     with pytest.raises(ValueError, match=f"{name} is True, but must be False: .{{20}}"):

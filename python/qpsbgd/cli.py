@@ -91,8 +91,7 @@ def main() -> None:
 @click.option(
     "--scale",
     type=click.FloatRange(min=0, min_open=True),
-    help="Strength of the quadratic objective's curvature; qpsbgd only.  "
-    "[default: digits 0.5, mnist5k 0.25]",
+    help="Strength of the quadratic objective's curvature; qpsbgd only.  [default: mlp 1, cnn 0.3]",
 )
 @click.option(
     "--step-length",

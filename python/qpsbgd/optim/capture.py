@@ -1,5 +1,6 @@
 """What a layer's binary problems are made of: its inputs X and the gradients T at its outputs."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,6 +12,9 @@ from torch.autograd.graph import Node
 from qpsbgd.nn.binary import BinaryLayer, add_observer
 
 Target = Literal["preactivation", "activation"]
+
+#: More than anyone accumulates: then a warning.
+MANY_PASSES = 100
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Capture:
         self._weight = layer.weight
         self._target = target
         self._calls: list[_Call] = []
+        self._num_passes, self._last_pass = 0, -1
         self.found_activation = False
         add_observer(layer, self)
 
@@ -68,6 +73,7 @@ class Capture:
         def keep(grad: Tensor) -> None:
             if not _is_reached(accumulation):
                 return
+            self._count_passes()
             x = input().detach()
             self._calls.append(_Call(x, x._version, grad.detach(), context))
             if may_overflow:
@@ -90,6 +96,20 @@ class Capture:
                 activation.register_hook(keep)  # type: ignore[no-untyped-call]
 
         return on_activation
+
+    def _count_passes(self) -> None:
+        """Warn, once, where backward passes pile up: nobody calls step or zero_grad."""
+        task = torch._C._current_graph_task_id()
+        if task != self._last_pass:
+            self._last_pass = task
+            self._num_passes += 1
+            if self._num_passes == MANY_PASSES:
+                warnings.warn(
+                    f"QPSBGD has kept the inputs and gradients of {MANY_PASSES} backward passes "
+                    "without a step: call its step or zero_grad (the model's does not do), or "
+                    "delete it to train the model with another optimizer",
+                    stacklevel=2,
+                )
 
     @property
     def empty(self) -> bool:
@@ -117,6 +137,7 @@ class Capture:
     def clear(self) -> None:
         """Drop what was kept."""
         self._calls.clear()
+        self._num_passes = 0
 
 
 def _is_reached(node: Node) -> bool:

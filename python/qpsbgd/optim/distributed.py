@@ -71,6 +71,7 @@ class Shard:
         num_sweeps: as for :func:`qpsbgd.project`.
         seed: as for :func:`qpsbgd.project`, but not None.
         step_length: as for :func:`qpsbgd.project`.
+        agreed: whatever else must be the same everywhere, such as the learning rate.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Shard:
     num_sweeps: int
     seed: int
     step_length: StepLength = "norm"
+    agreed: tuple[Any, ...] = ()
 
 
 class Gradient(NamedTuple):
@@ -263,7 +265,8 @@ def _solve(layer: Shard, projector: Projector, ranks: _Ranks, exchange: Exchange
     core_options = {} if native is None else native.core_options(**options)
     X, T = _own_samples(layer)
     shared = hashlib.blake2b(
-        repr((layer.name, layer.shape, options, core_options, exchange)).encode(), digest_size=8
+        repr((layer.name, layer.shape, options, core_options, exchange, layer.agreed)).encode(),
+        digest_size=8,
     )
     numbers = np.frombuffer(shared.digest(), np.int64)
     inbox = yield [(numbers, np.array([len(X)]))] * ranks.count

@@ -44,14 +44,14 @@ def named_layers(
                 f"model is a {type(model).__name__}, but must be a torch.nn.Module, or a list of "
                 "groups like {'params': module, 'lr': 0.01}"
             )
-        unknown = set(options) - set(defaults) - {"layer"}
+        unknown = set(options) - set(defaults)
         if unknown:
             raise ValueError(
                 f"a group has {', '.join(map(repr, sorted(unknown)))}, but only "
                 f"{', '.join(map(repr, defaults))} can be given"
             )
         for module in own:
-            for name, layer in binary_layers(module):
+            for name, layer in binary_layers(_bare(module)):
                 # As in a ModuleList, where there may be more than one module.
                 path = name if module is model else f"{len(modules)}.{name}"
                 layers.append((path, layer, options))
@@ -63,6 +63,20 @@ def named_layers(
             "weights are to be binary, or qpsbgd.nn.convert_to_binary"
         )
     return (model if isinstance(model, nn.Module) else modules), layers
+
+
+def _bare(module: nn.Module) -> nn.Module:
+    """What DataParallel, DistributedDataParallel and torch.compile have put into another module.
+
+    So that layers have the same names, and a state can be loaded, with them and without.
+    """
+    while True:
+        if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            module = module.module
+        elif isinstance(inner := getattr(module, "_orig_mod", None), nn.Module):
+            module = inner
+        else:
+            return module
 
 
 def checked_options(options: dict[str, Any]) -> dict[str, Any]:

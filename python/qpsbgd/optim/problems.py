@@ -172,6 +172,10 @@ def solve_together(
             gradient.shape,
             None if gradient.capture.empty else functools.partial(samples, gradient, number),
             **gradient.options(number),
+            agreed=tuple(
+                (name, str(gradient.group[name]))
+                for name in ("lr", "momentum", "update", "clip", "maximize")
+            ),
         )
         for gradient in gradients
         for number in range(gradient.num_groups)

@@ -17,7 +17,8 @@ def update_weight(
 
     Args:
         weight: latent weight V, any shape, float dtype and device.
-        direction: B, of the weight's shape and on its device: int8 of -1, 0 and +1, or floats.
+        direction: B, of the weight's shape and on its device: int8 of -1, 0 and +1, or floats;
+            rows of 0 for neurons that no gradient reached.
         lr: step length.
         update: ``"latent"`` for ``clip(V - lr B)``, ``"projected"`` for ``sign(V - lr B)``.
         clip: bound of the latent rule; ``inf`` for none.
@@ -41,7 +42,8 @@ def update_weight(
     if update == "latent":
         weight.clamp_(-clip, clip)
     else:
-        weight.copy_(torch.where(weight >= 0, 1.0, -1.0))
+        reached = direction.flatten(1).any(dim=1).view(-1, *(1 for _ in weight.shape[1:]))
+        weight.copy_(torch.where(reached, torch.where(weight >= 0, 1.0, -1.0), weight))
 
 
 def update_momentum(mean: Tensor, binary: Tensor, momentum: float) -> Tensor:
