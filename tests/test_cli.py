@@ -355,3 +355,14 @@ def test_shifted_images():
         offsets.add((row - 1, column - 1))
     assert offsets == {(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)}
     assert torch.equal(training.shifted(image, 0, generator), image)
+
+
+def test_inputs_and_schedule(tmp_path):
+    config = training.Config("digits", lr=0.02, inputs="unit", schedule="exponential", epochs=2)
+    run = training.Run(config, tmp_path / "run")
+    assert run.data.train_inputs.dtype == np.float32
+    assert (run.data.train_inputs.min(), run.data.train_inputs.max()) == (-1, 1)
+    run.train()
+    assert [row["lr"] for row in run.rows] == pytest.approx([0.02, 0.015])
+    with pytest.raises(ValueError, match="inputs is 'raw', but must be one of standardised, unit"):
+        training.Config("digits", inputs="raw")

@@ -64,7 +64,7 @@ def main() -> None:
 @click.option(
     "--lr",
     type=click.FloatRange(min=0, min_open=True),
-    help="Initial learning rate (bop: gamma); falls to 0 along half a cosine.  "
+    help="Initial learning rate (bop: gamma).  "
     "[default: the best of a grid for data set and optimizer]",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="[default: digits 50, mnist5k 100]")
@@ -107,6 +107,20 @@ def main() -> None:
     default=0.0,
     show_default=True,
     help="Of the binary gradient; qpsbgd only.",
+)
+@click.option(
+    "--inputs",
+    type=click.Choice(["standardised", "unit"]),
+    default="standardised",
+    show_default=True,
+    help="Pixels of mean 0 and variance 1 over all images, or from -1 to 1.",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(["cosine", "exponential"]),
+    default="cosine",
+    show_default=True,
+    help="Of the learning rate: half a cosine down to 0, or times .75 an epoch.",
 )
 @click.option(
     "--shift",

@@ -8,7 +8,7 @@ that holds ``data/mnist/t10k-*-ubyte.gz``.
 import gzip
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,17 @@ class Dataset:
         """What a run depends on, in words."""
         sizes = f"{len(self.train_inputs)} training and {len(self.test_inputs)} test images"
         return f"{self.name}, {sizes} ({self.test_source})"
+
+    def in_unit_range(self) -> "Dataset":
+        """The same with pixels from -1 to 1, the lowest and the highest of the training images."""
+        low, high = self.train_inputs.min(), self.train_inputs.max()
+
+        def scaled(inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            return 2 * (inputs - low) / (high - low) - np.float32(1)
+
+        return replace(
+            self, train_inputs=scaled(self.train_inputs), test_inputs=scaled(self.test_inputs)
+        )
 
     @property
     def num_inputs(self) -> int:

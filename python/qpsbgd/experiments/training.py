@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,8 @@ class Config:
     step_length: StepLength = "fit"
     momentum: float = 0.0
     shift: int = 0
+    inputs: Literal["standardised", "unit"] = "standardised"
+    schedule: Literal["cosine", "exponential"] = "cosine"
     threads: int | None = None
     version: str = field(default=qpsbgd.__version__)
 
@@ -67,6 +69,8 @@ class Config:
             ("dataset", DATASETS),
             ("network", NETWORKS),
             ("optimizer", get_args(OptimizerName)),
+            ("inputs", ("standardised", "unit")),
+            ("schedule", ("cosine", "exponential")),
         ):
             value = getattr(self, name)
             if value not in choices:
@@ -142,6 +146,8 @@ class Run:
         self.folder = folder
         self.checkpoint = folder / "checkpoint.pt"
         self.data = DATASETS[config.dataset](config.split)
+        if config.inputs == "unit":
+            self.data = self.data.in_unit_range()
         torch.manual_seed(config.seed)
         recipe = RECIPES[config.dataset, config.network]
         self.model = NETWORKS[config.network](
@@ -306,7 +312,9 @@ def make_optimizer(config: Config, model: nn.Module, num_steps: int) -> torch.op
 def make_scheduler(
     config: Config, optimizer: torch.optim.Optimizer
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """From ``lr`` down to zero along half a cosine, over the epochs of the run."""
+    """From ``lr`` down to zero along half a cosine, or times .75 an epoch."""
+    if config.schedule == "exponential":
+        return torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.75)
     return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.epochs)
 
 
