@@ -51,7 +51,8 @@ class Dataset:
         low, high = self.train_inputs.min(), self.train_inputs.max()
 
         def scaled(inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-            return 2 * (inputs - low) / (high - low) - np.float32(1)
+            unit: npt.NDArray[np.float32] = 2 * (inputs - low) / (high - low) - np.float32(1)
+            return unit
 
         return replace(
             self, train_inputs=scaled(self.train_inputs), test_inputs=scaled(self.test_inputs)
