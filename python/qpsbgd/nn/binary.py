@@ -1,5 +1,6 @@
 """What layers with binary weights have in common."""
 
+import contextlib
 import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
@@ -127,19 +128,15 @@ class BinaryLayer(Module):
         if self.input_quantizer is not None:
             input = self.input_quantizer(input)
         scale, bias = self.output_scale, self.bias
-        if not (self.observers and self.weight.requires_grad and torch.is_grad_enabled()):
-            if scale is None:
-                return self.linear_map(input, self.binary_weight, bias, *context)
-            z = self.linear_map(input, self.binary_weight, None, *context)
-            return self._scaled(z, scale, bias)
+        watched = bool(self.observers) and self.weight.requires_grad and torch.is_grad_enabled()
         # The optimiser that watches has no use for dL/dW: a third of a step's matrix products.
-        with torch.no_grad():
+        with torch.no_grad() if watched else contextlib.nullcontext():
             weight = self.binary_weight
         z = self.linear_map(input, weight, bias if scale is None else None, *context)
-        z = _observed(self, z, input, context)
-        return z if scale is None else self._scaled(z, scale, bias)
-
-    def _scaled(self, z: Tensor, scale: Tensor, bias: Tensor | None) -> Tensor:
+        if watched:
+            z = _observed(self, z, input, context)
+        if scale is None:
+            return z
         z = z * scale.view(self.scale_shape())
         return z if bias is None else z + bias.view(self.scale_shape())
 
