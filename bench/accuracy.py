@@ -17,7 +17,7 @@ from qpsbgd.experiments.recipes import RECIPES
 
 #: Four rates each, a factor of about 3 apart.
 GRIDS = {
-    "qpsbgd": (0.001, 0.003, 0.01, 0.03),
+    "qpsbgd": (0.003, 0.01, 0.03, 0.1),
     "binaryconnect": (0.001, 0.003, 0.01, 0.03),
     "binaryconnect-sgd": (0.01, 0.03, 0.1, 0.3),
     "signsgd": (0.001, 0.003, 0.01, 0.03),

@@ -83,9 +83,9 @@ RECIPES: dict[tuple[str, NetworkName], Recipe] = {
     ("mnist5k", "cnn"): Recipe(
         sizes=(16, 32),
         batch_size=100,
-        scale=0.3,
+        scale=1.0,
         lr={
-            "qpsbgd": 0.01,
+            "qpsbgd": 0.003,
             "binaryconnect": 0.003,
             "binaryconnect-sgd": 0.3,
             "signsgd": 0.01,

@@ -49,8 +49,8 @@ class QPSBGD(torch.optim.Optimizer):
         objective: ``"quadratic"`` or ``"sign"``; see :func:`qpsbgd.project`.
         scale: strength of the quadratic objective's curvature; > 0. Small values give signSGD.
         step_length: what the scale is relative to, ``"fit"`` or ``"norm"``; see
-            :func:`qpsbgd.project`. With ``"fit"`` a scale about 1 is right for most layers; with
-            ``"norm"``, the paper's, it may have to be as small as .03.
+            :func:`qpsbgd.project`. With ``"fit"`` a scale of 1 is good for most layers, 3 where
+            inputs have a common mean; with ``"norm"``, the paper's, it may have to be .03.
         num_sweeps: sweeps a projection; None for 2 (quadratic) or 10 (sign).
         update: ``"latent"`` or ``"projected"``.
         target: T is the gradient at the layer's output Z (``"preactivation"``), or at the output of
