@@ -137,7 +137,7 @@ def schedulers():
     yield pytest.param(lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=0), id="Plateau")
 
 
-@pytest.mark.parametrize("make", schedulers())
+@pytest.mark.parametrize("make", list(schedulers()))
 def test_every_scheduler_of_torch(net, batch, make):
     optimizer = QPSBGD(net, lr=0.1, momentum=0.0, clip=float("inf"))
     scheduler = make(optimizer)
