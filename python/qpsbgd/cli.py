@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 try:
     import click
@@ -17,21 +17,13 @@ except ImportError:
 from qpsbgd import __version__, _core, formats, solve
 from qpsbgd.arguments import SEED_LIMIT
 from qpsbgd.atomic import write_atomically
+from qpsbgd.experiments.recipes import RECIPES, NetworkName, OptimizerName
 
 if TYPE_CHECKING:
     from qpsbgd.experiments.training import Run
 
-DATASET_NAMES = ("digits", "mnist5k")
-OPTIMIZER_NAMES = (
-    "qpsbgd",
-    "binaryconnect",
-    "binaryconnect-sgd",
-    "signsgd",
-    "signum",
-    "proxquant",
-    "bop",
-    "proxconnect",
-)
+DATASET_NAMES = tuple(dict.fromkeys(dataset for dataset, _ in RECIPES))
+OPTIMIZER_NAMES: tuple[str, ...] = get_args(OptimizerName)
 #: Extra by distribution that `info` reports.
 DEPENDENCIES = ("numpy", "dimod", "torch", "dwave-system")
 
@@ -46,7 +38,7 @@ def main() -> None:
 @click.argument("dataset", type=click.Choice(DATASET_NAMES))
 @click.option(
     "--network",
-    type=click.Choice(["mlp", "cnn"]),
+    type=click.Choice(get_args(NetworkName)),
     default="mlp",
     show_default=True,
     help="Fully connected, or with convolutions.",
@@ -198,7 +190,6 @@ def train(ctx: click.Context, /, resume: Path | None, as_json: bool, **options: 
 
 def started(options: dict[str, Any], given: set[str]) -> "Run":
     """A new run with the options of the command line."""
-    from qpsbgd.experiments.recipes import RECIPES
     from qpsbgd.experiments.training import Config, Run, default_folders
 
     optimizer, out = options["optimizer"], options.pop("out")
