@@ -26,6 +26,7 @@
 #include "core/parallel.hpp"
 #include "core/projection.hpp"
 #include "core/random.hpp"
+#include "core/sign_qubo.hpp"
 #include "core/stop.hpp"
 #include "core/tabu.hpp"
 
@@ -246,6 +247,58 @@ py::tuple gradient_qubo(const Array<float>& inputs, const Array<float>& targets,
   return py::make_tuple(coupling, fields, offsets);
 }
 
+// Values (pairs), fields (m, n) and offsets (m).
+py::tuple gradient_ising(const Array<float>& inputs, const Array<float>& targets, double scale,
+                         qpsbgd::StepLength step_length, int num_threads) {
+  const qpsbgd::SampleView view = view_of(inputs, targets);
+  Array<double> values(static_cast<py::ssize_t>(view.num_inputs * (view.num_inputs - 1) / 2));
+  Array<double> fields({view.num_neurons, view.num_inputs});
+  Array<double> offsets(targets.shape(1));
+  double *j = values.mutable_data(), *h = fields.mutable_data(), *offset = offsets.mutable_data();
+  // Chosen before others may run: it reads the environment.
+  const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
+  {
+    const py::gil_scoped_release release;
+    qpsbgd::gradient_ising(kernels, view, scale, step_length, num_threads, j, h, offset);
+  }
+  return py::make_tuple(values, fields, offsets);
+}
+
+// Patterns (counts, n), thresholds (counts), rows, columns, values (couplings), factors (m), fields
+// (m, V) and offsets (m).
+py::tuple sign_qubo(const Array<float>& inputs, const Array<float>& targets, double target_eps,
+                    double penalty_factor, int num_threads) {
+  const qpsbgd::SampleView view = view_of(inputs, targets);
+  if (!(target_eps >= 0.0)) throw std::invalid_argument("target_eps must be at least 0");
+  // Chosen before others may run: it reads the environment.
+  const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
+  std::optional<qpsbgd::SignQubo> problem;
+  {
+    const py::gil_scoped_release release;
+    problem.emplace(view, kernels, target_eps, num_threads);
+  }
+  const auto couplings = static_cast<py::ssize_t>(problem->num_couplings());
+  Array<std::int8_t> patterns({problem->num_counts(), view.num_inputs});
+  Array<std::int32_t> thresholds(static_cast<py::ssize_t>(problem->num_counts()));
+  Array<std::int32_t> rows(couplings), columns(couplings);
+  Array<double> values(couplings), factors(targets.shape(1)), offsets(targets.shape(1));
+  Array<double> fields({view.num_neurons, problem->num_variables()});
+  std::int8_t* pattern = patterns.mutable_data();
+  std::int32_t* threshold = thresholds.mutable_data();
+  std::int32_t *row = rows.mutable_data(), *column = columns.mutable_data();
+  double *value = values.mutable_data(), *factor = factors.mutable_data();
+  double *field = fields.mutable_data(), *offset = offsets.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    problem->patterns(pattern);
+    problem->thresholds(threshold);
+    problem->couplings(row, column, value);
+    problem->rows(penalty_factor, factor, field, offset);
+    problem.reset();
+  }
+  return py::make_tuple(patterns, thresholds, rows, columns, values, factors, fields, offsets);
+}
+
 void step_along(Array<float>& weights, const Array<std::int8_t>& binary, float lr, float clip,
                 int num_threads) {
   if (weights.size() != binary.size()) throw std::invalid_argument("weights and binary differ");
@@ -459,6 +512,19 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
         "target_eps"_a, "num_threads"_a);
   m.def("gradient_qubo", &gradient_qubo, "inputs"_a.noconvert(), "targets"_a.noconvert(),
         py::kw_only(), "scale"_a, "step_length"_a, "num_threads"_a);
+  m.def("gradient_ising", &gradient_ising, "inputs"_a.noconvert(), "targets"_a.noconvert(),
+        py::kw_only(), "scale"_a, "step_length"_a, "num_threads"_a);
+  m.def("sign_qubo", &sign_qubo, "inputs"_a.noconvert(), "targets"_a.noconvert(), py::kw_only(),
+        "target_eps"_a, "penalty_factor"_a, "num_threads"_a);
+  m.def(
+      "first_other_magnitude",
+      [](const Array<float>& inputs) {
+        if (inputs.ndim() != 2) throw std::invalid_argument("inputs needs shape (N, n)");
+        return qpsbgd::first_other_magnitude(inputs.data(),
+                                             static_cast<std::size_t>(inputs.shape(0)),
+                                             static_cast<std::size_t>(inputs.shape(1)));
+      },
+      "inputs"_a.noconvert());
   m.def(
       "first_nonfinite",
       [](const Array<float>& values) {

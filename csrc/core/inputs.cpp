@@ -8,17 +8,13 @@
 #include "core/parallel.hpp"
 
 namespace qpsbgd {
-namespace {
 
-// The power of two that brings the largest magnitude into [1/2, 1); 1 for all zeros.
 float unit_scale(const float* x, std::size_t count, const KernelTable& kernels) {
   const auto bits = kernels.largest_magnitude(x, count);
   int exponent = 0;
   std::frexp(std::bit_cast<float>(bits), &exponent);
   return std::ldexp(1.0f, -std::clamp(exponent, -126, 126));
 }
-
-}  // namespace
 
 Inputs::Inputs(const float* x, std::size_t num_samples, std::size_t num_inputs,
                const KernelTable& kernels, int num_threads, bool pack_transposed)

@@ -8,6 +8,9 @@
 
 namespace qpsbgd {
 
+// The power of two that brings the largest magnitude into [1/2, 1); 1 for all zeros.
+float unit_scale(const float* x, std::size_t count, const KernelTable& kernels);
+
 // Everything below is about scale() * X, the power of two that brings max|X| into [1/2, 1): no sum
 // can overflow or vanish, and no rounding changes.
 class Inputs {

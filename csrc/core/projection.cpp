@@ -333,6 +333,45 @@ void gradient_qubo(const KernelTable& kernels, const SampleView& view, double sc
   });
 }
 
+void gradient_ising(const KernelTable& kernels, const SampleView& view, double scale,
+                    StepLength step_length, int num_threads, double* couplings, double* fields,
+                    double* offsets) {
+  const SampleLayer layer(view, kernels, num_threads);
+  const double alpha = checked_alpha(unit_alpha(layer.norms(), step_length), scale);
+  const std::size_t n = layer.num_inputs(), m = layer.num_neurons(), samples = layer.num_samples();
+  Buffer<double> x(samples * n);
+  double trace = 0.0;
+  for (std::size_t i = 0; i < samples * n; ++i) {
+    x[i] = layer.x_scale() * view.inputs[i];
+    trace += x[i] * x[i];
+  }
+  const std::size_t workers = num_workers(n, num_threads);
+  Buffer<double> sums(workers * n);
+  parallel_for(n, num_threads, [&](std::size_t k, int worker) {
+    double* row = &sums[worker * n];
+    std::fill(row + k, row + n, 0.0);
+    for (std::size_t i = 0; i < samples; ++i) {
+      const double* inputs = &x[i * n];
+      for (std::size_t l = k + 1; l < n; ++l) row[l] += inputs[k] * inputs[l];
+    }
+    double* out = couplings + (k * (2 * n - k - 1)) / 2;
+    for (std::size_t l = k + 1; l < n; ++l) *out++ = 2.0 * alpha * alpha * row[l];
+  });
+  parallel_for(m, num_threads, [&](std::size_t r, int) {
+    const double mean = layer.mean_target(r), inverse = mean > 0.0 ? 1.0 / mean : 0.0;
+    double *row = fields + r * n, norm2 = 0.0;
+    std::fill_n(row, n, 0.0);
+    for (std::size_t i = 0; i < samples; ++i) {
+      const double* inputs = &x[i * n];
+      const double target = view.targets[i * m + r] * inverse;  // as in RowEnergy
+      for (std::size_t k = 0; k < n; ++k) row[k] += target * inputs[k];
+      norm2 += target * target;
+    }
+    for (std::size_t k = 0; k < n; ++k) row[k] *= -2.0 * alpha;
+    offsets[r] = norm2 + alpha * alpha * trace;
+  });
+}
+
 std::size_t first_nonfinite(const KernelTable& kernels, const float* values, std::size_t count) {
   constexpr std::uint32_t kInfinity = 0x7f800000;
   if (kernels.largest_magnitude(values, count) < kInfinity) return count;

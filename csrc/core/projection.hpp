@@ -52,6 +52,11 @@ void gradient_qubo(const KernelTable& kernels, const SampleView& view, double sc
                    StepLength step_length, int num_threads, float* coupling, float* fields,
                    double* offsets);
 
+// The same in float64: couplings (n (n - 1) / 2) of the pairs i < j in lexicographic order.
+void gradient_ising(const KernelTable& kernels, const SampleView& view, double scale,
+                    StepLength step_length, int num_threads, double* couplings, double* fields,
+                    double* offsets);
+
 // Position of the first NaN or infinity, or count.
 std::size_t first_nonfinite(const KernelTable& kernels, const float* values, std::size_t count);
 

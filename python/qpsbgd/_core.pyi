@@ -125,6 +125,36 @@ def gradient_qubo(
     step_length: StepLength,
     num_threads: int,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float64]]: ...
+def gradient_ising(
+    inputs: npt.NDArray[np.float32],
+    targets: npt.NDArray[np.float32],
+    *,
+    scale: float,
+    step_length: StepLength,
+    num_threads: int,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Couplings of the pairs i < j, fields ``(m, n)`` and offsets ``(m,)``."""
+
+def sign_qubo(
+    inputs: npt.NDArray[np.float32],
+    targets: npt.NDArray[np.float32],
+    *,
+    target_eps: float,
+    penalty_factor: float,
+    num_threads: int,
+) -> tuple[
+    npt.NDArray[np.int8],
+    npt.NDArray[np.int32],
+    npt.NDArray[np.int32],
+    npt.NDArray[np.int32],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+]:
+    """Patterns, thresholds, rows, columns, values, factors, fields and offsets."""
+
+def first_other_magnitude(inputs: npt.NDArray[np.float32]) -> int: ...
 def first_nonfinite(values: npt.NDArray[np.float32]) -> int: ...
 def multiply_adds(
     a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], c: npt.NDArray[np.float32]

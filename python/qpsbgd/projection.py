@@ -6,10 +6,14 @@ problems, one a neuron, that share ``X``. :func:`project` solves all of them in 
 an answer is. Method: arXiv 2310.15128.
 """
 
+import contextlib
 import math
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
+import dimod
 import numpy as np
 import numpy.typing as npt
 
@@ -37,6 +41,7 @@ STEP_LENGTHS: tuple[str, ...] = get_args(StepLength)
 #: Sweeps of :func:`project` where the caller names none. Descent from the linear minimiser rarely
 #: needs more; it stops early where nothing moves.
 DEFAULT_NUM_SWEEPS = 10
+DEFAULT_TARGET_EPS = 0.01
 
 
 class Projector(Protocol):
@@ -55,6 +60,55 @@ class Projector(Protocol):
         seed: int,
     ) -> npt.NDArray[np.int8]:
         """Binary gradient ``(m, n)`` of +-1 for inputs ``X (N, n)`` and targets ``T (N, m)``."""
+        ...
+
+
+@dataclass(frozen=True)
+class LayerProblem:
+    """The problems of one layer in one step of training.
+
+    Attributes:
+        name: of the layer, for messages and labels.
+        step: steps that the layer has made before.
+        X: inputs, float32 ``(N, n)``.
+        T: targets, float32 ``(N, m)``.
+        objective: as for :func:`project`, and so are those that follow.
+        scale: see there.
+        step_length: see there.
+        num_sweeps: see there.
+        seed: see there, but not None.
+    """
+
+    name: str
+    step: int
+    X: npt.NDArray[np.float32]
+    T: npt.NDArray[np.float32]
+    objective: Objective = "quadratic"
+    scale: float = 1.0
+    step_length: StepLength = "norm"
+    num_sweeps: int = DEFAULT_NUM_SWEEPS
+    seed: int = 0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n)."""
+        return self.T.shape[1], self.X.shape[1]
+
+    @property
+    def minimised(self) -> dict[str, Any]:
+        """What the problems minimise, as arguments of :func:`project`."""
+        return {
+            "objective": self.objective,
+            "scale": self.scale,
+            "step_length": self.step_length,
+        }
+
+
+class StepProjector(Projector, Protocol):
+    """A projector that wants all layers of a step at once, such as to solve them side by side."""
+
+    def project_step(self, layers: Sequence[LayerProblem], /) -> list[npt.NDArray[np.int8]]:
+        """Binary gradients ``(m, n)`` of +-1, one a layer."""
         ...
 
 
@@ -82,7 +136,7 @@ class NativeProjector:
         num_reads: int = 1,
         beta_range: tuple[float, float] | None = None,
         initial: InitialKind = "linear",
-        target_eps: float = 0.01,
+        target_eps: float = DEFAULT_TARGET_EPS,
         num_threads: int | None = None,
     ) -> None:
         self.num_reads = checked_count("num_reads", num_reads, 1)
@@ -90,7 +144,7 @@ class NativeProjector:
         self.beta_range = beta_range
         _checked_initial_kind(initial)
         self.initial = initial
-        self.target_eps = _checked_eps(target_eps)
+        self.target_eps = checked_eps(target_eps)
         checked_threads(num_threads)
         self.num_threads = num_threads
 
@@ -155,9 +209,10 @@ def project(
     num_reads: int = 1,
     beta_range: tuple[float, float] | None = None,
     initial: InitialKind | npt.NDArray[np.int8] = "linear",
-    target_eps: float = 0.01,
+    target_eps: float = DEFAULT_TARGET_EPS,
     seed: int | None = None,
     num_threads: int | None = None,
+    backend: "Backend" = "native",
 ) -> npt.NDArray[np.int8]:
     """Binary gradient of a layer: one quadratic binary problem per neuron, solved in one call.
 
@@ -199,13 +254,18 @@ def project(
             linear start draws nothing.
         num_threads: at most this many threads, of which no more than four a processor are started;
             ``None`` for as many as OpenMP would use.
+        backend: ``"native"``; any unstructured ``dimod.Sampler``, for
+            :class:`~qpsbgd.SamplerProjector` of it; or a projector, such as
+            ``qpsbgd.hardware.DWaveProjector(...)``. Others than the native one have options of
+            their own, and none of ``num_reads``, ``beta_range``, ``initial`` and ``num_threads``.
 
     Returns:
         int8 array ``(m, n)`` of -1 and +1.
 
     Raises:
         TypeError: an argument of the wrong type or dtype.
-        ValueError: shapes that do not fit, an empty array, NaN or infinity, a value out of range.
+        ValueError: shapes that do not fit, an empty array, NaN or infinity, a value out of range,
+            an option that the back end does not have.
         KeyboardInterrupt: at Ctrl-C, also amid a long call.
 
     Example:
@@ -221,6 +281,20 @@ def project(
         Gradients", BMVC 2024, arXiv 2310.15128.
     """
     inputs, targets = checked_layer(X, T)
+    if not (isinstance(backend, str) and backend == "native"):
+        _refuse_native_options(num_reads, beta_range, initial, num_threads)
+        solve = as_projector(backend, target_eps=target_eps)
+        binary = solve(
+            inputs,
+            targets,
+            objective=objective,
+            scale=checked_scale(scale),
+            step_length=step_length,
+            num_sweeps=checked_count("num_sweeps", num_sweeps, 0),
+            seed=checked_seed(seed),
+        )
+        check_binary(binary, (targets.shape[1], inputs.shape[1]))
+        return binary
     kind, states = _checked_initial(initial, (targets.shape[1], inputs.shape[1]))
     return _core.project(
         inputs,
@@ -249,7 +323,7 @@ def projection_energy(
     objective: Objective = "quadratic",
     scale: float = 1.0,
     step_length: StepLength = "norm",
-    target_eps: float = 0.01,
+    target_eps: float = DEFAULT_TARGET_EPS,
     num_threads: int | None = None,
 ) -> npt.NDArray[np.float64]:
     """Objective of each row of ``B``, as :func:`project` minimises it.
@@ -284,9 +358,9 @@ def projection_energy(
         targets,
         _checked_states("B", B, (targets.shape[1], inputs.shape[1])),
         objective=_core.Objective[checked_choice("objective", objective, OBJECTIVES)],
-        scale=_checked_scale(scale),
-        step_length=_checked_step_length(step_length),
-        target_eps=_checked_eps(target_eps),
+        scale=checked_scale(scale),
+        step_length=checked_step_length(step_length),
+        target_eps=checked_eps(target_eps),
         num_threads=checked_threads(num_threads),
     )
 
@@ -333,8 +407,8 @@ def gradient_qubo(
     return _core.gradient_qubo(
         inputs,
         targets,
-        scale=_checked_scale(scale),
-        step_length=_checked_step_length(step_length),
+        scale=checked_scale(scale),
+        step_length=checked_step_length(step_length),
         num_threads=checked_threads(num_threads),
     )
 
@@ -353,14 +427,81 @@ def _checked_options(
     betas = _checked_beta_range(beta_range)
     return {
         "objective": _core.Objective[checked_choice("objective", objective, OBJECTIVES)],
-        "scale": _checked_scale(scale),
-        "step_length": _checked_step_length(step_length),
+        "scale": checked_scale(scale),
+        "step_length": checked_step_length(step_length),
         "num_sweeps": num_sweeps,
         "num_reads": checked_count("num_reads", num_reads, 1),
         "betas": [] if betas is None else geometric(*betas, num_sweeps),
-        "target_eps": _checked_eps(target_eps),
+        "target_eps": checked_eps(target_eps),
         "seed": seed,
     }
+
+
+#: What solves a layer's problems; see :func:`as_projector`.
+Backend: TypeAlias = Literal["native"] | dimod.Sampler | Projector
+
+
+def as_projector(
+    backend: Backend, *, name: str = "backend", target_eps: float | None = None
+) -> Projector:
+    """The projector that a back end stands for: itself, a sampler's, or the native one.
+
+    Args:
+        backend: see :func:`project`.
+        name: of the argument, for messages.
+        target_eps: for a projector made here; one that is given must have it. None for any.
+
+    Raises:
+        TypeError: no back end.
+        ValueError: another word than ``"native"``, a sampler that takes problems of its own graph
+            alone, or a projector made with another ``target_eps``.
+    """
+    eps = DEFAULT_TARGET_EPS if target_eps is None else target_eps
+    if isinstance(backend, str):
+        checked_choice(name, backend, ("native",))
+        return NativeProjector(target_eps=eps)
+    if isinstance(backend, dimod.Sampler):
+        from qpsbgd.sampler_projector import SamplerProjector
+
+        return SamplerProjector(backend, target_eps=eps)
+    if not callable(backend):
+        raise TypeError(
+            f"{name} is {backend!r}, but must be 'native', a dimod.Sampler or a projector"
+        )
+    own = getattr(backend, "target_eps", eps)
+    if target_eps is not None and own != target_eps:
+        raise ValueError(
+            f"target_eps is {target_eps!r}, but the projector was made with {own!r}: give it to "
+            "the projector"
+        )
+    projector: Projector = backend
+    return projector
+
+
+def _refuse_native_options(
+    num_reads: int, beta_range: object, initial: object, num_threads: int | None
+) -> None:
+    given = {
+        "num_reads": num_reads != 1,
+        "beta_range": beta_range is not None,
+        "initial": not (isinstance(initial, str) and initial == "linear"),
+        "num_threads": num_threads is not None,
+    }
+    for name, is_given in given.items():
+        if is_given:
+            raise ValueError(f"{name} goes with backend='native' alone: give it to the projector")
+
+
+@contextlib.contextmanager
+def naming(layer: str) -> Iterator[None]:
+    """Errors of one layer say which."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        base = ValueError if isinstance(error, ValueError) else RuntimeError
+        # Of the error's own type, unless that is made otherwise than from one message.
+        kind = type(error) if type(error).__init__ is base.__init__ else base
+        raise kind(f"layer {layer!r}: {error}") from error
 
 
 def check_binary(binary: Any, shape: tuple[int, ...]) -> None:
@@ -455,18 +596,18 @@ def _checked_initial_kind(initial: str) -> _core.InitialState:
     return _core.InitialState[initial]
 
 
-def _checked_scale(scale: float) -> float:
+def checked_scale(scale: float) -> float:
     checked = checked_real("scale", scale)
     if not (0.0 < checked < math.inf):
         raise ValueError(f"scale is {scale!r}, but must be positive and finite")
     return checked
 
 
-def _checked_step_length(step_length: str) -> _core.StepLength:
+def checked_step_length(step_length: str) -> _core.StepLength:
     return _core.StepLength[checked_choice("step_length", step_length, STEP_LENGTHS)]
 
 
-def _checked_eps(target_eps: float) -> float:
+def checked_eps(target_eps: float) -> float:
     checked = checked_real("target_eps", target_eps)
     if not (0.0 <= checked < math.inf):
         raise ValueError(f"target_eps is {target_eps!r}, but must be finite and at least 0")

@@ -20,6 +20,7 @@
 #include "core/parallel.hpp"
 #include "core/projection.hpp"
 #include "core/random.hpp"
+#include "core/sign_qubo.hpp"
 #include "core/tabu.hpp"
 
 namespace {
@@ -136,6 +137,110 @@ void test_project(const Shape& shape, qpsbgd::Objective objective, qpsbgd::StepL
       for (const std::int8_t spin : result) check(spin == 1 || spin == -1, "spins are +-1");
     }
   }
+}
+
+// Inputs of one magnitude a sample, some of them zeros, some samples twice or all zeros.
+std::vector<float> signs(const Shape& shape, std::uint64_t seed) {
+  std::vector<float> values = noise(shape.samples * shape.inputs, seed);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::size_t sample = i / shape.inputs;
+    const float magnitude = sample % 5 == 4 ? 0.0f : 1.0f + static_cast<float>(sample % 3);
+    values[i] = values[i] > 0.8f ? 0.0f : std::copysign(magnitude, values[i]);
+    if (sample % 7 == 6) values[i] = -values[i - shape.inputs];
+  }
+  return values;
+}
+
+// A layer's problems as arrays; of each row the energy of one state of its weights, with the
+// auxiliary variables of least energy of their count, is the objective.
+void test_problems(const Shape& shape, double target_eps) {
+  const std::size_t n = shape.inputs, m = shape.neurons;
+  const std::vector<float> inputs = signs(shape, 3), targets = noise(shape.samples * m, 4);
+  const qpsbgd::SampleView view{inputs.data(), targets.data(), shape.samples, n, m};
+  std::vector<std::vector<double>> results;
+  for (const std::string& isa : qpsbgd::available_isas()) {
+    setenv("QPSBGD_ISA", isa.c_str(), 1);
+    const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
+    for (const int threads : {1, 2, 5}) {
+      const qpsbgd::SignQubo problem(view, kernels, target_eps, threads);
+      const std::size_t width = problem.num_variables(), pairs = problem.num_couplings();
+      std::vector<std::int8_t> patterns(problem.num_counts() * n);
+      std::vector<std::int32_t> thresholds(problem.num_counts()), rows(pairs), columns(pairs);
+      std::vector<double> values(pairs), factors(m), fields(m * width), offsets(m);
+      problem.patterns(patterns.data());
+      problem.thresholds(thresholds.data());
+      problem.couplings(rows.data(), columns.data(), values.data());
+      problem.rows(1.1, factors.data(), fields.data(), offsets.data());
+      std::vector<std::int8_t> state(width, 1);
+      for (std::size_t k = 0; k < n; ++k) state[k] = k % 3 == 1 ? -1 : 1;
+      std::size_t variable = n;
+      for (std::size_t g = 0; g < thresholds.size(); ++g) {
+        std::int32_t agreeing = 0;
+        for (std::size_t k = 0; k < n; ++k) agreeing += patterns[g * n + k] * state[k] > 0;
+        const bool indicator = agreeing >= thresholds[g];
+        state[variable++] = indicator ? 1 : -1;
+        std::int32_t left = indicator ? agreeing - thresholds[g] : agreeing;
+        std::vector<std::int32_t> weights;
+        for (std::int32_t rest = thresholds[g] - 1; rest > 0; rest -= weights.back()) {
+          weights.push_back(std::min(rest, std::int32_t{1} << weights.size()));
+        }
+        for (std::size_t j = weights.size(); j-- > 0;) {
+          std::int32_t lower = 0;
+          for (std::size_t i = 0; i < j; ++i) lower += weights[i];
+          state[variable + j] = left > lower ? 1 : -1;
+          left -= left > lower ? weights[j] : 0;
+        }
+        variable += weights.size();
+      }
+      check(variable == width, "variables of all counts");
+      std::vector<std::int8_t> binary;
+      for (std::size_t r = 0; r < m; ++r) binary.insert(binary.end(), state.data(), &state[0] + n);
+      std::vector<double> expected(m);
+      qpsbgd::projection_energy(kernels, view, qpsbgd::Objective::kSign, 1.0,
+                                qpsbgd::StepLength::kNorm, target_eps, binary.data(), threads,
+                                expected.data());
+      for (std::size_t r = 0; r < m; ++r) {
+        double energy = offsets[r];
+        for (std::size_t v = 0; v < width; ++v) energy += fields[r * width + v] * state[v];
+        for (std::size_t e = 0; e < pairs; ++e) {
+          check(
+              rows[e] >= 0 && rows[e] < columns[e] && static_cast<std::size_t>(columns[e]) < width,
+              "pairs above the diagonal");
+          energy += factors[r] * values[e] * state[rows[e]] * state[columns[e]];
+        }
+        check(std::fabs(energy - expected[r]) <= 1e-9 * std::max(1.0, expected[r]),
+              "the energy is the sign objective");
+      }
+      std::vector<double> quadratic(n * (n - 1) / 2 + m * n + m);
+      double* const linear = quadratic.data() + n * (n - 1) / 2;
+      qpsbgd::gradient_ising(kernels, view, 1.0, qpsbgd::StepLength::kNorm, threads,
+                             quadratic.data(), linear, linear + m * n);
+      std::vector<double> all = quadratic;
+      for (const auto* part : {&values, &factors, &fields, &offsets}) {
+        all.insert(all.end(), part->begin(), part->end());
+      }
+      results.push_back(std::move(all));
+    }
+  }
+  unsetenv("QPSBGD_ISA");
+  for (const auto& result : results) {
+    check(result == results.front(), "the same problems on every instruction set and thread");
+  }
+  std::vector<float> other = inputs;
+  check(qpsbgd::first_other_magnitude(other.data(), shape.samples, n) == other.size(),
+        "one magnitude a sample");
+  if (n < 2) return;
+  other[0] = 1.0f;
+  other[1] = 2.0f;
+  check(qpsbgd::first_other_magnitude(other.data(), shape.samples, n) == 1, "another magnitude");
+  bool thrown = false;
+  try {
+    const qpsbgd::SignQubo problem({other.data(), targets.data(), shape.samples, n, m},
+                                   qpsbgd::kernels(), target_eps, 1);
+  } catch (const std::invalid_argument&) {
+    thrown = true;
+  }
+  check(thrown, "two magnitudes are refused");
 }
 
 void test_parallel_for() {
@@ -536,6 +641,9 @@ int main() {
       test_tabu(n, 1, kind);
       test_tabu(n, 7, kind);
     }
+  }
+  for (const Shape& shape : {Shape{1, 1, 1}, Shape{8, 2, 3}, Shape{20, 17, 35}, Shape{9, 64, 2}}) {
+    for (const double target_eps : {0.0, 0.01, 2.0, 1e300}) test_problems(shape, target_eps);
   }
   test_batches();
   test_parallel_for();

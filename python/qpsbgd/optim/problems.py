@@ -1,12 +1,11 @@
 """From what was captured of layers to their binary gradients, on one rank or on several."""
 
-import contextlib
 import functools
 import hashlib
 import itertools
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,12 @@ from qpsbgd.arguments import SEED_LIMIT
 from qpsbgd.optim.capture import Capture
 from qpsbgd.optim.transfer import to_host
 from qpsbgd.projection import (
+    DEFAULT_TARGET_EPS,
+    LayerProblem,
     NativeProjector,
     Projector,
     check_binary,
+    naming,
     project,
     projection_energy,
 )
@@ -84,6 +86,20 @@ class LayerGradient:
             "seed": step_seed(self.group["seed"], self.index, self.num_steps, number),
         }
 
+    def problems(self) -> list[LayerProblem]:
+        """Of each group, as projectors take them."""
+        name = self.group["layer"]
+        return [
+            LayerProblem(
+                name if self.num_groups == 1 else f"{name}[{number}]",
+                self.num_steps,
+                X,
+                T,
+                **self.options(number),
+            )
+            for number, (X, T) in enumerate(self.batches)
+        ]
+
     def energies(self, projector: Projector) -> tuple[float | None, float | None, float | None]:
         """Energy before, energy after and agreement, as in :class:`~qpsbgd.optim.LayerStep`.
 
@@ -91,7 +107,7 @@ class LayerGradient:
         """
         if self.binary is None:
             return None, None, None
-        target_eps = getattr(projector, "target_eps", 0.01)
+        target_eps = getattr(projector, "target_eps", DEFAULT_TARGET_EPS)
         parts = []
         binaries = np.split(self.binary, self.num_groups) if self.batches else ()
         for (X, T), binary in zip(self.batches, binaries, strict=True):
@@ -117,7 +133,7 @@ def fetch(gradients: Sequence[LayerGradient]) -> None:
     tensors = []
     for gradient in gradients:
         if not gradient.capture.empty:
-            with naming(gradient.group):
+            with naming(gradient.group["layer"]):
                 tensors.append(_samples(gradient))
     arrays = iter(to_host([tensor for pair in itertools.chain(*tensors) for tensor in pair]))
     for gradient in gradients:
@@ -131,20 +147,25 @@ def fetch(gradients: Sequence[LayerGradient]) -> None:
 def solve(gradients: Sequence[LayerGradient], projector: Projector) -> None:
     """Find the binary gradients of all layers from this process's samples."""
     fetch(gradients)
-    for gradient in gradients:
+    # One after another, or all at once where the projector can.
+    at_once = hasattr(projector, "project_step")
+    for some in [gradients] if at_once else [[gradient] for gradient in gradients]:
         start = time.perf_counter()
-        rows = []
-        for number, (X, T) in enumerate(gradient.batches):
-            if len(X) == 0:  # no sample with a gradient
-                rows.append(np.zeros(gradient.shape, np.int8))
-                continue
-            with naming(gradient.group):
-                binary = projector(X, T, **gradient.options(number))
-                if not isinstance(projector, NativeProjector):
-                    check_binary(binary, gradient.shape)
-            rows.append(_masked(binary, np.asarray(T.any(axis=0))))  # (N, m) -> (m)
-        gradient.binary = _stacked(rows)
-        gradient.seconds = time.perf_counter() - start
+        # Without those that no sample with a gradient reached.
+        problems = [
+            problem for gradient in some for problem in gradient.problems() if len(problem.X)
+        ]
+        found = iter(_solved(problems, projector))
+        for gradient in some:
+            gradient.binary = _stacked(
+                [
+                    _masked(next(found), np.asarray(T.any(axis=0)))  # (N, m) -> (m)
+                    if len(X)
+                    else np.zeros(gradient.shape, np.int8)
+                    for X, T in gradient.batches
+                ]
+            )
+            gradient.seconds = (time.perf_counter() - start) / len(some)
 
 
 def solve_together(
@@ -195,15 +216,36 @@ def solve_together(
         gradient.seconds = (time.perf_counter() - start) / len(gradients)
 
 
-@contextlib.contextmanager
-def naming(group: dict[str, Any]) -> Iterator[None]:
-    """Errors of one layer say which."""
-    try:
-        yield
-    except (ValueError, RuntimeError) as error:
-        # Not of the error's own type: a subclass may be made otherwise than from one message.
-        kind = ValueError if isinstance(error, ValueError) else RuntimeError
-        raise kind(f"layer {group['layer']!r}: {error}") from error
+def _solved(
+    problems: Sequence[LayerProblem], projector: Projector
+) -> Sequence[npt.NDArray[np.int8]]:
+    if hasattr(projector, "project_step"):
+        answers: Sequence[npt.NDArray[np.int8]] = projector.project_step(problems)
+        if not isinstance(answers, Sequence):
+            raise ValueError(f"projector returned {answers!r}, but must return a list of arrays")
+        if len(answers) != len(problems):
+            raise ValueError(
+                f"projector returned {len(answers)} binary gradients, but must return one for "
+                f"each of {len(problems)} layers"
+            )
+    else:
+        answers = []
+        for problem in problems:
+            with naming(problem.name):
+                answers.append(
+                    projector(
+                        problem.X,
+                        problem.T,
+                        **problem.minimised,
+                        num_sweeps=problem.num_sweeps,
+                        seed=problem.seed,
+                    )
+                )
+    if not isinstance(projector, NativeProjector):
+        for problem, answer in zip(problems, answers, strict=True):
+            with naming(problem.name):
+                check_binary(answer, problem.shape)
+    return answers
 
 
 def step_seed(seed: int, layer: int, step: int, group: int = 0) -> int:

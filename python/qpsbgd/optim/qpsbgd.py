@@ -16,7 +16,7 @@ from qpsbgd.optim.problems import LayerGradient, solve, solve_together
 from qpsbgd.optim.stats import LayerStep, ScalarWriter, write_steps
 from qpsbgd.optim.transfer import to_devices
 from qpsbgd.optim.update import Update, update_momentum, update_weight
-from qpsbgd.projection import NativeProjector, Objective, Projector, StepLength
+from qpsbgd.projection import Backend, Objective, StepLength, as_projector
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -60,7 +60,11 @@ class QPSBGD(torch.optim.Optimizer):
         momentum: of the binary direction; in [0, 1).
         maximize: ascend instead of descend.
         seed: of the projections' random streams, in [0, 2**31).
-        projector: solves the problems; None for :class:`~qpsbgd.NativeProjector`.
+        projector: solves the problems: ``"native"`` or None for
+            :class:`~qpsbgd.NativeProjector`; a ``dimod.Sampler``, for
+            :class:`~qpsbgd.SamplerProjector` of it;
+            ``qpsbgd.hardware.DWaveProjector(...)`` for a quantum annealer; or whatever else is
+            called as :class:`~qpsbgd.Projector` is.
         process_group: over whose ranks the batch is divided: ``"world"`` for all, if
             ``torch.distributed`` is initialised, a gloo group of some, or None for this process
             alone.
@@ -100,7 +104,7 @@ class QPSBGD(torch.optim.Optimizer):
     and the binary gradients in one. ``torch.compile`` the model after the optimiser is made.
 
     Raises:
-        TypeError: ``model`` is not a module or groups of such, ``projector`` not callable, or a
+        TypeError: ``model`` is not a module or groups of such, ``projector`` no back end, or a
             hyper-parameter of the wrong type.
         ValueError: no binary layer in ``model``, a hyper-parameter out of range, or one that is
             refused.
@@ -132,7 +136,7 @@ class QPSBGD(torch.optim.Optimizer):
         momentum: float = 0.0,
         maximize: bool = False,
         seed: int = 0,
-        projector: Projector | None = None,
+        projector: Backend | None = None,
         process_group: "ProcessGroup | Literal['world'] | None" = "world",
         *,
         step_length: StepLength = "fit",
@@ -142,15 +146,13 @@ class QPSBGD(torch.optim.Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
-        asked = {
+        unsupported = {
             "foreach": foreach, "fused": fused, "capturable": capturable,
             "differentiable": differentiable,
         }  # fmt: skip
-        for name, value in asked.items():
+        for name, value in unsupported.items():
             if value:
                 raise ValueError(f"{name} is {value!r}, but must be False: {UNSUPPORTED[name]}")
-        if projector is not None and not callable(projector):
-            raise TypeError(f"projector is {projector!r}, but must be callable or None")
         defaults = {
             "lr": lr,
             "objective": objective,
@@ -169,7 +171,15 @@ class QPSBGD(torch.optim.Optimizer):
             {"params": [layer.weight], "layer": name, **checked_options({**defaults, **options})}
             for name, layer, options in layers
         ]
-        self._projector: Projector = NativeProjector() if projector is None else projector
+        self._projector = as_projector(
+            "native" if projector is None else projector, name="projector"
+        )
+        asked = [num_sweeps, *(options.get("num_sweeps") for _, _, options in layers)]
+        if any(asked) and not getattr(self._projector, "polish", True):
+            raise ValueError(
+                f"num_sweeps is given, but {type(self._projector).__name__} makes sweeps with "
+                "polish=True alone"
+            )
         self._process_group = process_group
         self._layers = [layer for _, layer, _ in layers]
         self.stats_every = checked_count("stats_every", stats_every, 0)
