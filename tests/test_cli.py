@@ -1,6 +1,5 @@
 """The command line, as a user runs it."""
 
-import csv
 import dataclasses
 import gzip
 import json
@@ -20,27 +19,11 @@ pytest.importorskip("tqdm")
 pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
 
-from qpsbgd import cli
+from commands import metrics, run
+from qpsbgd.cli.train import OPTIMIZER_NAMES
 from qpsbgd.experiments import datasets, training
 
-BASELINES = [name for name in cli.OPTIMIZER_NAMES if name != "qpsbgd"]
-
-
-def run(*args, expect=0, **environment):
-    command = [sys.executable, "-m", "qpsbgd.cli", *map(str, args)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment}
-    )
-    assert expect is None or done.returncode == expect, done.stderr
-    return done
-
-
-def metrics(folder):
-    with (folder / "metrics.csv").open() as file:
-        return [
-            {key: value for key, value in row.items() if key != "seconds"}
-            for row in csv.DictReader(file)
-        ]
+BASELINES = [name for name in OPTIMIZER_NAMES if name != "qpsbgd"]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +86,7 @@ def test_baselines_resume_bit_for_bit(tmp_path, optimizer):
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("optimizer", cli.OPTIMIZER_NAMES)
+@pytest.mark.parametrize("optimizer", OPTIMIZER_NAMES)
 def test_what_is_tested_is_the_binary_network(tmp_path, optimizer, monkeypatch):
     config = training.Config(
         "digits", optimizer, epochs=1, lr=training.RECIPES["digits", "mlp"].lr[optimizer]
@@ -123,9 +106,9 @@ def test_what_is_tested_is_the_binary_network(tmp_path, optimizer, monkeypatch):
 
 
 def test_the_command_line_knows_all_optimizers():
-    assert get_args(training.OptimizerName) == cli.OPTIMIZER_NAMES
+    assert get_args(training.OptimizerName) == OPTIMIZER_NAMES
     for recipe in training.RECIPES.values():
-        assert tuple(recipe.lr) == cli.OPTIMIZER_NAMES
+        assert tuple(recipe.lr) == OPTIMIZER_NAMES
 
 
 def test_a_killed_run_resumes_to_the_same_weights(finished, tmp_path):

@@ -60,3 +60,54 @@ def test_info_without_torch():
     code = "import sys; sys.modules['torch'] = None\nfrom qpsbgd.cli import main\nmain(['info'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0
+
+
+def without_dwave(statements, expect=0, cwd=None):
+    code = f"import sys; sys.modules['dwave'] = None\n{statements}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=cwd
+    )
+    assert done.returncode == expect, done.stderr
+    return done.stderr
+
+
+def test_hardware_without_dwave_system_says_what_to_install():
+    text = without_dwave("import qpsbgd.hardware", expect=1)
+    assert "qpsbgd.hardware needs dwave-system: pip install 'qpsbgd[dwave]'" in text
+    assert "ModuleNotFoundError: " in text
+    assert "direct cause of the following exception" in text
+
+
+def test_samplers_and_native_steps_without_dwave_system():
+    pytest.importorskip("torch")
+    without_dwave(
+        "import numpy as np, torch\n"
+        "import qpsbgd\n"
+        "from qpsbgd.nn import BinaryLinear\n"
+        "from qpsbgd.optim import QPSBGD\n"
+        "for projector in ('native', qpsbgd.SimulatedAnnealingSampler()):\n"
+        "    layer = BinaryLinear(4, 2, bias=False)\n"
+        "    optimizer = QPSBGD(torch.nn.Sequential(layer), projector=projector)\n"
+        "    layer(torch.ones(3, 4)).square().sum().backward()\n"
+        "    optimizer.step()\n"
+    )
+
+
+def test_the_command_line_without_dwave_system(tmp_path):
+    for name in ("torch", "click", "tqdm", "matplotlib", "sklearn"):
+        pytest.importorskip(name)
+    text = without_dwave(
+        "from qpsbgd.cli import main\n"
+        "main(['train', 'digits', '--network', 'small', '--epochs', '1', '--out', 'native'],\n"
+        "     standalone_mode=False)\n"
+        "for args in (['train', '--backend', 'dwave', '--mock', 'pegasus'], ['plan']):\n"
+        "    try:\n"
+        "        main([*args, 'digits'])\n"
+        "    except SystemExit as stop:\n"
+        "        assert stop.code == 1\n",
+        cwd=tmp_path,
+    )
+    assert "1/1" in text
+    assert text.count("Error: qpsbgd.hardware needs dwave-system: pip install 'qpsbgd[dwave]'") == 2
+    assert "Traceback" not in text
+    assert [path.name for path in tmp_path.iterdir()] == ["native"]

@@ -46,6 +46,17 @@ class Dataset:
         sizes = f"{len(self.train_inputs)} training and {len(self.test_inputs)} test images"
         return f"{self.name}, {sizes} ({self.test_source})"
 
+    def in_signs(self) -> "Dataset":
+        """The same with pixels -1 and +1: whether they are above the mean of all."""
+
+        def signs(inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            ones: npt.NDArray[np.float32] = np.where(inputs > 0, np.float32(1), np.float32(-1))
+            return ones
+
+        return replace(
+            self, train_inputs=signs(self.train_inputs), test_inputs=signs(self.test_inputs)
+        )
+
     def in_unit_range(self) -> "Dataset":
         """The same with pixels from -1 to 1, the lowest and the highest of the training images."""
         low, high = self.train_inputs.min(), self.train_inputs.max()

@@ -13,7 +13,7 @@ OptimizerName = Literal[
     "bop",
     "proxconnect",
 ]
-NetworkName = Literal["mlp", "cnn"]
+NetworkName = Literal["mlp", "small", "cnn"]
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,39 @@ RECIPES: dict[tuple[str, NetworkName], Recipe] = {
             "proxconnect": 0.01,
         },
     ),
+    # The rates of mlp, not searched for anew; and so for mnist5k.
+    ("digits", "small"): Recipe(
+        sizes=(16, 16),
+        batch_size=50,
+        scale=1.0,
+        lr={
+            "qpsbgd": 0.01,
+            "binaryconnect": 0.01,
+            "binaryconnect-sgd": 0.03,
+            "signsgd": 0.03,
+            "signum": 0.01,
+            "proxquant": 1.0,
+            "bop": 1e-4,
+            "proxconnect": 0.01,
+        },
+    ),
     ("mnist5k", "mlp"): Recipe(
         sizes=(256, 256),
+        batch_size=100,
+        scale=1.0,
+        lr={
+            "qpsbgd": 0.01,
+            "binaryconnect": 0.003,
+            "binaryconnect-sgd": 0.03,
+            "signsgd": 0.003,
+            "signum": 0.001,
+            "proxquant": 1.0,
+            "bop": 3e-4,
+            "proxconnect": 0.01,
+        },
+    ),
+    ("mnist5k", "small"): Recipe(
+        sizes=(16, 16),
         batch_size=100,
         scale=1.0,
         lr={

@@ -11,9 +11,9 @@ import math
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 import qpsbgd
 from qpsbgd.atomic import write_atomically
+from qpsbgd.experiments.backends import BackendName, make_projector
 from qpsbgd.experiments.datasets import DATA_VARIABLE, DATASETS, Dataset
 from qpsbgd.experiments.networks import BinaryCNN, BinaryMLP
 from qpsbgd.experiments.recipes import RECIPES, NetworkName, OptimizerName
@@ -33,12 +34,21 @@ from qpsbgd.optim import (
     SignSGD,
     binary_weights,
 )
-from qpsbgd.projection import NativeProjector, Objective, StepLength
+from qpsbgd.projection import Objective, Projector, StepLength
 
-NETWORKS: dict[str, type[BinaryMLP] | type[BinaryCNN]] = {"mlp": BinaryMLP, "cnn": BinaryCNN}
+if TYPE_CHECKING:
+    from qpsbgd.hardware.plan import Plan
+
+NETWORKS: dict[str, type[BinaryMLP] | type[BinaryCNN]] = {
+    "mlp": BinaryMLP,
+    "small": BinaryMLP,
+    "cnn": BinaryCNN,
+}
 #: They quantize the weights themselves: layers take them as they are.
 REAL_LAYERS = ("proxquant", "proxconnect")
 MOMENTUM = 0.9
+#: What may be another when a run is resumed.
+RESUMABLE = ("budget_us",)
 
 
 @dataclass(frozen=True)
@@ -59,9 +69,23 @@ class Config:
     step_length: StepLength = "fit"
     momentum: float = 0.0
     shift: int = 0
-    inputs: Literal["standardised", "unit"] = "standardised"
+    inputs: Literal["standardised", "unit", "binary"] = "standardised"
     schedule: Literal["cosine", "exponential"] = "cosine"
     threads: int | None = None
+    backend: BackendName = "native"
+    sampler: str = "qpsbgd:SimulatedAnnealingSampler"
+    sampler_options: dict[str, Any] = field(default_factory=dict)
+    num_reads: int = 100
+    max_copies: int | None = None
+    annealing_time: float | None = None
+    mock: str | None = None
+    solver: str | None = None
+    profile: str | None = None
+    region: str | None = None
+    budget_us: float | None = None
+    on_unembeddable: Literal["native", "error"] = "error"
+    on_failure: Literal["retry", "native", "error"] = "retry"
+    polish: bool = False
     version: str = field(default=qpsbgd.__version__)
 
     def __post_init__(self) -> None:
@@ -69,8 +93,9 @@ class Config:
             ("dataset", DATASETS),
             ("network", NETWORKS),
             ("optimizer", get_args(OptimizerName)),
-            ("inputs", ("standardised", "unit")),
+            ("inputs", ("standardised", "unit", "binary")),
             ("schedule", ("cosine", "exponential")),
+            ("backend", get_args(BackendName)),
         ):
             value = getattr(self, name)
             if value not in choices:
@@ -99,6 +124,15 @@ class Run:
 
     def __init__(self, config: Config, folder: Path) -> None:
         self._prepare(config, folder)
+        if config.backend == "dwave":
+            # What cannot be done is told before there is a folder: a call that the machine would
+            # refuse, and layers that do not fit.
+            too_large = [layer.name for layer in self.plan().layers if not layer.num_copies]
+            if too_large and config.on_unembeddable == "error":
+                raise ValueError(
+                    f"{', '.join(too_large)} do not fit the annealer; with on_unembeddable "
+                    "'native' they are solved without it"
+                )
         folder.mkdir(parents=True, exist_ok=True)
         try:
             # The file is the claim: of two runs started at once for one folder, one gets it.
@@ -110,19 +144,18 @@ class Run:
             ) from None
 
     @classmethod
-    def resume(cls, folder: Path) -> "Run":
-        """The run in ``folder``, as its last finished epoch left it.
+    def resume(cls, folder: Path, **changes: Any) -> "Run":
+        """The run in ``folder``, as its last checkpoint left it.
+
+        Args:
+            folder: of the run.
+            **changes: to its configuration; of :data:`RESUMABLE` alone.
 
         Raises:
             FileNotFoundError: no run there.
             ValueError: its files are damaged, or its data are no longer the same.
         """
-        try:
-            config = Config(**json.loads((folder / "config.json").read_text()))
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{folder} holds no run: config.json is missing") from None
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{folder / 'config.json'} is not a run's: {error}") from error
+        config = replace(read_config(folder), **changes)
         if config.version != qpsbgd.__version__:
             warnings.warn(
                 f"the run in {folder} was started with qpsbgd {config.version} and goes on with "
@@ -137,6 +170,9 @@ class Run:
             except Exception as error:  # torch raises many types
                 raise ValueError(f"{run.checkpoint} is damaged: {error}") from error
             run._load(state)
+        if changes:
+            content = json.dumps(asdict(config), indent=2).encode()
+            write_atomically(folder / "config.json", content)
         return run
 
     def _prepare(self, config: Config, folder: Path) -> None:
@@ -148,6 +184,8 @@ class Run:
         self.data = DATASETS[config.dataset](config.split)
         if config.inputs == "unit":
             self.data = self.data.in_unit_range()
+        elif config.inputs == "binary":
+            self.data = self.data.in_signs()
         torch.manual_seed(config.seed)
         recipe = RECIPES[config.dataset, config.network]
         self.model = NETWORKS[config.network](
@@ -155,10 +193,14 @@ class Run:
             None if config.optimizer in REAL_LAYERS else "ste_sign",
         )
         num_steps = config.epochs * math.ceil(len(self.data.train_inputs) / config.batch_size)
-        self.optimizer = make_optimizer(config, self.model, num_steps)
+        self.num_steps = num_steps
+        self.projector = make_projector(config, folder)
+        self.optimizer = make_optimizer(config, self.model, num_steps, self.projector)
         self.scheduler = make_scheduler(config, self.optimizer)
         self.shuffle = torch.Generator().manual_seed(config.seed)
         self.rows: list[dict[str, float]] = []
+        #: What is done of the epoch under way; None between epochs.
+        self.epoch: dict[str, Any] | None = None
 
     def train(self) -> dict[str, Any]:
         """Train to the end, a progress bar an epoch on standard error.
@@ -171,18 +213,19 @@ class Run:
             torch.from_numpy(self.data.train_labels),
         )
         for epoch in range(len(self.rows) + 1, self.config.epochs + 1):
-            start = time.perf_counter()
             lr = self.optimizer.param_groups[0]["lr"]
-            loss, accuracy = self._train_epoch(epoch, inputs, labels)
+            done = self._train_epoch(epoch, inputs, labels)
+            start = time.perf_counter()
             self.scheduler.step()
+            self.epoch = None
             self.rows.append(
                 {
                     "epoch": epoch,
                     "lr": lr,
-                    "train_loss": loss,
-                    "train_accuracy": accuracy,
+                    "train_loss": done["loss_sum"] / len(inputs),
+                    "train_accuracy": done["correct"] / len(inputs),
                     "test_accuracy": self._test(),
-                    "seconds": time.perf_counter() - start,
+                    "seconds": done["seconds"] + time.perf_counter() - start,
                 }
             )
             self._save()
@@ -190,6 +233,21 @@ class Run:
         self._write_metrics()
         write_atomically(self.folder / "curve.png", curve(self.rows, self.config))
         return self.summary()
+
+    def plan(self) -> "Plan":
+        """What all steps of the run cost on its annealer, estimated."""
+        from qpsbgd.hardware.plan import plan_for
+        from qpsbgd.hardware.projector import DWaveProjector
+
+        if not isinstance(self.projector, DWaveProjector):
+            raise ValueError(f"backend is {self.config.backend!r}, but must be 'dwave'")
+        return plan_for(
+            self.projector,
+            self.model,
+            self.config.batch_size,
+            self.num_steps,
+            self.config.objective,
+        )
 
     def summary(self) -> dict[str, Any]:
         """The finished run in a flat dictionary."""
@@ -206,14 +264,27 @@ class Run:
             **{key: value for key, value in config.items() if key != "epochs"},
         }
 
-    def _train_epoch(self, epoch: int, inputs: Tensor, labels: Tensor) -> tuple[float, float]:
-        """Mean loss and accuracy over the epoch's batches."""
-        loss_sum, correct = 0.0, 0
-        order = torch.randperm(len(inputs), generator=self.shuffle)
-        batches = order.split(self.config.batch_size)  # type: ignore[no-untyped-call]
-        label = f"epoch {epoch}/{self.config.epochs}"
-        with tqdm(total=len(batches), desc=label, unit="batch", dynamic_ncols=True) as bar:
-            for batch in batches:
+    def _train_epoch(self, epoch: int, inputs: Tensor, labels: Tensor) -> dict[str, Any]:
+        """What is done of the epoch, which is all of it: sums over its batches, and seconds.
+
+        Where steps cost money each of them is saved, so that none has to be taken twice.
+        """
+        if self.epoch is None:
+            order = torch.randperm(len(inputs), generator=self.shuffle)
+            self.epoch = {
+                "order": order, "batches": 0, "loss_sum": 0.0, "correct": 0, "seconds": 0.0
+            }  # fmt: skip
+        done = self.epoch
+        batches = done["order"].split(self.config.batch_size)
+        before, start = done["seconds"], time.perf_counter()
+        with tqdm(
+            total=len(batches),
+            initial=done["batches"],
+            desc=f"epoch {epoch}/{self.config.epochs}",
+            unit="batch",
+            dynamic_ncols=True,
+        ) as bar:
+            for batch in batches[done["batches"] :]:
                 self.optimizer.zero_grad()
                 images = inputs[batch]
                 if self.config.shift:
@@ -222,14 +293,19 @@ class Run:
                 loss = nn.functional.cross_entropy(logits, labels[batch])
                 loss.backward()  # type: ignore[no-untyped-call]
                 self.optimizer.step()
-                loss_sum += loss.item() * len(batch)
-                correct += int((logits.argmax(dim=1) == labels[batch]).sum())
+                done["loss_sum"] += loss.item() * len(batch)
+                done["correct"] += int((logits.argmax(dim=1) == labels[batch]).sum())
+                done["batches"] += 1
+                done["seconds"] = before + time.perf_counter() - start
+                if self.config.backend == "dwave":
+                    self._save()
                 bar.update()
-            loss_mean, accuracy = loss_sum / len(inputs), correct / len(inputs)
             bar.set_postfix_str(
-                f"loss {loss_mean:.3f}, train accuracy {accuracy:.3f}", refresh=False
+                f"loss {done['loss_sum'] / len(inputs):.3f}, "
+                f"train accuracy {done['correct'] / len(inputs):.3f}",
+                refresh=False,
             )
-        return loss_mean, accuracy
+        return done
 
     def _test(self) -> float:
         """Accuracy of the binary network, whatever the optimiser keeps in the weights."""
@@ -244,6 +320,7 @@ class Run:
             "scheduler": self.scheduler.state_dict(),
             "shuffle": self.shuffle.get_state(),
             "rows": self.rows,
+            "epoch": self.epoch,
             "data": self.data.description,
         }
         torch.save(state, buffer)
@@ -266,10 +343,27 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.shuffle.set_state(state["shuffle"])
-        self.rows = state["rows"]
+        self.rows, self.epoch = state["rows"], state.get("epoch")  # none in older checkpoints
 
 
-def make_optimizer(config: Config, model: nn.Module, num_steps: int) -> torch.optim.Optimizer:
+def read_config(folder: Path) -> Config:
+    """What the run in ``folder`` was asked to do.
+
+    Raises:
+        FileNotFoundError: no run there.
+        ValueError: its configuration is damaged.
+    """
+    try:
+        return Config(**json.loads((folder / "config.json").read_text()))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{folder} holds no run: config.json is missing") from None
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{folder / 'config.json'} is not a run's: {error}") from error
+
+
+def make_optimizer(
+    config: Config, model: nn.Module, num_steps: int, projector: Projector
+) -> torch.optim.Optimizer:
     """The optimiser that a configuration names, on all of ``model``'s weights.
 
     Hyper-parameters beside ``lr`` were chosen in trials on digits; docs/defaults.md has them.
@@ -286,7 +380,7 @@ def make_optimizer(config: Config, model: nn.Module, num_steps: int) -> torch.op
                 momentum=config.momentum,
                 num_sweeps=config.num_sweeps,
                 seed=config.seed,
-                projector=NativeProjector(num_threads=config.threads),
+                projector=projector,
             )
         case "binaryconnect":
             return BinaryConnect(params, lr=lr)

@@ -1,0 +1,5 @@
+"""``python -m qpsbgd.cli``."""
+
+from qpsbgd.cli import main
+
+main()

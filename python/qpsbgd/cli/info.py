@@ -1,0 +1,48 @@
+"""``qpsbgd info``."""
+
+import json
+import platform
+from importlib import metadata
+from typing import Any
+
+import click
+
+from qpsbgd import __version__, _core
+
+#: Distributions that it reports.
+DEPENDENCIES = ("numpy", "dimod", "torch", "dwave-system")
+
+
+@click.command("info")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def info_command(as_json: bool) -> None:
+    """Print version, instruction sets, threads back end and compiler."""
+    try:
+        isa = _core.isa()
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    facts: dict[str, Any] = {
+        "version": __version__,
+        "isa": isa,
+        "isas_available": _core.available_isas(),
+        "threads_backend": _core.threads_backend(),
+        "threads": _core.default_num_threads(),
+        "compiler": _core.compiler,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **{name: installed_version(name) for name in DEPENDENCIES},
+    }
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        text = ", ".join(value) if isinstance(value, list) else value
+        click.echo(f"{name.replace('_', ' '):<16} {text if text is not None else 'not installed'}")
+
+
+def installed_version(distribution: str) -> str | None:
+    """Version of an installed distribution, without importing it."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
