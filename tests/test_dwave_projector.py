@@ -103,7 +103,10 @@ def test_never_worse_than_the_linear_minimiser(rng, make, objective):
     def noise(found):
         values = rng.choice([-1, 1], found.record.sample.shape)
         return dimod.SampleSet.from_samples(
-            (values, list(found.variables)), vartype="SPIN", energy=-1e9
+            (values, list(found.variables)),
+            vartype="SPIN",
+            energy=-1e9,
+            num_occurrences=found.record.num_occurrences,
         )
 
     X, T = data(rng, binary=objective == "sign", num_samples=4)
