@@ -244,7 +244,8 @@ class DWaveProjector:
             for call in calls:
                 call.abandon()
             for call in calls:
-                write_record(call.record, self.log)
+                if call.submission is not None and call.submission.num_attempts:
+                    write_record(call.record, self.log)
         return binaries
 
     def close(self) -> None:
