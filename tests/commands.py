@@ -15,6 +15,19 @@ def run(*args, expect=0, **environment):
     return done
 
 
+def invoke(*args, expect=0):
+    """Like run(), but in this process, which has torch already; returns all that was printed."""
+    from click.testing import CliRunner
+
+    from qpsbgd.cli import main
+
+    done = CliRunner().invoke(main, [str(arg) for arg in args])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == expect, done.output
+    return done.output
+
+
 def metrics(folder):
     """Without the seconds."""
     with (folder / "metrics.csv").open() as file:

@@ -14,8 +14,7 @@ pytest.importorskip("tqdm")
 pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
 
-from commands import metrics, run
-from qpsbgd.cli import main
+from commands import invoke, metrics, run
 from qpsbgd.experiments.datasets import DATASETS
 
 #: Three steps an epoch, of as few reads as show something.
@@ -37,15 +36,6 @@ def cache(tmp_path_factory):
         # Its file takes seconds to read.
         patch.setitem(DATASETS, "mnist5k", functools.cache(DATASETS["mnist5k"]))
         yield
-
-
-def invoke(*args, expect=0):
-    """Like run(), but in this process, which has torch already; returns all that was printed."""
-    done = click_testing.CliRunner().invoke(main, [str(arg) for arg in args])
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    assert done.exit_code == expect, done.output
-    return done.output
 
 
 def calls(folder):

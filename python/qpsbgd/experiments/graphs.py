@@ -44,10 +44,7 @@ def train_graph(
         num_epochs: steps, each on all training nodes.
     """
     torch.manual_seed(seed)
-    # Rows of equal sum, then one scale for all.
-    sums = np.maximum(graph.features.sum(axis=1, keepdims=True), 1)
-    features = torch.from_numpy(graph.features / sums)
-    features /= features.std()
+    features = scaled_features(graph)
     edges = torch.from_numpy(graph.edge_index)
     labels = torch.from_numpy(graph.labels)
     model = BinaryGCN(graph.features.shape[1], NUM_HIDDEN, graph.num_classes)
@@ -69,6 +66,13 @@ def train_graph(
         yield GraphEpoch(
             loss.item(), accuracy(right, graph.validation_mask), accuracy(right, graph.test_mask)
         )
+
+
+def scaled_features(graph: CitationGraph) -> Tensor:
+    """Features ``(nodes, n)``: rows of equal sum, then one scale for all."""
+    sums = np.maximum(graph.features.sum(axis=1, keepdims=True), 1)
+    features = torch.from_numpy(graph.features / sums)
+    return features / features.std()
 
 
 def selected(epochs: list[GraphEpoch]) -> GraphEpoch:

@@ -96,18 +96,30 @@ class BinaryGCN(nn.Module):
         num_features: of a node.
         num_hidden: size of the hidden layer.
         num_classes: outputs.
+        kernel_quantizer: of the layers.
+        dropout: share of the hidden activations that is left out in training.
     """
 
-    def __init__(self, num_features: int, num_hidden: int, num_classes: int) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        num_hidden: int,
+        num_classes: int,
+        kernel_quantizer: str | None = "ste_sign",
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.hidden = BinaryGCNConv(num_features, num_hidden, cached=True, bias=False)
-        self.out = BinaryGCNConv(num_hidden, num_classes, cached=True, bias=False)
+        self.dropout = nn.Dropout(dropout)
+        self.hidden, self.out = (
+            BinaryGCNConv(n, m, cached=True, bias=False, kernel_quantizer=kernel_quantizer)
+            for n, m in ((num_features, num_hidden), (num_hidden, num_classes))
+        )
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         """Logits ``(nodes, classes)``, scaled by 1/sqrt(num_hidden), of ``x (nodes, features)``."""
         z = self.hidden(x, edge_index)
         with torch.no_grad():
             mean, deviation = z.mean(dim=0), z.std(dim=0) + 1e-6
-        x = ste_sign((z - mean) / deviation)
+        x = self.dropout(ste_sign((z - mean) / deviation))
         logits: Tensor = self.out(x, edge_index) / math.sqrt(x.shape[1])
         return logits

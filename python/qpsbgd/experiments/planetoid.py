@@ -10,12 +10,8 @@ Reference:
 """
 
 import collections
-import hashlib
 import io
-import os
 import pickle
-import tempfile
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -24,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd.arguments import checked_choice
-from qpsbgd.experiments.datasets import data_folder
+from qpsbgd.experiments import fetch
 
 Name = Literal["cora", "citeseer", "pubmed"]
 PARTS = ("x", "y", "tx", "ty", "allx", "ally", "graph", "test.index")
@@ -85,7 +81,7 @@ def load(name: Name = "cora") -> CitationGraph:
     """
     checked_choice("name", name, get_args(Name))
     files = [f"ind.{name}.{part}" for part in PARTS]
-    folder = find(files)
+    folder = fetch.find("planetoid", files, SOURCE, CHECKSUMS)
     content = {part: read(folder / file) for part, file in zip(PARTS, files, strict=True)}
     try:
         return assembled(name, content)
@@ -93,56 +89,9 @@ def load(name: Name = "cora") -> CitationGraph:
         raise ValueError(f"the files ind.{name}.* in {folder} do not fit: {error}") from error
 
 
-def cache_folder() -> Path:
-    """Where downloads go."""
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(caches) / "qpsbgd" / "planetoid"
-
-
-def find(files: list[str]) -> Path:
-    """The folder that has all files: the data folder, or the cache, if need be by a download."""
-    data, cache = data_folder(), cache_folder()
-    folders = [cache] if data is None else [data / "data" / "planetoid", cache]
-    for folder in folders:
-        if all((folder / file).is_file() for file in files):
-            return folder
-    if not CHECKSUMS.keys() >= set(files):
-        places = " or ".join(map(str, folders))
-        raise FileNotFoundError(f"put {files[0]} .. {files[-1]} into {places}")
-    download(files, cache)
-    return cache
-
-
-def download(files: list[str], folder: Path) -> None:
-    """Fetch files whose checksums are known; all arrive whole, or none does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    # In a folder of its own: another process may download the same.
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        for file in files:
-            try:
-                with urllib.request.urlopen(f"{SOURCE}/{file}", timeout=60) as response:
-                    content = response.read()
-            except OSError as error:
-                raise OSError(
-                    f"{SOURCE}/{file} could not be downloaded ({error}): put it into {folder}"
-                ) from error
-            check(f"{SOURCE}/{file}", file, content)
-            (Path(temporary) / file).write_bytes(content)
-        for file in files:
-            (Path(temporary) / file).replace(folder / file)
-
-
-def check(place: str, file: str, content: bytes) -> None:
-    """Refuse content that has not the file's checksum, where that is known."""
-    found, expected = hashlib.sha256(content).hexdigest(), CHECKSUMS.get(file)
-    if expected is not None and found != expected:
-        raise ValueError(f"{place} has SHA-256 {found}, but {file} {expected}: it is damaged")
-
-
 def read(path: Path) -> Any:
     """What one file holds: an array or, of ``graph``, a dictionary of lists."""
-    content = path.read_bytes()
-    check(str(path), path.name, content)
+    content = fetch.read(path.parent, path.name, CHECKSUMS)
     try:
         if path.name.endswith(".index"):
             return np.array(content.split(), dtype=np.int64)

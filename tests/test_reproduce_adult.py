@@ -1,0 +1,210 @@
+"""Adult: the loader, the two networks, cells, what tuning may see."""
+
+import gzip
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("sklearn")
+
+from qpsbgd.experiments import libsvm
+from qpsbgd.experiments.reproduce import adult as module
+from qpsbgd.experiments.reproduce.adult import (
+    ADULT2,
+    ADULT10,
+    GRIDS,
+    StraightThroughMLP,
+)
+from qpsbgd.experiments.reproduce.optimizers import kernel_quantizer, make_optimizer
+from qpsbgd.experiments.reproduce.study import Cell, Store, run_tables
+
+SHARED = os.environ.get("QPSBGD_DATA")
+needs_data = pytest.mark.skipif(
+    SHARED is None or not (Path(SHARED) / "data" / "adult" / "a1a.gz").exists(),
+    reason="QPSBGD_DATA names no folder with data/adult/a1a.gz",
+)
+ROWS = b"-1 3:1 11:1 123:1 \n+1 1:1 \n-1 2:1 \n"
+
+
+def made_rows(seed, size):
+    """Labels are those of whether more of the first ten features are set than of the next."""
+    rng = np.random.default_rng(seed)
+    features = (rng.random((size, 123)) < 0.3).astype(np.float32)
+    labels = features[:, :10].sum(axis=1) > features[:, 10:20].sum(axis=1)
+    return libsvm.Rows(features, labels.astype(np.float32))
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Data in place of Adult's."""
+    data = made_rows(0, 400), made_rows(1, 500)
+    monkeypatch.setattr(module, "_rows", lambda: data)
+    return data
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Files in the cache, with checksums of their own, and no data folder."""
+    monkeypatch.delenv("QPSBGD_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(libsvm, "SOURCE", "http://127.0.0.1:9")
+    sums = {name: hashlib.sha256(ROWS).hexdigest() for name in libsvm.CHECKSUMS}
+    monkeypatch.setattr(libsvm, "CHECKSUMS", sums)
+    folder = tmp_path / "qpsbgd" / "adult"
+    folder.mkdir(parents=True)
+    (folder / "a1a").write_bytes(ROWS)
+    (folder / "a1a.t.gz").write_bytes(gzip.compress(ROWS))
+    return folder
+
+
+@needs_data
+def test_the_data_are_adults():
+    train, test = libsvm.adult()
+    assert (train.features.shape, test.features.shape) == ((1605, 123), (30956, 123))
+    assert (train.features.dtype, train.labels.dtype) == (np.float32, np.float32)
+    assert (int(train.labels.sum()), int(test.labels.sum())) == (395, 7446)
+    assert 1 - test.labels.mean() == pytest.approx(module.MAJORITY, abs=1e-4)
+    assert train.features[0].nonzero()[0][:3].tolist() == [2, 10, 13]  # "3:1 11:1 14:1"
+    assert set(np.unique(test.features)) == {0.0, 1.0}
+
+
+def test_files_are_read_plain_and_compressed(files):
+    for rows in libsvm.adult():
+        assert rows.labels.tolist() == [0, 1, 0]
+        assert [row.nonzero()[0].tolist() for row in rows.features] == [[2, 10, 122], [0], [1]]
+
+
+@pytest.mark.parametrize("name", ["a1a", "a1a.t"])
+def test_a_damaged_file_is_refused(files, name):
+    damaged = ROWS.replace(b"123", b"122")
+    for path in files.glob(f"{name}*"):
+        if path.name in (name, f"{name}.gz"):
+            path.write_bytes(gzip.compress(damaged) if path.suffix == ".gz" else damaged)
+    with pytest.raises(ValueError, match=rf"SHA-256 \w+, but {name} \w+: it is damaged"):
+        libsvm.adult()
+
+
+def test_half_a_compressed_file_is_refused(files):
+    path = files / "a1a.t.gz"
+    path.write_bytes(path.read_bytes()[:-12])
+    with pytest.raises(ValueError, match=r"a1a\.t\.gz is no whole gzip file"):
+        libsvm.adult()
+
+
+def test_missing_files_are_downloaded_or_it_says_where_they_belong(files):
+    (files / "a1a").unlink()
+    with pytest.raises(OSError, match=r"9/a1a could not be downloaded .* put it into .*adult"):
+        libsvm.adult()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"-1 3:x\n", "a1a is not in LIBSVM's format"),
+        (b"-1 124:1\n", "a1a is not in LIBSVM's format with features 1 to 123"),
+        (b"-1 0:1\n", "a1a is not in LIBSVM's format with features 1 to 123"),
+        (b"2 3:1\n", "a1a has labels .*, but must have -1 and 1 alone"),
+        (b"", "a1a"),
+        (b"-1 3:0.5\n", "a1a has features other than 0 and 1"),
+    ],
+)
+def test_other_content_is_refused(content, message):
+    with pytest.raises(ValueError, match=message):
+        libsvm.parsed("a1a", content)
+
+
+def cell(experiment, setting, method, options, stage="final", seed=1):
+    return Cell(experiment.name, "a1a", setting, method, options, seed, stage, quick=True)
+
+
+@pytest.mark.parametrize("method", list(GRIDS))
+def test_a_cell_is_the_same_again(made, method):
+    for experiment in (ADULT2, ADULT10):
+        one = cell(experiment, "sound", method, GRIDS[method][2])
+        assert experiment.run(one) == experiment.run(one)
+        if method in experiment.fixed:
+            paper = cell(experiment, "paper", method, experiment.fixed[method])
+            first = experiment.run(paper)
+            assert first == experiment.run(paper)
+            assert len(first.curves["batch_accuracy"]) == (
+                experiment.num_epochs * -(-400 // experiment.batch_size)
+                if experiment.num_batches * experiment.batch_size > 400
+                else experiment.num_epochs * experiment.num_batches
+            )
+
+
+@pytest.mark.parametrize("method", ["QP-SBGD", "BinaryConnect Adam", "ProxQuant"])
+def test_tuning_sees_no_test_data(made, monkeypatch, method):
+    """The same with test rows that would be an error to look at."""
+    options = GRIDS[method][2]
+    expected = ADULT10.run(cell(ADULT10, "sound", method, options, "tune"))
+    poisoned = libsvm.Rows(
+        np.full((7, 123), np.nan, np.float32), 1 - made[1].labels[:7] + np.float32(np.nan)
+    )
+    monkeypatch.setattr(module, "_rows", lambda: (made[0], poisoned))
+    assert ADULT10.run(cell(ADULT10, "sound", method, options, "tune")) == expected
+    assert expected.score == 0.0
+    assert -2 < expected.validation < 0
+
+
+def test_test_labels_change_the_score_alone(made, monkeypatch):
+    one = cell(ADULT10, "sound", "BinaryConnect Adam", {"lr": 0.01})
+    before = ADULT10.run(one)
+    turned = libsvm.Rows(made[1].features, 1 - made[1].labels)
+    monkeypatch.setattr(module, "_rows", lambda: (made[0], turned))
+    after = ADULT10.run(one)
+    assert after.score == pytest.approx(1 - before.score)
+    assert (after.details, after.curves) == (before.details, before.curves)
+
+
+def test_all_layers_are_trained(made):
+    """The released loop returned after the first."""
+    for method in ADULT10.fixed:
+        torch.manual_seed(0)
+        model = StraightThroughMLP(ADULT10.sizes, kernel_quantizer(method), sign_output=True)
+        before = [weight.detach().clone() for weight in model.parameters()]
+        optimizer = make_optimizer(method, model, ADULT10.fixed[method], num_steps=1)
+        inputs = torch.from_numpy(made[0].features[:16])
+        labels = torch.from_numpy(made[0].labels[:16])
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(model(inputs), labels)
+        loss.backward()
+        optimizer.step()
+        assert len(before) == 10
+        changed = [bool((w != b).any()) for w, b in zip(model.parameters(), before, strict=True)]
+        assert all(changed), method
+
+
+def test_a_network_learns(made, monkeypatch):
+    for method, options in (("QP-SBGD", {"lr": 0.01}), ("BinaryConnect Adam", {"lr": 0.01})):
+        full = Cell("adult10", "a1a", "sound", method, options, 0, "final")
+        outcome = ADULT10.run(full)
+        assert outcome.score > 0.62, method
+        assert len(outcome.curves["train_loss"]) == ADULT10.sound_epochs
+
+
+def test_all_methods_have_the_same_budget():
+    assert {len(grid) for grid in GRIDS.values()} == {8}
+    assert len({str(options) for grid in GRIDS.values() for options in grid}) >= 32
+
+
+def test_features_are_the_files_numbers(made):
+    columns = ADULT2._inputs(made[0])
+    np.testing.assert_array_equal(columns, made[0].features[:, [5, 21, 35]])
+
+
+@pytest.mark.parametrize("experiment", [ADULT2, ADULT10], ids=lambda e: e.name)
+@pytest.mark.parametrize("setting", ["paper", "sound"])
+def test_quick_tables(made, tmp_path, experiment, setting):
+    (table,) = run_tables(experiment, setting, Store(tmp_path), num_seeds=1, quick=True)
+    names = list(experiment.fixed if setting == "paper" else GRIDS)
+    assert [row.method for row in table.rows] == names
+    assert all(0 <= row.mean <= 1 for row in table.rows)
+    assert all(set(row.outcomes[0].curves) <= set(experiment.axes) for row in table.rows)
+    assert experiment.settings("a1a", setting)
+    assert experiment.remarks("a1a", setting)
+    if setting == "paper":
+        assert all(row.published is None or row.published.note for row in table.rows)

