@@ -9,7 +9,7 @@ import sys
 import pytest
 
 torch = pytest.importorskip("torch")
-click_testing = pytest.importorskip("click.testing")
+pytest.importorskip("click")
 pytest.importorskip("tqdm")
 pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")

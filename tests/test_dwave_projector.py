@@ -343,6 +343,18 @@ def test_a_call_that_fails(rng, make, fault, on_failure):
     assert sampler.num_calls == (1 + 2 * tries if fault == "offline" else 3)
 
 
+def test_an_answer_without_times_is_taken(rng, make):
+    def silent(found):
+        found.info["timing"] = None
+        return found
+
+    projector = make(Failing({0: silent}))
+    projector(*data(rng))
+    (call,) = projector.last_calls
+    assert call["timing_us"] == {}
+    assert call["billed_us"] == call["estimate_us"]
+
+
 def test_offline_for_a_while(rng, make):
     X, T = data(rng)
     sampler = Failing({0: SolverOfflineError("off"), 1: SolverOfflineError("off")})

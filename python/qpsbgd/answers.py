@@ -113,11 +113,6 @@ class Comparison:
     found: npt.NDArray[np.float64]
     after: npt.NDArray[np.float64]
 
-    @property
-    def num_kept(self) -> int:
-        """Rows in which nothing better was found than the linear minimiser."""
-        return int((self.found >= self.before).sum())
-
 
 def never_worse(
     layer: LayerProblem,

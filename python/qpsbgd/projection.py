@@ -236,7 +236,7 @@ def project(
         scale: factor of ``alpha``, > 0; the sign objective has none and ignores it.
         step_length: ``"norm"``, the paper's, makes ``X B0`` as long as ``T^``; ``"fit"`` makes it
             the multiple nearest to ``T^``, shorter by the cosine between the two. That is small
-            where samples are many, as in convolutions and graphs (.01 to .05): there ``"norm"``
+            where samples are many, as in convolutions (.01 to .05): there ``"norm"``
             is far too long, so that ``b`` minimises ``||X b||`` instead of following ``t``, and
             ``scale`` has to be searched for, down to .03. With ``"fit"`` scales from .1 (a graph)
             to 3 (inputs with a common mean) were best in the networks tried, and 1 good. The sign

@@ -62,7 +62,6 @@ class CallWork:
     estimate_us: float
     record: dict[str, Any]
     submission: Submission | None = None
-    _begun: bool = False
 
     @property
     def key(self) -> bytes:
@@ -92,7 +91,7 @@ class CallWork:
                 problem_id=submission.problem_id,
                 billed_us=submission.billed_us,
             )
-        self.record["timing_us"] = timing_us(sampleset.info.get("timing", {}))
+        self.record["timing_us"] = timing_us(sampleset.info.get("timing"))
         samples = checked_spins(sampleset, program.qubits)
         occurrences = np.asarray(sampleset.record.num_occurrences, np.intp)
         spins, broken = self.call.read(samples, occurrences)
