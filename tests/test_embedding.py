@@ -583,7 +583,7 @@ def test_write_that_fails_leaves_the_old_file(graph, tmp_path, monkeypatch):
     def full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache_module.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.warns(UserWarning, match="No space left"):
         EmbeddingCache(tmp_path).cliques(graph, 8, graph_id="mock")
     assert stored_file(tmp_path) == path

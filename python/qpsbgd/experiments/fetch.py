@@ -6,19 +6,13 @@ Files are looked for in ``$QPSBGD_DATA/data/<part>``, then in ``~/.cache/qpsbgd/
 
 import gzip
 import hashlib
-import os
 import tempfile
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from qpsbgd.atomic import cache_folder
 from qpsbgd.experiments.datasets import data_folder
-
-
-def cache_folder(part: str) -> Path:
-    """Where downloads of a data set go."""
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(caches) / "qpsbgd" / part
 
 
 def find(part: str, files: Sequence[str], source: str, checksums: Mapping[str, str]) -> Path:

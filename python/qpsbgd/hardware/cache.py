@@ -7,8 +7,6 @@ digest and every chain are checked when it is read. What fails is logged, made a
 import hashlib
 import json
 import logging
-import os
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any, Literal
 
 import networkx as nx
 
+from qpsbgd.atomic import cache_folder, write_atomically
 from qpsbgd.hardware.embedding import (
     DEFAULT_TIMEOUT,
     Edges,
@@ -33,12 +32,6 @@ SCHEMA = 1
 _log = logging.getLogger(__name__)
 
 
-def cache_folder() -> Path:
-    """Where packings go unless the caller says otherwise."""
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(caches) / "qpsbgd" / "embeddings"
-
-
 class EmbeddingCache:
     """Finds a packing once per working graph and problem.
 
@@ -51,7 +44,7 @@ class EmbeddingCache:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = cache_folder() if folder is None else Path(folder)
+        self.folder = cache_folder("embeddings") if folder is None else Path(folder)
         self._memory: dict[tuple[Any, ...], Packing] = {}
         self._warned = False
 
@@ -162,21 +155,12 @@ class EmbeddingCache:
         return self.folder / f"{source['kind']}-{source['num_variables']}-{name}.json"
 
     def _store(self, head: dict[str, Any], packing: Packing) -> None:
-        """Replace a file whole, by way of one of its own: other processes may do the same."""
+        """Replace a file whole."""
         chains = [[copy[v] for v in range(packing.num_variables)] for copy in packing.embeddings]
         content = {"schema": SCHEMA, **head, "digest": packing.digest, "chains": chains}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
-            try:
-                with os.fdopen(handle, "w", encoding="ascii") as file:
-                    json.dump(content, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(temporary).replace(self._path(head))
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            write_atomically(self._path(head), json.dumps(content).encode())
         except OSError as error:
             if not self._warned:
                 self._warned = True
