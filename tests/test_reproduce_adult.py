@@ -167,7 +167,7 @@ def test_all_layers_are_trained(made):
         torch.manual_seed(0)
         model = StraightThroughMLP(ADULT10.sizes, kernel_quantizer(method), sign_output=True)
         before = [weight.detach().clone() for weight in model.parameters()]
-        optimizer = make_optimizer(method, model, ADULT10.fixed[method], num_steps=1)
+        optimizer = make_optimizer(method, model, ADULT10.fixed[method], num_steps=1, seed=0)
         inputs = torch.from_numpy(made[0].features[:16])
         labels = torch.from_numpy(made[0].labels[:16])
         loss = torch.nn.functional.binary_cross_entropy_with_logits(model(inputs), labels)

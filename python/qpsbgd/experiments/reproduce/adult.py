@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from qpsbgd.experiments import libsvm
-from qpsbgd.experiments.reproduce.optimizers import QP, kernel_quantizer, make_optimizer
+from qpsbgd.experiments.reproduce.optimizers import kernel_quantizer, make_optimizer
 from qpsbgd.experiments.reproduce.study import Cell, Method, Outcome, Published, Setting
 from qpsbgd.nn import BinaryLinear
 from qpsbgd.nn.functional import ste_sign
@@ -321,10 +321,14 @@ class Adult:
 
 
 def _optimizer(cell: Cell, model: nn.Module, num_steps: int) -> torch.optim.Optimizer:
-    options = dict(cell.options)
-    if cell.method.startswith(QP):
-        options.update(seed=cell.seed, projector=NativeProjector(num_threads=1))
-    return make_optimizer(cell.method, model, options, num_steps)
+    return make_optimizer(
+        cell.method,
+        model,
+        cell.options,
+        num_steps,
+        seed=cell.seed,
+        projector=NativeProjector(num_threads=1),
+    )
 
 
 def _loss(outputs: Tensor, labels: Tensor) -> Tensor:

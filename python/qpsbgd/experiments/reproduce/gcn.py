@@ -353,8 +353,7 @@ def train(task: Task, cell: Cell, number: int) -> Trained:
         dropout,
     )
     places = task.features.nonzero(as_tuple=True)
-    own = {"seed": cell.seed} if cell.method.startswith(QP) else {}
-    optimizer = make_optimizer(cell.method, model, {**cell.options, **own}, num_epochs)
+    optimizer = make_optimizer(cell.method, model, cell.options, num_epochs, seed=cell.seed)
     scheduler = (
         torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=num_epochs) if sound else None
     )

@@ -109,13 +109,15 @@ class MnistPairs:
         train, held_out = split(data, cell)
         course = course_of(cell, len(train[0]))
         model = BinaryMLP((data.num_inputs, NUM_HIDDEN[net], 2), kernel_quantizer(cell.method))
-        options = dict(cell.options)
         projector = self._projector(cell)
-        if projector is not None:
-            options["projector"] = projector
-        if cell.method.startswith(QP):
-            options["seed"] = cell.seed
-        optimizer = make_optimizer(cell.method, model, options, course.num_steps)
+        optimizer = make_optimizer(
+            cell.method,
+            model,
+            cell.options,
+            course.num_steps,
+            seed=cell.seed,
+            projector=projector,
+        )
         agreements: list[float] = []
         cosines: list[float] = []
         if isinstance(optimizer, QPSBGD):

@@ -7,13 +7,20 @@ import torch
 from torch import nn
 
 from qpsbgd.optim import QPSBGD, BinaryConnect, ProxQuant, SignSGD
+from qpsbgd.projection import Projector
 
 #: Methods whose names begin so are QPSBGD, whatever solves their problems.
 QP = "QP-SBGD"
 
 
 def make_optimizer(
-    method: str, model: nn.Module, options: Mapping[str, Any], num_steps: int
+    method: str,
+    model: nn.Module,
+    options: Mapping[str, Any],
+    num_steps: int,
+    *,
+    seed: int,
+    projector: Projector | None = None,
 ) -> torch.optim.Optimizer:
     """A method's optimiser of all of a model's weights.
 
@@ -24,12 +31,14 @@ def make_optimizer(
         model: whose layers are as :func:`kernel_quantizer` says.
         options: of the optimiser; for ProxQuant ``strength`` is what it ends at, 0 if missing.
         num_steps: of the run, over which ProxQuant's strength grows from 0.
+        seed: of QPSBGD's projections.
+        projector: of QPSBGD.
 
     Raises:
         ValueError: an unknown method.
     """
     if method.startswith(QP):
-        return QPSBGD(model, **options)
+        return QPSBGD(model, seed=seed, projector=projector, **options)
     weights = model.parameters()
     match method:
         case "BinaryConnect":
