@@ -46,7 +46,7 @@ def test_cases_and_methods(monkeypatch):
             assert (QUBO in names) == ("embeddable" in case)
             sizes = {len(m.grid) for m in methods if m.name not in mnist_pairs.SLOW}
             assert sizes == ({1} if setting == "paper" else {6})
-            assert all(MNIST_PAIRS.settings(case, setting).values())
+            assert all(MNIST_PAIRS.settings(case, setting, quick=False).values())
             assert all(MNIST_PAIRS.remarks(case, setting))
         assert set(MNIST_PAIRS.published(case)) <= {*names, MOCK, QUBO}
     # Nothing to show without the images; no mock without dwave-system.

@@ -11,14 +11,23 @@ pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
 from qpsbgd.experiments.reproduce import report, study
-from qpsbgd.experiments.reproduce.study import Cell, Method, Outcome, Published, Store, run_tables
+from qpsbgd.experiments.reproduce.study import (
+    Axes,
+    Cell,
+    Method,
+    Outcome,
+    Published,
+    Store,
+    run_tables,
+)
 
 
 class Toy:
     """Scores are the option plus a hundredth of the seed; curves climb to them."""
 
     name, title, measure, higher_is_better = "toy", "Toys & more", "test accuracy", True
-    axes = {"accuracy": ("epoch", "accuracy")}  # noqa: RUF012
+    axes = {"accuracy": Axes("epoch", "accuracy")}  # noqa: RUF012
+    details = {}  # noqa: RUF012
 
     def __init__(self):
         self.ran = []
@@ -45,7 +54,7 @@ class Toy:
         curve = {"accuracy": ([0, 5, 9], [0.1, 0.2, 0.3])}
         return {"A": Published(0.25, "best .3", curve), "C": Published(curves=curve)}
 
-    def settings(self, case, setting):
+    def settings(self, case, setting, quick):
         return {"network": "1-1", "steps": "2"}
 
     def remarks(self, case, setting):

@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from qpsbgd.experiments import libsvm
 from qpsbgd.experiments.reproduce.optimizers import kernel_quantizer, make_optimizer
-from qpsbgd.experiments.reproduce.study import Cell, Method, Outcome, Published, Setting
+from qpsbgd.experiments.reproduce.study import Axes, Cell, Method, Outcome, Published, Setting
 from qpsbgd.nn import BinaryLinear
 from qpsbgd.nn.functional import ste_sign
 from qpsbgd.optim import binary_weights
@@ -127,10 +127,12 @@ class Adult:
     measure = "test accuracy"
     higher_is_better = True
     axes = {  # noqa: RUF012
-        "batch_accuracy": ("step", "accuracy on the training batch"),
-        "batch_loss": ("step", "loss of the training batch"),
-        "train_loss": ("epoch", "training loss"),
+        "batch_accuracy": Axes("step", "accuracy on the training batch"),
+        "batch_loss": Axes("step", "loss of the training batch"),
+        "train_loss": Axes("epoch", "training loss"),
     }
+
+    details: ClassVar[Mapping[str, str]] = {}
 
     def cases(self, setting: Setting, quick: bool) -> Sequence[str]:
         """One."""
@@ -239,7 +241,7 @@ class Adult:
             for method, note in self.notes.items()
         }
 
-    def settings(self, case: str, setting: Setting) -> Mapping[str, str]:
+    def settings(self, case: str, setting: Setting, quick: bool) -> Mapping[str, str]:
         """In words."""
         of_all = {
             "network": "-".join(map(str, self.sizes)) + ", binary weights in all layers, no bias",

@@ -20,7 +20,7 @@ from qpsbgd.experiments.karate import Club, karate_club, made_up_club
 from qpsbgd.experiments.networks import BinaryGCN
 from qpsbgd.experiments.reproduce.cosines import cosine_of_first_layer
 from qpsbgd.experiments.reproduce.optimizers import QP, kernel_quantizer, make_optimizer
-from qpsbgd.experiments.reproduce.study import Cell, Method, Outcome, Published, Setting
+from qpsbgd.experiments.reproduce.study import Axes, Cell, Method, Outcome, Published, Setting
 from qpsbgd.optim import QPSBGD, binary_weights
 
 KARATE = "karate"
@@ -112,10 +112,12 @@ class Graphs:
     title = "Binary graph networks"
     measure = "test accuracy"
     higher_is_better = True
-    axes: Mapping[str, tuple[str, str]] = {
-        "test accuracy": ("epoch", "test accuracy"),
-        "training loss": ("epoch", "training loss"),
+    axes: Mapping[str, Axes] = {
+        "test accuracy": Axes("epoch", "test accuracy"),
+        "training loss": Axes("epoch", "training loss"),
     }
+
+    details: Mapping[str, str] = {}
 
     def cases(self, setting: Setting, quick: bool) -> Sequence[str]:
         """Cora, which is downloaded if need be, and the graphs that are there."""
@@ -169,7 +171,7 @@ class Graphs:
             for method, (last, best) in ACCURACIES.get(case, {}).items()
         }
 
-    def settings(self, case: str, setting: Setting) -> Mapping[str, str]:
+    def settings(self, case: str, setting: Setting, quick: bool) -> Mapping[str, str]:
         """Graph, network, training and tuning."""
         graph = graph_of(case)
         if graph == KARATE:

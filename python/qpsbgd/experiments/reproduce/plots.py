@@ -44,10 +44,8 @@ def plot_curve(table: Table, name: str) -> bytes:
             x, y = paper.curves[name]
             label = f"{method} (paper)"
             axes.plot(x, y, "--", linewidth=1.0, label=label, color=colours[method])
-    x_label, y_label = table.experiment.axes[name]
-    axes.set(xlabel=x_label, ylabel=y_label, title=f"{table.case}, {table.setting} setting")
-    if y_label.startswith("log "):
-        axes.set(xscale="log", yscale="log", ylabel=y_label.removeprefix("log "))
+    labels = table.experiment.axes[name]
+    axes.set(xlabel=labels.x, ylabel=labels.y, title=f"{table.case}, {table.setting} setting")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     buffer = io.BytesIO()

@@ -156,7 +156,7 @@ def _section(table: Table, images: Mapping[str, bytes]) -> str:
     )
     return (
         f"<h3>{_text(table.case)}, {table.setting} setting</h3>\n"
-        f"{_list(experiment.settings(table.case, table.setting))}\n"
+        f"{_list(experiment.settings(table.case, table.setting, quick=False))}\n"
         f"<table><tr><th>method<th class=number>{_text(experiment.measure)}"
         "<th class=number>paper<th>options<th class=number>seconds</tr>\n"
         f"{rows}</table>\n{_grids(table)}\n<ul>{remarks}</ul>\n{pictures}"

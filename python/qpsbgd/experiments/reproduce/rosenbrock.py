@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from qpsbgd.experiments.reproduce.study import Cell, Method, Outcome, Published, Setting
+from qpsbgd.experiments.reproduce.study import Axes, Cell, Method, Outcome, Published, Setting
 from qpsbgd.experiments.rosenbrock import (
     GRADIENT_UNIT,
     HORIZONS,
@@ -68,10 +68,12 @@ class Rosenbrock:
     title = "Binary Rosenbrock function"
     measure = "final function value above the minimum"
     higher_is_better = False
-    axes: Mapping[str, tuple[str, str]] = {
-        "value": ("step", "function value above the minimum"),
-        "gradient": ("step", "mean gradient norm so far / 400"),
+    axes: Mapping[str, Axes] = {
+        "value": Axes("step", "function value above the minimum"),
+        "gradient": Axes("step", "mean gradient norm so far / 400"),
     }
+
+    details: Mapping[str, str] = {}
 
     def cases(self, setting: Setting, quick: bool) -> Sequence[str]:
         """By number of variables, and variants."""
@@ -117,7 +119,7 @@ class Rosenbrock:
         """None: the paper's figures of this experiment were not read off."""
         return {}
 
-    def settings(self, case: str, setting: Setting) -> Mapping[str, str]:
+    def settings(self, case: str, setting: Setting, quick: bool) -> Mapping[str, str]:
         """In words."""
         problem = CASES[case]
         n = problem.num_variables

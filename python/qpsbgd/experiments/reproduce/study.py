@@ -95,11 +95,35 @@ class Published:
         score: in the table's unit; None where it has a curve alone.
         note: beside it, such as "best .62".
         curves: by the name of ours, ``(x, y)``.
+        ends: of curves of which the paper has the last value alone, by the name of ours: a
+            horizontal line in the plot.
+        details: by the name of ours in :attr:`Outcome.details`.
     """
 
     score: float | None = None
     note: str = ""
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict)
+    ends: Mapping[str, float] = field(default_factory=dict)
+    details: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Axes:
+    """How a curve is drawn.
+
+    Attributes:
+        x: label.
+        y: label.
+        at: x of its values; None for 1, 2, ...
+        log: both axes.
+        power: exponent of a straight line beside it, for logarithmic axes: what theory says.
+    """
+
+    x: str
+    y: str
+    at: tuple[float, ...] | None = None
+    log: bool = False
+    power: float | None = None
 
 
 class Experiment(Protocol):
@@ -126,8 +150,13 @@ class Experiment(Protocol):
         ...
 
     @property
-    def axes(self) -> Mapping[str, tuple[str, str]]:
-        """Labels of the curves' axes by the curve's name, (x, y); only these are drawn."""
+    def axes(self) -> Mapping[str, Axes]:
+        """Of the curves, by name; only these are drawn."""
+        ...
+
+    @property
+    def details(self) -> Mapping[str, str]:
+        """Of :attr:`Outcome.details`, by name, those with a column in the table: its heading."""
         ...
 
     def cases(self, setting: Setting, quick: bool) -> Sequence[str]:
@@ -146,12 +175,16 @@ class Experiment(Protocol):
         """By method."""
         ...
 
-    def settings(self, case: str, setting: Setting) -> Mapping[str, str]:
-        """What the report says of network, data, batch, steps and so on, in words."""
+    def settings(self, case: str, setting: Setting, quick: bool) -> Mapping[str, str]:
+        """What the report says of network, data, batch, steps and so on, in words.
+
+        All that an outcome depends on, and that its cell does not say: a finished cell whose
+        settings were others is run again.
+        """
         ...
 
     def remarks(self, case: str, setting: Setting) -> Sequence[str]:
-        """What to know beside the numbers, such as why an order is not the published one."""
+        """What to know beside the numbers, whatever they are: no results are in it."""
         ...
 
 
