@@ -57,6 +57,8 @@ def assert_same(gradients, expected):
             assert ours.binary.shape == theirs[0].shape
             assert ours.binary.tobytes() == theirs[0].tobytes()
             assert ours.reached.tolist() == theirs[1].tolist()
+            if len(theirs) > 2:
+                assert ours.seen.tolist() == theirs[2].tolist()
 
 
 @pytest.mark.parametrize("counts", [(20, 20), (1, 39), (13, 7, 20), (0, 25, 15)])
@@ -73,11 +75,17 @@ def test_gathered_samples_are_one_rank(rng, groups, counts, projector, step_leng
         X, T = make_layer(rng, 40, inputs, neurons)
         T[:, 1] = 0
         T[: counts[0], 0] = 0  # another rank's alone
+        X[:, 2] = 0
+        X[counts[0] :, 3] = 0  # the first rank's alone
         name = f"of {neurons}"
         wholes.append(shard(X, T, name=name, objective=objective, step_length=step_length))
     options = {"scale": 0.9, "step_length": step_length, "num_sweeps": 2, "seed": 5}
     expected = [
-        (projector(*whole.samples, objective=whole.objective, **options), whole.samples[1].any(0))
+        (
+            projector(*whole.samples, objective=whole.objective, **options),
+            whole.samples[1].any(axis=0),
+            whole.samples[0].any(axis=0),
+        )
         for whole in wholes
     ]
     arguments = [(own, projector, "gather") for own in divided(wholes, counts)]
@@ -92,6 +100,7 @@ def test_sums_of_integral_data_are_one_rank(rng, groups, counts, num_reads, step
     for neurons, inputs in ((50, 9), (7, 70), (2, 9)):
         X, T = (np.rint(3 * a) for a in make_layer(rng, 40, inputs, neurons))
         T[:, 1] = 0
+        X[:, 2] = 0
         wholes.append(shard(X, T, step_length=step_length))
     expected = [
         (
@@ -99,7 +108,8 @@ def test_sums_of_integral_data_are_one_rank(rng, groups, counts, num_reads, step
                 *reference.products(*whole.samples), 40, scale=0.9, step_length=step_length,
                 num_sweeps=2, seed=5, num_reads=num_reads,
             ),
-            whole.samples[1].any(0),
+            whole.samples[1].any(axis=0),
+            whole.samples[0].any(axis=0),
         )
         for whole in wholes
     ]  # fmt: skip
@@ -110,7 +120,7 @@ def test_sums_of_integral_data_are_one_rank(rng, groups, counts, num_reads, step
 
 def test_sums_of_real_data_are_close_to_one_rank(rng, groups):
     whole = shard(*make_layer(rng, 400, 30, 50))
-    [(expected, _)] = project([whole], NATIVE, "gram")
+    [(expected, _, _)] = project([whole], NATIVE, "gram")
     found = groups[2].run(project, [(own, NATIVE, "gram") for own in divided([whole], (150, 250))])
     assert found[0][0].binary.tobytes() == found[1][0].binary.tobytes()
     assert (found[0][0].binary == expected).mean() > 0.999
@@ -118,9 +128,9 @@ def test_sums_of_real_data_are_close_to_one_rank(rng, groups):
 
 def test_a_factor_of_two_changes_nothing(rng, groups):
     X, T = make_layer(rng, 40, 20, 9)
-    [(expected, reached)] = project([shard(X, T)], NATIVE)
+    expected = project([shard(X, T)], NATIVE)
     arguments = [(own, NATIVE) for own in divided([shard(X, 2 * T)], (20, 20))]
-    assert_same(groups[2].run(project, arguments), [(expected, reached)])
+    assert_same(groups[2].run(project, arguments), expected)
 
 
 def test_layers_that_a_rank_or_all_have_not_reached(rng, groups):

@@ -20,6 +20,7 @@ from networks import Net, backward
 from qpsbgd.nn import BinaryConv2d, BinaryGCNConv, BinaryLinear
 from qpsbgd.nn.functional import ste_sign
 from qpsbgd.optim import QPSBGD, split_parameters
+from qpsbgd.optim.problems import nonzero_columns
 from qpsbgd.optim.transfer import to_devices, to_host
 
 
@@ -468,6 +469,63 @@ def test_momentum_leaves_a_row_without_gradient(batch):
     assert torch.equal(layer.weight[1], before[1])
     assert torch.equal(after[1], state[1])
     assert not torch.equal(layer.weight[0], before[0])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"objective": "sign"}, {"momentum": 0.5}, {"update": "projected", "lr": 1.5}],
+    ids=["latent", "sign", "momentum", "projected"],
+)
+def test_a_weight_whose_input_is_zero_stays(batch, options):
+    layer = BinaryLinear(12, 3, bias=False)
+    optimizer = QPSBGD(layer, **{"lr": 0.1, **options})
+    inputs = batch[0].clone()
+    inputs[:, 4] = 0
+    inputs[1:, 5] = 0  # one sample has it
+    before = layer.weight.detach().clone()
+    for _ in range(3):
+        optimizer.zero_grad()
+        (layer(inputs) - 5).square().sum().backward()
+        optimizer.step()
+    changed = (layer.weight != before).all(dim=0)
+    assert changed.tolist() == [column != 4 for column in range(12)]
+
+
+def test_rare_inputs_are_learned():
+    # In nine of ten batches the other inputs alone are there: were these steps to move the
+    # weights of the rare ones, those would all end on one side.
+    torch.manual_seed(0)
+    layer = BinaryLinear(8, 1, bias=False)
+    wanted = torch.tensor([1.0, -1.0] * 4)
+    optimizer = QPSBGD(layer, lr=0.05)
+    for step in range(400):
+        inputs = torch.zeros(20, 8)
+        inputs[:, :4] = torch.randn(20, 4)
+        if step % 10 == 0:
+            inputs[:, 4:] = torch.randn(20, 4)
+        optimizer.zero_grad()
+        targets = inputs @ wanted + torch.randn(20)
+        (layer(inputs)[:, 0] - targets).square().sum().backward()
+        optimizer.step()
+    assert (layer.weight[0].sign() == wanted).all()
+
+
+def test_what_no_input_reaches_is_not_in_the_agreement(batch):
+    layer = BinaryLinear(12, 3, bias=False)
+    optimizer = QPSBGD(layer, num_sweeps=0, stats_every=1)
+    inputs = batch[0].clone()
+    inputs[:, :6] = 0
+    layer(inputs).square().sum().backward()
+    optimizer.step()
+    (told,) = optimizer.last_step.values()
+    assert told.agreement == 1.0
+    assert told.energy_before == told.energy_after
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1, 5), (7, 1), (40, 30)])
+def test_nonzero_columns_are_those_with_any_entry(rng, shape):
+    samples = rng.normal(size=shape).astype(np.float32) * (rng.random(shape) < 0.1)
+    assert nonzero_columns(samples).tolist() == samples.any(axis=0).tolist()
 
 
 def test_without_a_bound_weights_leave_the_interval(net, batch):

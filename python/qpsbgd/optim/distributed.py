@@ -91,10 +91,12 @@ class Gradient(NamedTuple):
     Attributes:
         binary: int8 ``(m, n)`` of -1 and +1.
         reached: bool ``(m,)``; whether a neuron has a target other than 0 on any rank.
+        seen: bool ``(n,)``; whether an input is other than 0 in a sample of any rank.
     """
 
     binary: npt.NDArray[np.int8]
     reached: npt.NDArray[np.bool_]
+    seen: npt.NDArray[np.bool_]
 
 
 def project_shards(
@@ -133,9 +135,9 @@ def project_shards(
     Example:
         >>> X, T = np.ones((2, 3), np.float32), np.ones((2, 1), np.float32)
         >>> layer = Shard("first", (1, 3), lambda: (X, T), "quadratic", 1.0, 2, seed=0)
-        >>> [(binary, reached)] = project_shards([layer], NativeProjector(), exchange="gram")
-        >>> binary.tolist(), reached.tolist()
-        ([[1, 1, 1]], [True])
+        >>> [gradient] = project_shards([layer], NativeProjector(), exchange="gram")
+        >>> gradient.binary.tolist(), gradient.reached.tolist(), gradient.seen.tolist()
+        ([[1, 1, 1]], [True], [True, True, True])
     """
     checked_choice("exchange", exchange, get_args(Exchange))
     ranks = _Ranks(group, [layer.name for layer in layers])
@@ -269,8 +271,9 @@ def _solve(layer: Shard, projector: Projector, ranks: _Ranks, exchange: Exchange
         digest_size=8,
     )
     numbers = np.frombuffer(shared.digest(), np.int64)
-    inbox = yield [(numbers, np.array([len(X)]))] * ranks.count
-    table = np.stack(inbox).view(np.int64)  # (ranks, 2)
+    own_seen = np.packbits((X != 0).any(axis=0))
+    inbox = yield [(numbers, np.array([len(X)]), own_seen)] * ranks.count
+    table = np.stack([message[:16] for message in inbox]).view(np.int64)  # (ranks, 2)
     if (table[:, 0] != numbers).any():
         raise RuntimeError("ranks differ in the layer's shape or options, but must be the same")
     counts: list[int] = table[:, 1].tolist()
@@ -278,6 +281,8 @@ def _solve(layer: Shard, projector: Projector, ranks: _Ranks, exchange: Exchange
         return None
 
     (m, n), size = layer.shape, ranks.count
+    packed = functools.reduce(np.bitwise_or, [message[16:] for message in inbox])
+    seen = np.unpackbits(packed, count=n).astype(np.bool_)
     if native is None:
         rows = [slice(0, m)] + [slice(0, 0)] * (size - 1)
         X, T = yield from _gathered(X, T, counts, rows, ranks)
@@ -285,7 +290,7 @@ def _solve(layer: Shard, projector: Projector, ranks: _Ranks, exchange: Exchange
         if ranks.own == 0:
             binary = projector(X, T, **options)
             check_binary(binary, layer.shape)
-        return (yield from _answers(binary, (T != 0).any(axis=0), rows, n))
+        return (yield from _answers(binary, (T != 0).any(axis=0), seen, rows))
 
     rows = _shares(m, size)
     own = rows[ranks.own]
@@ -310,7 +315,7 @@ def _solve(layer: Shard, projector: Projector, ranks: _Ranks, exchange: Exchange
     binary = np.empty((0, n), np.int8)
     if share is not None:
         binary = share.project(norms, **core_options)
-    return (yield from _answers(binary, reached, rows, n))
+    return (yield from _answers(binary, reached, seen, rows))
 
 
 def _native(projector: Projector) -> NativeProjector | None:
@@ -407,8 +412,12 @@ def _summed(
 
 
 def _answers(
-    binary: npt.NDArray[np.int8], reached: npt.NDArray[np.bool_], rows: list[slice], n: int
+    binary: npt.NDArray[np.int8],
+    reached: npt.NDArray[np.bool_],
+    seen: npt.NDArray[np.bool_],
+    rows: list[slice],
 ) -> Generator[Parts, Received, Gradient]:
+    n = len(seen)
     inbox = yield [(np.packbits(binary > 0), reached)] * len(rows)
     bits, masks = [], []
     for share, message in zip(rows, inbox, strict=True):
@@ -416,7 +425,8 @@ def _answers(
         packed, mask = np.split(message, [len(message) - m])
         bits.append(np.unpackbits(packed, count=m * n).reshape(m, n))
         masks.append(mask.view(np.bool_))
-    return Gradient(2 * np.concatenate(bits).view(np.int8) - np.int8(1), np.concatenate(masks))
+    joined = 2 * np.concatenate(bits).view(np.int8) - np.int8(1)
+    return Gradient(joined, np.concatenate(masks), seen)
 
 
 def _joined(arrays: tuple[Array, ...]) -> npt.NDArray[np.uint8]:

@@ -45,8 +45,8 @@ class LayerGradient:
         num_steps: that it has made before.
         batches: X ``(N, n)`` and T ``(N, m)`` of each group of the layer; none where no gradient
             reached it on this rank.
-        binary: int8 ``(groups * m, n)``, 0 in rows that no gradient reached; None where none
-            reached the layer, on any rank.
+        binary: int8 ``(groups * m, n)``, 0 in rows that no gradient reached and in columns whose
+            input was 0 in all samples; None where no gradient reached the layer, on any rank.
         seconds: that finding it took.
     """
 
@@ -111,16 +111,16 @@ class LayerGradient:
         parts = []
         binaries = np.split(self.binary, self.num_groups) if self.batches else ()
         for (X, T), binary in zip(self.batches, binaries, strict=True):
-            reached = np.asarray(T.any(axis=0))
-            if not reached.any():
+            reached, moved = nonzero_columns(T), binary != 0
+            if not moved.any():
                 continue
             start = project(X, T, **self.objective, num_sweeps=0)
-            after = np.where(reached[:, None], binary, start)
+            after = np.where(moved, binary, start)
             before, after = (
                 projection_energy(X, T, states, **self.objective, target_eps=target_eps)
                 for states in (start, after)
             )
-            agreement = (binary == start).mean(axis=1)
+            agreement = (binary == start).sum(axis=1) / np.maximum(moved.sum(axis=1), 1)
             parts.append(np.stack([before, after, agreement])[:, reached])  # (3, neurons)
         if not parts:
             return None, None, None
@@ -159,7 +159,7 @@ def solve(gradients: Sequence[LayerGradient], projector: Projector) -> None:
         for gradient in some:
             gradient.binary = _stacked(
                 [
-                    _masked(next(found), np.asarray(T.any(axis=0)))  # (N, m) -> (m)
+                    _masked(next(found), nonzero_columns(T), nonzero_columns(X))
                     if len(X)
                     else np.zeros(gradient.shape, np.int8)
                     for X, T in gradient.batches
@@ -208,7 +208,7 @@ def solve_together(
                 [
                     np.zeros(gradient.shape, np.int8)
                     if part is None
-                    else _masked(part.binary, part.reached)
+                    else _masked(part.binary, part.reached, part.seen)
                     for part in own
                 ]
             )
@@ -267,7 +267,29 @@ def _samples(gradient: LayerGradient) -> list[tuple[Tensor, Tensor]]:
     return pairs
 
 
-def _masked(binary: npt.NDArray[np.int8], reached: npt.NDArray[np.bool_]) -> npt.NDArray[np.int8]:
+def nonzero_columns(samples: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Whether a column ``(N, k) -> (k)`` has an entry other than 0."""
+    found = np.asarray(samples[:1].any(axis=0))
+    # Most often that was all of them.
+    rest = np.flatnonzero(~found)
+    if len(rest):
+        found[rest] = samples[:, rest].any(axis=0)
+    return found
+
+
+def _masked(
+    binary: npt.NDArray[np.int8], reached: npt.NDArray[np.bool_], seen: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int8]:
+    """B ``(m, n)`` without what is arbitrary in it: what no sample tells anything of.
+
+    Args:
+        binary: of -1 and +1.
+        reached: ``(m,)``, neurons with a target other than 0.
+        seen: ``(n,)``, inputs other than 0. Without this a weight whose input is rare would be
+            moved by every batch that does not have it, always to the same side.
+    """
+    if not seen.all():
+        return binary * np.outer(reached, seen)
     return binary if reached.all() else binary * reached[:, None]
 
 

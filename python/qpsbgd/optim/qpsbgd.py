@@ -37,8 +37,10 @@ class QPSBGD(torch.optim.Optimizer):
     X and T are what the layer's matrix product is made of: rows of its input and of the gradient at
     its output; for a convolution, the patch under the kernel at each place; for a graph
     convolution, what a node gathers from its neighbours. Samples without a gradient are left out. A
-    row whose targets are all zero (a neuron that no gradient reaches) is left as it is, and so is a
-    layer that no gradient reached since the last step, or whose weight has ``requires_grad=False``.
+    row whose targets are all zero (a neuron that no gradient reaches) is left as it is; so is a
+    column whose inputs are all zero (a feature that no sample of the step has, of which every
+    choice is as good); and so is a layer that no gradient reached since the last step, or whose
+    weight has ``requires_grad=False``.
 
     Args:
         model: any module with binary layers (:mod:`qpsbgd.nn`), which are claimed; or torch's

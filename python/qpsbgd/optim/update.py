@@ -17,8 +17,8 @@ def update_weight(
 
     Args:
         weight: latent weight V, any shape, float dtype and device.
-        direction: B, of the weight's shape and on its device: int8 of -1, 0 and +1, or floats;
-            rows of 0 for neurons that no gradient reached.
+        direction: B, of the weight's shape and on its device: int8 of -1, 0 and +1, or floats; 0
+            where no gradient reached the weight, which is left as it is.
         lr: step length.
         update: ``"latent"`` for ``clip(V - lr B)``, ``"projected"`` for ``sign(V - lr B)``.
         clip: bound of the latent rule; ``inf`` for none.
@@ -42,26 +42,25 @@ def update_weight(
     if update == "latent":
         weight.clamp_(-clip, clip)
     else:
-        reached = direction.flatten(1).any(dim=1).view(-1, *(1 for _ in weight.shape[1:]))
-        weight.copy_(torch.where(reached, torch.where(weight >= 0, 1.0, -1.0), weight))
+        signs = torch.where(weight >= 0, 1.0, -1.0)
+        weight.copy_(torch.where(direction != 0, signs, weight))
 
 
 def update_momentum(mean: Tensor, binary: Tensor, momentum: float) -> Tensor:
     """Running mean of binary gradients: ``M <- momentum M + (1 - momentum) B``, in place.
 
-    Rows of B that are 0 (neurons that no gradient reaches) leave theirs as it is.
+    Entries of B that are 0 (weights that no gradient reaches) leave theirs as it is.
 
     Args:
         mean: M, of the weight's shape and dtype.
-        binary: int8 of -1 and +1, or 0 in whole rows.
+        binary: int8 of -1 and +1, or 0.
         momentum: in [0, 1).
 
     Returns:
-        The direction to step along: M, and 0 in rows of 0.
+        The direction to step along: M, and 0 where B is 0.
     """
-    reached = binary.flatten(1)[:, 0] != 0  # (m)
+    reached = binary != 0
     if reached.all():
         return mean.lerp_(binary.to(mean.dtype), 1.0 - momentum)
-    mask = reached.view(-1, *(1 for _ in binary.shape[1:]))
-    mean.copy_(torch.where(mask, mean.lerp(binary.to(mean.dtype), 1.0 - momentum), mean))
-    return mean * mask
+    mean.copy_(torch.where(reached, mean.lerp(binary.to(mean.dtype), 1.0 - momentum), mean))
+    return mean * reached
