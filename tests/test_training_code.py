@@ -20,7 +20,6 @@ from networks import Net, backward
 from qpsbgd.nn import BinaryConv2d, BinaryGCNConv, BinaryLinear
 from qpsbgd.nn.functional import ste_sign
 from qpsbgd.optim import QPSBGD, split_parameters
-from qpsbgd.optim.problems import nonzero_columns
 from qpsbgd.optim.transfer import to_devices, to_host
 
 
@@ -520,12 +519,6 @@ def test_what_no_input_reaches_is_not_in_the_agreement(batch):
     (told,) = optimizer.last_step.values()
     assert told.agreement == 1.0
     assert told.energy_before == told.energy_after
-
-
-@pytest.mark.parametrize("shape", [(0, 3), (1, 5), (7, 1), (40, 30)])
-def test_nonzero_columns_are_those_with_any_entry(rng, shape):
-    samples = rng.normal(size=shape).astype(np.float32) * (rng.random(shape) < 0.1)
-    assert nonzero_columns(samples).tolist() == samples.any(axis=0).tolist()
 
 
 def test_without_a_bound_weights_leave_the_interval(net, batch):

@@ -111,7 +111,7 @@ class LayerGradient:
         parts = []
         binaries = np.split(self.binary, self.num_groups) if self.batches else ()
         for (X, T), binary in zip(self.batches, binaries, strict=True):
-            reached, moved = nonzero_columns(T), binary != 0
+            reached, moved = np.asarray(T.any(axis=0)), binary != 0
             if not moved.any():
                 continue
             start = project(X, T, **self.objective, num_sweeps=0)
@@ -159,7 +159,7 @@ def solve(gradients: Sequence[LayerGradient], projector: Projector) -> None:
         for gradient in some:
             gradient.binary = _stacked(
                 [
-                    _masked(next(found), nonzero_columns(T), nonzero_columns(X))
+                    _masked(next(found), T.any(axis=0), X.any(axis=0))
                     if len(X)
                     else np.zeros(gradient.shape, np.int8)
                     for X, T in gradient.batches
@@ -265,16 +265,6 @@ def _samples(gradient: LayerGradient) -> list[tuple[Tensor, Tensor]]:
             reached = targets.any(dim=1)
         pairs.append((inputs, targets) if reached.all() else (inputs[reached], targets[reached]))
     return pairs
-
-
-def nonzero_columns(samples: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Whether a column ``(N, k) -> (k)`` has an entry other than 0."""
-    found = np.asarray(samples[:1].any(axis=0))
-    # Most often that was all of them.
-    rest = np.flatnonzero(~found)
-    if len(rest):
-        found[rest] = samples[:, rest].any(axis=0)
-    return found
 
 
 def _masked(
