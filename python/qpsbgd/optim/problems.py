@@ -111,8 +111,9 @@ class LayerGradient:
         parts = []
         binaries = np.split(self.binary, self.num_groups) if self.batches else ()
         for (X, T), binary in zip(self.batches, binaries, strict=True):
-            reached, moved = np.asarray(T.any(axis=0)), binary != 0
-            if not moved.any():
+            moved = binary != 0
+            reached = T.any(axis=0) & moved.any(axis=1)
+            if not reached.any():
                 continue
             start = project(X, T, **self.objective, num_sweeps=0)
             after = np.where(moved, binary, start)
@@ -159,7 +160,7 @@ def solve(gradients: Sequence[LayerGradient], projector: Projector) -> None:
         for gradient in some:
             gradient.binary = _stacked(
                 [
-                    _masked(next(found), T.any(axis=0), X.any(axis=0))
+                    _masked(next(found), np.asarray(T.any(axis=0)), np.asarray(X.any(axis=0)))
                     if len(X)
                     else np.zeros(gradient.shape, np.int8)
                     for X, T in gradient.batches
