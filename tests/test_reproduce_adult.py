@@ -19,8 +19,14 @@ from qpsbgd.experiments.reproduce.adult import (
     GRIDS,
     StraightThroughMLP,
 )
-from qpsbgd.experiments.reproduce.optimizers import kernel_quantizer, make_optimizer
+from qpsbgd.experiments.reproduce.optimizers import (
+    grid,
+    kernel_quantizer,
+    make_optimizer,
+    use_published_lambda,
+)
 from qpsbgd.experiments.reproduce.study import Cell, Store, run_tables
+from qpsbgd.optim import ProxQuant
 
 SHARED = os.environ.get("QPSBGD_DATA")
 needs_data = pytest.mark.skipif(
@@ -189,6 +195,57 @@ def test_a_network_learns(made, monkeypatch):
 def test_all_methods_have_the_same_budget():
     assert {len(grid) for grid in GRIDS.values()} == {8}
     assert len({str(options) for grid in GRIDS.values() for options in grid}) >= 32
+
+
+def test_a_grid_has_all_combinations():
+    assert grid(lr=(1, 2), scale=(3, 4), momentum=(5,)) == (
+        {"lr": 1, "scale": 3, "momentum": 5},
+        {"lr": 1, "scale": 4, "momentum": 5},
+        {"lr": 2, "scale": 3, "momentum": 5},
+        {"lr": 2, "scale": 4, "momentum": 5},
+    )
+
+
+def test_the_published_lambda_is_the_threshold_itself():
+    optimizer = ProxQuant([torch.nn.Parameter(torch.zeros(1))], lr=0.1, reg_rate=0.0)
+    for epoch, threshold in ((0, 0.01), (1, 0.02), (9, 0.1)):
+        use_published_lambda(optimizer, epoch)
+        group = optimizer.param_groups[0]
+        assert group["lr"] * group["strength"] == pytest.approx(threshold)
+
+
+@pytest.fixture
+def thresholds(monkeypatch):
+    """Of all steps that ProxQuant takes from now on."""
+    found, move = [], ProxQuant._map
+
+    def recorded(self, weight, group):
+        found.append(group["lr"] * group["strength"])
+        move(self, weight, group)
+
+    monkeypatch.setattr(ProxQuant, "_map", recorded)
+    return found
+
+
+def test_proxquant_has_the_published_lambda(made, thresholds):
+    ADULT10.run(cell(ADULT10, "paper", "ProxQuant", ADULT10.fixed["ProxQuant"]))
+    # Ten layers; 400 rows in batches of 16.
+    assert thresholds == pytest.approx([0.01] * 250 + [0.02] * 250)
+
+
+def test_the_number_of_threads_is_restored(made, monkeypatch):
+    before = torch.get_num_threads()
+    one = cell(ADULT2, "paper", "BinaryConnect", {"lr": 0.01})
+    try:
+        torch.set_num_threads(3)
+        ADULT2.run(one)
+        assert torch.get_num_threads() == 3
+        monkeypatch.setattr(module, "_rows", torch.get_num_threads)  # 1, which is no pair of rows
+        with pytest.raises(TypeError, match="cannot unpack"):
+            ADULT2.run(one)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_features_are_the_files_numbers(made):

@@ -1,6 +1,8 @@
-"""The optimisers of the paper's tables, by their names there."""
+"""The optimisers of the paper's tables, by their names there, and what all experiments do alike."""
 
-from collections.abc import Mapping
+import contextlib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -57,3 +59,35 @@ def make_optimizer(
 def kernel_quantizer(method: str) -> str | None:
     """Of the layers that a method trains: ProxQuant's hold real weights until the end."""
     return None if method == "ProxQuant" else "ste_sign"
+
+
+def use_published_lambda(optimizer: torch.optim.Optimizer, epoch: int) -> None:
+    """Set ProxQuant's threshold as the paper does.
+
+    PAPER: lambda = .01 (epoch + 1) is the threshold itself; the optimiser's threshold is
+    ``lr * strength``.
+
+    Args:
+        optimizer: a ``ProxQuant`` that was made with ``reg_rate=0``.
+        epoch: from 0.
+    """
+    for group in optimizer.param_groups:
+        group["strength"] = 0.01 * (epoch + 1) / group["lr"]
+
+
+def grid(**values: Sequence[Any]) -> tuple[dict[str, Any], ...]:
+    """Options to choose from: all combinations of the values, the last name's changing fastest."""
+    return tuple(
+        dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())
+    )
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch inside: more cost time in nets so small, and change rounding."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
+from qpsbgd.experiments.reproduce.optimizers import grid, one_thread
 from qpsbgd.experiments.reproduce.study import Axes, Cell, Method, Outcome, Published, Setting
 from qpsbgd.experiments.rosenbrock import (
     GRADIENT_UNIT,
@@ -28,26 +28,16 @@ CASES = {
 QUICK_CASES = ("n = 2", "n = 10", "n = 50", "n = 20, no fixed point")
 
 
-def _grid(first: str, values: Sequence[float], second: str, others: Sequence[Any]) -> Any:
-    return tuple({first: value, second: other} for value in values for other in others)
-
-
 #: Eight options a method. BinaryConnect's are four rates of each of two optimisers.
 GRIDS: dict[str, tuple[dict[str, Any], ...]] = {
-    "QP-SBGD latent": tuple(
-        {**options, "momentum": 0.0}
-        for options in _grid("lr", (0.01, 0.03, 0.1, 0.3), "scale", (0.3, 1.0))
-    ),
-    "QP-SBGD projected": tuple(
-        {"lr": PROJECTED_LR, **options}
-        for options in _grid("scale", (0.3, 1.0), "momentum", (0.0, 0.8, 0.9, 0.95))
-    ),
+    "QP-SBGD latent": grid(lr=(0.01, 0.03, 0.1, 0.3), scale=(0.3, 1.0), momentum=(0.0,)),
+    "QP-SBGD projected": grid(lr=(PROJECTED_LR,), scale=(0.3, 1.0), momentum=(0.0, 0.8, 0.9, 0.95)),
     "BinaryConnect": (
-        *({"optimizer": "sgd", "lr": lr} for lr in (0.012, 0.04, 0.12, 0.4)),
-        *({"optimizer": "adam", "lr": lr} for lr in (0.003, 0.01, 0.03, 0.1)),
+        *grid(optimizer=("sgd",), lr=(0.012, 0.04, 0.12, 0.4)),
+        *grid(optimizer=("adam",), lr=(0.003, 0.01, 0.03, 0.1)),
     ),
-    "signSGD": _grid("lr", (0.01, 0.03, 0.1, 0.3), "momentum", (0.0, 0.9)),
-    "ProxQuant": _grid("lr", (0.04, 0.12, 0.4, 1.2), "strength", (0.03, 0.3)),
+    "signSGD": grid(lr=(0.01, 0.03, 0.1, 0.3), momentum=(0.0, 0.9)),
+    "ProxQuant": grid(lr=(0.04, 0.12, 0.4, 1.2), strength=(0.03, 0.3)),
 }
 # PAPER: none of these is given. NOTES: the rates are those it has for Adult with ten layers.
 FIXED: dict[str, dict[str, Any]] = {
@@ -84,13 +74,13 @@ class Rosenbrock:
         if setting == "paper":
             return [Method(name, (options,)) for name, options in FIXED.items()]
         return [
-            Method(name, tuple(grid[k] for k in QUICK_OPTIONS) if quick else grid)
-            for name, grid in GRIDS.items()
+            Method(name, tuple(options[k] for k in QUICK_OPTIONS) if quick else options)
+            for name, options in GRIDS.items()
         ]
 
+    @one_thread()
     def run(self, cell: Cell) -> Outcome:
         """Minimise once, and in the final runs of the latent rule measure the rate."""
-        torch.set_num_threads(1)
         problem = CASES[cell.case]
         num_steps = QUICK_STEPS if cell.quick else NUM_STEPS
         run = optimise(
