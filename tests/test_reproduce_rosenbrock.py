@@ -13,7 +13,17 @@ from qpsbgd.experiments import rosenbrock as function
 from qpsbgd.experiments.reproduce import rosenbrock as module
 from qpsbgd.experiments.reproduce.rosenbrock import CASES, FIXED, GRIDS, ROSENBROCK
 from qpsbgd.experiments.reproduce.study import Cell, Store, run_tables
-from qpsbgd.experiments.rosenbrock import METHODS, Problem, fitted_rate, measured_rate, optimise
+from qpsbgd.experiments.rosenbrock import (
+    GRADIENT_UNIT,
+    HORIZONS,
+    METHODS,
+    Problem,
+    Sample,
+    fitted_rate,
+    mean_norms,
+    optimise,
+)
+from qpsbgd.optim import ProxQuant
 
 LATENT = {"lr": 0.1, "scale": 1.0, "momentum": 0.0}
 PROJECTED = {"lr": 1.5, "scale": 1.0, "momentum": 0.9}
@@ -51,8 +61,100 @@ def test_sampled_terms_are_unbiased(rng):
     weights = np.stack([problem.sampled_terms(rng) for _ in range(4000)])
     assert (weights[:, -1] == 0).all()
     assert (np.count_nonzero(weights, axis=1) == 2).all()
-    # A term is drawn with probability 1/4 and weighs 4: variance 3.
-    assert abs(weights[:, :-1].mean(axis=0) - 1).max() < 4 * (3 / 4000) ** 0.5
+    assert set(np.unique(weights)) == {0.0, 1.0}
+    # A term is drawn with probability 1/4: variance 3/16.
+    assert abs(weights[:, :-1].mean(axis=0) - 1 / 4).max() < 4 * (3 / 16 / 4000) ** 0.5
+
+
+@pytest.mark.parametrize("sampling", ["directions", "terms"])
+def test_estimates_are_unbiased(sampling, rng):
+    problem = Problem(9, sampling=sampling)
+    s, at = np.where(rng.random((2, 9)) < 0.5, -1.0, 1.0)
+    draws = np.stack([Sample.draw(problem, at, s, rng).estimate for _ in range(4000)])
+    expected = s * problem.gradient(at) / GRADIENT_UNIT
+    error = draws.std(axis=0) / 4000**0.5
+    assert (abs(draws.mean(axis=0) - expected) <= 4 * error).all()
+
+
+@pytest.mark.parametrize("a", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("sampling", ["directions", "terms"])
+def test_estimates_are_0_where_exact_sums_are(a, sampling):
+    """Rounding is not 0, and signSGD would take a whole step along it."""
+    problem = Problem(100, a=a, closed=True, sampling=sampling)
+    rng, zeros = np.random.default_rng, 0
+    at = np.ones(100)
+    at[0] = -1.0
+    for seed in range(20):
+        s = np.where(rng(seed).random(100) < 0.5, -1.0, 1.0)
+        sample = Sample.draw(problem, at, s, rng(seed))
+        Z = sample.Z.astype(np.int64)
+        weights = problem.sampled_terms(rng(seed)) if sampling == "terms" else None
+        gradient = (s * problem.gradient(at, weights)).astype(np.int64)
+        slopes = Z @ gradient
+        exact = gradient if sampling == "terms" else Z.T @ slopes
+        np.testing.assert_array_equal(sample.slopes, slopes)
+        np.testing.assert_array_equal(np.sign(sample.estimate), np.sign(exact))
+        zeros += np.count_nonzero(exact == 0)
+    assert zeros > 0
+
+
+def test_gradients_at_signs_are_integers(rng):
+    for problem in CASES.values():
+        x = np.where(rng.random(problem.num_variables) < 0.5, -1.0, 1.0)
+        gradient = problem.gradient(x)
+        np.testing.assert_array_equal(gradient, np.rint(gradient))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_where_gradients_are_taken(method, monkeypatch):
+    """ProxQuant's at the real point, the others' at its signs."""
+    points, gradient = [], Problem.gradient
+
+    def recorded(self, x, weights=None):
+        points.append(x)
+        return gradient(self, x, weights)
+
+    monkeypatch.setattr(Problem, "gradient", recorded)
+    optimise(Problem(10), method, FIXED[method], 0, 5)
+    real = [not (abs(x) == 1).all() for x in points]
+    # Before each step that of the whole function at the signs, then that which is sampled.
+    assert real == [False, method == "ProxQuant"] * 5
+
+
+def test_no_run_starts_at_the_optimum():
+    """Of two variables a quarter would: their gradient is 0, of which there is no logarithm."""
+    for seed in range(40):
+        run = optimise(Problem(2), "signSGD", {"lr": 0.1, "momentum": 0.0}, seed, 1)
+        assert run.values[0] > 0
+        assert run.norms[0] > 0
+
+
+def test_the_published_lambda_is_the_threshold_itself(monkeypatch):
+    found, move = [], ProxQuant._map
+
+    def recorded(self, weight, group):
+        found.append(group["lr"] * group["strength"])
+        move(self, weight, group)
+
+    monkeypatch.setattr(ProxQuant, "_map", recorded)
+    ROSENBROCK.run(paper_cell("n = 10", "ProxQuant", quick=True))
+    half = module.QUICK_STEPS // 2
+    assert found == pytest.approx([0.01] * half + [0.02] * half)
+
+
+def test_rates_are_those_of_adult_with_ten_layers():
+    """method.md: SGD .01, signSGD .02, QP .1, ProxQuant .1."""
+    lrs = {method: options["lr"] for method, options in FIXED.items()}
+    assert lrs == {
+        "QP-SBGD latent": 0.1,
+        # Signs do not move along steps shorter than 1.
+        "QP-SBGD projected": 1.5,
+        "BinaryConnect": 0.01,
+        "signSGD": 0.02,
+        "ProxQuant": 0.1,
+    }
+    assert "strength" not in FIXED["ProxQuant"]
+    assert FIXED["BinaryConnect"]["optimizer"] == "sgd"
 
 
 def test_what_the_parameter_a_means_at_the_optimum():
@@ -65,6 +167,10 @@ def test_what_the_parameter_a_means_at_the_optimum():
 
 def cell(case, method, options, **changes):
     return Cell("rosenbrock", case, "sound", method, options, 3, "final", **changes)
+
+
+def paper_cell(case, method, **changes):
+    return Cell("rosenbrock", case, "paper", method, FIXED[method], 3, "final", **changes)
 
 
 @pytest.mark.parametrize("method", list(GRIDS))
@@ -128,10 +234,56 @@ def test_rates_of_too_little():
         fitted_rate([1, 2, 3], [1, 0, 2])
 
 
-def test_the_latent_rule_falls_at_least_as_the_square_root(monkeypatch):
-    monkeypatch.setattr(function, "HORIZONS", (32, 64, 128, 256, 512, 1024))
-    slopes = [measured_rate(Problem(5), LATENT, seed).slope for seed in range(4)]
-    assert np.mean(slopes) < -0.4
+def test_the_latent_rule_falls_at_least_as_the_square_root():
+    horizons = (32, 64, 128, 256, 512, 1024)
+    means = [mean_norms(Problem(5), LATENT, seed, horizons) for seed in range(4)]
+    assert np.mean([fitted_rate(horizons, each).slope for each in means]) < -0.4
+
+
+def test_the_rate_is_a_curve_of_the_final_runs_of_the_latent_rule(monkeypatch):
+    means = [1.0 / horizon for horizon in HORIZONS]
+    monkeypatch.setattr(module, "mean_norms", lambda problem, options, seed: means)
+    monkeypatch.setattr(module, "NUM_STEPS", 5)
+    axes = ROSENBROCK.axes["rate"]
+    assert (axes.at, axes.log, axes.power) == (HORIZONS, True, -0.5)
+    for setting in ("paper", "sound"):
+        one = dataclasses.replace(cell("n = 2", "QP-SBGD latent", LATENT), setting=setting)
+        outcome = ROSENBROCK.run(one)
+        assert outcome.curves["rate"] == means
+        assert outcome.details["rate"] == pytest.approx(-1)
+        assert set(ROSENBROCK.details) <= set(outcome.details)
+        for other in (
+            dataclasses.replace(one, stage="tune"),
+            dataclasses.replace(one, quick=True),
+            dataclasses.replace(one, method="QP-SBGD projected", options=PROJECTED),
+        ):
+            assert "rate" not in ROSENBROCK.run(other).curves
+
+
+def test_settings_are_those_of_the_run(monkeypatch):
+    full, quick = (ROSENBROCK.settings("n = 10", "sound", quick) for quick in (False, True))
+    assert (full["steps"], quick["steps"]) == ("1000", "200")
+    assert full["options"].startswith("best of 8 a method by the final value, 2 run(s)")
+    assert quick["options"].startswith("best of 2 a method by the final value, 1 run(s)")
+    assert "4096" in full["exponent of T"]
+    assert "not measured" in quick["exponent of T"]
+    for setting in ("paper", "sound"):
+        told = ROSENBROCK.settings("n = 10", setting, quick=False)
+        assert "3 sweeps" in told["QP-SBGD"]
+    called = []
+    monkeypatch.setattr(function, "project", lambda X, T, **o: called.append(o) or np.ones((1, 2)))
+    optimise(Problem(2), "QP-SBGD latent", LATENT, 0, 1)
+    assert (called[0]["num_sweeps"], called[0]["step_length"]) == (3, "fit")
+
+
+def test_the_number_of_threads_is_restored():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        ROSENBROCK.run(paper_cell("n = 2", "QP-SBGD latent", quick=True))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_all_methods_have_the_same_budget():

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from qpsbgd.experiments.reproduce.optimizers import use_published_lambda
 from qpsbgd.optim import BinaryConnect, ProxQuant, SignSGD
 from qpsbgd.optim.update import update_momentum, update_weight
 from qpsbgd.projection import project
@@ -26,6 +27,8 @@ STEEPNESS = 100.0
 #: Gradients are divided by this, a typical one, so that rates are in units of the variable.
 GRADIENT_UNIT = 4 * STEEPNESS
 METHODS = ("QP-SBGD latent", "QP-SBGD projected", "BinaryConnect", "signSGD", "ProxQuant")
+#: Of the projection.
+NUM_SWEEPS = 3
 #: Of the fit of the rate, each run of a length T with a rate of 1 / sqrt(T).
 HORIZONS = (128, 256, 512, 1024, 2048, 4096)
 
@@ -75,13 +78,57 @@ class Problem:
         result[:-1] -= 4 * rest * x[:-1]
         return result
 
+    @property
+    def num_terms(self) -> int:
+        """As :meth:`gradient` weighs them."""
+        return self.num_variables if self.closed else self.num_variables - 1
+
     def sampled_terms(self, rng: np.random.Generator) -> Doubles:
-        """Weights of a quarter of the terms, drawn without repetition; their mean is 1."""
-        count = self.num_variables if self.closed else self.num_variables - 1
-        size = max(1, count // 4)
+        """1 for a quarter of the terms, drawn without repetition, and 0 for the others."""
         weights = np.zeros(self.num_variables)
-        weights[rng.choice(count, size, replace=False)] = count / size
+        size = max(1, self.num_terms // 4)
+        weights[rng.choice(self.num_terms, size, replace=False)] = 1.0
         return weights
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the methods see of a gradient g in a step, of n variables.
+
+    Attributes:
+        Z: signs ``(n, n)``, a direction a row.
+        slopes: ``Z g (n)``, of g as it is: its length is nothing to the projection.
+        estimate: of g in units of :data:`GRADIENT_UNIT`, ``(n)``.
+    """
+
+    Z: Doubles
+    slopes: Doubles
+    estimate: Doubles
+
+    @classmethod
+    def draw(
+        cls, problem: Problem, at: Doubles, optimum: Doubles, rng: np.random.Generator
+    ) -> "Sample":
+        """Of f(s x) at x for the signs s of the optimum, where ``at`` is s x.
+
+        NOTES: at signs g consists of integers, and so do its sums with signs: in float64 they are
+        exact in any order, and what is 0 is 0. One division comes last. Rounding on the way would
+        leave 1e-17 of some zeros, along which signSGD takes whole steps.
+        """
+        n = problem.num_variables
+        unit, weights = GRADIENT_UNIT, None
+        if problem.sampling == "terms":
+            weights = problem.sampled_terms(rng)
+            unit *= weights.sum() / problem.num_terms
+        gradient = optimum * problem.gradient(at, weights)
+        # NOTES: the paper has a random sample matrix Z a step, of an unknown size and law. Here it
+        # has n rows of signs: as many samples as variables. Without "terms" these are the samples
+        # that all methods have, X and T of a layer, whose weight's gradient is X^T T.
+        Z = np.where(rng.random((n, n)) < 0.5, -1.0, 1.0)
+        slopes = Z @ gradient  # (n, n) -> (n)
+        if problem.sampling == "terms":
+            return cls(Z, slopes, gradient / unit)
+        return cls(Z, slopes, Z.T @ slopes / (n * unit))
 
 
 @dataclass
@@ -136,83 +183,80 @@ def optimise(
     # NOTES: the optimum is at random signs s instead of at ones: f is taken of s x. Where a method
     # rounds 0 to +1, ones would be found by accident.
     s = np.where(rng.random(n) < 0.5, -1.0, 1.0)
-    v = torch.nn.Parameter(torch.from_numpy(rng.uniform(-1, 1, n)).float())
+    v = torch.nn.Parameter(torch.from_numpy(_start(problem, s, rng)).float())
     projected = method == "QP-SBGD projected"
     if projected:
         with torch.no_grad():
             v.copy_(_signs(v))
-    step, optimizer = stepper(method, options, v, num_steps)
+    step = stepper(method, options, v, num_steps)
     run = Run()
-    rates = [group["lr"] for group in optimizer.param_groups] if optimizer else [options["lr"]]
     for index in range(num_steps):
         binary = s * _signs(v.detach()).double().numpy()
         run.values.append(problem.value(binary))
-        whole = problem.gradient(binary) / GRADIENT_UNIT
-        run.norms.append(float(np.linalg.norm(whole)))
+        run.norms.append(float(np.linalg.norm(problem.gradient(binary) / GRADIENT_UNIT)))
         # PAPER: BinaryConnect's gradients are those at the signs, ProxQuant's at the real point.
         at = s * v.detach().double().numpy() if method == "ProxQuant" else binary
-        weights = problem.sampled_terms(rng) if problem.sampling == "terms" else None
-        gradient = s * problem.gradient(at, weights) / GRADIENT_UNIT
-        # NOTES: the paper has a random sample matrix Z a step, of an unknown size and law. Here it
-        # has n rows of signs: as many samples as variables. Without "terms" these are the samples
-        # that all methods have, X and T of a layer, whose weight's gradient is X^T T.
-        Z = np.where(rng.random((n, n)) < 0.5, -1.0, 1.0)
-        slopes = Z @ gradient  # (k, n) -> (k)
-        estimate = gradient if problem.sampling == "terms" else Z.T @ slopes / len(Z)
         factor = 0.5 * (1 + math.cos(math.pi * index / num_steps)) if decay else 1.0
-        lr = rates[0] if projected else rates[0] * factor
-        step(Z.astype(np.float32), slopes.astype(np.float32), estimate.astype(np.float32), lr)
+        lr = options["lr"] if projected else options["lr"] * factor
+        step(Sample.draw(problem, at, s, rng), lr, index / num_steps)
     run.values.append(problem.value(s * _signs(v.detach()).double().numpy()))
     return run
 
 
-Step = Callable[
-    [npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32], float], None
-]
+def _start(problem: Problem, optimum: Doubles, rng: np.random.Generator) -> Doubles:
+    """Uniform, but not at the optimum: there a run is over, and its gradients may all be 0."""
+    while True:
+        v = rng.uniform(-1, 1, problem.num_variables)
+        if (np.where(v >= 0, 1.0, -1.0) != optimum).any():
+            return v
 
 
-def stepper(
-    method: str, options: Mapping[str, Any], v: torch.nn.Parameter, num_steps: int
-) -> tuple[Step, torch.optim.Optimizer | None]:
-    """A function that takes a step on ``v`` from Z, Z g, the estimate of g and the rate.
+#: Of a sample, the rate and the share of the run that is behind.
+Step = Callable[[Sample, float, float], None]
+
+
+def stepper(method: str, options: Mapping[str, Any], v: torch.nn.Parameter, num_steps: int) -> Step:
+    """A function that takes a step on ``v``.
 
     Args:
         method: its name.
         options: ``lr``, and of QP-SBGD ``scale`` and ``momentum``, of BinaryConnect ``optimizer``,
-            of signSGD ``momentum``, of ProxQuant ``strength``, which it has at the end.
+            of signSGD ``momentum``, of ProxQuant ``strength``, which it has at the end; without it
+            it has the paper's lambda.
         v: the variables, changed in place.
         num_steps: that there will be.
-
-    Returns:
-        The function, and the optimiser behind it if there is one.
     """
     if method.startswith("QP-SBGD"):
         mean = torch.zeros_like(v.data)[None]
         update = "projected" if method.endswith("projected") else "latent"
 
         @torch.no_grad()
-        def step(Z: Any, slopes: Any, estimate: Any, lr: float) -> None:
-            if not slopes.any():
+        def along(sample: Sample, lr: float, done: float) -> None:
+            if not sample.slopes.any():
                 return  # as in QPSBGD: what no gradient reaches is left as it is
             # PAPER: b = argmin ||Z b - Z g||^2 up to scale: one neuron with X = Z and T = Z g.
             b = project(
-                Z, slopes[:, None], scale=options["scale"], step_length="fit", num_sweeps=3,
-                seed=0, num_threads=1,
+                sample.Z.astype(np.float32), sample.slopes.astype(np.float32)[:, None],
+                scale=options["scale"], step_length="fit", num_sweeps=NUM_SWEEPS, seed=0,
+                num_threads=1,
             )  # fmt: skip
             direction: Tensor = torch.from_numpy(b)  # (1, n)
             if options["momentum"] > 0:
                 direction = update_momentum(mean, direction, options["momentum"])
             update_weight(v.data[None], direction, lr, update, 1.0)  # type: ignore[arg-type]
 
-        return step, None
+        return along
     optimizer = _baseline(method, options, v, num_steps)
 
-    def around(Z: Any, slopes: Any, estimate: Any, lr: float) -> None:
-        v.grad = torch.from_numpy(estimate)
+    def around(sample: Sample, lr: float, done: float) -> None:
+        v.grad = torch.from_numpy(sample.estimate.astype(np.float32))
         optimizer.param_groups[0]["lr"] = lr
+        if method == "ProxQuant" and "strength" not in options:
+            # NOTES: there are no epochs here. Lambda grows from .01 to .02, as in the two of Adult.
+            use_published_lambda(optimizer, int(2 * done))
         optimizer.step()
 
-    return around, optimizer
+    return around
 
 
 def _baseline(
@@ -225,7 +269,7 @@ def _baseline(
         case "signSGD":
             return SignSGD([v], lr=options["lr"], momentum=options["momentum"])
         case "ProxQuant":
-            growth = options["strength"] / num_steps
+            growth = options.get("strength", 0.0) / num_steps
             return ProxQuant([v], torch.optim.SGD, lr=options["lr"], reg_rate=growth)
     raise ValueError(f"method is {method!r}, but must be one of {', '.join(METHODS)}")
 
@@ -271,16 +315,20 @@ def fitted_rate(steps: Sequence[float], norms: Sequence[float]) -> Rate:
     return Rate(slope, slope - margin, slope + margin)
 
 
-def measured_rate(problem: Problem, options: Mapping[str, Any], seed: int) -> Rate:
-    """How the mean gradient norm of the latent rule falls with the number of steps T.
+def mean_norms(
+    problem: Problem,
+    options: Mapping[str, Any],
+    seed: int,
+    horizons: Sequence[int] = HORIZONS,
+) -> list[float]:
+    """Mean gradient norm of the latent rule in a run of each number of steps T.
 
     PAPER: O(1/sqrt(T)). NOTES: the rate of a run is 1 / sqrt(T), as in the proofs of such bounds,
     so that each length T is a run of its own.
     """
     means = []
-    for horizon in HORIZONS:
+    for horizon in horizons:
         at = {**options, "lr": 1 / math.sqrt(horizon)}
         run = optimise(problem, "QP-SBGD latent", at, seed, horizon, decay=False)
-        # A start at the optimum has a norm of 0, of which there is no logarithm.
-        means.append(max(float(np.mean(run.norms)), 1e-12))
-    return fitted_rate(HORIZONS, means)
+        means.append(float(np.mean(run.norms)))
+    return means

@@ -6,12 +6,22 @@ from typing import Any
 import numpy as np
 
 from qpsbgd.experiments.reproduce.optimizers import grid, one_thread
-from qpsbgd.experiments.reproduce.study import Axes, Cell, Method, Outcome, Published, Setting
+from qpsbgd.experiments.reproduce.study import (
+    Axes,
+    Cell,
+    Method,
+    Outcome,
+    Published,
+    Setting,
+    tuning_seeds,
+)
 from qpsbgd.experiments.rosenbrock import (
     GRADIENT_UNIT,
     HORIZONS,
+    NUM_SWEEPS,
     Problem,
-    measured_rate,
+    fitted_rate,
+    mean_norms,
     optimise,
 )
 
@@ -39,13 +49,14 @@ GRIDS: dict[str, tuple[dict[str, Any], ...]] = {
     "signSGD": grid(lr=(0.01, 0.03, 0.1, 0.3), momentum=(0.0, 0.9)),
     "ProxQuant": grid(lr=(0.04, 0.12, 0.4, 1.2), strength=(0.03, 0.3)),
 }
-# PAPER: none of these is given. NOTES: the rates are those it has for Adult with ten layers.
+# PAPER: none of these is given. NOTES: the rates are those it has for Adult with ten layers, and so
+# is ProxQuant's lambda.
 FIXED: dict[str, dict[str, Any]] = {
     "QP-SBGD latent": {"lr": 0.1, "scale": 1.0, "momentum": 0.0},
     "QP-SBGD projected": {"lr": PROJECTED_LR, "scale": 1.0, "momentum": 0.0},
     "BinaryConnect": {"optimizer": "sgd", "lr": 0.01},
     "signSGD": {"lr": 0.02, "momentum": 0.0},
-    "ProxQuant": {"lr": 0.1, "strength": 0.02},
+    "ProxQuant": {"lr": 0.1},
 }
 #: Indices into a grid of what a quick run tries: one low, one high rate, each of other options.
 QUICK_OPTIONS = (2, 5)
@@ -60,10 +71,15 @@ class Rosenbrock:
     higher_is_better = False
     axes: Mapping[str, Axes] = {
         "value": Axes("step", "function value above the minimum"),
-        "gradient": Axes("step", "mean gradient norm so far / 400"),
+        "gradient": Axes("step", f"mean gradient norm so far / {GRADIENT_UNIT:g}"),
+        # PAPER: O(1/sqrt(T)).
+        "rate": Axes("T", "mean gradient norm, lr = 1/sqrt(T)", at=HORIZONS, log=True, power=-0.5),
     }
-
-    details: Mapping[str, str] = {}
+    details: Mapping[str, str] = {
+        "reached": "runs that reach the optimum",
+        "stays": "steps at it from then on",
+        "rate": "exponent of T",
+    }
 
     def cases(self, setting: Setting, quick: bool) -> Sequence[str]:
         """By number of variables, and variants."""
@@ -82,7 +98,7 @@ class Rosenbrock:
     def run(self, cell: Cell) -> Outcome:
         """Minimise once, and in the final runs of the latent rule measure the rate."""
         problem = CASES[cell.case]
-        num_steps = QUICK_STEPS if cell.quick else NUM_STEPS
+        num_steps = _num_steps(cell.quick)
         run = optimise(
             problem, cell.method, cell.options, cell.seed, num_steps, decay=cell.setting == "sound"
         )
@@ -93,20 +109,22 @@ class Rosenbrock:
             "first_hit": float(len(run.values) if hit is None else hit),
             "stays": run.stays,
         }
-        if cell.method == "QP-SBGD latent" and cell.stage == "final" and not cell.quick:
-            rate = measured_rate(problem, cell.options, cell.seed)
-            details |= {"rate": rate.slope, "rate_low": rate.low, "rate_high": rate.high}
         running = np.cumsum(run.norms) / np.arange(1, num_steps + 1)
+        curves = {"value": run.values[1:], "gradient": running.tolist()}
+        if cell.method == "QP-SBGD latent" and cell.stage == "final" and not cell.quick:
+            curves["rate"] = mean_norms(problem, cell.options, cell.seed)
+            rate = fitted_rate(HORIZONS, curves["rate"])
+            details |= {"rate": rate.slope, "rate_low": rate.low, "rate_high": rate.high}
         return Outcome(
             score=final,
             # Where the final values are equal, that of the way there decides.
             validation=-(final + 1e-6 * float(np.mean(run.values))),
-            curves={"value": run.values[1:], "gradient": running.tolist()},
+            curves=curves,
             details=details,
         )
 
     def published(self, case: str) -> Mapping[str, Published]:
-        """None: the paper's figures of this experiment were not read off."""
+        """None: the paper has a figure, no numbers of which are known here."""
         return {}
 
     def settings(self, case: str, setting: Setting, quick: bool) -> Mapping[str, str]:
@@ -125,14 +143,31 @@ class Rosenbrock:
             f"a = {problem.a:g}; x in {{-1, +1}}^{n}, the optimum moved to random signs",
             "gradients": f"divided by {GRADIENT_UNIT:g}; {sampling}",
             "evaluated at": "sign(V); ProxQuant's at V",
-            "start": "V uniform in [-1, 1]; signs for the projected rule",
-            "steps": str(NUM_STEPS),
-            "rate": "constant"
-            if setting == "paper"
-            else f"to 0 along half a cosine; the projected rule's is {PROJECTED_LR:g} throughout",
-            "options": "one a method: the paper gives none"
-            if setting == "paper"
-            else "best of 8 a method by the final value in two runs; equal ones by the mean value",
+            "start": "V uniform in [-1, 1], its signs not the optimum; for the projected rule the "
+            "signs",
+            "steps": str(_num_steps(quick)),
+            **(self._paper() if setting == "paper" else self._sound(quick)),
+            "QP-SBGD": f"quadratic objective, step_length fit, {NUM_SWEEPS} sweeps",
+            "exponent of T": "not measured in a quick run" if quick else _RATE,
+        }
+
+    def _paper(self) -> Mapping[str, str]:
+        return {
+            "rate": "constant",
+            "options": "one a method: the rates of Adult with ten layers, as the paper gives none "
+            "here",
+            "ProxQuant": "lambda .01 in the first half of the steps, .02 in the second, as in "
+            "Adult's two epochs",
+        }
+
+    def _sound(self, quick: bool) -> Mapping[str, str]:
+        size, runs = len(QUICK_OPTIONS) if quick else 8, len(tuning_seeds(quick))
+        return {
+            "rate": f"to 0 along half a cosine; the projected rule's is {PROJECTED_LR:g} "
+            "throughout",
+            "options": f"best of {size} a method by the final value, {runs} run(s) each; equal "
+            "ones by the mean value",
+            "ProxQuant": "strength from 0 to the option's, the same more a step",
         }
 
     def remarks(self, case: str, setting: Setting) -> Sequence[str]:
@@ -141,54 +176,53 @@ class Rosenbrock:
         found = []
         if setting == "paper":
             found.append(
-                "The paper releases no settings and no numbers of this experiment: there is no "
-                "published order to compare with. Rates are the paper's for Adult with ten layers; "
-                "they are constant. The latent rule's .1 is too long a step for 50 and more "
-                "variables: there signSGD with .02, BinaryConnect and ProxQuant end lower."
+                "The paper has a figure of this experiment, but neither its settings nor numbers "
+                "of it are known here: there is nothing to compare with."
             )
         if problem.sampling == "terms":
             found.append(
                 "Here the baselines have the sampled gradient itself, and QP-SBGD only what a "
                 "random matrix shows of it: the projection can add noise, but has nothing to gain."
             )
-        if problem.a == 1.0:
-            found.append(
-                "At the optimum all gradients are 0, those of samples too, so that a method that "
-                "reaches it stays, unless it has momentum. A final value of 4 is x_1 alone being "
-                "wrong, whose gradient is a hundredth of the others': steps as long as the "
-                "gradient (BinaryConnect with SGD, ProxQuant) take long to turn it, steps of one "
-                "length do not."
-            )
-        elif problem.a > 1.0:
-            found.append(
-                "The negative gradient at the optimum points out of the cube in all variables: a "
-                "binary fixed point of the projected rule, at which the gradient is not 0."
-            )
-        else:
-            found.append(
-                "The negative gradient at the optimum points into the cube: the minimum over signs "
-                "is no fixed point, and steps of one length leave it as often as they find it "
-                "(stays in results.csv). The gradient norm over signs has no small values to fall "
-                "to, so the rate is near 0 here."
-            )
-        if setting == "sound":
-            found.append(
-                "The latent rule of QP-SBGD, signSGD and BinaryConnect with SGD are level: their "
-                "final values differ by one variable, x_1, in some of the runs. In fewer steps SGD "
-                "would be ahead, whose steps are long where the gradient is."
-            )
-            found.append(
-                "rate in results.csv is the slope of log(mean gradient norm) against log(T), T = "
-                f"{HORIZONS[0]} .. {HORIZONS[-1]}, for runs of the latent rule with lr = "
-                "1 / sqrt(T), with its 95 % interval: -1/2 is the paper's bound, and -1 that of a "
-                "run which spends a fixed number of steps away from the optimum."
-            )
-            found.append(
-                "Without momentum the projected rule replaces all signs in a step, also those with "
-                "a gradient of 0, whose direction is arbitrary: beyond about 20 variables it needs "
-                "momentum, and at 50 and more it rarely arrives."
-            )
+        found.append(_at_optimum(problem.a))
+        found.append(
+            "Without momentum the projected rule replaces all signs in a step, also those with a "
+            "gradient of 0, whose direction is arbitrary. Staying means at a fixed point; where "
+            "there is none, nothing has to stay."
+        )
         return found
+
+
+def _at_optimum(a: float) -> str:
+    if a == 1.0:
+        return (
+            "At the optimum all gradients at signs are 0, those of samples too, so that what "
+            "reaches it stays, unless it has momentum, or gradients at V as ProxQuant. A final value of 4 is x_1 alone being "
+            "wrong, whose gradient is a hundredth of the others': steps as long as the gradient "
+            "(BinaryConnect with SGD, ProxQuant) take long to turn it, steps of one length do not."
+        )
+    if a > 1.0:
+        return (
+            "The negative gradient at the optimum points out of the cube in all variables: a "
+            "binary fixed point of the projected rule, at which the gradient is not 0. The "
+            "gradient norm then has no 0 to fall to, and the bound on its rate says nothing."
+        )
+    return (
+        "The negative gradient at the optimum points into the cube: the minimum over signs is no "
+        "fixed point, and steps of one length lead away from it. The gradient norm over signs has no "
+        "small values to fall to, so that the bound on its rate says nothing here."
+    )
+
+
+_RATE = (
+    "slope of log(mean gradient norm) against log(T), by least squares, for runs of the latent "
+    f"rule with lr = 1/sqrt(T), T = {', '.join(map(str, HORIZONS))}. The paper's bound is -1/2; "
+    "-1 is that of a run which spends a fixed number of steps away from the optimum"
+)
+
+
+def _num_steps(quick: bool) -> int:
+    return QUICK_STEPS if quick else NUM_STEPS
 
 
 ROSENBROCK = Rosenbrock()
