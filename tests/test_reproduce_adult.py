@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,31 @@ def test_tuning_sees_no_test_data(made, monkeypatch, method):
     assert -2 < expected.validation < 0
 
 
+@pytest.mark.parametrize(("quick", "num_folds"), [(False, 4), (True, 2)])
+def test_tuning_holds_out_each_row_once(made, monkeypatch, quick, num_folds):
+    """The loss of a row that is held out is its number here, so that the mean tells all of them."""
+    kept, seeds = [], []
+
+    def trained(self, cell, inputs, labels, rows, seed):
+        kept.append(rows)
+        seeds.append(seed)
+        return lambda inputs: inputs
+
+    monkeypatch.setattr(module.Adult, "_trained", trained)
+    monkeypatch.setattr(module.Adult, "_inputs", lambda self, rows: np.arange(399.0)[:, None])
+    rows = libsvm.Rows(made[0].features[:399], made[0].labels[:399])
+    monkeypatch.setattr(module, "_rows", lambda: (rows, made[1]))
+    monkeypatch.setattr(module, "_loss", lambda outputs, labels: outputs.mean())
+    for seed in (1000, 1001):
+        one = Cell("adult10", "a1a", "sound", "signSGD", {}, seed, "tune", quick)
+        assert ADULT10.run(one).validation == pytest.approx(-np.mean(np.arange(399.0)))
+    held_out = [np.setdiff1d(np.arange(399), rows) for rows in kept]
+    for run in (held_out[:num_folds], held_out[num_folds:]):
+        assert np.sort(np.concatenate(run)).tolist() == list(range(399))
+    assert len(set(seeds)) == 2 * num_folds
+    assert not np.array_equal(held_out[0], held_out[num_folds])
+
+
 def test_test_labels_change_the_score_alone(made, monkeypatch):
     one = cell(ADULT10, "sound", "BinaryConnect Adam", {"lr": 0.01})
     before = ADULT10.run(one)
@@ -195,6 +221,109 @@ def test_a_network_learns(made, monkeypatch):
 def test_all_methods_have_the_same_budget():
     assert {len(grid) for grid in GRIDS.values()} == {8}
     assert len({str(options) for grid in GRIDS.values() for options in grid}) >= 32
+
+
+# method.md, the table of experiments: batch x steps, epochs, rates.
+@pytest.mark.parametrize(
+    ("experiment", "network", "features", "batches", "rates"),
+    [
+        (
+            ADULT2, (3, 5, 1), [6, 22, 36], (20, 30, 1),
+            {"BinaryConnect": 0.01, "signSGD": 0.005, "QP-SBGD": 0.008},
+        ),
+        (
+            ADULT10, (123, *[128] * 9, 1), [*range(1, 124)], (16, 32, 2),
+            {"BinaryConnect": 0.01, "signSGD": 0.02, "QP-SBGD": 0.1, "ProxQuant": 0.1},
+        ),
+    ],
+)  # fmt: skip
+def test_the_published_settings(experiment, network, features, batches, rates):
+    assert experiment.sizes == network
+    assert list(experiment.features) == features
+    assert (experiment.batch_size, experiment.num_batches, experiment.num_epochs) == batches
+    own = {"QP-SBGD": {"objective": "sign", "target": "activation"}}
+    expected = {method: {"lr": lr, **own.get(method, {})} for method, lr in rates.items()}
+    assert experiment.fixed == expected
+
+
+# method.md: SGD .507, signSGD .447, QP (Gurobi) .637; QP .67, SGD .74, signSGD .77.
+@pytest.mark.parametrize(
+    ("experiment", "detail", "ends"),
+    [
+        (
+            ADULT2, "final_batch_accuracy",
+            {"QP-SBGD": 0.637, "BinaryConnect": 0.507, "signSGD": 0.447},
+        ),
+        (
+            ADULT10, "final_batch_loss",
+            {"QP-SBGD": 0.67, "BinaryConnect": 0.74, "signSGD": 0.77},
+        ),
+    ],
+)  # fmt: skip
+def test_the_published_numbers(made, experiment, detail, ends):
+    published = experiment.published("a1a")
+    assert {method: dict(each.details) for method, each in published.items()} == {
+        method: {detail: end} for method, end in ends.items()
+    }
+    assert list(experiment.details) == [detail]
+    outcome = experiment.run(cell(experiment, "paper", "BinaryConnect", {"lr": 0.01}))
+    curve = detail.removeprefix("final_")
+    assert outcome.details[detail] == outcome.curves[curve][-1]
+    for method, each in published.items():
+        assert each.score is None
+        if experiment is ADULT10:
+            assert (each.curves, each.ends) == ({}, {curve: ends[method]})
+        else:
+            (x, y) = each.curves[curve]
+            # Iterations 0 to 19 of the paper are our steps 1 to 20.
+            assert x == tuple(range(1, 21))
+            assert (len(y), y[-1], each.ends) == (20, ends[method], {})
+    assert ".369" in ADULT2.published("a1a")["QP-SBGD"].note
+
+
+@pytest.mark.parametrize("experiment", [ADULT2, ADULT10], ids=lambda e: e.name)
+def test_settings_are_those_of_the_run(experiment):
+    full, quick = (experiment.settings("a1a", "sound", quick) for quick in (False, True))
+    assert full["options"].startswith("best of 8 a method by 4-fold cross-validation")
+    assert "2 time(s)" in full["options"]
+    assert quick["options"].startswith("best of 2 a method by 2-fold cross-validation")
+    assert "1 time(s)" in quick["options"]
+    assert (full["batches"], quick["batches"]) == (
+        "of 50 rows, 20 epochs", "of 50 rows, 2 epochs"
+    )  # fmt: skip
+    paper = experiment.settings("a1a", "paper", quick=True)
+    assert ("ProxQuant" in paper) == ("ProxQuant" in experiment.fixed)
+    model = StraightThroughMLP((3, 1), "ste_sign", sign_output=True)
+    for told, options in ((full, GRIDS["QP-SBGD"][0]), (paper, experiment.fixed["QP-SBGD"])):
+        group = make_optimizer("QP-SBGD", model, options, 1, seed=0).param_groups[0]
+        assert told["QP-SBGD"].startswith(f"{group['objective']} objective")
+        assert told["QP-SBGD"].endswith(f"{group['num_sweeps']} sweeps")
+        if group["objective"] == "quadratic":
+            assert f"step_length {group['step_length']}" in told["QP-SBGD"]
+
+
+@pytest.mark.parametrize("experiment", [ADULT2, ADULT10], ids=lambda e: e.name)
+@pytest.mark.parametrize("setting", ["paper", "sound"])
+def test_remarks_hold_whatever_comes_out(experiment, setting):
+    for remark in experiment.remarks("a1a", setting):
+        assert not re.search(r"\b(level|ahead|behind|order)\b", remark), remark
+
+
+@pytest.mark.parametrize("setting", ["paper", "sound"])
+@pytest.mark.parametrize("stage", ["tune", "final"])
+def test_it_is_the_network_of_signs_that_is_tested(made, monkeypatch, setting, stage):
+    """ProxQuant's weights are real until then."""
+    tested, forward = [], StraightThroughMLP.forward
+
+    def recorded(self, x):
+        if not torch.is_grad_enabled():
+            tested.append(all(bool((w.abs() == 1).all()) for w in self.parameters()))
+        return forward(self, x)
+
+    monkeypatch.setattr(StraightThroughMLP, "forward", recorded)
+    ADULT10.run(cell(ADULT10, setting, "ProxQuant", {"lr": 0.1}, stage))
+    assert tested
+    assert all(tested)
 
 
 def test_a_grid_has_all_combinations():
@@ -263,5 +392,3 @@ def test_quick_tables(made, tmp_path, experiment, setting):
     assert all(set(row.outcomes[0].curves) <= set(experiment.axes) for row in table.rows)
     assert experiment.settings("a1a", setting, quick=False)
     assert experiment.remarks("a1a", setting)
-    if setting == "paper":
-        assert all(row.published is None or row.published.note for row in table.rows)

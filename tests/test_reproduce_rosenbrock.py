@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -274,6 +275,13 @@ def test_settings_are_those_of_the_run(monkeypatch):
     monkeypatch.setattr(function, "project", lambda X, T, **o: called.append(o) or np.ones((1, 2)))
     optimise(Problem(2), "QP-SBGD latent", LATENT, 0, 1)
     assert (called[0]["num_sweeps"], called[0]["step_length"]) == (3, "fit")
+
+
+@pytest.mark.parametrize("setting", ["paper", "sound"])
+def test_remarks_hold_whatever_comes_out(setting):
+    for case in CASES:
+        for remark in ROSENBROCK.remarks(case, setting):
+            assert not re.search(r"\b(level|ahead|behind|order|rarely)\b", remark), remark
 
 
 def test_the_number_of_threads_is_restored():

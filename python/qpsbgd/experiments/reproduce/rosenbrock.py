@@ -197,9 +197,10 @@ def _at_optimum(a: float) -> str:
     if a == 1.0:
         return (
             "At the optimum all gradients at signs are 0, those of samples too, so that what "
-            "reaches it stays, unless it has momentum, or gradients at V as ProxQuant. A final value of 4 is x_1 alone being "
-            "wrong, whose gradient is a hundredth of the others': steps as long as the gradient "
-            "(BinaryConnect with SGD, ProxQuant) take long to turn it, steps of one length do not."
+            "reaches it stays, unless it has momentum, or gradients at V as ProxQuant. A final "
+            "value of 4 is x_1 alone being wrong, whose gradient is a hundredth of the others': "
+            "steps as long as the gradient (BinaryConnect with SGD, ProxQuant) take long to turn "
+            "it, steps of one length do not."
         )
     if a > 1.0:
         return (
@@ -209,8 +210,8 @@ def _at_optimum(a: float) -> str:
         )
     return (
         "The negative gradient at the optimum points into the cube: the minimum over signs is no "
-        "fixed point, and steps of one length lead away from it. The gradient norm over signs has no "
-        "small values to fall to, so that the bound on its rate says nothing here."
+        "fixed point, and steps of one length lead away from it. The gradient norm over signs has "
+        "no small values to fall to, so that the bound on its rate says nothing here."
     )
 
 
