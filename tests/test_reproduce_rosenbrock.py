@@ -271,10 +271,33 @@ def test_settings_are_those_of_the_run(monkeypatch):
     for setting in ("paper", "sound"):
         told = ROSENBROCK.settings("n = 10", setting, quick=False)
         assert "3 sweeps" in told["QP-SBGD"]
-    called = []
-    monkeypatch.setattr(function, "project", lambda X, T, **o: called.append(o) or np.ones((1, 2)))
+    project = spied(monkeypatch)
     optimise(Problem(2), "QP-SBGD latent", LATENT, 0, 1)
-    assert (called[0]["num_sweeps"], called[0]["step_length"]) == (3, "fit")
+    _, options = project[0]
+    assert (options["num_sweeps"], options["step_length"]) == (3, "fit")
+
+
+def spied(monkeypatch):
+    """Targets and options of the projections from now on."""
+    found, project = [], function.project
+
+    def recorded(X, T, **options):
+        found.append((T, options))
+        return project(X, T, **options)
+
+    monkeypatch.setattr(function, "project", recorded)
+    return found
+
+
+@pytest.mark.parametrize("sampling", ["directions", "terms"])
+def test_projections_have_integers(monkeypatch, sampling):
+    """So that the start sign(Z^T Z g) is no matter of rounding: float32 is exact below 2^24."""
+    project = spied(monkeypatch)
+    optimise(Problem(100, sampling=sampling), "QP-SBGD latent", LATENT, 0, 5)
+    assert len(project) == 5
+    for T, _ in project:
+        np.testing.assert_array_equal(T, np.rint(T))
+        assert 1 < abs(T).max() < 2**24 / 100
 
 
 @pytest.mark.parametrize("setting", ["paper", "sound"])

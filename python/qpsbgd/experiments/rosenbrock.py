@@ -97,7 +97,8 @@ class Sample:
 
     Attributes:
         Z: signs ``(n, n)``, a direction a row.
-        slopes: ``Z g (n)``, of g as it is: its length is nothing to the projection.
+        slopes: ``Z g (n)``, of g undivided: its length is nothing to the projection, whose sums
+            ``Z^T Z g`` then are exact too, below 2^24 for n = 100.
         estimate: of g in units of :data:`GRADIENT_UNIT`, ``(n)``.
     """
 

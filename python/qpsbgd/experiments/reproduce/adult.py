@@ -306,9 +306,9 @@ class Adult:
         if len(self.features) == 3:
             found.append(
                 "No function of these three features does better on a1a.t than the majority class "
-                "does: in all of their combinations in a1a fewer than half of the labels are "
-                "positive. What a table of this network shows is how soon an optimiser stops "
-                "predicting the other class."
+                "does: in each of their combinations fewer than half of the labels are positive, "
+                "in a1a as in a1a.t. What a table of this network shows is how soon an optimiser "
+                "stops predicting the other class."
             )
             if setting == "paper":
                 found += [
