@@ -10,12 +10,13 @@ import pytest
 torch = pytest.importorskip("torch")
 networkx = pytest.importorskip("networkx", reason="networkx, which has the club, is not installed")
 
-from qpsbgd.experiments import fetch, karate, planetoid
+from qpsbgd.experiments import fetch, graphs, karate, planetoid
+from qpsbgd.experiments.graphs import GraphEpoch, thinned
 from qpsbgd.experiments.karate import karate_club, made_up_club
 from qpsbgd.experiments.reproduce import gcn
 from qpsbgd.experiments.reproduce.gcn import GCN, KARATE, STRENGTHS
 from qpsbgd.experiments.reproduce.optimizers import QP
-from qpsbgd.experiments.reproduce.study import Cell
+from qpsbgd.experiments.reproduce.study import Cell, tuning_seeds
 
 SHARED = os.environ.get("QPSBGD_DATA")
 needs_cora = pytest.mark.skipif(
@@ -36,7 +37,7 @@ def one_thread():
 
 def cell(method, case=KARATE, setting="sound", stage="final", seed=0):
     (grid,) = (m.grid for m in GCN.methods(case, setting, False) if m.name == method)
-    return Cell("gcn", case, setting, method, grid[len(grid) // 2], seed, stage, True)
+    return Cell("gcn", case, setting, method, grid[-3:][0], seed, stage, True)
 
 
 def test_karate_club():
@@ -83,14 +84,149 @@ def test_the_papers_curves_end_where_its_numbers_say():
             assert GCN.published(graph)[method].curves["test accuracy"] == (epochs, accuracies)
 
 
+#: PAPER: the last epoch and the best.
+PUBLISHED = {
+    KARATE: {
+        "BinaryConnect": (0.457, 0.471), "signSGD": (0.464, 0.464),
+        "ProxQuant": (0.375, 0.393), QP: (0.560, 0.572),
+    },
+    "cora": {
+        "BinaryConnect": (0.367, 0.417), "signSGD": (0.566, 0.579),
+        "ProxQuant": (0.540, 0.543), QP: (0.570, 0.620),
+    },
+    "pubmed": {
+        "BinaryConnect": (0.344, 0.351), "signSGD": (0.504, 0.621),
+        "ProxQuant": (0.662, 0.700), QP: (0.657, 0.702),
+    },
+    "citeseer": {},
+    STRENGTHS: {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PUBLISHED)
+def test_published_accuracies(case):
+    found = {
+        m: (paper.score, paper.details["best epoch"]) for m, paper in GCN.published(case).items()
+    }
+    assert found == PUBLISHED[case]
+    assert "best epoch" in GCN.details
+
+
+@pytest.mark.parametrize("case", [KARATE, "cora"])
+def test_published_rates(case):
+    found = {method.name: method.grid[0]["lr"] for method in GCN.methods(case, "paper", False)}
+    # PAPER: Adult's ten layers; Adam is not in the paper.
+    assert found == {
+        QP: 0.1, "BinaryConnect": 0.01, "BinaryConnect Adam": 0.001, "signSGD": 0.02,
+        "ProxQuant": 0.1,
+    }  # fmt: skip
+
+
+def optimizers_of(monkeypatch):
+    """Those that cells make from now on."""
+    made = []
+    make = gcn.make_optimizer
+
+    def recorded(*args, **kwargs):
+        made.append(make(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(gcn, "make_optimizer", recorded)
+    return made
+
+
+def test_the_papers_lambda_is_the_threshold(monkeypatch):
+    made = optimizers_of(monkeypatch)
+    thresholds = []
+    use = gcn.use_published_lambda
+
+    def noted(optimizer, epoch):
+        use(optimizer, epoch)
+        thresholds.extend(group["lr"] * group["strength"] for group in optimizer.param_groups)
+
+    monkeypatch.setattr(gcn, "use_published_lambda", noted)
+    GCN.run(cell("ProxQuant", setting="paper"))
+    assert thresholds == pytest.approx([0.01 * (epoch + 1) for epoch in range(10)])
+    assert made[0].param_groups[0]["reg_rate"] == 0
+
+
+def test_binary_weights_are_what_is_tested(monkeypatch):
+    kinds = set()
+    forward = graphs.BinaryGCN.forward
+
+    def noted(self, x, edges):
+        if not self.training:
+            kinds.update(self.hidden.weight.abs().unique().tolist())
+        return forward(self, x, edges)
+
+    monkeypatch.setattr(graphs.BinaryGCN, "forward", noted)
+    GCN.run(cell("ProxQuant"))
+    assert kinds == {1.0}
+
+
+@pytest.mark.parametrize(("setting", "last"), [("paper", 1.0), ("sound", 0.0)])
+def test_rates_fall_to_zero_in_the_sound_setting(setting, last, monkeypatch):
+    made = optimizers_of(monkeypatch)
+    asked = cell("BinaryConnect", setting=setting)
+    GCN.run(asked)
+    assert made[0].param_groups[0]["lr"] == pytest.approx(last * asked.options["lr"], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("case", "setting", "score"),
+    [("cora", "sound", 0.6), ("cora", "paper", 0.8), (KARATE, "sound", 0.8)],
+)
+def test_the_epoch_that_counts_is_not_the_best_test_epoch(case, setting, score, monkeypatch):
+    epochs = [GraphEpoch(1.0, 0.5, 0.9), GraphEpoch(0.9, 0.7, 0.6), GraphEpoch(0.8, 0.6, 0.8)]
+    monkeypatch.setattr(gcn, "train", lambda *args: (epochs, gcn.FirstLayer()))
+    monkeypatch.setattr(gcn, "final_task", lambda graph: None)
+    monkeypatch.setattr(gcn, "tuning_tasks", lambda cell: [None])
+    found = GCN.run(cell("signSGD", case, setting))
+    assert found.score == score
+    assert (found.details["last epoch"], found.details["best epoch"]) == (0.8, 0.9)
+    tuned = GCN.run(cell("signSGD", case, setting, stage="tune"))
+    assert tuned.validation == (0.8 if case == KARATE else 0.7)
+
+
+@pytest.mark.parametrize(
+    ("case", "setting", "quick", "num_epochs"),
+    [
+        (KARATE, "paper", False, 266), ("cora", "paper", False, 494),
+        ("pubmed", "paper", False, 494), (KARATE, "sound", False, 100),
+        ("cora", "sound", False, 200), (STRENGTHS, "sound", False, 200),
+        (KARATE, "paper", True, 10), (KARATE, "sound", True, 10), ("cora", "sound", True, 10),
+    ],
+)  # fmt: skip
+def test_settings_say_what_is_done(case, setting, quick, num_epochs, monkeypatch):
+    found = GCN.settings(case, setting, quick)
+    assert found["training"].startswith(f"{num_epochs} epochs, full batch")
+    assert gcn.epochs_of(case, setting, quick) == num_epochs
+    if setting == "paper":
+        assert "lambda = .01 (epoch + 1)" in found["ProxQuant"]
+    elif case != STRENGTHS:
+        (size,) = {len(method.grid) for method in GCN.methods(case, setting, quick)}
+        num_runs = len(tuning_seeds(quick))
+        clubs = f"{num_runs} times 25 runs each" if case == KARATE else f"{num_runs} runs each"
+        assert found["tuning"].startswith(f"{size} options a method, {clubs}")
+
+
+def test_a_tuning_run_has_25_clubs():
+    (first, *_), (second, *_) = (
+        gcn.tuning_tasks(cell(QP, stage="tune", seed=seed)) for seed in (1000, 1001)
+    )
+    assert len(gcn.tuning_tasks(cell(QP, stage="tune", seed=1000))) == 25
+    assert first.edges.shape != second.edges.shape or (first.edges != second.edges).any()
+
+
 def test_all_methods_have_the_same_budget():
     for case in (KARATE, "cora"):
-        for setting, size in (("paper", 1), ("sound", 6)):
+        for setting, size in (("paper", 1), ("sound", 9)):
             methods = GCN.methods(case, setting, False)
             assert tuple(method.name for method in methods) == METHODS
             assert {len(method.grid) for method in methods} == {size}
-            assert all(GCN.settings(case, setting, quick=False).values())
             assert all(GCN.remarks(case, setting))
+    for setting in ("paper", "sound"):
+        assert {len(m.grid) for m in GCN.methods(KARATE, setting, quick=True)} <= {1, 2}
     assert {len(method.grid) for method in GCN.methods(STRENGTHS, "sound", False)} == {1}
 
 
@@ -155,8 +291,8 @@ def test_test_nodes_are_not_seen_in_tuning(method, monkeypatch):
 def test_cora():
     found = GCN.run(cell(QP, "cora"))
     assert found.score > 0.4
-    # Training nodes and their neighbours.
-    assert found.details["samples, first layer"] == 644
+    # Training nodes and their neighbours, 644, but for those whose dropout leaves no gradient.
+    assert 640 <= found.details["samples, first layer"] <= 644
     assert 0 < found.details["cosine, first layer"] < 1
 
 
@@ -176,10 +312,10 @@ def test_features_are_left_out():
     torch.manual_seed(0)
     features = (torch.rand(50, 40) < 0.3).float() * 3
     places = features.nonzero(as_tuple=True)
-    assert gcn.thinned(features, places, 0.0) is features
-    thinned = gcn.thinned(features, places, 0.5)
-    assert set(thinned.unique().tolist()) == {0.0, 6.0}
-    assert not thinned[features == 0].any()
+    assert thinned(features, places, 0.0) is features
+    found = thinned(features, places, 0.5)
+    assert set(found.unique().tolist()) == {0.0, 6.0}
+    assert not found[features == 0].any()
     # A binomial of about 600: three standard deviations.
-    kept = (thinned[places] > 0).double().mean().item()
+    kept = (found[places] > 0).double().mean().item()
     assert abs(kept - 0.5) < 3 * 0.5 / len(places[0]) ** 0.5
