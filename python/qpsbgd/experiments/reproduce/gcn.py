@@ -27,6 +27,7 @@ from qpsbgd.experiments.karate import Club, karate_club, made_up_club
 from qpsbgd.experiments.reproduce.cosines import cosine_of_first_layer
 from qpsbgd.experiments.reproduce.optimizers import (
     QP,
+    grid,
     kernel_quantizer,
     make_optimizer,
     use_published_lambda,
@@ -328,17 +329,11 @@ def grids_of_nine() -> dict[str, tuple[Mapping[str, Any], ...]]:
     slow, fast, momenta = (0.001, 0.003, 0.01), (1.0, 3.0, 10.0), (0.0, 0.5, 0.9)
     adam = (0.0003, 0.001, 0.003, 0.006, 0.01, 0.02, 0.03, 0.06, 0.1)
     return {
-        QP: tuple(
-            {"lr": lr, "momentum": 0.9, "scale": scale} for lr in slow for scale in (0.03, 0.1, 0.3)
-        ),
-        "BinaryConnect": tuple({"lr": lr, "momentum": mom} for lr in fast for mom in momenta),
-        "BinaryConnect Adam": tuple({"lr": lr} for lr in adam),
-        "signSGD": tuple({"lr": lr, "momentum": mom} for lr in slow for mom in momenta),
-        "ProxQuant": tuple(
-            {"lr": lr, "momentum": 0.9, "strength": strength}
-            for lr in fast
-            for strength in (0.001, 0.003, 0.01)
-        ),
+        QP: grid(lr=slow, momentum=(0.9,), scale=(0.03, 0.1, 0.3)),
+        "BinaryConnect": grid(lr=fast, momentum=momenta),
+        "BinaryConnect Adam": grid(lr=adam),
+        "signSGD": grid(lr=slow, momentum=momenta),
+        "ProxQuant": grid(lr=fast, momentum=(0.9,), strength=(0.001, 0.003, 0.01)),
     }
 
 

@@ -9,7 +9,6 @@ reading are those of a real one, the answers those of simulated annealing.
 import dataclasses
 import functools
 import importlib.util
-import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from qpsbgd.experiments.networks import BinaryMLP
 from qpsbgd.experiments.reproduce.cosines import cosine_of_first_layer
 from qpsbgd.experiments.reproduce.optimizers import (
     QP,
+    grid,
     kernel_quantizer,
     make_optimizer,
     use_published_lambda,
@@ -312,33 +312,26 @@ def grids_of_six(net: str) -> dict[str, tuple[Mapping[str, Any], ...]]:
         (0.001, 0.003, 0.01, 0.03, 0.1, 0.3) if small else (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
     )
     return {
-        QP: product(
+        QP: grid(
             lr=(0.01, 0.03, 0.1) if small else (0.001, 0.003, 0.01),
             scale=(0.3, 1.0) if small else (0.1, 0.3),
         ),
-        SIGN: product(lr=rates, objective=("sign",)),
+        SIGN: grid(lr=rates, objective=("sign",)),
         QUBO: ({"lr": 0.01, "objective": "sign"},),
         MOCK: ({"lr": 0.01, "scale": 1.0},),
-        "BinaryConnect": product(
+        "BinaryConnect": grid(
             lr=(0.01, 0.03, 0.1) if small else (0.03, 0.1, 0.3), momentum=momenta
         ),
-        "BinaryConnect Adam": product(lr=rates),
-        "signSGD": product(
+        "BinaryConnect Adam": grid(lr=rates),
+        "signSGD": grid(
             lr=(0.001, 0.003, 0.01) if small else (0.0003, 0.001, 0.003), momentum=momenta
         ),
-        "ProxQuant": product(
+        "ProxQuant": grid(
             lr=(1.0, 3.0),
             momentum=(0.9,),
             strength=(0.1, 0.3, 1.0) if small else (0.01, 0.03, 0.1),
         ),
     }
-
-
-def product(**ranges: Sequence[Any]) -> tuple[Mapping[str, Any], ...]:
-    """A grid: all combinations of options, in order."""
-    return tuple(
-        dict(zip(ranges, values, strict=True)) for values in itertools.product(*ranges.values())
-    )
 
 
 def pair_data(case: str) -> Dataset:
