@@ -7,6 +7,7 @@ that holds ``data/mnist/t10k-*-ubyte.gz``.
 
 import gzip
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,10 @@ import numpy.typing as npt
 DATA_VARIABLE = "QPSBGD_DATA"
 #: Share of the images that is held out where a data set comes without a test set.
 TEST_SHARE = 0.2
+
+
+class MissingDataError(FileNotFoundError):
+    """Data are nowhere: apart from what else an OSError can be, such as a full disk."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +131,11 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     Raises:
         ValueError: not such a file, or shorter or longer than its header says.
     """
-    with gzip.open(path, "rb") as file:
-        content = file.read()
+    try:
+        with gzip.open(path, "rb") as file:
+            content = file.read()
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path} is no whole gzip file: {error}") from error
     # Two zero bytes, the type (8: unsigned byte), the number of dimensions, then big-endian sizes.
     if content[:3] != b"\0\0\x08":
         raise ValueError(f"{path} starts with {content[:3]!r}, but an idx file with b'\\0\\0\\x08'")
@@ -142,13 +150,17 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def data_folder() -> Path | None:
-    """The folder that ``QPSBGD_DATA`` names; None where it is not set."""
+    """The folder that ``QPSBGD_DATA`` names; None where it is not set.
+
+    Raises:
+        MissingDataError: there is no such folder.
+    """
     folder = os.environ.get(DATA_VARIABLE)
     if not folder:
         return None
     path = Path(folder)
     if not path.is_dir():
-        raise FileNotFoundError(f"{DATA_VARIABLE} is {folder!r}, but there is no such folder")
+        raise MissingDataError(f"{DATA_VARIABLE} is {folder!r}, but there is no such folder")
     return path
 
 

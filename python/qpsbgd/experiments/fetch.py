@@ -6,13 +6,15 @@ Files are looked for in ``$QPSBGD_DATA/data/<part>``, then in ``~/.cache/qpsbgd/
 
 import gzip
 import hashlib
+import http.client
 import tempfile
 import urllib.request
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qpsbgd.atomic import cache_folder
-from qpsbgd.experiments.datasets import data_folder
+from qpsbgd.experiments.datasets import MissingDataError, data_folder
 
 
 def find(part: str, files: Sequence[str], source: str, checksums: Mapping[str, str]) -> Path:
@@ -25,8 +27,8 @@ def find(part: str, files: Sequence[str], source: str, checksums: Mapping[str, s
         checksums: SHA-256 of the uncompressed files; only if all are known there is a download.
 
     Raises:
-        FileNotFoundError: files that are not downloaded are missing.
-        OSError: a download fails.
+        MissingDataError: files that are not downloaded are missing, or a download fails.
+        OSError: the cache cannot be written.
         ValueError: what is downloaded is not what it should be.
     """
     data, cache = data_folder(), cache_folder(part)
@@ -36,7 +38,7 @@ def find(part: str, files: Sequence[str], source: str, checksums: Mapping[str, s
             return folder
     if not checksums.keys() >= set(files):
         places = " or ".join(map(str, folders))
-        raise FileNotFoundError(f"put {files[0]} .. {files[-1]} into {places}")
+        raise MissingDataError(f"put {files[0]} .. {files[-1]} into {places}")
     download(files, cache, source, checksums)
     return cache
 
@@ -50,8 +52,8 @@ def download(files: Sequence[str], folder: Path, source: str, checksums: Mapping
             try:
                 with urllib.request.urlopen(f"{source}/{file}", timeout=60) as response:
                     content = response.read()
-            except OSError as error:
-                raise OSError(
+            except (OSError, http.client.HTTPException) as error:
+                raise MissingDataError(
                     f"{source}/{file} could not be downloaded ({error}): put it into {folder}"
                 ) from error
             check(f"{source}/{file}", file, content, checksums)
@@ -61,7 +63,11 @@ def download(files: Sequence[str], folder: Path, source: str, checksums: Mapping
 
 
 def read(folder: Path, file: str, checksums: Mapping[str, str]) -> bytes:
-    """Content of a file that was found, uncompressed and checked."""
+    """Content of a file that was found, uncompressed and checked.
+
+    Raises:
+        ValueError: it is damaged.
+    """
     path = folder / file
     if path.is_file():
         content = path.read_bytes()
@@ -69,7 +75,7 @@ def read(folder: Path, file: str, checksums: Mapping[str, str]) -> bytes:
         path = folder / f"{file}.gz"
         try:
             content = gzip.decompress(path.read_bytes())
-        except EOFError as error:
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(f"{path} is no whole gzip file: {error}") from error
     check(str(path), file, content, checksums)
     return content
