@@ -5,9 +5,11 @@ folder, written whole when the cell is done: a study that was interrupted goes o
 that are missing.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +19,7 @@ from typing import Any, Literal, Protocol
 
 from qpsbgd import __version__
 from qpsbgd.atomic import write_atomically
+from qpsbgd.experiments.datasets import MissingDataError
 
 Setting = Literal["paper", "sound"]
 Stage = Literal["tune", "final"]
@@ -67,7 +70,7 @@ class Cell:
     def key(self) -> str:
         """Names the cell's file."""
         content = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.blake2b(content.encode(), digest_size=12).hexdigest()
+        return f"{self.experiment}-{hashlib.blake2b(content.encode(), digest_size=12).hexdigest()}"
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ class Outcome:
 
     Attributes:
         score: what the table shows: of a final run on test data.
-        validation: what tuning goes by, the higher the better; not of test data.
+        validation: what tuning goes by, the higher the better; not of test data. NaN, of a run that
+            diverged, is worse than all numbers.
         curves: by name, a value a step or epoch; of equal length for all seeds of a method.
         details: other numbers worth a column in results.csv.
     """
@@ -189,29 +193,55 @@ class Experiment(Protocol):
 
 
 @dataclass(frozen=True)
+class Run:
+    """A cell, finished; seconds are those that it took."""
+
+    cell: Cell
+    outcome: Outcome
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Row:
     """A method's part of a case, finished.
 
     Attributes:
         method: its name.
         options: that were chosen.
-        tried: mean validation of each of the grid, in order; empty where there was no choice.
-        outcomes: of the final runs, by seed.
-        seconds: of all its runs, those of tuning too.
+        tuning: runs of each of the grid, in its order; empty where there was no choice.
+        finals: by seed.
         published: what the paper has, if anything.
     """
 
     method: str
     options: Mapping[str, Any]
-    tried: tuple[tuple[Mapping[str, Any], float], ...]
-    outcomes: tuple[Outcome, ...]
-    seconds: float
+    tuning: tuple[Run, ...]
+    finals: tuple[Run, ...]
     published: Published | None
+
+    @property
+    def tried(self) -> list[tuple[Mapping[str, Any], float]]:
+        """Mean validation of each of the grid."""
+        return mean_validations(self.tuning)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Of the final runs."""
+        return [run.outcome for run in self.finals]
+
+    @property
+    def seconds(self) -> float:
+        """Of all its runs."""
+        return sum(run.seconds for run in (*self.tuning, *self.finals))
 
     @property
     def scores(self) -> list[float]:
         """Of the final runs."""
         return [outcome.score for outcome in self.outcomes]
+
+    def detail(self, name: str) -> list[float]:
+        """Of the final runs that have it."""
+        return [each.details[name] for each in self.outcomes if name in each.details]
 
     @property
     def mean(self) -> float:
@@ -221,46 +251,94 @@ class Row:
     @property
     def deviation(self) -> float:
         """Of the scores from run to run; 0 for one."""
-        return statistics.stdev(self.scores) if len(self.scores) > 1 else 0.0
+        return deviation(self.scores)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A case in a setting, finished."""
+    """A case in a setting, finished; settings are in the experiment's words."""
 
     experiment: Experiment
     case: str
     setting: Setting
+    quick: bool
+    settings: Mapping[str, str]
     rows: tuple[Row, ...]
 
 
+def deviation(values: Sequence[float]) -> float:
+    """Standard deviation of a sample; 0 of one value, NaN where not all are finite."""
+    if not all(map(math.isfinite, values)):
+        return math.nan  # statistics.stdev fails
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def mean_validations(runs: Sequence[Run]) -> list[tuple[Mapping[str, Any], float]]:
+    """By options, in their first order."""
+    found: list[tuple[Mapping[str, Any], list[float]]] = []
+    for run in runs:
+        if not found or found[-1][0] != run.cell.options:
+            found.append((run.cell.options, []))
+        found[-1][1].append(run.outcome.validation)
+    return [(options, statistics.fmean(values)) for options, values in found]
+
+
 class Store:
-    """Outcomes of cells in a folder, one file each."""
+    """Finished cells in a folder, a file each."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "cells"
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def load(self, cell: Cell) -> tuple[Outcome, float] | None:
-        """Outcome and seconds of a finished cell; None where there is none, or a damaged file."""
+    def holds_any(self, experiment: str) -> bool:
+        """Whether there is a cell of an experiment, of whatever settings."""
+        return any(self.folder.glob(f"{experiment}-*.json"))
+
+    def load(self, cell: Cell, settings: Mapping[str, str]) -> Run | None:
+        """A finished cell.
+
+        Args:
+            cell: which one.
+            settings: of its case.
+
+        Returns:
+            None where there is none, or a damaged file, or one of another version or of other
+            settings.
+        """
         try:
             content = json.loads((self.folder / f"{cell.key}.json").read_text())
-            if content["version"] != __version__:
+            if content["version"] != __version__ or content["settings"] != dict(settings):
                 return None
-            return Outcome(**content["outcome"]), float(content["seconds"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return Run(cell, _outcome(content["outcome"]), _number(content["seconds"]))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return None
 
-    def save(self, cell: Cell, outcome: Outcome, seconds: float) -> None:
+    def save(self, run: Run, settings: Mapping[str, str]) -> None:
         """Keep it."""
         content = {
             "version": __version__,
-            "cell": dataclasses.asdict(cell),
-            "outcome": dataclasses.asdict(outcome),
-            "seconds": seconds,
+            "settings": dict(settings),
+            "cell": dataclasses.asdict(run.cell),
+            "outcome": dataclasses.asdict(run.outcome),
+            "seconds": run.seconds,
         }
-        path = self.folder / f"{cell.key}.json"
-        write_atomically(path, json.dumps(content).encode())
+        write_atomically(self.folder / f"{run.cell.key}.json", json.dumps(content).encode())
+
+
+def _outcome(content: Mapping[str, Any]) -> Outcome:
+    """Of a file's content, of which nothing is known but that it is JSON."""
+    return Outcome(
+        score=_number(content["score"]),
+        validation=_number(content["validation"]),
+        curves={name: [_number(y) for y in curve] for name, curve in content["curves"].items()},
+        details={name: _number(value) for name, value in content["details"].items()},
+    )
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise ValueError(f"{value!r} must be a number")
+    return value
 
 
 def run_tables(
@@ -277,52 +355,123 @@ def run_tables(
     Args:
         experiment: which one.
         setting: see :class:`Cell`.
-        store: of outcomes.
+        store: of finished cells.
         num_seeds: of final runs.
         quick: fewer steps and cells.
         advance: told of each cell when it is done.
+
+    Raises:
+        MissingDataError: of the experiment.
+        ValueError: damaged data, or grids of different sizes in one case.
+        OSError: a cell cannot be kept.
     """
-    for case in experiment.cases(setting, quick):
-        published = experiment.published(case)
-        rows = []
-        for method in experiment.methods(case, setting, quick):
-            seconds = 0.0
+    cases = experiment.cases(setting, quick)
+    for case in cases:
+        check_budgets(case, experiment.methods(case, setting, quick))
+    for case in cases:
+        settings = experiment.settings(case, setting, quick)
 
-            def outcome(
-                options: Mapping[str, Any],
-                seed: int,
-                stage: Stage,
-                case: str = case,
-                method: Method = method,
-            ) -> Outcome:
-                nonlocal seconds
-                cell = Cell(
-                    experiment.name, case, setting, method.name, options, seed, stage, quick
+        def finished(cell: Cell, settings: Mapping[str, str] = settings) -> Run:
+            run = store.load(cell, settings)
+            if run is None:
+                start = time.perf_counter()
+                outcome = experiment.run(cell)
+                run = Run(cell, outcome, time.perf_counter() - start)
+                store.save(run, settings)
+            advance(cell)
+            return run
+
+        rows = _rows(experiment, case, setting, quick, num_seeds, finished)
+        yield Table(experiment, case, setting, quick, settings, rows)
+
+
+def finished_tables(
+    experiment: Experiment,
+    setting: Setting,
+    store: Store,
+    *,
+    num_seeds: int,
+    quick: bool = False,
+) -> Iterator[Table]:
+    """What :func:`run_tables` would have nothing to run for; no data are downloaded for it.
+
+    None of an experiment whose data or packages are missing: nobody has asked for it.
+    """
+    if not store.holds_any(experiment.name):
+        return
+    absent = MissingDataError, ValueError, ImportError
+    cases: Sequence[str] = ()
+    with contextlib.suppress(*absent):
+        cases = experiment.cases(setting, quick)
+    for case in cases:
+        with contextlib.suppress(_UnfinishedError, *absent):
+            settings = experiment.settings(case, setting, quick)
+
+            def finished(cell: Cell, settings: Mapping[str, str] = settings) -> Run:
+                run = store.load(cell, settings)
+                if run is None:
+                    raise _UnfinishedError
+                return run
+
+            rows = _rows(experiment, case, setting, quick, num_seeds, finished)
+            yield Table(experiment, case, setting, quick, settings, rows)
+
+
+class _UnfinishedError(Exception):
+    """A table lacks a cell."""
+
+
+def _rows(
+    experiment: Experiment,
+    case: str,
+    setting: Setting,
+    quick: bool,
+    num_seeds: int,
+    finished: Callable[[Cell], Run],
+) -> tuple[Row, ...]:
+    """Rows of a table, each of whose cells ``finished`` runs or has."""
+    published = experiment.published(case)
+
+    def row(method: Method) -> Row:
+        def runs(options: Mapping[str, Any], stage: Stage, seeds: Sequence[int]) -> list[Run]:
+            return [
+                finished(
+                    Cell(experiment.name, case, setting, method.name, options, seed, stage, quick)
                 )
-                done = store.load(cell)
-                if done is None:
-                    start = time.perf_counter()
-                    found = experiment.run(cell)
-                    done = found, time.perf_counter() - start
-                    store.save(cell, *done)
-                advance(cell)
-                seconds += done[1]
-                return done[0]
+                for seed in seeds
+            ]
 
-            options, tried = method.grid[0], []
-            if len(method.grid) > 1:
-                for candidate in method.grid:
-                    values = [
-                        outcome(candidate, seed, "tune").validation for seed in tuning_seeds(quick)
-                    ]
-                    tried.append((candidate, statistics.fmean(values)))
-                # The first of equals, as grids are in order of their first option.
-                options = max(tried, key=lambda pair: pair[1])[0]
-            finals = tuple(outcome(options, seed, "final") for seed in range(num_seeds))
-            rows.append(
-                Row(method.name, options, tuple(tried), finals, seconds, published.get(method.name))
-            )
-        yield Table(experiment, case, setting, tuple(rows))
+        options, tuning = method.grid[0], []
+        if len(method.grid) > 1:
+            tuning = [
+                run for each in method.grid for run in runs(each, "tune", tuning_seeds(quick))
+            ]
+            options = best_options(tuning)
+        finals = runs(options, "final", range(num_seeds))
+        return Row(method.name, options, tuple(tuning), tuple(finals), published.get(method.name))
+
+    return tuple(row(method) for method in experiment.methods(case, setting, quick))
+
+
+def best_options(tuning: Sequence[Run]) -> Mapping[str, Any]:
+    """Those of the best mean validation; the first of equals, as grids begin with their first."""
+    options, _ = max(
+        mean_validations(tuning),
+        key=lambda pair: -math.inf if math.isnan(pair[1]) else pair[1],
+    )
+    return options
+
+
+def check_budgets(case: str, methods: Sequence[Method]) -> None:
+    """Refuse grids of different sizes: more options are more chances. Untuned methods may be.
+
+    Raises:
+        ValueError: there are such grids.
+    """
+    sizes = {method.name: len(method.grid) for method in methods if len(method.grid) > 1}
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise ValueError(f"{case}: grids must have equally many options, but have {listed}")
 
 
 def tuning_seeds(quick: bool) -> Sequence[int]:
