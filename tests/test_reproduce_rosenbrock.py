@@ -19,6 +19,7 @@ from qpsbgd.experiments.rosenbrock import (
     HORIZONS,
     METHODS,
     Problem,
+    Run,
     Sample,
     fitted_rate,
     mean_norms,
@@ -261,11 +262,28 @@ def test_the_rate_is_a_curve_of_the_final_runs_of_the_latent_rule(monkeypatch):
             assert "rate" not in ROSENBROCK.run(other).curves
 
 
+def test_options_are_chosen_by_several_starts_that_no_final_run_has(monkeypatch):
+    seeds = []
+
+    def optimised(problem, method, options, seed, num_steps, *, decay):
+        seeds.append(seed)
+        return Run([100.0, float(seed % 5)], [1.0])
+
+    monkeypatch.setattr(module, "optimise", optimised)
+    for seed in (1000, 1001):
+        tuned = ROSENBROCK.run(
+            dataclasses.replace(cell("n = 5", "QP-SBGD latent", LATENT), stage="tune", seed=seed)
+        )
+        assert tuned.score == 2.0  # the mean of 0 to 4
+        assert tuned.validation == pytest.approx(-(2.0 + 1e-6 * 51.0), abs=1e-12)
+    assert seeds == list(range(5000, 5010))
+
+
 def test_settings_are_those_of_the_run(monkeypatch):
     full, quick = (ROSENBROCK.settings("n = 10", "sound", quick) for quick in (False, True))
     assert (full["steps"], quick["steps"]) == ("1000", "200")
-    assert full["options"].startswith("best of 8 a method by the final value, 2 run(s)")
-    assert quick["options"].startswith("best of 2 a method by the final value, 1 run(s)")
+    assert full["options"].startswith("best of 8 a method by the mean final value of 10 run(s)")
+    assert quick["options"].startswith("best of 2 a method by the mean final value of 1 run(s)")
     assert "4096" in full["exponent of T"]
     assert "not measured" in quick["exponent of T"]
     for setting in ("paper", "sound"):
