@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
 from qpsbgd.experiments import libsvm
+from qpsbgd.experiments.optimizers import kernel_quantizer, make_optimizer, use_published_lambda
 from qpsbgd.experiments.reproduce import adult as module
 from qpsbgd.experiments.reproduce.adult import (
     ADULT2,
@@ -20,13 +21,9 @@ from qpsbgd.experiments.reproduce.adult import (
     GRIDS_10,
     StraightThroughMLP,
 )
-from qpsbgd.experiments.reproduce.optimizers import (
-    grid,
-    kernel_quantizer,
-    make_optimizer,
-    use_published_lambda,
-)
-from qpsbgd.experiments.reproduce.study import Cell, Store, run_tables
+from qpsbgd.experiments.reproduce.experiment import Cell, grid
+from qpsbgd.experiments.reproduce.store import Store
+from qpsbgd.experiments.reproduce.study import run_tables
 from qpsbgd.optim import ProxQuant
 
 SHARED = os.environ.get("QPSBGD_DATA")

@@ -208,7 +208,7 @@ def test_a_full_disk_stops_the_run(monkeypatch, tmp_path):
         written.append(path)
         path.write_bytes(content)
 
-    monkeypatch.setattr("qpsbgd.experiments.reproduce.study.write_atomically", write)
+    monkeypatch.setattr("qpsbgd.experiments.reproduce.store.write_atomically", write)
     text = invoke("reproduce", "all", *QUICK, "--out", tmp_path, expect=1)
     (line,) = [line for line in text.splitlines() if line.startswith("Error: ")]
     assert "No space left on device" in line

@@ -13,10 +13,10 @@ networkx = pytest.importorskip("networkx", reason="networkx, which has the club,
 from qpsbgd.experiments import fetch, graphs, karate, planetoid
 from qpsbgd.experiments.graphs import GraphEpoch, thinned
 from qpsbgd.experiments.karate import karate_club, made_up_club
+from qpsbgd.experiments.optimizers import QP
 from qpsbgd.experiments.reproduce import gcn
+from qpsbgd.experiments.reproduce.experiment import Cell, tuning_seeds
 from qpsbgd.experiments.reproduce.gcn import GCN, KARATE, STRENGTHS
-from qpsbgd.experiments.reproduce.optimizers import QP
-from qpsbgd.experiments.reproduce.study import Cell, tuning_seeds
 
 SHARED = os.environ.get("QPSBGD_DATA")
 needs_cora = pytest.mark.skipif(

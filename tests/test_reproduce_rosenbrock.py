@@ -12,8 +12,10 @@ pytest.importorskip("scipy")
 
 from qpsbgd.experiments import rosenbrock as function
 from qpsbgd.experiments.reproduce import rosenbrock as module
+from qpsbgd.experiments.reproduce.experiment import Cell
 from qpsbgd.experiments.reproduce.rosenbrock import CASES, FIXED, GRIDS, ROSENBROCK
-from qpsbgd.experiments.reproduce.study import Cell, Store, run_tables
+from qpsbgd.experiments.reproduce.store import Store
+from qpsbgd.experiments.reproduce.study import run_tables
 from qpsbgd.experiments.rosenbrock import (
     GRADIENT_UNIT,
     HORIZONS,

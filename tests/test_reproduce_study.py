@@ -22,19 +22,16 @@ from qpsbgd import __version__
 from qpsbgd.experiments.datasets import MissingDataError
 from qpsbgd.experiments.reproduce import page, plots, report, study
 from qpsbgd.experiments.reproduce.comparison import compare_orders
-from qpsbgd.experiments.reproduce.study import (
+from qpsbgd.experiments.reproduce.experiment import (
+    TUNING_SEEDS,
     Axes,
     Cell,
     Method,
     Outcome,
     Published,
-    Row,
-    Run,
-    Store,
-    Table,
-    finished_tables,
-    run_tables,
 )
+from qpsbgd.experiments.reproduce.store import Run, Store
+from qpsbgd.experiments.reproduce.study import Row, Table, finished_tables, run_tables
 from qpsbgd.experiments.reproduce.versions import PACKAGES, processor, versions
 
 
@@ -96,7 +93,7 @@ def test_the_best_of_the_grid_by_validation_is_run_with_the_seeds(toy, tmp_path)
     assert [len(row.tried) for row in one.rows] == [3, 3]
     finals = {(cell.seed, cell.stage) for cell in toy.ran if cell.stage == "final"}
     assert finals == {(0, "final"), (1, "final"), (2, "final")}
-    assert {cell.seed for cell in toy.ran if cell.stage == "tune"} == set(study.TUNING_SEEDS)
+    assert {cell.seed for cell in toy.ran if cell.stage == "tune"} == set(TUNING_SEEDS)
 
 
 def test_without_a_choice_nothing_is_tuned(toy, tmp_path):

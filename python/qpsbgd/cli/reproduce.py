@@ -13,7 +13,9 @@ import click
 from qpsbgd.experiments.reproduce import COMMON_PACKAGES, PACKAGES, missing_packages
 
 if TYPE_CHECKING:
-    from qpsbgd.experiments.reproduce.study import Cell, Experiment, Setting, Store, Table
+    from qpsbgd.experiments.reproduce.experiment import Cell, Experiment, Setting
+    from qpsbgd.experiments.reproduce.store import Store
+    from qpsbgd.experiments.reproduce.study import Table
 
 NAMES = tuple(PACKAGES)
 SETTINGS: "tuple[Setting, ...]" = ("paper", "sound")
@@ -140,7 +142,8 @@ def _run(request: Request) -> None:
 
     from qpsbgd.experiments.reproduce import experiments
     from qpsbgd.experiments.reproduce.report import summary
-    from qpsbgd.experiments.reproduce.study import Store, run_tables
+    from qpsbgd.experiments.reproduce.store import Store
+    from qpsbgd.experiments.reproduce.study import run_tables
 
     store = Store(request.folder)
     chosen = [each for each in experiments() if each.name in request.names]
@@ -193,7 +196,7 @@ def _count(chosen: "Sequence[Experiment]", request: Request) -> int:
 def _report(request: Request, as_json: bool) -> None:
     """Report all that is finished in the folder, whoever asked for it."""
     from qpsbgd.experiments.reproduce.report import summary_rows, write_report
-    from qpsbgd.experiments.reproduce.study import Store
+    from qpsbgd.experiments.reproduce.store import Store
 
     tables = _finished(Store(request.folder), request)
     if not tables:

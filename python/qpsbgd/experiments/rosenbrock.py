@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from qpsbgd.experiments.reproduce.optimizers import use_published_lambda
+from qpsbgd.experiments.optimizers import use_published_lambda
 from qpsbgd.optim import BinaryConnect, ProxQuant, SignSGD
 from qpsbgd.optim.update import update_momentum, update_weight
 from qpsbgd.projection import project

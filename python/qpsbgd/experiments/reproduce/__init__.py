@@ -1,9 +1,11 @@
 """The paper's experiments, each a table of cells that are tuned, run, kept and reported.
 
-``study.py`` is what all have in common, ``report.py`` writes what was found (``page.py`` the page,
-with ``comparison.py``'s words on the order of methods; ``plots.py`` the plots), and each experiment
-has a file of its own. ``docs/reproduction.md`` tells what the paper says and what was decided where
-it is silent.
+``experiment.py`` is what an experiment is made of, ``store.py`` keeps finished cells, ``study.py``
+runs the others and makes tables, ``report.py`` writes what was found (``page.py`` the page, with
+``comparison.py``'s words on the order of methods; ``plots.py`` the plots). Each experiment's table
+has a file of its own: cases, options, published numbers, words; the training is in the folder
+above, which imports nothing from here. ``docs/reproduction.md`` tells what the paper says and what
+was decided where it is silent.
 """
 
 import importlib.util
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qpsbgd.experiments.reproduce.study import Experiment
+    from qpsbgd.experiments.reproduce.experiment import Experiment
 
 #: Optional packages that all need, of the command line and the report.
 COMMON_PACKAGES = ("torch", "tqdm", "matplotlib")

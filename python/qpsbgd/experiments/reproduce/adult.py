@@ -18,20 +18,20 @@ import torch
 from torch import Tensor, nn
 
 from qpsbgd.experiments import libsvm
-from qpsbgd.experiments.reproduce.optimizers import (
-    grid,
+from qpsbgd.experiments.optimizers import (
     kernel_quantizer,
     make_optimizer,
     one_thread,
     use_published_lambda,
 )
-from qpsbgd.experiments.reproduce.study import (
+from qpsbgd.experiments.reproduce.experiment import (
     Axes,
     Cell,
     Method,
     Outcome,
     Published,
     Setting,
+    grid,
     tuning_seeds,
 )
 from qpsbgd.nn import BinaryLinear
@@ -108,7 +108,7 @@ class Adult:
         fixed: options by method in the paper setting.
         grids: options by method in the sound setting.
         results: the paper's, by method.
-        details: see :class:`~qpsbgd.experiments.reproduce.study.Experiment`.
+        details: see :class:`~qpsbgd.experiments.reproduce.experiment.Experiment`.
     """
 
     name: str

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from qpsbgd.experiments import fetch, planetoid
+from qpsbgd.experiments.cosines import cosine_of_first_layer
 from qpsbgd.experiments.datasets import data_folder
 from qpsbgd.experiments.graphs import (
     NUM_HIDDEN,
@@ -24,21 +25,15 @@ from qpsbgd.experiments.graphs import (
     train_nodes,
 )
 from qpsbgd.experiments.karate import Club, karate_club, made_up_club
-from qpsbgd.experiments.reproduce.cosines import cosine_of_first_layer
-from qpsbgd.experiments.reproduce.optimizers import (
-    QP,
-    grid,
-    kernel_quantizer,
-    make_optimizer,
-    use_published_lambda,
-)
-from qpsbgd.experiments.reproduce.study import (
+from qpsbgd.experiments.optimizers import QP, kernel_quantizer, make_optimizer, use_published_lambda
+from qpsbgd.experiments.reproduce.experiment import (
     Axes,
     Cell,
     Method,
     Outcome,
     Published,
     Setting,
+    grid,
     tuning_seeds,
 )
 from qpsbgd.optim import QPSBGD

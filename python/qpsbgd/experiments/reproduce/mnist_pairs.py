@@ -19,23 +19,18 @@ import torch
 from torch import Tensor, nn
 
 from qpsbgd import SamplerProjector, SimulatedAnnealingSampler
+from qpsbgd.experiments.cosines import cosine_of_first_layer
 from qpsbgd.experiments.datasets import Dataset, data_folder, mnist5k
 from qpsbgd.experiments.networks import BinaryMLP
-from qpsbgd.experiments.reproduce.cosines import cosine_of_first_layer
-from qpsbgd.experiments.reproduce.optimizers import (
-    QP,
-    grid,
-    kernel_quantizer,
-    make_optimizer,
-    use_published_lambda,
-)
-from qpsbgd.experiments.reproduce.study import (
+from qpsbgd.experiments.optimizers import QP, kernel_quantizer, make_optimizer, use_published_lambda
+from qpsbgd.experiments.reproduce.experiment import (
     Axes,
     Cell,
     Method,
     Outcome,
     Published,
     Setting,
+    grid,
     tuning_seeds,
 )
 from qpsbgd.experiments.training import shifted

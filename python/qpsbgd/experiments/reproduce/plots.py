@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd.experiments.reproduce.study import Axes, Experiment, Published, Row, Setting, Table
+from qpsbgd.experiments.reproduce.experiment import Axes, Experiment, Published, Setting
+from qpsbgd.experiments.reproduce.study import Row, Table
 
 if TYPE_CHECKING:
     import matplotlib.axes

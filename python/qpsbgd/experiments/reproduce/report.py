@@ -13,7 +13,8 @@ from qpsbgd import __version__
 from qpsbgd.atomic import write_atomically
 from qpsbgd.experiments.reproduce.page import make_page, number, published_score
 from qpsbgd.experiments.reproduce.plots import curve_names, plot_curve, plot_scores
-from qpsbgd.experiments.reproduce.study import Row, Run, Table
+from qpsbgd.experiments.reproduce.store import Run
+from qpsbgd.experiments.reproduce.study import Row, Table
 
 _FIELDS = (
     "experiment", "case", "setting", "quick", "version", "method", "options", "stage", "seed",

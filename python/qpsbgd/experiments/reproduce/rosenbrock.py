@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from qpsbgd.experiments.reproduce.optimizers import grid, one_thread
-from qpsbgd.experiments.reproduce.study import (
+from qpsbgd.experiments.optimizers import one_thread
+from qpsbgd.experiments.reproduce.experiment import (
     Axes,
     Cell,
     Method,
     Outcome,
     Published,
     Setting,
+    grid,
     tuning_seeds,
 )
 from qpsbgd.experiments.rosenbrock import (

@@ -1,8 +1,7 @@
 """The optimisers of the paper's tables, by their names there, and what all experiments do alike."""
 
 import contextlib
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -73,13 +72,6 @@ def use_published_lambda(optimizer: torch.optim.Optimizer, epoch: int) -> None:
     """
     for group in optimizer.param_groups:
         group["strength"] = 0.01 * (epoch + 1) / group["lr"]
-
-
-def grid(**values: Sequence[Any]) -> tuple[dict[str, Any], ...]:
-    """Options to choose from: all combinations of the values, the last name's changing fastest."""
-    return tuple(
-        dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())
-    )
 
 
 @contextlib.contextmanager
