@@ -12,15 +12,12 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
+from qpsbgd.experiments import adult as training
 from qpsbgd.experiments import libsvm
+from qpsbgd.experiments.adult import StraightThroughMLP
 from qpsbgd.experiments.optimizers import kernel_quantizer, make_optimizer, use_published_lambda
 from qpsbgd.experiments.reproduce import adult as module
-from qpsbgd.experiments.reproduce.adult import (
-    ADULT2,
-    ADULT10,
-    GRIDS_10,
-    StraightThroughMLP,
-)
+from qpsbgd.experiments.reproduce.adult import ADULT2, ADULT10, GRIDS_10
 from qpsbgd.experiments.reproduce.experiment import Cell, grid
 from qpsbgd.experiments.reproduce.store import Store
 from qpsbgd.experiments.reproduce.study import run_tables
@@ -160,16 +157,16 @@ def test_tuning_holds_out_each_row_once(made, monkeypatch, quick, num_folds):
     """The loss of a row that is held out is its number here, so that the mean tells all of them."""
     kept, seeds = [], []
 
-    def trained(self, cell, inputs, labels, rows, seed):
+    def trained(method, options, seed, sizes, inputs, labels, rows, **kwargs):
         kept.append(rows)
         seeds.append(seed)
         return lambda inputs: inputs
 
-    monkeypatch.setattr(module.Adult, "_trained", trained)
+    monkeypatch.setattr(training, "train", trained)
     monkeypatch.setattr(module.Adult, "_inputs", lambda self, rows: np.arange(399.0)[:, None])
     rows = libsvm.Rows(made[0].features[:399], made[0].labels[:399])
     monkeypatch.setattr(module, "_rows", lambda: (rows, made[1]))
-    monkeypatch.setattr(module, "_loss", lambda outputs, labels: outputs.mean())
+    monkeypatch.setattr(training, "loss_of", lambda outputs, labels: outputs.mean())
     for seed in (1000, 1001):
         one = Cell("adult10", "a1a", "sound", "signSGD", {}, seed, "tune", quick)
         assert ADULT10.run(one).validation == pytest.approx(-np.mean(np.arange(399.0)))

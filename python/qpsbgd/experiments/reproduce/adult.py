@@ -6,8 +6,6 @@ that falls to zero and tuned options.
 """
 
 import functools
-import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -15,15 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
 
 from qpsbgd.experiments import libsvm
-from qpsbgd.experiments.optimizers import (
-    kernel_quantizer,
-    make_optimizer,
-    one_thread,
-    use_published_lambda,
-)
+from qpsbgd.experiments.adult import NUM_FOLDS, accuracy, held_out_loss, train, train_as_published
+from qpsbgd.experiments.optimizers import one_thread
 from qpsbgd.experiments.reproduce.experiment import (
     Axes,
     Cell,
@@ -34,13 +27,9 @@ from qpsbgd.experiments.reproduce.experiment import (
     grid,
     tuning_seeds,
 )
-from qpsbgd.nn import BinaryLinear
-from qpsbgd.nn.functional import ste_sign
-from qpsbgd.optim import binary_weights
-from qpsbgd.projection import NativeProjector
 
-#: Of the cross-validation that tuning goes by, in the sound setting; fewer in a quick run.
-NUM_FOLDS, QUICK_FOLDS = 4, 2
+#: In the place of ``NUM_FOLDS`` in a quick run.
+QUICK_FOLDS = 2
 #: Steps; of the Gaussian that curves of the paper setting are smoothed with, as the paper's.
 SMOOTHING = 1.0
 #: Indices into a grid of what a quick run tries.
@@ -52,39 +41,6 @@ LOGISTIC = 0.8416
 
 #: Of the sound setting.
 SOUND_BATCH = 50
-
-
-class StraightThroughMLP(nn.Module):
-    """Binary weights in all layers, signs between them; gradients pass all of them unclipped.
-
-    Args:
-        sizes: inputs, hidden sizes, 1.
-        kernel_quantizer: of the layers.
-        sign_output: the paper's, a sign too; else a logit.
-    """
-
-    def __init__(
-        self, sizes: tuple[int, ...], kernel_quantizer: str | None, sign_output: bool
-    ) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(
-            BinaryLinear(n, m, bias=False, kernel_quantizer=kernel_quantizer)
-            for n, m in itertools.pairwise(sizes)
-        )
-        self.sign_output = sign_output
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Signs or logits ``(N,)`` of ``x (N, n)``."""
-        *hidden, last = self.layers
-        for layer in hidden:
-            if self.sign_output:
-                x = ste_sign(layer(x), math.inf)
-            else:
-                # For the backward pass alone: gradients would grow by sqrt(128) a layer, which
-                # is nothing to steps along signs, but the end of SGD.
-                x = ste_sign(layer(x) / math.sqrt(x.shape[1]), math.inf)  # (N, n) -> (N, m)
-        z: Tensor = last(x)[:, 0]
-        return ste_sign(z, math.inf) if self.sign_output else z / math.sqrt(x.shape[1])
 
 
 @functools.lru_cache(maxsize=1)
@@ -154,97 +110,46 @@ class Adult:
         return rows.features[:, [number - 1 for number in self.features]]
 
     def _paper(self, cell: Cell) -> Outcome:
-        train, test = _rows()
+        train_rows, test = _rows()
         # PAPER: features are 0 and 1, as in the file.
-        inputs, labels = torch.from_numpy(self._inputs(train)), torch.from_numpy(train.labels)
-        torch.manual_seed(cell.seed)
-        model = StraightThroughMLP(self.sizes, kernel_quantizer(cell.method), sign_output=True)
-        # ProxQuant has the published lambda, which no number of steps enters.
-        optimizer = _optimizer(cell, model, num_steps=1, seed=cell.seed)
-        accuracies, losses = [], []
-        for epoch in range(self.num_epochs):
-            if cell.method == "ProxQuant":
-                use_published_lambda(optimizer, epoch)
-            order = torch.randperm(len(inputs))
-            # NOTES: batches of an epoch are drawn without repetition; the paper's do not cover
-            # all of the data.
-            batches = order.split(self.batch_size)  # type: ignore[no-untyped-call]
-            for batch in batches[: self.num_batches]:
-                optimizer.zero_grad()
-                outputs = model(inputs[batch])
-                loss = _loss(outputs, labels[batch])
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                losses.append(loss.item())
-                accuracies.append(_accuracy(outputs, labels[batch]))
-        net = _Net(model, optimizer)
+        net = train_as_published(
+            cell.method,
+            cell.options,
+            cell.seed,
+            self.sizes,
+            self._inputs(train_rows),
+            torch.from_numpy(train_rows.labels),
+            num_epochs=self.num_epochs,
+            num_batches=self.num_batches,
+            batch_size=self.batch_size,
+        )
+        accuracies, losses = _smoothed(net.accuracies), _smoothed(net.losses)
         return Outcome(
-            score=_accuracy(net(self._inputs(test)), torch.from_numpy(test.labels)),
-            curves={"batch_accuracy": _smoothed(accuracies), "batch_loss": _smoothed(losses)},
-            details={
-                "final_batch_accuracy": _smoothed(accuracies)[-1],
-                "final_batch_loss": _smoothed(losses)[-1],
-            },
+            score=accuracy(net(self._inputs(test)), torch.from_numpy(test.labels)),
+            curves={"batch_accuracy": accuracies, "batch_loss": losses},
+            details={"final_batch_accuracy": accuracies[-1], "final_batch_loss": losses[-1]},
         )
 
     def _sound(self, cell: Cell) -> Outcome:
         rows, test = _rows()
         inputs, labels = self._inputs(rows), torch.from_numpy(rows.labels)
-        if cell.stage == "tune":
-            return Outcome(0.0, validation=-self._held_out_loss(cell, inputs, labels))
-        net = self._trained(cell, inputs, labels, np.arange(len(inputs)), cell.seed)
-        return Outcome(
-            score=_accuracy(net(self._inputs(test)), torch.from_numpy(test.labels)),
-            curves={"train_loss": net.losses},
-            details={"train_accuracy": _accuracy(net(inputs), labels)},
-        )
-
-    def _held_out_loss(self, cell: Cell, inputs: npt.NDArray[np.float32], labels: Tensor) -> float:
-        """Mean over all rows, each by the network that was trained without its part of them.
-
-        The loss, not the accuracy, and of all rows: of fewer it chooses mostly by chance.
-        """
-        order = np.random.default_rng(cell.seed).permutation(len(inputs))
-        folds = np.array_split(order, QUICK_FOLDS if cell.quick else NUM_FOLDS)
-        total = 0.0
-        for number, held_out in enumerate(folds):
-            kept = np.setdiff1d(order, held_out)
-            net = self._trained(cell, inputs, labels, kept, NUM_FOLDS * cell.seed + number)
-            total += len(held_out) * _loss(net(inputs[held_out]), labels[held_out]).item()
-        return total / len(order)
-
-    def _trained(
-        self,
-        cell: Cell,
-        inputs: npt.NDArray[np.float32],
-        labels: Tensor,
-        kept: npt.NDArray[np.int64],
-        seed: int,
-    ) -> "_Net":
-        """On the rows ``kept``; weights, batches and projections are drawn by ``seed``."""
-        torch.manual_seed(seed)
-        # Not centred: a network without biases is an odd function of its inputs, and a common
-        # mean is what it has instead of a bias.
-        scale = float(np.sqrt((inputs[kept] ** 2).mean()))
-        scaled = torch.from_numpy(inputs / np.float32(scale))
-        model = StraightThroughMLP(self.sizes, kernel_quantizer(cell.method), sign_output=False)
+        run = cell.method, cell.options, cell.seed, self.sizes, inputs, labels
         num_epochs = self._num_epochs(cell.quick)
-        num_batches = math.ceil(len(kept) / SOUND_BATCH)
-        optimizer = _optimizer(cell, model, num_epochs * num_batches, seed)
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=num_epochs)
-        losses = []
-        for _ in range(num_epochs):
-            shuffled = torch.from_numpy(kept)[torch.randperm(len(kept))]
-            total = 0.0
-            for batch in shuffled.split(SOUND_BATCH):  # type: ignore[no-untyped-call]
-                optimizer.zero_grad()
-                loss = _loss(model(scaled[batch]), labels[batch])
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                total += loss.item() * len(batch)
-            scheduler.step()
-            losses.append(total / len(kept))
-        return _Net(model, optimizer, scale, losses)
+        if cell.stage == "tune":
+            loss = held_out_loss(
+                *run,
+                num_folds=QUICK_FOLDS if cell.quick else NUM_FOLDS,
+                num_epochs=num_epochs,
+                batch_size=SOUND_BATCH,
+            )
+            return Outcome(0.0, validation=-loss)
+        every = np.arange(len(inputs))
+        net = train(*run, every, num_epochs=num_epochs, batch_size=SOUND_BATCH)
+        return Outcome(
+            score=accuracy(net(self._inputs(test)), torch.from_numpy(test.labels)),
+            curves={"train_loss": net.losses},
+            details={"train_accuracy": accuracy(net(inputs), labels)},
+        )
 
     def _num_epochs(self, quick: bool) -> int:
         return max(2, self.sound_epochs // 10) if quick else self.sound_epochs
@@ -334,44 +239,6 @@ class Adult:
                 "a1a.t."
             )
         return found
-
-
-class _Net:
-    """Trained, on inputs over ``scale``; called, the logits of the network of signs."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        scale: float = 1.0,
-        losses: Sequence[float] = (),
-    ) -> None:
-        self.model, self.optimizer, self.scale, self.losses = model, optimizer, scale, losses
-
-    @torch.no_grad()
-    def __call__(self, inputs: npt.NDArray[np.float32]) -> Tensor:
-        with binary_weights(self.optimizer):
-            outputs: Tensor = self.model(torch.from_numpy(inputs / np.float32(self.scale)))
-        return outputs
-
-
-def _optimizer(cell: Cell, model: nn.Module, num_steps: int, seed: int) -> torch.optim.Optimizer:
-    return make_optimizer(
-        cell.method,
-        model,
-        cell.options,
-        num_steps,
-        seed=seed,
-        projector=NativeProjector(num_threads=1),
-    )
-
-
-def _loss(outputs: Tensor, labels: Tensor) -> Tensor:
-    return nn.functional.binary_cross_entropy_with_logits(outputs, labels)
-
-
-def _accuracy(outputs: Tensor, labels: Tensor) -> float:
-    return float(((outputs > 0) == (labels > 0.5)).double().mean())
 
 
 def _smoothed(values: Sequence[float]) -> list[float]:
