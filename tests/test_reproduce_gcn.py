@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 networkx = pytest.importorskip("networkx", reason="networkx, which has the club, is not installed")
 
-from qpsbgd.experiments import fetch, graphs, karate, planetoid
+from qpsbgd.experiments import fetch, graphs, karate, optimizers, planetoid
 from qpsbgd.experiments.graphs import GraphEpoch, thinned
 from qpsbgd.experiments.karate import karate_club, made_up_club
 from qpsbgd.experiments.optimizers import QP
@@ -32,7 +32,7 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-    gcn.citation_task.cache_clear()
+    graphs.citation_task.cache_clear()
 
 
 def cell(method, case=KARATE, setting="sound", stage="final", seed=0):
@@ -125,26 +125,26 @@ def test_published_rates(case):
 def optimizers_of(monkeypatch):
     """Those that cells make from now on."""
     made = []
-    make = gcn.make_optimizer
+    make = optimizers.make_optimizer
 
     def recorded(*args, **kwargs):
         made.append(make(*args, **kwargs))
         return made[-1]
 
-    monkeypatch.setattr(gcn, "make_optimizer", recorded)
+    monkeypatch.setattr(optimizers, "make_optimizer", recorded)
     return made
 
 
 def test_the_papers_lambda_is_the_threshold(monkeypatch):
     made = optimizers_of(monkeypatch)
     thresholds = []
-    use = gcn.use_published_lambda
+    use = optimizers.use_published_lambda
 
     def noted(optimizer, epoch):
         use(optimizer, epoch)
         thresholds.extend(group["lr"] * group["strength"] for group in optimizer.param_groups)
 
-    monkeypatch.setattr(gcn, "use_published_lambda", noted)
+    monkeypatch.setattr(optimizers, "use_published_lambda", noted)
     GCN.run(cell("ProxQuant", setting="paper"))
     assert thresholds == pytest.approx([0.01 * (epoch + 1) for epoch in range(10)])
     assert made[0].param_groups[0]["reg_rate"] == 0
@@ -178,7 +178,7 @@ def test_rates_fall_to_zero_in_the_sound_setting(setting, last, monkeypatch):
 )
 def test_the_epoch_that_counts_is_not_the_best_test_epoch(case, setting, score, monkeypatch):
     epochs = [GraphEpoch(1.0, 0.5, 0.9), GraphEpoch(0.9, 0.7, 0.6), GraphEpoch(0.8, 0.6, 0.8)]
-    monkeypatch.setattr(gcn, "train", lambda *args: (epochs, gcn.FirstLayer()))
+    monkeypatch.setattr(gcn, "train_method", lambda *args, **kwargs: (epochs, gcn.FirstLayer()))
     monkeypatch.setattr(gcn, "final_task", lambda graph: None)
     monkeypatch.setattr(gcn, "tuning_tasks", lambda cell: [None])
     found = GCN.run(cell("signSGD", case, setting))
@@ -275,7 +275,7 @@ def test_test_nodes_are_not_seen_in_tuning(method, monkeypatch):
     poisoned = np.where(graph.test_mask, (graph.labels + 1) % 4, graph.labels)
     scores = {}
     for name, labels in (("true", graph.labels), ("poisoned", poisoned)):
-        gcn.citation_task.cache_clear()
+        graphs.citation_task.cache_clear()
         monkeypatch.setattr(
             planetoid, "load", lambda name, given=labels: dataclasses.replace(graph, labels=given)
         )

@@ -1,8 +1,13 @@
-"""How much of a layer's targets the linear minimiser explains."""
+"""How much of a layer's targets the linear minimiser explains, once and in the course of a run."""
+
+import statistics
 
 import torch
 
 from qpsbgd.optim import QPSBGD
+
+#: Steps from one measurement of a :class:`FirstLayer` to the next.
+MEASURED_EVERY = 10
 
 
 def cosine_of_first_layer(optimizer: QPSBGD) -> float | None:
@@ -23,3 +28,45 @@ def cosine_of_first_layer(optimizer: QPSBGD) -> float | None:
     signs = torch.where(X.T @ T >= 0, 1.0, -1.0).to(X.dtype)  # (n, m)
     outputs = X @ signs
     return float((T * outputs).sum() / (T.norm() * outputs.norm()))
+
+
+class FirstLayer:
+    """What is measured of a graph network's layer ``hidden``, every so many steps of QP-SBGD.
+
+    Attributes:
+        cosines: see :func:`cosine_of_first_layer`.
+        agreements: of binary gradients with sign(X^T T).
+        num_samples: the most nodes that gave the layer a gradient.
+    """
+
+    def __init__(self) -> None:
+        self.cosines: list[float] = []
+        self.agreements: list[float] = []
+        self.num_samples = 0
+
+    def watch(self, optimizer: QPSBGD) -> None:
+        """Measure from now on."""
+        optimizer.stats_every = MEASURED_EVERY
+        optimizer.register_step_pre_hook(lambda *args: self._before(optimizer))
+        optimizer.register_step_post_hook(lambda *args: self._after(optimizer))
+
+    def _before(self, optimizer: QPSBGD) -> None:
+        if (optimizer.num_steps + 1) % MEASURED_EVERY == 0:
+            cosine = cosine_of_first_layer(optimizer)
+            self.cosines += [] if cosine is None else [cosine]
+
+    def _after(self, optimizer: QPSBGD) -> None:
+        step = optimizer.last_step.get("hidden")
+        if step is not None and step.agreement is not None:
+            self.agreements.append(step.agreement)
+            self.num_samples = max(self.num_samples, step.num_samples)
+
+    def means(self) -> dict[str, float]:
+        """By name; nothing where nothing was measured."""
+        if not self.cosines:
+            return {}
+        return {
+            "cosine, first layer": statistics.fmean(self.cosines),
+            "samples, first layer": self.num_samples,
+            "agreement with sign(X^T T)": statistics.fmean(self.agreements),
+        }

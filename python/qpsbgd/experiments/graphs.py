@@ -1,15 +1,22 @@
 """Training a binary graph network on a graph's nodes, full batch."""
 
-from collections.abc import Callable, Iterator
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qpsbgd.experiments import optimizers, planetoid
+from qpsbgd.experiments.cosines import FirstLayer
+from qpsbgd.experiments.karate import Club
 from qpsbgd.experiments.networks import BinaryGCN
 from qpsbgd.experiments.planetoid import CitationGraph
-from qpsbgd.optim import binary_weights
+from qpsbgd.optim import QPSBGD, binary_weights
 
 NUM_HIDDEN = 64
 NUM_EPOCHS = 100
@@ -109,6 +116,58 @@ def train_nodes(
         yield GraphEpoch(loss.item(), validation, test, train)
 
 
+def train_method(
+    task: Task,
+    method: str,
+    options: Mapping[str, Any],
+    seed: int,
+    num_epochs: int,
+    *,
+    number: int = 0,
+    dropout: float = 0.0,
+    constant: bool = False,
+    measured: bool = False,
+) -> tuple[list[GraphEpoch], FirstLayer]:
+    """A run of :func:`train_nodes` with one of the paper's optimisers, and what was measured in it.
+
+    Args:
+        task: graph and masks.
+        method: see :func:`~qpsbgd.experiments.optimizers.make_optimizer`.
+        options: of the optimiser.
+        seed: of weights and projections.
+        num_epochs: steps.
+        number: of the run among those of one seed: its weights are others.
+        dropout: see :func:`train_nodes`.
+        constant: the learning rate does not fall, and ProxQuant has the published lambda.
+        measured: whether QP-SBGD's first layer is.
+    """
+    layer = FirstLayer()
+
+    def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
+        optimizer = optimizers.make_optimizer(method, model, options, num_epochs, seed=seed)
+        if isinstance(optimizer, QPSBGD) and measured:
+            layer.watch(optimizer)
+        if method == "ProxQuant" and constant:
+            # NOTES: an epoch is a step here. Lambda was published for two epochs of 32 steps; that
+            # it grows for hundreds is taken from its formula all the same, for want of another.
+            epoch = itertools.count()
+            optimizer.register_step_pre_hook(
+                lambda *args: optimizers.use_published_lambda(optimizer, next(epoch))
+            )
+        return optimizer
+
+    epochs = train_nodes(
+        task,
+        optimizer_of,
+        seed + 10_000 * number,
+        num_epochs,
+        kernel_quantizer=optimizers.kernel_quantizer(method),
+        dropout=dropout,
+        constant=constant,
+    )
+    return list(epochs), layer
+
+
 def task_of(graph: CitationGraph, with_test: bool = True) -> Task:
     """A citation graph's nodes, those of its test only where they are asked for."""
     return Task(
@@ -119,6 +178,27 @@ def task_of(graph: CitationGraph, with_test: bool = True) -> Task:
         torch.from_numpy(graph.validation_mask),
         torch.from_numpy(graph.test_mask) if with_test else None,
     )
+
+
+def club_task(club: Club) -> Task:
+    """A club, whose nodes are tested but for those trained on; a node's feature is itself."""
+    features = torch.eye(len(club.labels))
+    train = torch.from_numpy(club.train_mask)
+    return Task(
+        features / features.std(),
+        torch.from_numpy(club.edge_index.copy()),
+        torch.from_numpy(club.labels),
+        train,
+        None,
+        ~train,
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def citation_task(graph: str, folder: Path | None, with_test: bool) -> Task:
+    """One of Planetoid's; its test nodes only where they are asked for."""
+    (name,) = (name for name in get_args(planetoid.Name) if name == graph)
+    return task_of(planetoid.load(name), with_test)
 
 
 def thinned(features: Tensor, places: tuple[Tensor, ...], share: float) -> Tensor:

@@ -89,6 +89,16 @@ def load(name: Name = "cora") -> CitationGraph:
         raise ValueError(f"the files ind.{name}.* in {folder} do not fit: {error}") from error
 
 
+def at_hand(name: str) -> bool:
+    """Whether a graph that is never downloaded has its files in the data folder or the cache."""
+    files = [f"ind.{name}.{part}" for part in PARTS]
+    try:
+        fetch.find("planetoid", files, SOURCE, CHECKSUMS)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def read(path: Path) -> Any:
     """What one file holds: an array or, of ``graph``, a dictionary of lists."""
     content = fetch.read(path.parent, path.name, CHECKSUMS)

@@ -1,31 +1,27 @@
-"""Binary graph networks: two graph convolutions on the Karate club and on citation graphs."""
+"""Binary graph networks on the Karate club and on citation graphs: cases, options, the table."""
 
 import csv
 import functools
 import importlib.resources
 import importlib.util
-import itertools
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import torch
-from torch import nn
-
-from qpsbgd.experiments import fetch, planetoid
-from qpsbgd.experiments.cosines import cosine_of_first_layer
+from qpsbgd.experiments import planetoid
+from qpsbgd.experiments.cosines import MEASURED_EVERY, FirstLayer
 from qpsbgd.experiments.datasets import data_folder
 from qpsbgd.experiments.graphs import (
     NUM_HIDDEN,
     GraphEpoch,
     Task,
+    citation_task,
+    club_task,
     selected,
-    task_of,
-    train_nodes,
+    train_method,
 )
-from qpsbgd.experiments.karate import Club, karate_club, made_up_club
-from qpsbgd.experiments.optimizers import QP, kernel_quantizer, make_optimizer, use_published_lambda
+from qpsbgd.experiments.karate import karate_club, made_up_club
+from qpsbgd.experiments.optimizers import QP
 from qpsbgd.experiments.reproduce.experiment import (
     Axes,
     Cell,
@@ -36,7 +32,6 @@ from qpsbgd.experiments.reproduce.experiment import (
     grid,
     tuning_seeds,
 )
-from qpsbgd.optim import QPSBGD
 
 KARATE = "karate"
 #: Cora once more, by QP-SBGD alone: how strong may the projection be?
@@ -49,8 +44,6 @@ SOUND_EPOCHS = {KARATE: 100, "cora": 200, "pubmed": 200, "citeseer": 200}
 DROPOUT = 0.5
 #: Made-up clubs of a tuning run: with a few, options are chosen by chance.
 NUM_CLUBS = 25
-#: Epochs from one measurement of QP-SBGD's first layer to the next.
-MEASURED_EVERY = 10
 SCALES = (0.03, 0.1, 0.3, 1.0)
 
 #: PAPER: test accuracy at the end, and at its best epoch.
@@ -76,48 +69,6 @@ ACCURACIES = {
 }
 
 
-class FirstLayer:
-    """What is measured of QP-SBGD's first layer, every so many steps.
-
-    Attributes:
-        cosines: see :func:`cosine_of_first_layer`.
-        agreements: of binary gradients with sign(X^T T).
-        num_samples: the most nodes that gave the layer a gradient.
-    """
-
-    def __init__(self) -> None:
-        self.cosines: list[float] = []
-        self.agreements: list[float] = []
-        self.num_samples = 0
-
-    def watch(self, optimizer: QPSBGD) -> None:
-        """Measure from now on."""
-        optimizer.stats_every = MEASURED_EVERY
-        optimizer.register_step_pre_hook(lambda *args: self._before(optimizer))
-        optimizer.register_step_post_hook(lambda *args: self._after(optimizer))
-
-    def _before(self, optimizer: QPSBGD) -> None:
-        if (optimizer.num_steps + 1) % MEASURED_EVERY == 0:
-            cosine = cosine_of_first_layer(optimizer)
-            self.cosines += [] if cosine is None else [cosine]
-
-    def _after(self, optimizer: QPSBGD) -> None:
-        step = optimizer.last_step.get("hidden")
-        if step is not None and step.agreement is not None:
-            self.agreements.append(step.agreement)
-            self.num_samples = max(self.num_samples, step.num_samples)
-
-    def means(self) -> dict[str, float]:
-        """By name; nothing where nothing was measured."""
-        if not self.cosines:
-            return {}
-        return {
-            "cosine, first layer": statistics.fmean(self.cosines),
-            "samples, first layer": self.num_samples,
-            "agreement with sign(X^T T)": statistics.fmean(self.agreements),
-        }
-
-
 class Graphs:
     """Karate club, Cora, and whatever of Pubmed and Citeseer is at hand."""
 
@@ -141,7 +92,7 @@ class Graphs:
         """Cora, which is downloaded if need be, and the graphs that are there."""
         found = [KARATE] if importlib.util.find_spec("networkx") is not None else []
         found.append("cora")
-        found += [name for name in ("pubmed", "citeseer") if at_hand(name)]
+        found += [name for name in ("pubmed", "citeseer") if planetoid.at_hand(name)]
         return [*found, STRENGTHS] if setting == "sound" else found
 
     def methods(self, case: str, setting: Setting, quick: bool) -> Sequence[Method]:
@@ -161,7 +112,8 @@ class Graphs:
     def run(self, cell: Cell) -> Outcome:
         """Train on all training nodes at once."""
         if cell.stage == "tune":
-            runs = [train(task, cell, seed)[0] for seed, task in enumerate(tuning_tasks(cell))]
+            tasks = tuning_tasks(cell)
+            runs = [self._trained(cell, task, number)[0] for number, task in enumerate(tasks)]
             value = statistics.fmean(
                 # Made-up clubs have no validation nodes: the last epoch is taken, as in the end.
                 epochs[-1].test_accuracy
@@ -170,7 +122,7 @@ class Graphs:
                 for epochs in runs
             )
             return Outcome(score=value, validation=value)
-        epochs, measured = train(final_task(graph_of(cell.case)), cell, 0)
+        epochs, measured = self._trained(cell, final_task(graph_of(cell.case)), 0)
         accuracies = [epoch.test_accuracy for epoch in epochs]
         by_validation = cell.setting == "sound" and graph_of(cell.case) != KARATE
         return Outcome(
@@ -186,6 +138,20 @@ class Graphs:
                 "training nodes told": epochs[-1].train_accuracy,
                 **measured.means(),
             },
+        )
+
+    def _trained(self, cell: Cell, task: Task, number: int) -> tuple[list[GraphEpoch], FirstLayer]:
+        sound = cell.setting == "sound"
+        return train_method(
+            task,
+            cell.method,
+            cell.options,
+            cell.seed,
+            epochs_of(cell.case, cell.setting, cell.quick),
+            number=number,
+            dropout=DROPOUT if sound and graph_of(cell.case) != KARATE else 0.0,
+            constant=not sound,
+            measured=cell.stage == "final",
         )
 
     def published(self, case: str) -> Mapping[str, Published]:
@@ -295,21 +261,11 @@ def graph_of(case: str) -> str:
     return "cora" if case == STRENGTHS else case
 
 
-def at_hand(name: str) -> bool:
-    """Whether a graph that is never downloaded has its files in the data folder or the cache."""
-    files = [f"ind.{name}.{part}" for part in planetoid.PARTS]
-    try:
-        fetch.find("planetoid", files, planetoid.SOURCE, planetoid.CHECKSUMS)
-    except FileNotFoundError:
-        return False
-    return True
-
-
 def published_rates() -> dict[str, tuple[Mapping[str, Any], ...]]:
     """What the paper setting has in the place of grids."""
     # NOTES: not released for graphs. These are those of Adult's ten layers, the paper's only other
-    # deep net; their lambda of ProxQuant is in train. Adam, which the paper has not, has its own
-    # usual rate.
+    # deep net; their lambda of ProxQuant is in train_method. Adam, which the paper has not, has its
+    # own usual rate.
     return {
         QP: ({"lr": 0.1, "step_length": "norm"},),
         "BinaryConnect": ({"lr": 0.01},),
@@ -371,64 +327,6 @@ def final_task(graph: str) -> Task:
     if graph == KARATE:
         return club_task(karate_club())
     return citation_task(graph, data_folder(), True)
-
-
-def club_task(club: Club) -> Task:
-    """All but the training nodes are held out."""
-    features = torch.eye(len(club.labels))
-    train = torch.from_numpy(club.train_mask)
-    return Task(
-        features / features.std(),
-        torch.from_numpy(club.edge_index.copy()),
-        torch.from_numpy(club.labels),
-        train,
-        None,
-        ~train,
-    )
-
-
-@functools.lru_cache(maxsize=2)
-def citation_task(graph: str, folder: Path | None, with_test: bool) -> Task:
-    """One of Planetoid's; its test nodes only where they are asked for."""
-    (name,) = (name for name in get_args(planetoid.Name) if name == graph)
-    return task_of(planetoid.load(name), with_test)
-
-
-def train(task: Task, cell: Cell, number: int) -> tuple[list[GraphEpoch], FirstLayer]:
-    """One run, and what was measured in it: only in the final stage.
-
-    Args:
-        task: graph and masks.
-        cell: method, options and seed.
-        number: of the run in its cell.
-    """
-    sound = cell.setting == "sound"
-    num_epochs = epochs_of(cell.case, cell.setting, cell.quick)
-    measured = FirstLayer()
-
-    def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
-        optimizer = make_optimizer(cell.method, model, cell.options, num_epochs, seed=cell.seed)
-        if isinstance(optimizer, QPSBGD) and cell.stage == "final":
-            measured.watch(optimizer)
-        if cell.method == "ProxQuant" and not sound:
-            # NOTES: an epoch is a step here. Lambda was published for two epochs of 32 steps; that
-            # it grows for hundreds is taken from its formula all the same, for want of another.
-            epoch = itertools.count()
-            optimizer.register_step_pre_hook(
-                lambda *args: use_published_lambda(optimizer, next(epoch))
-            )
-        return optimizer
-
-    epochs = train_nodes(
-        task,
-        optimizer_of,
-        cell.seed + 10_000 * number,
-        num_epochs,
-        kernel_quantizer=kernel_quantizer(cell.method),
-        dropout=DROPOUT if sound and graph_of(cell.case) != KARATE else 0.0,
-        constant=not sound,
-    )
-    return list(epochs), measured
 
 
 GCN = Graphs()
