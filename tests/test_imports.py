@@ -1,7 +1,9 @@
 """Layers stay apart: importing the package needs NumPy and dimod alone."""
 
+import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,13 @@ def test_import_is_light():
 def test_this_test_can_fail():
     pytest.importorskip("torch")
     assert "torch" in loaded_by("import qpsbgd.optim")
+
+
+def test_training_knows_nothing_of_the_tables():
+    (folder,) = importlib.util.find_spec("qpsbgd.experiments").submodule_search_locations
+    name = "qpsbgd.experiments.reproduce"
+    assert not [file.name for file in Path(folder).glob("*.py") if name in file.read_text()]
+    assert name in (Path(folder) / "reproduce" / "adult.py").read_text()
 
 
 def test_training_without_torch_says_what_to_install(tmp_path):
