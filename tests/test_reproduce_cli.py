@@ -197,6 +197,23 @@ def test_faulty_data_do_not_stop_the_others(copy, monkeypatch, tmp_path, error):
     assert "Report: " not in text
 
 
+def test_cases_before_a_faulty_one_are_run_in_both_settings(monkeypatch, tmp_path):
+    class Faulty(Toy):
+        def cases(self, setting, quick):
+            return ("n = 2", "n = 5")
+
+        def settings(self, case, setting, quick):
+            if case == "n = 5":
+                raise MissingDataError("five is nowhere")
+            return super().settings(case, setting, quick)
+
+    use(monkeypatch, Faulty())
+    text = invoke("reproduce", "adult2", *QUICK, "--out", tmp_path, expect=1)
+    assert text.count("five is nowhere") == 1
+    told = {(row["case"], row["setting"]) for row in results(tmp_path)}
+    assert told == {("n = 2", "paper"), ("n = 2", "sound")}
+
+
 def test_a_full_disk_stops_the_run(monkeypatch, tmp_path):
     use(monkeypatch, Toy(), experiments()[0])
     monkeypatch.setattr(reproduce, "NAMES", ("adult2", "rosenbrock"))

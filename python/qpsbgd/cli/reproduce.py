@@ -157,8 +157,9 @@ def _run(request: Request) -> None:
 
         for each in chosen:
             bar.set_description(each.name)
-            with _faults_of(each, request.faults):
-                for setting in request.settings:
+            for setting in request.settings:
+                # In the other setting the cases before the faulty one can still be run.
+                with _faults_of(each, request.faults):
                     for table in run_tables(
                         each,
                         setting,
@@ -178,7 +179,9 @@ def _faults_of(experiment: "Experiment", faults: list[str]) -> Iterator[None]:
     try:
         yield
     except (MissingDataError, ValueError) as error:
-        faults.append(f"{experiment.name}: {error}")
+        fault = f"{experiment.name}: {error}"
+        if fault not in faults:
+            faults.append(fault)
 
 
 def _count(chosen: "Sequence[Experiment]", request: Request) -> int:
