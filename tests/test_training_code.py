@@ -20,6 +20,7 @@ from networks import Net, backward
 from qpsbgd.nn import BinaryConv2d, BinaryGCNConv, BinaryLinear
 from qpsbgd.nn.functional import ste_sign
 from qpsbgd.optim import QPSBGD, split_parameters
+from qpsbgd.optim.problems import LayerGradient
 from qpsbgd.optim.transfer import to_devices, to_host
 
 
@@ -519,6 +520,20 @@ def test_what_no_input_reaches_is_not_in_the_agreement(batch):
     (told,) = optimizer.last_step.values()
     assert told.agreement == 1.0
     assert told.energy_before == told.energy_after
+
+
+def test_agreement_is_that_of_inputs_seen_here(rng):
+    X = rng.normal(size=(6, 5)).astype(np.float32)
+    X[:, 3:] = 0  # which another rank has seen
+    T = rng.normal(size=(6, 4)).astype(np.float32)
+    binary = qpsbgd.project(X, T, step_length="fit", num_sweeps=0)
+    binary[:, 3:] *= -1
+    group = {"objective": "quadratic", "scale": 1.0, "step_length": "fit"}
+    capture = types.SimpleNamespace(layer=types.SimpleNamespace(num_groups=1))
+    gradient = LayerGradient(0, group, torch.zeros(4, 5), capture, 0, [(X, T)], binary)
+    before, after, agreement = gradient.energies(qpsbgd.NativeProjector())
+    assert before == after
+    assert agreement == 1.0
 
 
 def test_without_a_bound_weights_leave_the_interval(net, batch):

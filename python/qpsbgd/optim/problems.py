@@ -111,7 +111,8 @@ class LayerGradient:
         parts = []
         binaries = np.split(self.binary, self.num_groups) if self.batches else ()
         for (X, T), binary in zip(self.batches, binaries, strict=True):
-            moved = binary != 0
+            # Of an input that other ranks alone have seen, this one's start is arbitrary.
+            moved = (binary != 0) & X.any(axis=0)
             reached = T.any(axis=0) & moved.any(axis=1)
             if not reached.any():
                 continue
@@ -121,7 +122,8 @@ class LayerGradient:
                 projection_energy(X, T, states, **self.objective, target_eps=target_eps)
                 for states in (start, after)
             )
-            agreement = (binary == start).sum(axis=1) / np.maximum(moved.sum(axis=1), 1)
+            same = (binary == start) & moved
+            agreement = same.sum(axis=1) / np.maximum(moved.sum(axis=1), 1)
             parts.append(np.stack([before, after, agreement])[:, reached])  # (3, neurons)
         if not parts:
             return None, None, None

@@ -29,7 +29,7 @@ class QPSBGD(torch.optim.Optimizer):
     ``B = project(X, T)``, and changes the latent weight V:
 
     * ``update="latent"``: ``V <- clip(V - lr B)``;
-    * ``update="projected"``: ``V <- sign(V - lr B)``. As |V| = 1 after the first step, only
+    * ``update="projected"``: ``V <- sign(V - lr B)``. As |V| = 1 after a weight's first step, only
       ``lr >= 1`` changes anything from then on.
 
     With ``momentum``, M takes the place of B: ``M <- momentum M + (1 - momentum) B``.
@@ -37,10 +37,10 @@ class QPSBGD(torch.optim.Optimizer):
     X and T are what the layer's matrix product is made of: rows of its input and of the gradient at
     its output; for a convolution, the patch under the kernel at each place; for a graph
     convolution, what a node gathers from its neighbours. Samples without a gradient are left out. A
-    row whose targets are all zero (a neuron that no gradient reaches) is left as it is; so is a
-    column whose inputs are all zero (a feature that no sample of the step has, of which every
-    choice is as good); and so is a layer that no gradient reached since the last step, or whose
-    weight has ``requires_grad=False``.
+    row whose targets are all zero (a neuron that no gradient reaches) is left as it is but for
+    ``clip``; so is a column whose inputs are all zero (a feature that no sample of the step has, of
+    which every choice is as good); and so is a layer that no gradient reached since the last step,
+    or whose weight has ``requires_grad=False``.
 
     Args:
         model: any module with binary layers (:mod:`qpsbgd.nn`), which are claimed; or torch's
@@ -191,7 +191,7 @@ class QPSBGD(torch.optim.Optimizer):
         short = [g["lr"] for g in groups if g["update"] == "projected" and g["lr"] < 1.0]
         if short:
             warnings.warn(
-                f"update='projected' with lr = {short[0]}: weights are +-1 after the first step, "
+                f"update='projected' with lr = {short[0]}: weights are +-1 after their first step, "
                 "and a step shorter than 1 changes no sign; use lr >= 1",
                 stacklevel=2,
             )

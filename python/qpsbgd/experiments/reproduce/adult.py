@@ -320,7 +320,7 @@ ADULT2 = Adult(
     grids=GRIDS_2,
     # PAPER: accuracy of the training batch at the end.
     results={
-        "QP-SBGD": _two_layers(0.637, CURVES["QP-SBGD"], "on a D-Wave machine .369"),
+        "QP-SBGD": _two_layers(0.637, CURVES["QP-SBGD"], "batch, on a D-Wave machine: .369"),
         "BinaryConnect": _two_layers(0.507, CURVES["BinaryConnect"]),
         "signSGD": _two_layers(0.447, CURVES["signSGD"]),
     },

@@ -232,7 +232,7 @@ class Graphs:
             "1433 weights a neuron (Cora) and some 640 samples, always the same: a strong "
             "projection has enough free signs to fit what these nodes have by chance. On MNIST "
             "each step has other images, of one kind with those to come. bench/strength.py "
-            "measures both. At scale 0 QP-SBGD is signSGD."
+            "measures both. At scale 0 and without momentum QP-SBGD is signSGD."
         )
         if case == STRENGTHS:
             return (strength,)

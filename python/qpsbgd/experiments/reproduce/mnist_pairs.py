@@ -205,11 +205,11 @@ class MnistPairs:
                 "weights that it begins with.",
                 "A step of BinaryConnect (SGD) moves a latent weight by rate times gradient, one "
                 "of signSGD or QP-SBGD by about the rate itself. At first the first layer's "
-                "gradients are .01 to .02, its latent weights .02 (full) to .07 (embeddable) in "
-                "the mean: at lr .01 SGD can change few signs.",
-                "ProxQuant trains real weights and is tested with their signs. Its lambda of .01 a "
-                "step is longer than its SGD step of lr .1 times such gradients: weights are drawn "
-                "to the signs that they began with.",
+                "gradients are .06 (embeddable) or .008 (full) in the mean, its latent weights .07 "
+                "or .02: in 30 steps of lr .01 SGD moves them by a quarter or a tenth.",
+                "ProxQuant trains real weights and is tested with their signs. Its gradients are "
+                "at most .015 in the mean: with lr .1 a step is far shorter than its lambda of "
+                ".01, which draws weights to the signs that they began with.",
             ]
         if net_of(case) == "embeddable":
             if setting == "sound":

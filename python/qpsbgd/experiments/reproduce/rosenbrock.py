@@ -159,7 +159,7 @@ class Rosenbrock:
         return {
             "rate": "constant",
             "options": "one a method: the rates of Adult with ten layers, as the paper gives none "
-            "here",
+            f"here; {PROJECTED_LR:g} of the projected rule",
             "ProxQuant": "lambda .01 in the first half of the steps, .02 in the second, as in "
             "Adult's two epochs",
         }
