@@ -22,7 +22,7 @@ from qpsbgd.experiments.cosines import cosine_of_first_layer
 from qpsbgd.experiments.datasets import Dataset, data_folder, mnist5k
 from qpsbgd.experiments.networks import BinaryMLP
 from qpsbgd.experiments.optimizers import kernel_quantizer, make_optimizer, use_published_lambda
-from qpsbgd.experiments.training import shifted
+from qpsbgd.experiments.training import accuracy, shifted
 from qpsbgd.optim import QPSBGD, binary_weights
 from qpsbgd.projection import Projector
 
@@ -241,12 +241,6 @@ def shuffled(
         rows, left = left[: course.batch_size], left[course.batch_size :]
         batch = inputs[rows]
         yield shifted(batch, 1, generator) if augmented else batch, labels[rows]
-
-
-@torch.no_grad()
-def accuracy(model: nn.Module, inputs: Tensor, labels: Tensor) -> float:
-    """Share of the labels that are told."""
-    return float((model(inputs).argmax(dim=1) == labels).double().mean())
 
 
 def costs(calls: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -434,12 +434,15 @@ def shifted(images: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
     return padded[each, rows[:, :, None], columns[:, None, :]].view(count, -1)
 
 
-@torch.no_grad()
 def evaluate(model: nn.Module, data: Dataset) -> float:
     """Accuracy on the test set."""
-    logits = model(torch.from_numpy(data.test_inputs))  # (M, classes)
-    correct = logits.argmax(dim=1) == torch.from_numpy(data.test_labels)
-    return float(correct.double().mean())
+    return accuracy(model, torch.from_numpy(data.test_inputs), torch.from_numpy(data.test_labels))
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+    """Share of the labels ``(M,)`` that a model's logits ``(M, classes)`` tell."""
+    return float((model(inputs).argmax(dim=1) == labels).double().mean())
 
 
 def curve(rows: list[dict[str, float]], config: Config) -> bytes:
