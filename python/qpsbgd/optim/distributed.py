@@ -271,7 +271,7 @@ def _solve(layer: Shard, projector: Projector, ranks: _Ranks, exchange: Exchange
         digest_size=8,
     )
     numbers = np.frombuffer(shared.digest(), np.int64)
-    own_seen = np.packbits((X != 0).any(axis=0))
+    own_seen = np.packbits(X.any(axis=0))
     inbox = yield [(numbers, np.array([len(X)]), own_seen)] * ranks.count
     table = np.stack([message[:16] for message in inbox]).view(np.int64)  # (ranks, 2)
     if (table[:, 0] != numbers).any():
