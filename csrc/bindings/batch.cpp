@@ -11,6 +11,7 @@
 
 #include "bindings/watch.hpp"
 #include "core/dispatch.hpp"
+#include "core/precision.hpp"
 
 using namespace py::literals;
 
@@ -90,25 +91,49 @@ Array<double> results_for(const States& states, bool of_variables) {
   return Array<double>(shape);
 }
 
-py::tuple solve(const Couplings& couplings, const Array<double>& linear,
-                const States& initial_states, BatchMethod method, BatchForm form,
-                std::vector<double> betas, std::vector<double> beta_factors, bool keep_best,
-                std::size_t moves, std::size_t tenure, std::uint64_t seed, std::uint64_t number,
-                int num_threads, double time_limit) {
+BatchView view_of(const Couplings& couplings, const Array<double>& linear) {
   check(linear.ndim() == 2 && linear.shape(0) > 0, "linear must be (problems, n)");
-  const auto problems = linear.shape(0), n = linear.shape(1);
   BatchView view{.couplings = FactorView{},
                  .shared = true,
                  .linear = linear.data(),
-                 .num_problems = static_cast<std::size_t>(problems),
-                 .num_variables = static_cast<std::size_t>(n)};
+                 .num_problems = static_cast<std::size_t>(linear.shape(0)),
+                 .num_variables = static_cast<std::size_t>(linear.shape(1))};
   check(view.num_variables <= kMaxVariables, "the number of variables must be less than 2^28");
   std::visit(SetCouplings{view}, couplings);
+  return view;
+}
+
+// Of a factor the first problem decides.
+bool needs_float64_of(const Couplings& couplings, const Array<double>& linear, int num_threads) {
+  const BatchView view = view_of(couplings, linear);
+  PythonWatch watch;
+  const KernelTable& table = kernels();
+  bool needed = false;
+  {
+    const py::gil_scoped_release release;
+    if (const auto* factor = std::get_if<FactorView>(&view.couplings)) {
+      needed = needs_float64(Ising(table, view.linear, view.num_variables, *factor, num_threads));
+    } else {
+      needed = batch_needs_float64(table, view, num_threads, watch.stop());
+    }
+  }
+  watch.rethrow();
+  return needed;
+}
+
+py::tuple solve(const Couplings& couplings, const Array<double>& linear,
+                const States& initial_states, BatchMethod method, BatchForm form, bool wide,
+                std::vector<double> betas, std::vector<double> beta_factors, bool keep_best,
+                std::size_t moves, std::size_t tenure, std::uint64_t seed, std::uint64_t number,
+                int num_threads, double time_limit) {
+  const BatchView view = view_of(couplings, linear);
+  const auto problems = linear.shape(0), n = linear.shape(1);
   const bool factor = std::holds_alternative<FactorView>(view.couplings);
   const bool matrices = std::holds_alternative<MatrixView>(view.couplings);
   check(factor == (form == BatchForm::kLowRank), "a factor is of the low-rank form");
   check(form != BatchForm::kInterleaved || (matrices && !view.shared),
         "problems are interleaved whose couplings are matrices of their own");
+  check(!wide || form == BatchForm::kDense, "float64 goes with the dense form");
   check(method == BatchMethod::kAnneal || form == BatchForm::kDense,
         "other forms than dense ones are for annealing");
   check(initial_states.ndim() == 3 && initial_states.shape(0) == problems &&
@@ -129,6 +154,7 @@ py::tuple solve(const Couplings& couplings, const Array<double>& linear,
                              .num_reads = static_cast<std::size_t>(initial_states.shape(1)),
                              .betas = std::move(betas),
                              .beta_factors = std::move(beta_factors),
+                             .wide = wide,
                              .keep_best = keep_best,
                              .moves = moves,
                              .tenure = tenure,
@@ -245,8 +271,10 @@ void define_batch(py::module_& m) {
       .value("interleaved", BatchForm::kInterleaved)
       .value("low_rank", BatchForm::kLowRank)
       .finalize();
+  m.def("batch_needs_float64", &needs_float64_of, "couplings"_a.noconvert(), "linear"_a.noconvert(),
+        py::kw_only(), "num_threads"_a);
   m.def("solve_batch", &solve, "couplings"_a.noconvert(), "linear"_a.noconvert(),
-        "initial_states"_a.noconvert(), py::kw_only(), "method"_a, "form"_a, "betas"_a,
+        "initial_states"_a.noconvert(), py::kw_only(), "method"_a, "form"_a, "wide"_a, "betas"_a,
         "beta_factors"_a, "keep_best"_a, "moves"_a, "tenure"_a, "seed"_a, "number"_a,
         "num_threads"_a, "time_limit"_a);
   m.def("check_matrices", &check_matrices, "matrices"_a.noconvert(), py::kw_only(),

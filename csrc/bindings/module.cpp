@@ -24,6 +24,7 @@
 #include "core/exhaustive.hpp"
 #include "core/ising.hpp"
 #include "core/parallel.hpp"
+#include "core/precision.hpp"
 #include "core/projection.hpp"
 #include "core/random.hpp"
 #include "core/sign_qubo.hpp"
@@ -334,9 +335,11 @@ Array<float> multiply_adds(const Array<float>& a, const Array<float>& b, const A
 
 using States = Array<std::int8_t>;
 
-qpsbgd::Ising make_ising(const Array<double>& linear, const Array<std::uint32_t>& rows,
-                         const Array<std::uint32_t>& columns, const Array<double>& values,
-                         std::optional<qpsbgd::Ising::Form> form) {
+std::unique_ptr<qpsbgd::Ising> make_ising(const Array<double>& linear,
+                                          const Array<std::uint32_t>& rows,
+                                          const Array<std::uint32_t>& columns,
+                                          const Array<double>& values,
+                                          std::optional<qpsbgd::Ising::Form> form) {
   if (rows.size() != columns.size() || rows.size() != values.size()) {
     throw std::invalid_argument("rows, columns and values need one length");
   }
@@ -345,8 +348,19 @@ qpsbgd::Ising make_ising(const Array<double>& linear, const Array<std::uint32_t>
   if (n > qpsbgd::kMaxVariables) {
     throw std::invalid_argument("the number of variables must be less than 2^28");
   }
-  return qpsbgd::Ising(linear.data(), n, {rows.data(), columns.data(), values.data(), count},
-                       form.value_or(qpsbgd::Ising::better_form(n, count)));
+  const qpsbgd::Ising::Interactions interactions{rows.data(), columns.data(), values.data(), count};
+  const double* biases = linear.data();
+  const auto chosen = form.value_or(qpsbgd::Ising::better_form(n, count));
+  PythonWatch watch;
+  std::unique_ptr<qpsbgd::Ising> problem;
+  try {
+    const py::gil_scoped_release release;
+    problem = std::make_unique<qpsbgd::Ising>(biases, n, interactions, chosen, 1, &watch.stop());
+  } catch (const qpsbgd::Stopped&) {
+    watch.rethrow();
+    throw;
+  }
+  return problem;
 }
 
 void check_states(const States& states, const qpsbgd::Ising& problem) {
@@ -359,10 +373,14 @@ Array<double> ising_energies(const qpsbgd::Ising& problem, const States& states,
   check_states(states, problem);
   Array<double> energies(states.shape(0));
   double* out = energies.mutable_data();
+  PythonWatch watch;
+  const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
   {
     const py::gil_scoped_release release;
-    problem.energies(states.data(), static_cast<std::size_t>(states.shape(0)), num_threads, out);
+    problem.energies(kernels, states.data(), static_cast<std::size_t>(states.shape(0)), num_threads,
+                     out, &watch.stop());
   }
+  watch.rethrow();
   return energies;
 }
 
@@ -378,9 +396,9 @@ py::tuple anneal(const qpsbgd::Ising& problem, const States& initial_states,
   const auto num_reads = static_cast<std::size_t>(initial_states.shape(0));
   States states({initial_states.shape(0), initial_states.shape(1)});
   std::copy_n(initial_states.data(), initial_states.size(), states.mutable_data());
-  Array<std::uint64_t> sweeps(initial_states.shape(0));
+  Array<std::int64_t> sweeps(initial_states.shape(0));
   std::int8_t* states_out = states.mutable_data();
-  std::uint64_t* sweeps_out = sweeps.mutable_data();
+  std::int64_t* sweeps_out = sweeps.mutable_data();
   const qpsbgd::AnnealOptions options{
       .betas = std::move(betas),
       .acceptance = acceptance,
@@ -399,8 +417,9 @@ py::tuple anneal(const qpsbgd::Ising& problem, const States& initial_states,
   return py::make_tuple(states, sweeps, watch.stop().reason(), watch.exception());
 }
 
-py::tuple descend(const qpsbgd::Ising& problem, const States& initial_states, int num_threads,
-                  double time_limit, const py::object& watch_function) {
+py::tuple descend(const qpsbgd::Ising& problem, const States& initial_states,
+                  qpsbgd::Precision precision, int num_threads, double time_limit,
+                  const py::object& watch_function) {
   check_states(initial_states, problem);
   const auto num_reads = static_cast<std::size_t>(initial_states.shape(0));
   States states({initial_states.shape(0), initial_states.shape(1)});
@@ -412,7 +431,8 @@ py::tuple descend(const qpsbgd::Ising& problem, const States& initial_states, in
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
   {
     const py::gil_scoped_release release;
-    qpsbgd::descend(kernels, problem, num_threads, num_reads, states_out, steps_out, watch.stop());
+    qpsbgd::descend(kernels, problem, precision, num_threads, num_reads, states_out, steps_out,
+                    watch.stop());
   }
   return py::make_tuple(states, steps, watch.stop().reason(), watch.exception());
 }
@@ -544,6 +564,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .value("float32", qpsbgd::Precision::kFloat32)
       .value("int16", qpsbgd::Precision::kInt16)
       .value("int8", qpsbgd::Precision::kInt8)
+      .value("float64", qpsbgd::Precision::kFloat64)
       .finalize();
   py::native_enum<qpsbgd::Stop::Reason>(m, "StopReason", "enum.Enum")
       .value("finished", qpsbgd::Stop::Reason::kNone)
@@ -555,7 +576,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def(py::init(&make_ising), "linear"_a.noconvert(), "rows"_a.noconvert(),
            "columns"_a.noconvert(), "values"_a.noconvert(), "form"_a = py::none())
       .def_property_readonly("form", &qpsbgd::Ising::form)
-      .def_property_readonly("exact", &qpsbgd::Ising::exact)
+      .def_property_readonly("exact", [](const qpsbgd::Ising& problem) { return problem.exact(); })
       .def_property_readonly("num_variables", &qpsbgd::Ising::num_variables)
       .def("energies", &ising_energies, "states"_a.noconvert(), py::kw_only(), "num_threads"_a)
       .def("anneal", &anneal, "initial_states"_a.noconvert(), py::kw_only(), "betas"_a,
@@ -563,10 +584,13 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
            "time_limit"_a, "energy_threshold"_a, "watch"_a, "precision"_a = py::none())
       .def("fits", &qpsbgd::fits, "precision"_a, py::kw_only(), "random_order"_a)
       .def("best_precision", &qpsbgd::best_precision, py::kw_only(), "random_order"_a,
-           "num_reads"_a)
-      .def("descend", &descend, "initial_states"_a.noconvert(), py::kw_only(), "num_threads"_a,
-           "time_limit"_a, "watch"_a)
+           "num_reads"_a, py::call_guard<py::gil_scoped_release>())
+      .def("needs_float64", &qpsbgd::needs_float64, py::call_guard<py::gil_scoped_release>())
+      .def("descend", &descend, "initial_states"_a.noconvert(), py::kw_only(), "precision"_a,
+           "num_threads"_a, "time_limit"_a, "watch"_a)
       .def("tabu_fits", &qpsbgd::tabu_fits, "precision"_a)
+      .def("best_tabu_precision", &qpsbgd::best_tabu_precision,
+           py::call_guard<py::gil_scoped_release>())
       .def("tabu", &tabu, "initial_states"_a.noconvert(), py::kw_only(), "shortest_tenure"_a,
            "longest_tenure"_a, "num_restarts"_a, "first_moves"_a, "restart_moves"_a,
            "seconds_per_read"_a, "precision"_a, "seed"_a, "num_threads"_a, "time_limit"_a,

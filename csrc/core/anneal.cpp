@@ -5,7 +5,9 @@
 #include <limits>
 #include <stdexcept>
 
+#include "core/local_minimum.hpp"
 #include "core/parallel.hpp"
+#include "core/precision.hpp"
 #include "core/random.hpp"
 #include "core/read_tile.hpp"
 
@@ -14,8 +16,9 @@ namespace {
 
 // Sums of floats that are not exact drift: after so many sweeps fields are computed anew.
 constexpr std::size_t kRefresh = 256;
-// More than the relative error of the energies of sweeps: nearer to a threshold, float64 decides.
-constexpr double kFloatError = 1e-4;
+// More than the error of the energies of sweeps, in the sum of all biases' magnitudes: nearer to a
+// threshold, an energy computed anew decides.
+constexpr double kFloat32Error = 0x1p-20, kFloat64Error = 0x1p-48;
 // Couplings of dense problems in int16: the largest, in units, whose block of flips changes a field
 // by less than 2^14. See kernels/dense.hpp.
 constexpr double kNarrowCoupling = 127.0;
@@ -30,6 +33,7 @@ float threshold(const Ising& problem, double beta) {
 
 bool fits(const Ising& problem, Precision precision, bool random_order) {
   if (precision == Precision::kFloat32) return true;
+  if (precision == Precision::kFloat64) return problem.form() != Ising::Form::kLowRank;
   if (!problem.exact()) return false;
   if (problem.form() == Ising::Form::kDense) {
     return precision == Precision::kInt16 && !random_order &&
@@ -40,7 +44,7 @@ bool fits(const Ising& problem, Precision precision, bool random_order) {
   return problem.reach_in_units() <= largest && 2.0 * problem.coupling_in_units() <= largest;
 }
 
-Precision best_precision(const Ising& problem, bool random_order, std::size_t num_reads) {
+Precision narrow_precision(const Ising& problem, bool random_order, std::size_t num_reads) {
   const bool lanes = problem.form() == Ising::Form::kSparse || num_reads >= kLanesFrom;
   for (const Precision precision : {Precision::kInt8, Precision::kInt16}) {
     if (lanes && fits(problem, precision, random_order)) return precision;
@@ -48,11 +52,20 @@ Precision best_precision(const Ising& problem, bool random_order, std::size_t nu
   return Precision::kFloat32;
 }
 
+Precision best_precision(const Ising& problem, bool random_order, std::size_t num_reads) {
+  if (problem.form() != Ising::Form::kLowRank && needs_float64(problem)) {
+    return Precision::kFloat64;
+  }
+  return narrow_precision(problem, random_order, num_reads);
+}
+
 void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
-            std::size_t num_reads, std::int8_t* states, std::uint64_t* sweeps, Stop& stop) {
+            std::size_t num_reads, std::int8_t* states, std::int64_t* sweeps, Stop& stop) {
   const std::size_t n = problem.num_variables(), num_sweeps = options.betas.size();
-  std::fill_n(sweeps, num_reads, 0);
-  if (n == 0 || num_reads == 0 || num_sweeps == 0) return;
+  const bool nothing = n == 0 || num_reads == 0 || num_sweeps == 0;
+  std::fill_n(sweeps, num_reads, nothing ? 0 : -1);
+  if (nothing) return;
+  const bool cools = options.betas.back() > options.betas.front();
   const bool sparse = problem.form() == Ising::Form::kSparse;
   const bool low_rank = problem.form() == Ising::Form::kLowRank;
   const std::size_t num_problems = problem.num_problems();
@@ -71,10 +84,15 @@ void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOption
   std::vector<std::unique_ptr<ReadTile>> tiles(num_workers(num_tiles, options.num_threads));
   const Precision precision =
       options.precision.value_or(best_precision(problem, options.random_order, num_reads));
-  const TileMaker make_tile =
-      low_rank ? low_rank_tiles(kernels, problem, options)
-               : (sparse ? sparse_tiles : dense_tiles)(kernels, problem, options, precision);
+  const bool wide = precision == Precision::kFloat64;
+  const bool exact = problem.exact(precision);
+  const double error = (wide ? kFloat64Error : kFloat32Error) * problem.total_magnitude();
+  const TileMaker make_tile = low_rank ? low_rank_tiles(kernels, problem, options)
+                              : sparse ? sparse_tiles(kernels, problem, options, precision)
+                              : wide   ? wide_dense_tiles(kernels, problem, options)
+                                       : dense_tiles(kernels, problem, options, precision);
   for (auto& tile : tiles) tile = make_tile();
+  std::vector<std::unique_ptr<LocalMinimum>> minima(tiles.size());
   parallel_for(
       num_tiles, options.num_threads,
       [&](std::size_t task, int worker) {
@@ -82,7 +100,10 @@ void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOption
         const std::size_t first = task * rows_max, rows = std::min(rows_max, num_reads - first);
         std::size_t problems[kLanes] = {};
         for (std::size_t r = 0; r < rows; ++r) problems[r] = (first + r) / reads_each;
-        if (stop.poll() || !tile.start(states + first * n, rows, problems, stop)) return;
+        // The first read is begun however little time there is.
+        if (stop.poll() && task > 0) return;
+        std::fill_n(sweeps + first, rows, 0);
+        const bool started = tile.start(states + first * n, rows, problems, stop);
         // kLanes streams even for fewer reads: the lanes beyond them run too.
         ReadStreams streams[kLanes];
         for (std::size_t r = 0; r < kLanes; ++r) {
@@ -103,37 +124,50 @@ void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOption
             best[r] = energies[r];
             const double energy = energies[r] / problem.scale();
             stop.found(energy);
-            near |= energy <= stop.energy_threshold() + kFloatError * std::fabs(energy);
+            near |= energy <= stop.energy_threshold() + error;
           }
           if (!any || !(options.keep_best || near)) return;
           tile.keep(chosen);
           if (!near) return;
           tile.finish();
-          problem.energies(states + first * n, rows, 1, energies);
+          problem.energies(kernels, states + first * n, rows, 1, energies);
           for (std::size_t r = 0; r < rows; ++r) {
             if (energies[r] <= stop.energy_threshold()) stop.reached();
           }
         };
-        if (options.keep_best || options.watch) look();
-        for (std::size_t sweep = 0; sweep < num_sweeps; ++sweep) {
-          if (sweep % kRefresh == kRefresh - 1 && !problem.exact() && !tile.refresh(stop)) break;
+        if (started && (options.keep_best || options.watch)) look();
+        std::size_t sweep = 0;
+        for (; started && sweep < num_sweeps; ++sweep) {
+          if (sweep % kRefresh == kRefresh - 1 && !exact && !tile.refresh(stop)) break;
           StreamKey keys[kLanes], order[kLanes];
           for (std::size_t r = 0; r < kLanes; ++r) {
             keys[r] = streams[r].sweep(sweep);
             order[r] = order_key(keys[r]);
           }
           if (!tile.sweep(options.betas[sweep], keys, order, stop)) break;
-          for (std::size_t r = 0; r < rows; ++r) sweeps[first + r] = sweep + 1;
+          for (std::size_t r = 0; r < rows; ++r) {
+            sweeps[first + r] = static_cast<std::int64_t>(sweep + 1);
+          }
           if (options.keep_best || options.watch) look();
         }
-        if (!options.keep_best) {
+        if (started && !options.keep_best) {
           bool all[kLanes];
           std::fill_n(all, rows, true);
           tile.keep(all);
         }
-        tile.finish();
+        if (started) tile.finish();
+        if (sweep == num_sweeps || !cools || stop.reason() != Stop::Reason::kTimeLimit) return;
+        auto& minimum = minima[static_cast<std::size_t>(worker)];
+        if (!minimum) minimum = std::make_unique<LocalMinimum>(problem);
+        for (std::size_t r = 0; r < rows; ++r) {
+          if (!minimum->descend(problems[r], states + (first + r) * n, &stop)) return;
+        }
       },
-      [&stop] { stop.poll(); });
+      [&stop] {
+        // Reads that are brought to a local minimum go on after a time limit.
+        stop.poll();
+        stop.poll_interrupt();
+      });
 }
 
 }  // namespace qpsbgd

@@ -1,13 +1,17 @@
 #include "core/batch.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <memory>
 
 #include "core/anneal.hpp"
 #include "core/descent.hpp"
+#include "core/local_minimum.hpp"
 #include "core/parallel.hpp"
+#include "core/precision.hpp"
+#include "core/random.hpp"
 #include "core/tabu.hpp"
 
 namespace qpsbgd {
@@ -63,18 +67,40 @@ AnnealOptions anneal_options(const BatchOptions& options, std::size_t problem, i
   return anneal;
 }
 
+// Brings reads that a time limit kept from beginning to a local minimum; begun (num_reads).
+void descend_unbegun(const Ising& problem, std::size_t number, const std::vector<bool>& begun,
+                     std::int8_t* states, Stop& stop) {
+  if (stop.reason() != Stop::Reason::kTimeLimit) return;
+  std::unique_ptr<LocalMinimum> minimum;
+  for (std::size_t read = 0; read < begun.size(); ++read) {
+    if (begun[read]) continue;
+    if (!minimum) minimum = std::make_unique<LocalMinimum>(problem);
+    if (!minimum->descend(number, states + read * problem.num_variables(), &stop)) return;
+  }
+}
+
+template <class Count>
+std::vector<bool> begun_reads(const Count* counts, std::size_t num_reads) {
+  std::vector<bool> begun(num_reads);
+  std::transform(counts, counts + num_reads, begun.begin(), [](Count made) { return made >= 0; });
+  return begun;
+}
+
 // All problems' reads together.
 void anneal_shared(const KernelTable& kernels, const Ising& all, const BatchOptions& options,
                    std::int8_t* states, std::uint8_t* done, Stop& stop) {
   const std::size_t problems = all.num_problems(), reads = options.num_reads;
-  std::vector<std::uint64_t> sweeps(problems * reads);
-  anneal(kernels, all, anneal_options(options, 0, options.num_threads), problems * reads, states,
-         sweeps.data(), stop);
+  std::vector<std::int64_t> sweeps(problems * reads);
+  AnnealOptions anneal_shared = anneal_options(options, 0, options.num_threads);
+  anneal_shared.precision =
+      options.wide ? Precision::kFloat64 : narrow_precision(all, false, problems * reads);
+  anneal(kernels, all, anneal_shared, problems * reads, states, sweeps.data(), stop);
   for (std::size_t b = 0; b < problems; ++b) {
-    const auto begin = sweeps.begin() + static_cast<std::ptrdiff_t>(b * reads);
-    done[b] =
-        options.betas.empty() || std::any_of(begin, begin + static_cast<std::ptrdiff_t>(reads),
-                                             [](std::uint64_t made) { return made > 0; });
+    const std::vector<bool> begun = begun_reads(&sweeps[b * reads], reads);
+    done[b] = std::find(begun.begin(), begun.end(), true) != begun.end();
+    if (done[b]) {
+      descend_unbegun(all, b, begun, states + b * reads * all.num_variables(), stop);
+    }
   }
 }
 
@@ -82,24 +108,32 @@ void solve_one(const KernelTable& kernels, const Ising& problem, const BatchOpti
                std::size_t number, std::int8_t* states, Stop& stop) {
   const std::size_t reads = options.num_reads;
   if (options.method == BatchMethod::kAnneal) {
-    std::vector<std::uint64_t> sweeps(reads);
-    anneal(kernels, problem, anneal_options(options, number, 1), reads, states, sweeps.data(),
-           stop);
+    std::vector<std::int64_t> sweeps(reads);
+    AnnealOptions one = anneal_options(options, number, 1);
+    one.precision = options.wide ? Precision::kFloat64 : narrow_precision(problem, false, reads);
+    anneal(kernels, problem, one, reads, states, sweeps.data(), stop);
+    descend_unbegun(problem, 0, begun_reads(sweeps.data(), reads), states, stop);
     return;
   }
   if (options.method == BatchMethod::kDescent) {
     std::vector<std::int64_t> steps(reads);
-    descend(kernels, problem, 1, reads, states, steps.data(), stop);
+    descend(kernels, problem, options.wide ? Precision::kFloat64 : Precision::kFloat32, 1, reads,
+            states, steps.data(), stop);
+    descend_unbegun(problem, 0, begun_reads(steps.data(), reads), states, stop);
     return;
   }
   TabuOptions tabu_options;
   tabu_options.shortest_tenure = tabu_options.longest_tenure = options.tenure;
   tabu_options.first_moves = options.moves;
-  if (tabu_fits(problem, Precision::kInt16)) tabu_options.precision = Precision::kInt16;
+  tabu_options.precision = options.wide ? Precision::kFloat64 : narrow_tabu_precision(problem);
   tabu_options.seed = options.seed;
   tabu_options.number = options.number + number;
   std::vector<TabuRead> read_reports(reads);
   tabu(kernels, problem, tabu_options, reads, states, read_reports.data(), stop);
+  std::vector<bool> begun(reads);
+  std::transform(read_reports.begin(), read_reports.end(), begun.begin(),
+                 [](const TabuRead& read) { return read.restarts >= 0; });
+  descend_unbegun(problem, 0, begun, states, stop);
 }
 
 // Problem b by itself.
@@ -113,7 +147,68 @@ Ising make_problem(const BatchView& view, std::size_t b) {
   return {linear, view.num_variables, pattern.interactions(which), Ising::Form::kSparse};
 }
 
+// Whether a problem's biases look unlike real numbers of one scale: then it is worth more than this
+// glance whether float32 is enough.
+template <class Value>
+bool is_suspect(const KernelTable::Matrix<Value>& kernels, const Value* values, std::size_t count,
+                double rows, const KernelTable& table, const double* linear, std::size_t n) {
+  // Of `rows` * n normal variates the smallest is rarely that small.
+  const double largest = kernels.largest(values, count);
+  if (kernels.smallest(values, count) < largest / (256.0 * rows * static_cast<double>(n))) {
+    return true;
+  }
+  const double largest_linear = table.matrix_double.largest(linear, n);
+  const double reach = std::max(largest * rows, largest_linear);
+  if (table.matrix_double.smallest(linear, n) < 0x1p-16 * reach) return true;
+  // Integers of more bits than float32 has, by some entries.
+  constexpr std::size_t kLooks = 16;
+  int lowest = Ising::kNoBit;
+  for (std::size_t k = 0; k < kLooks; ++k) {
+    const auto value = static_cast<double>(values[splitmix64(k) % count]);
+    if (value != 0.0) lowest = std::min(lowest, lowest_bit_of(value));
+  }
+  const double units = std::ldexp(reach, -std::min(lowest, 1000));
+  return lowest != Ising::kNoBit && units > 0x1p24 && units < 0x1p56;
+}
+
+bool is_suspect(const KernelTable& kernels, const BatchView& view, std::size_t b) {
+  const std::size_t n = view.num_variables;
+  const double* linear = view.linear + b * n;
+  if (const auto* pattern = std::get_if<PatternView>(&view.couplings)) {
+    const std::size_t count = pattern->num_pairs;
+    if (count == 0) return false;
+    const double degree = 2.0 * static_cast<double>(count) / static_cast<double>(n);
+    return is_suspect(kernels.matrix_double, pattern->values + (view.shared ? 0 : b * count), count,
+                      degree, kernels, linear, n);
+  }
+  const auto& all = std::get<MatrixView>(view.couplings);
+  const MatrixView matrix = view.shared ? all : all[b];
+  const auto rows = static_cast<double>(n);
+  return matrix.doubles()
+             ? is_suspect(kernels.matrix_double, matrix.doubles(), n * n, rows, kernels, linear, n)
+             : is_suspect(kernels.matrix_float, matrix.floats(), n * n, rows, kernels, linear, n);
+}
+
 }  // namespace
+
+bool batch_needs_float64(const KernelTable& kernels, const BatchView& view, int num_threads,
+                         Stop& stop) {
+  // Problems that share J differ in their fields alone: fewer are looked at.
+  const std::size_t problems = view.num_problems, scouts = view.shared ? 4 : 16;
+  if (problems == 0 || view.num_variables == 0) return false;
+  const std::size_t step = divide_up(problems, scouts);
+  std::atomic<bool> needed{false};
+  parallel_for(
+      problems, num_threads,
+      [&](std::size_t b, int) {
+        if (needed || stop.poll_interrupt()) return;
+        const bool scout = b % step == 0;
+        if (!scout && !is_suspect(kernels, view, b)) return;
+        if (needs_float64(make_problem(view, b))) needed = true;
+      },
+      [&stop] { stop.poll_interrupt(); });
+  return needed;
+}
 
 void solve_batch(const KernelTable& kernels, const BatchView& view, const BatchOptions& options,
                  std::int8_t* states, std::uint8_t* done, double* energies, Stop& stop) {

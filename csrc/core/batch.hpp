@@ -48,6 +48,7 @@ struct BatchOptions {
   // Annealing: one a sweep, times the problem's own factor; shared J: one factor for all.
   std::vector<double> betas;
   std::vector<double> beta_factors;  // (num_problems)
+  bool wide = false;                 // float64 where the form has it: dense matrices and patterns
   bool keep_best = true;             // what an anneal returns: see AnnealOptions
   std::size_t moves = 0;             // tabu search: of a read's one search
   std::size_t tenure = 0;
@@ -65,9 +66,15 @@ struct BatchStates {
   std::size_t num_variables;
 };
 
+// Whether any problem needs float64, by needs_float64: of some problems spread over the batch, and
+// of all whose biases look unlike real numbers of one scale. Not of factors.
+bool batch_needs_float64(const KernelTable& kernels, const BatchView& view, int num_threads,
+                         Stop& stop);
+
 // states (num_problems * num_reads, n): in, where each read starts; out, what it found: the best or
 // last state of an anneal, the best of a tabu search, the end of a descent. done (num_problems):
-// whether a problem was begun before `stop` said to end. A problem's reads depend on its number in
+// whether a problem was begun before `stop` said to end: all its reads are then at a local minimum
+// at least, if no interrupt ended the call. A problem's reads depend on its number in
 // the batch, not on the others; dense and interleaved forms give the same, that of low rank rounds
 // differently. energies (num_problems * num_reads): what problem_energies gives, from the
 // interleaved form alone, which has the couplings in cache.

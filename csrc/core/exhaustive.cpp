@@ -198,7 +198,7 @@ void to_spins(std::uint64_t code, std::size_t n, std::int8_t* spins) {
 std::uint64_t low_state(const KernelTable& kernels, const Ising& problem, Stop& stop) {
   std::vector<std::int8_t> spins(problem.num_variables(), -1);
   std::int64_t steps = 0;
-  descend(kernels, problem, 1, 1, spins.data(), &steps, stop);
+  descend(kernels, problem, Precision::kFloat64, 1, 1, spins.data(), &steps, stop);
   std::uint64_t code = 0;
   for (const std::int8_t spin : spins) code = code << 1 | (spin > 0);
   return code;
@@ -234,7 +234,7 @@ LowestStates enumerate(const KernelTable& kernels, const Ising& problem, double 
   std::vector<std::int8_t> spins(n);
   for (Candidate& candidate : found) {
     to_spins(candidate.code, n, spins.data());
-    problem.energies(spins.data(), 1, 1, &candidate.energy);
+    problem.energies(kernels, spins.data(), 1, 1, &candidate.energy);
   }
   std::sort(found.begin(), found.end());
   LowestStates result{found.size(), std::vector<std::int8_t>(found.size() * n), num_visited};

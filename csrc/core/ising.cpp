@@ -13,7 +13,18 @@
 namespace qpsbgd {
 namespace {
 
-// Exponent of the lowest bit that is set in x; x finite and not 0.
+// Interactions between two looks at whether to stop: some milliseconds.
+constexpr std::size_t kBuildRun = std::size_t{1} << 18;
+// Of couplings whose last bits are not known: below that of any double.
+constexpr int kUnknownBit = -2000;
+
+// Throws where building a problem is to end.
+void check_stop(Stop* stop) {
+  if (stop != nullptr && stop->poll()) throw Stopped();
+}
+
+}  // namespace
+
 int lowest_bit_of(double x) {
   constexpr int kMantissaBits = 52, kBias = 1023;
   constexpr std::uint64_t kHidden = std::uint64_t{1} << kMantissaBits;
@@ -22,8 +33,6 @@ int lowest_bit_of(double x) {
   const std::uint64_t mantissa = (bits & (kHidden - 1)) | (exponent > 0 ? kHidden : 0);
   return std::max(exponent, 1) - kBias - kMantissaBits + std::countr_zero(mantissa);
 }
-
-}  // namespace
 
 Ising::Form Ising::better_form(std::size_t num_variables, std::size_t num_interactions) {
   // A dense flip streams n floats, a sparse one scatters to its neighbours in sixteen lanes.
@@ -37,6 +46,8 @@ Ising::Ising(Form form, const double* linear, std::size_t num_variables, std::si
     : form_(form),
       num_problems_(num_problems),
       linear_(num_variables),
+      all_linear_(num_problems > 1 ? linear : nullptr),
+      source_(FactorView{}),
       farthest_(num_variables),
       coupling_reach_(num_variables),
       coupling_sums_(num_variables),
@@ -47,16 +58,16 @@ Ising::Ising(Form form, const double* linear, std::size_t num_variables, std::si
     for (std::size_t i = 0; i < num_variables; ++i) {
       const double bias = linear[problem * num_variables + i];
       farthest_[i] = std::max(farthest_[i], std::fabs(bias));
-      note(bias);
+      largest_bias_ = std::max(largest_bias_, std::fabs(bias));
     }
   }
 }
 
 Ising::Ising(const double* linear, std::size_t num_variables, const Interactions& interactions,
-             Form form, std::size_t num_problems)
+             Form form, std::size_t num_problems, Stop* stop)
     : Ising(form, linear, num_variables, num_problems) {
-  std::vector<Interaction> list(interactions.count);
   for (std::size_t k = 0; k < interactions.count; ++k) {
+    if (k % kBuildRun == 0) check_stop(stop);
     const std::uint32_t i = interactions.rows[k], j = interactions.columns[k];
     if (i >= num_variables || j >= num_variables || i == j) {
       throw std::invalid_argument("interaction " + std::to_string(k) + " is (" + std::to_string(i) +
@@ -65,20 +76,30 @@ Ising::Ising(const double* linear, std::size_t num_variables, const Interactions
                                   std::to_string(num_variables));
     }
     const double value = interactions.values[k];
-    list[k] = {i, j, value};
     coupling_reach_[i] += std::fabs(value);
     coupling_reach_[j] += std::fabs(value);
     coupling_sums_[i] += value;
     coupling_sums_[j] += value;
     note(value);
   }
+  coupling_bit_ = lowest_bit_;
   set_scale(linear);
   if (form == Form::kDense) {
-    fill_dense(list);
+    const std::size_t n = num_variables;
+    matrix_ = Buffer<double>(n * n);
+    std::fill_n(matrix_.data(), n * n, 0.0);
+    for (std::size_t k = 0; k < interactions.count; ++k) {
+      if (k % kBuildRun == 0) check_stop(stop);
+      const std::size_t i = interactions.rows[k], j = interactions.columns[k];
+      matrix_[i * n + j] += interactions.values[k];
+      matrix_[j * n + i] += interactions.values[k];
+    }
+    source_ = MatrixView(matrix_.data(), n);
+    fill_dense(std::get<MatrixView>(source_), stop);
   } else {
-    fill_sparse(list);
+    fill_sparse(interactions, stop);
+    source_ = NeighbourLists{offsets_.data(), neighbours_.data(), couplings64_.data()};
   }
-  source_ = std::move(list);
 }
 
 Ising::Ising(const double* linear, const MatrixView& couplings, std::size_t num_problems)
@@ -93,8 +114,9 @@ Ising::Ising(const double* linear, const MatrixView& couplings, std::size_t num_
     }
     for (std::size_t j = i + 1; j < n; ++j) note(row[j]);
   }
+  coupling_bit_ = lowest_bit_;
   set_scale(linear);
-  fill_dense(couplings);
+  fill_dense(couplings, nullptr);
   source_ = couplings;
 }
 
@@ -107,6 +129,7 @@ Ising::Ising(const KernelTable& kernels, const double* linear, std::size_t num_v
   if (!(largest_bias_ * scale_ <= kFactorRange)) {
     throw std::invalid_argument("biases are too large for the scale of the factor");
   }
+  coupling_bit_ = kUnknownBit;
   select(0, linear);
   scale_linear(linear);
   diagonal_ = Buffer<float>(num_variables);
@@ -118,18 +141,33 @@ Ising::Ising(const KernelTable& kernels, const double* linear, std::size_t num_v
 // longer than all else. What spans more than a double's 53 bits is no float's integers.
 void Ising::note(double bias) {
   largest_bias_ = std::max(largest_bias_, std::fabs(bias));
-  if (bias == 0.0 || 0x1p-60 * largest_bias_ > least_bias_) return;
+  if (bias == 0.0 || 0x1p-60 * largest_bias_ > lowest_unit_) return;
   lowest_bit_ = std::min(lowest_bit_, lowest_bit_of(bias));
-  least_bias_ = std::ldexp(1.0, lowest_bit_);
+  lowest_unit_ = std::ldexp(1.0, lowest_bit_);
 }
 
 void Ising::select(std::size_t problem, const double* linear) {
   selected_ = problem;
+  double largest = 0.0;
+  lowest_bit_ = coupling_bit_;
+  lowest_unit_ = std::ldexp(1.0, std::min(lowest_bit_, 1000));
   for (std::size_t i = 0; i < num_variables(); ++i) {
     linear_[i] = linear[i];
     reach_[i] = coupling_reach_[i] + std::fabs(linear[i]);
     aligned_fields_[i] = coupling_sums_[i] + linear[i];
+    largest = std::max(largest, reach_[i]);
+    note(linear[i]);
   }
+  set_unit(largest, lowest_bit_);
+}
+
+void Ising::set_unit(double largest, int lowest_bit) {
+  if (!(largest > 0.0)) return;
+  int exponent = 0;
+  std::frexp(largest, &exponent);
+  significant_bits_ = exponent - lowest_bit;
+  unit_ = std::ldexp(scale_, lowest_bit);
+  reach_in_units_ = std::ldexp(largest, -lowest_bit);
 }
 
 void Ising::check_total(double magnitudes) {
@@ -140,17 +178,15 @@ void Ising::check_total(double magnitudes) {
 }
 
 void Ising::set_scale(const double* linear) {
-  select(0, linear);
+  const std::size_t n = num_variables();
   double largest = 0.0, couplings = 0.0;
-  for (std::size_t i = 0; i < num_variables(); ++i) {
+  for (std::size_t i = 0; i < n; ++i) {
     largest = std::max(largest, coupling_reach_[i] + farthest_[i]);
     couplings += coupling_reach_[i];
   }
   for (std::size_t problem = 0; problem < num_problems_; ++problem) {
     double total = couplings;
-    for (std::size_t i = 0; i < num_variables(); ++i) {
-      total += std::fabs(linear[problem * num_variables() + i]);
-    }
+    for (std::size_t i = 0; i < n; ++i) total += std::fabs(linear[problem * n + i]);
     check_total(total);
   }
   if (largest > 0.0) {
@@ -158,9 +194,11 @@ void Ising::set_scale(const double* linear) {
     std::frexp(largest, &exponent);
     // Fields in (-1, 1): float holds them down to 2^-126, and couplings that are less do not count.
     scale_ = std::ldexp(1.0, std::clamp(-exponent, -1000, 1000));
-    exact_ = exponent - lowest_bit_ <= 24;
-    unit_ = std::ldexp(scale_, lowest_bit_);
-    reach_in_units_ = std::ldexp(largest, -lowest_bit_);
+  }
+  select(0, linear);
+  if (num_problems_ > 1) {  // of all together, until one is selected
+    for (std::size_t k = n; k < num_problems_ * n; ++k) note(linear[k]);
+    set_unit(largest, lowest_bit_);
   }
   scale_linear(linear);
 }
@@ -176,11 +214,12 @@ void Ising::scale_linear(const double* linear) {
   }
 }
 
-void Ising::fill_dense(const MatrixView& matrix) {
+void Ising::fill_dense(const MatrixView& matrix, Stop* stop) {
   const std::size_t n = num_variables();
   couplings_ = Buffer<float>(ld() * ld());
   std::vector<double> scratch(n);
   for (std::size_t i = 0; i < n; ++i) {
+    if (i % divide_up(kBuildRun, n) == 0) check_stop(stop);
     const double* row = matrix.row(i, scratch.data());
     float* out = &couplings_[i * ld()];
     for (std::size_t j = 0; j < n; ++j) {
@@ -192,61 +231,104 @@ void Ising::fill_dense(const MatrixView& matrix) {
   std::fill(&couplings_[n * ld()], &couplings_[ld() * ld()], 0.0f);
 }
 
-void Ising::fill_dense(const std::vector<Interaction>& interactions) {
-  couplings_ = Buffer<float>(ld() * ld());
-  std::fill_n(couplings_.data(), ld() * ld(), 0.0f);
-  for (const Interaction& e : interactions) {
-    const float value = static_cast<float>(scale_ * e.value);
-    couplings_[e.row * ld() + e.column] += value;
-    float& coupling = couplings_[e.column * ld() + e.row] += value;
-    largest_coupling_ = std::max(largest_coupling_, std::fabs(coupling));
-  }
-}
-
-void Ising::fill_sparse(const std::vector<Interaction>& interactions) {
+void Ising::fill_sparse(const Interactions& interactions, Stop* stop) {
   const std::size_t n = num_variables();
   offsets_.assign(n + 1, 0);
-  for (const Interaction& e : interactions) {
-    ++offsets_[e.row + 1];
-    ++offsets_[e.column + 1];
+  for (std::size_t k = 0; k < interactions.count; ++k) {
+    ++offsets_[interactions.rows[k] + 1];
+    ++offsets_[interactions.columns[k] + 1];
   }
   for (std::size_t i = 0; i < n; ++i) offsets_[i + 1] += offsets_[i];
-  neighbours_.resize(2 * interactions.size());
-  couplings_ = Buffer<float>(2 * interactions.size());
+  neighbours_.resize(2 * interactions.count);
+  couplings_ = Buffer<float>(2 * interactions.count);
+  couplings64_ = Buffer<double>(2 * interactions.count);
   std::vector<std::size_t> next(offsets_.begin(), offsets_.end() - 1);
-  for (const Interaction& e : interactions) {
-    const float value = static_cast<float>(scale_ * e.value);
-    neighbours_[next[e.row]] = e.column;
-    couplings_[next[e.row]++] = value;
-    neighbours_[next[e.column]] = e.row;
-    couplings_[next[e.column]++] = value;
-    largest_coupling_ = std::max(largest_coupling_, std::fabs(value));
+  for (std::size_t k = 0; k < interactions.count; ++k) {
+    if (k % kBuildRun == 0) check_stop(stop);
+    const std::uint32_t row = interactions.rows[k], column = interactions.columns[k];
+    const double value = interactions.values[k];
+    const auto scaled = static_cast<float>(scale_ * value);
+    for (const auto& [from, to] : {std::pair(row, column), std::pair(column, row)}) {
+      const std::size_t at = next[from]++;
+      neighbours_[at] = to;
+      couplings_[at] = scaled;
+      couplings64_[at] = value;
+    }
+    largest_coupling_ = std::max(largest_coupling_, std::fabs(scaled));
   }
 }
 
 template <class Visit>
 void Ising::for_each_interaction(const Visit& visit) const {
-  if (const auto* list = std::get_if<std::vector<Interaction>>(&source_)) {
-    for (const Interaction& e : *list) visit(e.row, e.column, e.value);
+  const std::size_t n = num_variables();
+  if (const auto* lists = std::get_if<NeighbourLists>(&source_)) {
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t e = lists->offsets[i]; e < lists->offsets[i + 1]; ++e) {
+        if (lists->neighbours[e] > i) visit(i, lists->neighbours[e], lists->values[e]);
+      }
+    }
   } else if (const auto* matrix = std::get_if<MatrixView>(&source_)) {
-    std::vector<double> scratch(num_variables());
-    for (std::size_t i = 0; i < num_variables(); ++i) {
+    std::vector<double> scratch(n);
+    for (std::size_t i = 0; i < n; ++i) {
       const double* row = matrix->row(i, scratch.data());
-      for (std::size_t j = i + 1; j < num_variables(); ++j) visit(i, j, row[j]);
+      for (std::size_t j = i + 1; j < n; ++j) visit(i, j, row[j]);
     }
   } else {
     const auto& factor = std::get<FactorView>(source_);
-    for (std::size_t i = 0; i < num_variables(); ++i) {
-      for (std::size_t j = i + 1; j < num_variables(); ++j) {
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t j = i + 1; j < n; ++j) {
         double product = 0.0;
         for (std::size_t k = 0; k < factor.rank; ++k) {
-          const float* row = factor.values + k * num_variables();
+          const float* row = factor.values + k * n;
           product += static_cast<double>(row[i]) * row[j];
         }
         visit(i, j, factor.scale * product);
       }
     }
   }
+}
+
+CouplingsView Ising::couplings_view() const { return source_; }
+
+void Ising::scaled_row(std::size_t i, std::size_t ld, double* out) const {
+  const std::size_t n = num_variables();
+  const double* row = std::get<MatrixView>(source_).row(i, out);
+  for (std::size_t j = 0; j < n; ++j) out[j] = scale_ * row[j];
+  std::fill(out + n, out + ld, 0.0);
+}
+
+bool Ising::has_common_unit() const {
+  // Of real numbers drawn at random one in 2^k ends k bits above its last place, and their
+  // magnitudes differ: few end where the smallest one does. Of integers about half are odd.
+  constexpr int kNear = 4;
+  constexpr std::size_t kShare = 16;
+  std::size_t near = 0, count = 0;
+  const auto look = [&](double bias) {
+    if (bias == 0.0) return;
+    ++count;
+    near += lowest_bit_of(bias) < lowest_bit_ + kNear;
+  };
+  for (const double bias : linear_) look(bias);
+  for_each_interaction([&](std::size_t, std::size_t, double value) { look(value); });
+  return kShare * near >= count;
+}
+
+double Ising::smallest_bias() const {
+  double smallest = std::numeric_limits<double>::infinity();
+  const auto look = [&](double bias) {
+    if (bias != 0.0) smallest = std::min(smallest, std::fabs(bias));
+  };
+  for (const double bias : linear_) look(bias);
+  for_each_interaction([&](std::size_t, std::size_t, double value) { look(value); });
+  return smallest;
+}
+
+double Ising::total_magnitude() const {
+  double total = 0.0;
+  for (std::size_t i = 0; i < num_variables(); ++i) {
+    total += std::fabs(linear_[i]) + 0.5 * coupling_reach_[i];
+  }
+  return total;
 }
 
 std::vector<double> Ising::couplings64() const {
@@ -259,17 +341,34 @@ std::vector<double> Ising::couplings64() const {
   return couplings;
 }
 
-void Ising::energies(const std::int8_t* states, std::size_t rows, int num_threads,
-                     double* out) const {
+void Ising::energies(const KernelTable& kernels, const std::int8_t* states, std::size_t rows,
+                     int num_threads, double* out, Stop* stop) const {
   const std::size_t n = num_variables();
-  parallel_for(rows, num_threads, [&](std::size_t row, int) {
-    const std::int8_t* s = states + row * n;
-    double energy = 0.0;
-    for (std::size_t i = 0; i < n; ++i) energy += s[i] * linear_[i];
-    for_each_interaction(
-        [&](std::size_t i, std::size_t j, double value) { energy += s[i] * s[j] * value; });
-    out[row] = energy;
-  });
+  const auto* matrix = std::get_if<MatrixView>(&source_);
+  const auto waiting = [stop] {
+    if (stop != nullptr) stop->poll();
+  };
+  parallel_for(
+      rows, num_threads,
+      [&](std::size_t row, int) {
+        if (stop != nullptr && stop->poll()) return;
+        const std::int8_t* s = states + row * n;
+        if (matrix != nullptr) {
+          Buffer<double> state(n);
+          std::copy_n(s, n, state.data());
+          out[row] =
+              matrix->doubles()
+                  ? kernels.matrix_double.energy(matrix->doubles(), linear_.data(), state.data(), n)
+                  : kernels.matrix_float.energy(matrix->floats(), linear_.data(), state.data(), n);
+          return;
+        }
+        double energy = 0.0;
+        for (std::size_t i = 0; i < n; ++i) energy += s[i] * linear_[i];
+        for_each_interaction(
+            [&](std::size_t i, std::size_t j, double value) { energy += s[i] * s[j] * value; });
+        out[row] = energy;
+      },
+      waiting);
 }
 
 void Ising::dense_fields(const float* spins, float* fields) const {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <variant>
 
 namespace qpsbgd {
 
@@ -43,5 +45,14 @@ struct FactorView {
   std::size_t rank;
   double scale;
 };
+
+// Lists of neighbours, each coupling in both variables' lists. Not owned.
+struct NeighbourLists {
+  const std::size_t* offsets;  // (n + 1)
+  const std::uint32_t* neighbours;
+  const double* values;
+};
+
+using CouplingsView = std::variant<MatrixView, NeighbourLists, FactorView>;
 
 }  // namespace qpsbgd

@@ -49,6 +49,8 @@ float threshold(const Ising& problem, double beta);
 using TileMaker = std::function<std::unique_ptr<ReadTile>()>;
 TileMaker dense_tiles(const KernelTable& kernels, const Ising& problem,
                       const AnnealOptions& options, Precision precision);
+TileMaker wide_dense_tiles(const KernelTable& kernels, const Ising& problem,
+                           const AnnealOptions& options);
 TileMaker sparse_tiles(const KernelTable& kernels, const Ising& problem,
                        const AnnealOptions& options, Precision precision);
 // Variables in order only.

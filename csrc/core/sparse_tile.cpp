@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <iterator>
+#include <type_traits>
 #include <utility>
 
 #include "core/read_tile.hpp"
@@ -22,13 +23,18 @@ struct SparseEdges {
       offsets[i + 1] = offsets[i] + round_up(count, kEdgeGroup);
     }
     edges = Buffer<SparseEdge<Value>>(offsets[n]);
-    const float scale = 2.0f / unit;
+    const auto twice = [&problem, scale = 2.0f / unit](std::size_t e) {
+      if constexpr (std::is_same_v<Value, double>) {
+        return 2.0 * problem.scale() * problem.sparse_couplings64()[e];
+      } else {
+        return static_cast<Value>(scale * problem.couplings()[e]);
+      }
+    };
     for (std::size_t i = 0; i < n; ++i) {
       SparseEdge<Value>* edge = edges.data() + offsets[i];
       for (std::size_t e = problem.offsets()[i]; e < problem.offsets()[i + 1]; ++e, ++edge) {
         edge->fields = static_cast<std::uint32_t>(problem.neighbours()[e] * kLanes);
-        std::fill(std::begin(edge->twice), std::end(edge->twice),
-                  static_cast<Value>(scale * problem.couplings()[e]));
+        std::fill(std::begin(edge->twice), std::end(edge->twice), twice(e));
       }
       std::fill(edge, edges.data() + offsets[i + 1],
                 SparseEdge<Value>{static_cast<std::uint32_t>(n * kLanes), {}});
@@ -40,11 +46,12 @@ struct SparseEdges {
   Buffer<SparseEdge<Value>> edges;
 };
 
-// Fields and couplings are floats, or int16 or int8 in units of the problem.
+// Fields and couplings are floats, doubles, or int16 or int8 in units of the problem.
 template <class Value>
 class SparseLanes final : public ReadTile {
  public:
-  static constexpr std::size_t kRows = kLanes;
+  using Linear = typename SparseTile<Value>::Linear;
+  static constexpr bool kOwnLinear = std::is_same_v<Value, double>;
 
   SparseLanes(const KernelTable::Sparse<Value>& kernels, const Ising& problem,
               const AnnealOptions& options, std::shared_ptr<const SparseEdges<Value>> edges)
@@ -52,7 +59,7 @@ class SparseLanes final : public ReadTile {
         problem_(problem),
         options_(options),
         edges_(std::move(edges)),
-        linear_(problem.num_problems() > 1 ? problem.num_variables() * kLanes : 0),
+        linear_(kOwnLinear || problem.num_problems() > 1 ? problem.num_variables() * kLanes : 0),
         fields_((problem.num_variables() + 1) * kLanes),
         spins_(problem.num_variables() + 1),
         kept_(problem.num_variables()) {}
@@ -64,8 +71,14 @@ class SparseLanes final : public ReadTile {
     rows_ = rows;
     const std::size_t n = problem_.num_variables();
     for (std::size_t lane = 0; linear_.size() > 0 && lane < kLanes; ++lane) {
-      const float* linear = problem_.linear(problems[std::min(lane, rows - 1)]);
-      for (std::size_t i = 0; i < n; ++i) linear_[i * kLanes + lane] = linear[i];
+      const std::size_t problem = problems[std::min(lane, rows - 1)];
+      for (std::size_t i = 0; i < n; ++i) {
+        if constexpr (kOwnLinear) {
+          linear_[i * kLanes + lane] = problem_.scale() * problem_.linear64(problem)[i];
+        } else {
+          linear_[i * kLanes + lane] = problem_.linear(problem)[i];
+        }
+      }
     }
     for (std::size_t i = 0; i < n; ++i) {
       unsigned spins = 0;
@@ -125,17 +138,23 @@ class SparseLanes final : public ReadTile {
     return true;
   }
 
+  const Linear* linear() const {
+    if constexpr (kOwnLinear) {
+      return linear_.data();
+    } else {
+      return linear_.size() > 0 ? linear_.data() : problem_.linear();
+    }
+  }
+
   SparseTile<Value> make_tile() const {
-    return {
-        .offsets = edges_->offsets.data(),
-        .edges = edges_->edges.data(),
-        .linear = linear_.size() > 0 ? linear_.data() : problem_.linear(),
-        .linear_in_lanes = linear_.size() > 0,
-        .fields = const_cast<Value*>(fields_.data()),
-        .spins = const_cast<std::uint16_t*>(spins_.data()),
-        .num_variables = problem_.num_variables(),
-        .unit = edges_->unit,
-        .reach = sizeof(Value) < sizeof(float) ? static_cast<int>(problem_.reach_in_units()) : 0};
+    return {.offsets = edges_->offsets.data(),
+            .edges = edges_->edges.data(),
+            .linear = linear(),
+            .linear_in_lanes = linear_.size() > 0,
+            .fields = const_cast<Value*>(fields_.data()),
+            .spins = const_cast<std::uint16_t*>(spins_.data()),
+            .num_variables = problem_.num_variables(),
+            .unit = edges_->unit};
   }
 
   const KernelTable::Sparse<Value>& kernels_;
@@ -144,7 +163,7 @@ class SparseLanes final : public ReadTile {
   const std::shared_ptr<const SparseEdges<Value>> edges_;
   std::int8_t* states_ = nullptr;
   std::size_t rows_ = 0;
-  Buffer<float> linear_;         // (n, kLanes) of several problems
+  Buffer<Linear> linear_;        // (n, kLanes), if each lane has its own or float has not enough
   Buffer<Value> fields_;         // (n + 1, kLanes)
   Buffer<std::uint16_t> spins_;  // (n + 1)
   Buffer<std::uint16_t> kept_;   // (n)
@@ -167,6 +186,8 @@ TileMaker sparse_tiles(const KernelTable& kernels, const Ising& problem,
       return tiles_of(kernels.sparse_int8, problem, options);
     case Precision::kInt16:
       return tiles_of(kernels.sparse_int16, problem, options);
+    case Precision::kFloat64:
+      return tiles_of(kernels.sparse_double, problem, options);
     default:
       return tiles_of(kernels.sparse_float, problem, options);
   }

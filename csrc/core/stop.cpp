@@ -22,13 +22,23 @@ Stop::Stop(double seconds, std::function<bool()> interrupt, double energy_thresh
 
 bool Stop::poll() {
   if (reason_ != Reason::kNone) return true;
+  if (Clock::now() >= deadline_) return give(Reason::kTimeLimit);
+  return ask() && give(Reason::kInterrupt);
+}
+
+bool Stop::poll_interrupt() {
+  if (reason_ == Reason::kInterrupt) return true;
+  if (!ask()) return false;
+  reason_ = Reason::kInterrupt;  // whatever it was before
+  return true;
+}
+
+bool Stop::ask() {
+  if (!interrupt_ || std::this_thread::get_id() != owner_) return false;
   const Clock::time_point now = Clock::now();
-  if (now >= deadline_) return give(Reason::kTimeLimit);
-  if (interrupt_ && std::this_thread::get_id() == owner_ && now - asked_ >= kPeriod) {
-    asked_ = now;
-    if (interrupt_()) return give(Reason::kInterrupt);
-  }
-  return false;
+  if (now - asked_ < kPeriod) return false;
+  asked_ = now;
+  return interrupt_();
 }
 
 void Stop::found(double energy) {

@@ -3,11 +3,18 @@
 
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <limits>
 #include <thread>
 
 namespace qpsbgd {
+
+// Thrown by work that has no result when it is ended early.
+class Stopped : public std::exception {
+ public:
+  const char* what() const noexcept override { return "stopped"; }
+};
 
 class Stop {
  public:
@@ -21,6 +28,8 @@ class Stop {
 
   // Whether to stop. For any thread, often: a look at the clock.
   bool poll();
+  // Whether the caller says so: what has to be finished whatever the time and the energies.
+  bool poll_interrupt();
 
   // Tells of the energy of a state that was found, for best_energy(). For any thread.
   void found(double energy);
@@ -37,6 +46,7 @@ class Stop {
   static constexpr std::chrono::milliseconds kPeriod{20};
 
   bool give(Reason reason);
+  bool ask();
 
   const std::thread::id owner_ = std::this_thread::get_id();
   const std::function<bool()> interrupt_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/parallel.hpp"
+#include "core/precision.hpp"
 #include "core/random.hpp"
 #include "core/tabu_search.hpp"
 #include "core/tabu_walkers.hpp"
@@ -84,9 +85,10 @@ class Read {
   Read(const Ising& problem, const TabuOptions& options, std::size_t number, const ReadStop& stop)
       : problem_(problem), options_(options), number_(number), stop_(stop) {}
 
-  // False where the gains need more bits; `state` is then the best so far.
+  // False where the gains need more bits; `state` is then the best so far. exact: whether gains
+  // are never rounded.
   bool run(std::vector<std::unique_ptr<Search>>& searches, std::size_t first_worker,
-           int num_threads, std::int8_t* state, TabuRead& out) {
+           int num_threads, bool exact, std::int8_t* state, TabuRead& out) {
     const auto& linear = problem_.linear64();
     Elites elites(std::any_of(linear.begin(), linear.end(), [](double h) { return h != 0.0; }));
     Snapshot best;
@@ -105,7 +107,10 @@ class Read {
             search(*searches[first_worker + static_cast<std::size_t>(worker)], begun + k, state,
                    relinking ? &elites : nullptr, found[k]);
           },
-          [this] { stop_.poll(); });
+          [this] {
+            stop_.poll();
+            stop_.poll_interrupt();
+          });
       bool renewed = false, overflow = false;
       for (std::size_t k = 0; k < found.size(); ++k) {
         overflow |= found[k].overflow;
@@ -114,7 +119,7 @@ class Read {
         out.moves += found[k].moves;
         Search& scratch = *searches[first_worker];
         Snapshot& snapshot = found[k].best;
-        if (!problem_.exact()) scratch.renew(snapshot);
+        if (!exact) scratch.renew(snapshot);
         if (snapshot.energy < best.energy) best = snapshot;
         scratch.spins(snapshot, spins);
         renewed |= elites.offer(snapshot, spins);
@@ -182,9 +187,74 @@ class Read {
 }  // namespace
 
 bool tabu_fits(const Ising& problem, Precision precision) {
-  return precision == Precision::kFloat32 ||
+  return precision == Precision::kFloat32 || precision == Precision::kFloat64 ||
          (precision == Precision::kInt16 && fits_int16(problem));
 }
+
+Precision narrow_tabu_precision(const Ising& problem) {
+  return fits_int16(problem) ? Precision::kInt16 : Precision::kFloat32;
+}
+
+Precision best_tabu_precision(const Ising& problem) {
+  return needs_float64(problem) ? Precision::kFloat64 : narrow_tabu_precision(problem);
+}
+
+namespace {
+
+// Makes the searches of a call, each with a walker of its own; they share the couplings.
+class SearchMaker {
+ public:
+  SearchMaker(const KernelTable& kernels, const Ising& problem, const TabuOptions& options)
+      : kernels_(kernels), problem_(problem), longest_tenure_(options.longest_tenure) {
+    if (problem.form() != Ising::Form::kDense) return;
+    if (options.precision == Precision::kInt16) {
+      narrow_ = int8_couplings(kernels, problem, options.num_threads);
+    } else if (options.precision == Precision::kFloat64) {
+      doubles_ = blocked_couplings<double>(problem, options.num_threads);
+    } else {
+      floats_ = blocked_couplings<float>(problem, options.num_threads);
+    }
+  }
+
+  // For any thread.
+  std::unique_ptr<Search> make(Precision precision) {
+    if (problem_.form() == Ising::Form::kSparse) {
+      if (precision == Precision::kFloat64) return search<SparseWalker<double>>(precision);
+      return search<SparseWalker<float>>(precision);
+    }
+    const double unit = 1.0 / problem_.scale();
+    if (precision == Precision::kInt16) {
+      return search<DenseWalker<std::int16_t>>(precision, narrow_.unit, narrow_.values.data(),
+                                               narrow_.largest);
+    }
+    if (precision == Precision::kFloat64) {
+      return search<DenseWalker<double>>(precision, unit, doubles_.data(), 0);
+    }
+    {
+      // Where gains in 16 bits turned out to be too large.
+      const std::lock_guard lock(mutex_);
+      if (floats_.size() == 0) floats_ = blocked_couplings<float>(problem_, 1);
+    }
+    return search<DenseWalker<float>>(precision, unit, floats_.data(), 0);
+  }
+
+ private:
+  template <class Walker, class... Arguments>
+  std::unique_ptr<Search> search(Precision precision, const Arguments&... arguments) {
+    return std::make_unique<WalkingSearch<Walker>>(kernels_, problem_, precision, longest_tenure_,
+                                                   arguments...);
+  }
+
+  const KernelTable& kernels_;
+  const Ising& problem_;
+  const std::size_t longest_tenure_;
+  Int8Couplings narrow_;
+  Buffer<double> doubles_;
+  Buffer<float> floats_;
+  std::mutex mutex_;
+};
+
+}  // namespace
 
 void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& options,
           std::size_t num_reads, std::int8_t* states, TabuRead* reads, Stop& stop) {
@@ -197,30 +267,9 @@ void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& o
   if (!tabu_fits(problem, options.precision)) {
     throw std::invalid_argument("the problem does not fit this precision");
   }
-  const bool narrow_fits = options.precision == Precision::kInt16;
-  Int8Couplings narrow;
-  if (narrow_fits) narrow = int8_couplings(kernels, problem, options.num_threads);
-  // In floats now, or when a read's gains need them.
-  Buffer<float> blocked;
-  std::mutex blocking;
-  if (!narrow_fits && problem.form() == Ising::Form::kDense) {
-    blocked = blocked_couplings(problem, options.num_threads);
-  }
-  const auto make_search = [&](bool is_narrow) -> std::unique_ptr<Search> {
-    if (is_narrow) {
-      return std::make_unique<WalkingSearch<DenseWalker<std::int16_t>>>(
-          kernels, problem, options.longest_tenure, narrow.unit, narrow.values.data(),
-          narrow.largest);
-    }
-    if (problem.form() == Ising::Form::kSparse) {
-      return std::make_unique<WalkingSearch<SparseWalker>>(kernels, problem,
-                                                           options.longest_tenure);
-    }
-    const std::lock_guard lock(blocking);
-    if (blocked.size() == 0) blocked = blocked_couplings(problem, 1);
-    return std::make_unique<WalkingSearch<DenseWalker<float>>>(
-        kernels, problem, options.longest_tenure, 1.0 / problem.scale(), blocked.data(), 0);
-  };
+  const bool is_int16 = options.precision == Precision::kInt16;
+  const bool exact = problem.exact(options.precision);
+  SearchMaker maker(kernels, problem, options);
   // With fewer reads than threads these share the searches of a read, else the reads.
   const bool split_reads =
       num_reads >= static_cast<std::size_t>(num_workers(kGeneration, options.num_threads));
@@ -228,45 +277,45 @@ void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& o
   const int inner = split_reads ? 1 : options.num_threads;
   const auto workers = static_cast<std::size_t>(split_reads ? num_workers(num_reads, outer)
                                                             : num_workers(kGeneration, inner));
-  std::vector<std::unique_ptr<Search>> searches[2];  // by narrow
-  searches[0].resize(workers);
-  searches[1].resize(workers);
-  const auto ready = [&](bool is_narrow, std::size_t first, std::size_t count) {
+  // In the precision that was asked for, and in float32 where int16 was not enough.
+  std::vector<std::unique_ptr<Search>> searches(workers), again(is_int16 ? workers : 0);
+  const auto prepare = [&](std::vector<std::unique_ptr<Search>>& all, Precision precision,
+                           std::size_t first, std::size_t count) {
     for (std::size_t k = first; k < first + count; ++k) {
-      auto& search = searches[is_narrow][k];
-      if (!search) search = make_search(is_narrow);
+      if (!all[k]) all[k] = maker.make(precision);
     }
   };
   parallel_for(
       num_reads, outer,
       [&](std::size_t read, int worker) {
-        if (stop.poll()) return;
+        // The first read is begun however little time there is.
+        if (stop.poll() && read > 0) return;
         const std::size_t first = split_reads ? static_cast<std::size_t>(worker) : 0;
         const std::size_t count = split_reads ? 1 : workers;
         std::int8_t* state = states + read * n;
         const std::vector<std::int8_t> start(state, state + n);
-        ready(narrow_fits, first, count);
+        prepare(searches, options.precision, first, count);
         const ReadStop read_stop(stop, options.seconds_per_read);
         Read search(problem, options, read, read_stop);
-        reads[read].int16 = narrow_fits;
-        if (search.run(searches[narrow_fits], first, inner, state, reads[read])) return;
+        reads[read].int16 = is_int16;
+        if (search.run(searches, first, inner, exact, state, reads[read])) return;
         // Again in floats, from the start: the same moves and more. Where time ends that early,
         // what was found before counts too.
-        if (read_stop.poll()) {
-          reads[read].timed_out = read_stop.timed_out();
-          return;
-        }
         reads[read].int16 = false;
         const std::vector<std::int8_t> before(state, state + n);
         std::copy(start.begin(), start.end(), state);
-        ready(false, first, count);
-        search.run(searches[false], first, inner, state, reads[read]);
+        prepare(again, Precision::kFloat32, first, count);
+        search.run(again, first, inner, exact, state, reads[read]);
         double energies[2];
-        problem.energies(before.data(), 1, 1, &energies[0]);
-        problem.energies(state, 1, 1, &energies[1]);
+        problem.energies(kernels, before.data(), 1, 1, &energies[0]);
+        problem.energies(kernels, state, 1, 1, &energies[1]);
         if (energies[0] < energies[1]) std::copy(before.begin(), before.end(), state);
       },
-      [&stop] { stop.poll(); });
+      [&stop] {
+        // Reads that have not come to their first local minimum go on after a time limit.
+        stop.poll();
+        stop.poll_interrupt();
+      });
 }
 
 }  // namespace qpsbgd

@@ -23,7 +23,7 @@ struct TabuOptions {
   // energy is so many moves old that more are not worth it.
   std::optional<std::size_t> first_moves, restart_moves;
   double seconds_per_read = std::numeric_limits<double>::infinity();
-  Precision precision = Precision::kFloat32;  // of gains: float, or int16 where tabu_fits
+  Precision precision = Precision::kFloat32;  // of gains; must fit
   std::uint64_t seed = 0;
   std::uint64_t number = 0;  // of the problem, for the random streams
   int num_threads = 1;
@@ -37,13 +37,17 @@ struct TabuRead {
 };
 
 // Whether gains can be kept like that: in int16 where couplings are integers of eight bits, in a
-// dense problem. Only a search tells whether 16 bits hold all of them; if not, its read is made
-// again in floats.
+// dense problem; only a search tells whether 16 bits hold all gains, and if not, its read is made
+// again in floats. In float32 and float64 always.
 bool tabu_fits(const Ising& problem, Precision precision);
+// int16 where that fits, else float32; and with float64, where needs_float64(problem).
+Precision narrow_tabu_precision(const Ising& problem);
+Precision best_tabu_precision(const Ising& problem);
 
 // states (num_reads, n): in, where each read starts; out, the best state that it found. A read
 // depends on the problem, its start, the options and its number alone, where neither time nor
-// `stop` ends it; `stop` is told when a state is not above its threshold.
+// `stop` ends it; `stop` is told when a state is not above its threshold. Time limits do not end a
+// read before its first local minimum, and the first read always begins.
 void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& options,
           std::size_t num_reads, std::int8_t* states, TabuRead* reads, Stop& stop);
 

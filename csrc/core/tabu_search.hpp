@@ -22,12 +22,12 @@ inline constexpr std::size_t kStallMin = 100;
 // Gains that are read, or moves made, between two looks at the clock: some twenty microseconds.
 inline constexpr std::size_t kTabuRun = 1 << 18;
 inline constexpr std::size_t kMostMovesARun = 256;
-// More than the relative error of an energy from float gains: nearer to a threshold, float64
-// decides.
-inline constexpr double kTabuFloatError = 1e-4;
-// And more than what a search's moves since its best state have lost of its energy, in the largest
-// of their gains.
-inline constexpr double kTabuRounding = 1e-5;
+// More than the error of an energy from rounded gains, in the sum of all biases' magnitudes: nearer
+// to a threshold, an energy computed anew decides.
+inline constexpr double kTabuFloat32Error = 0x1p-20, kTabuFloat64Error = 0x1p-48;
+// A search's best energy is lower than the one before by more than this part of the largest field,
+// which is what moves may have rounded: else a search that rounds could improve for ever.
+inline constexpr double kTabuFloat32Rounding = 0x1p-21, kTabuFloat64Rounding = 0x1p-50;
 // Moves after which float gains are computed anew.
 inline constexpr std::size_t kTabuRefresh = 1 << 15;
 
@@ -59,6 +59,7 @@ class ReadStop {
                 std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
   }
   bool poll() const { return stop_.poll() || timed_out(); }
+  bool poll_interrupt() const { return stop_.poll_interrupt(); }
   bool timed_out() const { return limited_ && Clock::now() >= deadline_; }
   Stop& call() const { return stop_; }
 
@@ -139,11 +140,20 @@ template <class Walker>
 class WalkingSearch final : public Search {
  public:
   template <class... Arguments>
-  WalkingSearch(const KernelTable& kernels, const Ising& problem, std::size_t longest_tenure,
-                const Arguments&... arguments)
-      : problem_(problem),
+  WalkingSearch(const KernelTable& kernels, const Ising& problem, Precision precision,
+                std::size_t longest_tenure, const Arguments&... arguments)
+      : kernels_(kernels),
+        problem_(problem),
+        exact_(problem.exact(precision)),
         walker_(kernels, problem, arguments...),
-        list_(problem.num_variables(), longest_tenure) {}
+        list_(problem.num_variables(), longest_tenure) {
+    if (exact_) return;
+    const bool wide = precision == Precision::kFloat64;
+    const auto& reach = problem.reach();
+    const double largest = *std::max_element(reach.begin(), reach.end());
+    rounding_ = (wide ? kTabuFloat64Rounding : kTabuFloat32Rounding) * largest / walker_.unit();
+    error_ = (wide ? kTabuFloat64Error : kTabuFloat32Error) * problem.total_magnitude();
+  }
 
   bool start(const std::int8_t* spins) override {
     walker_.reset();
@@ -175,17 +185,17 @@ class WalkingSearch final : public Search {
     double energy = walker.energy();
     out.begun = true;
     out.best.energy = energy;
-    bool unsaved = true;  // the state is the best one
-    double moved = 0.0;   // largest gain of a move since then
+    bool unsaved = true;     // the state is the best one
+    bool descended = false;  // a local minimum was reached: then limits may end the search
     std::size_t now = 0, improved = 0, checked = 0, refreshed = 0;
     TabuPick next = walker.pick(static_cast<std::uint32_t>(random.next()));
     while (moves ? now < *moves : now - improved < stall) {
       if (now == checked) {
-        if (stop.poll()) break;
+        if (descended ? stop.poll() : stop.poll_interrupt()) break;
         const std::size_t room = walker.headroom();
         out.overflow = room == 0;
         if (out.overflow) break;
-        if (!problem_.exact() && now - refreshed >= kTabuRefresh) {
+        if (!exact_ && now - refreshed >= kTabuRefresh) {
           refresh();
           energy = walker.energy();
           next = walker.pick(static_cast<std::uint32_t>(random.next()));
@@ -193,26 +203,23 @@ class WalkingSearch final : public Search {
         }
         checked = now + std::min(chunk, room);
       }
-      // Where gains are rounded, what is less is no improvement.
-      const double least = problem_.exact() ? 0.0 : kTabuRounding * moved;
-      if (next.largest > next.gain && energy - 2.0 * next.largest < out.best.energy - least) {
+      if (next.largest > next.gain && energy - 2.0 * next.largest < out.best.energy - rounding_) {
         // Aspiration: tabu, but it leads to the best state.
         next = {list_.find(next.largest, walker), next.largest, next.largest};
       }
+      if (next.gain <= 0.0) descended = true;
       if (unsaved && next.gain <= 0.0) {
         energy = save(energy, stop.call(), out);
         unsaved = false;
       }
       ++now;
-      moved = std::max(moved, std::fabs(next.gain));
       list_.add(next.variable, walker);
       energy -= 2.0 * next.gain;
       next = walker.move(next.variable, static_cast<std::uint32_t>(random.next()));
-      if (energy < out.best.energy - least) {
+      if (energy < out.best.energy - rounding_) {
         out.best.energy = energy;
         improved = now;
         unsaved = true;
-        moved = 0.0;
       }
     }
     out.moves = now;
@@ -255,22 +262,24 @@ class WalkingSearch final : public Search {
   // Keeps the state, tells of it, and ends the call if it is not above the threshold. Returns its
   // energy, anew from the gains where these are rounded.
   double save(double energy, Stop& stop, Found& out) {
-    if (!problem_.exact()) energy = walker_.energy();
+    if (!exact_) energy = walker_.energy();
     walker_.save(out.best);
     out.best.energy = energy;
     const double value = energy * walker_.unit();
     stop.found(value);
-    const double error = problem_.exact() ? 0.0 : kTabuFloatError * std::fabs(value);
-    if (value > stop.energy_threshold() + error) return energy;
+    if (value > stop.energy_threshold() + error_) return energy;
     spins_.resize(walker_.num_variables());
     for (std::size_t i = 0; i < spins_.size(); ++i) spins_[i] = walker_.up(i) ? 1 : -1;
     double sure = 0.0;
-    problem_.energies(spins_.data(), 1, 1, &sure);
+    problem_.energies(kernels_, spins_.data(), 1, 1, &sure);
     if (sure <= stop.energy_threshold()) stop.reached();
     return energy;
   }
 
+  const KernelTable& kernels_;
   const Ising& problem_;
+  const bool exact_;
+  double rounding_ = 0.0, error_ = 0.0;  // of gains, in the walker's unit; of energies
   Walker walker_;
   TabuList list_;
   std::vector<std::uint32_t> flips_;

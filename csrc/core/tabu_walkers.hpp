@@ -1,5 +1,6 @@
 // States that a tabu search walks through by flips, each with the gains of all flips: dense with
-// 16-bit or float gains, and sparse. Energies and gains are in units of the walker.
+// int16, float or double gains, sparse with float or double ones. Energies and gains are in units
+// of the walker.
 #pragma once
 
 #include <algorithm>
@@ -81,7 +82,7 @@ class Walker {
   void allow(std::size_t i) { caps_[i] = kHighest; }
 
  private:
-  static constexpr bool kFloat = std::is_same_v<Value, float>;
+  static constexpr bool kFloat = std::is_floating_point_v<Value>;
   static constexpr Value kHighest =
       kFloat ? std::numeric_limits<Value>::infinity() : std::numeric_limits<Value>::max();
   static constexpr Value kLowest =
@@ -128,13 +129,19 @@ inline Int8Couplings int8_couplings(const KernelTable& kernels, const Ising& pro
   return narrow;
 }
 
-// The float couplings in rows of whole blocks.
-inline Buffer<float> blocked_couplings(const Ising& problem, int num_threads) {
+// The couplings as float or double, in rows of whole blocks.
+template <class Value>
+Buffer<Value> blocked_couplings(const Ising& problem, int num_threads) {
   const std::size_t n = problem.num_variables(), ld = round_up(n, kTabuBlock);
-  Buffer<float> values(n * ld);
+  Buffer<Value> values(n * ld);
   parallel_for(n, num_threads, [&](std::size_t row, int) {
-    std::copy_n(problem.couplings() + row * problem.ld(), problem.ld(), &values[row * ld]);
-    std::fill(&values[row * ld] + problem.ld(), &values[row * ld] + ld, 0.0f);
+    Value* to = &values[row * ld];
+    if constexpr (std::is_same_v<Value, double>) {
+      problem.scaled_row(row, ld, to);
+    } else {
+      std::copy_n(problem.couplings() + row * problem.ld(), problem.ld(), to);
+      std::fill(to + problem.ld(), to + ld, Value{0});
+    }
   });
   return values;
 }
@@ -143,7 +150,7 @@ template <class Value>
 class DenseWalker final : public Walker<Value> {
  public:
   using Coupling = typename TabuTile<Value>::Coupling;
-  static constexpr bool kNarrow = !std::is_same_v<Value, float>;
+  static constexpr bool kNarrow = !std::is_floating_point_v<Value>;
 
   // couplings (n, ld): of whole blocks.
   DenseWalker(const KernelTable& kernels, const Ising& problem, double unit,
@@ -164,27 +171,9 @@ class DenseWalker final : public Walker<Value> {
   using Walker<Value>::forbid;
   using Walker<Value>::allow;
 
-  void flip(std::size_t i) {
-    if constexpr (kNarrow) {
-      kernels_.tabu_flip_int16(tile_, i);
-    } else {
-      kernels_.tabu_flip_float(tile_, i);
-    }
-  }
-  TabuPick pick(std::uint32_t random) {
-    if constexpr (kNarrow) {
-      return kernels_.tabu_pick_int16(tile_, random);
-    } else {
-      return kernels_.tabu_pick_float(tile_, random);
-    }
-  }
-  TabuPick move(std::size_t i, std::uint32_t random) {
-    if constexpr (kNarrow) {
-      return kernels_.tabu_move_int16(tile_, i, random);
-    } else {
-      return kernels_.tabu_move_float(tile_, i, random);
-    }
-  }
+  void flip(std::size_t i) { kernel().flip(tile_, i); }
+  TabuPick pick(std::uint32_t random) { return kernel().pick(tile_, random); }
+  TabuPick move(std::size_t i, std::uint32_t random) { return kernel().move(tile_, i, random); }
   // How many flips may follow before it has to be asked again; 0 where the gains need more bits.
   // A flip changes a gain by at most twice the largest coupling.
   std::size_t headroom() const {
@@ -198,54 +187,66 @@ class DenseWalker final : public Walker<Value> {
   }
 
  private:
+  const KernelTable::Tabu<Value>& kernel() const {
+    if constexpr (kNarrow) {
+      return kernels_.tabu_int16;
+    } else if constexpr (std::is_same_v<Value, float>) {
+      return kernels_.tabu_float;
+    } else {
+      return kernels_.tabu_double;
+    }
+  }
+
   const KernelTable& kernels_;
   const int largest_coupling_;
   Buffer<Value> maxima_;
   const TabuTile<Value> tile_;
 };
 
-class SparseWalker final : public Walker<float> {
+template <class Value>
+class SparseWalker final : public Walker<Value> {
  public:
   SparseWalker(const KernelTable& kernels, const Ising& problem)
-      : Walker(problem, 1.0 / problem.scale()),
-        kernels_(kernels),
-        num_blocks_(ld() / kTabuBlock),
+      : Walker<Value>(problem, 1.0 / problem.scale()),
+        kernel_(kernel_of(kernels)),
+        num_blocks_(this->ld() / kTabuBlock),
+        couplings_(scaled_couplings(problem)),
         maxima_(2 * round_up(num_blocks_, kLanes)),
         stale_(num_blocks_),
         blocks_(num_blocks_ + 1),
         tile_{.offsets = problem.offsets(),
               .neighbours = problem.neighbours(),
-              .couplings = problem.couplings(),
-              .gains = gains(),
-              .spins = spins(),
-              .caps = caps(),
+              .couplings = couplings_.size() > 0 ? couplings_.data() : floats_of(problem),
+              .gains = this->gains(),
+              .spins = this->spins(),
+              .caps = this->caps(),
               .allowed = maxima_.data(),
               .largest = maxima_.data() + round_up(num_blocks_, kLanes),
               .stale = stale_.data(),
               .blocks = blocks_.data(),
               .num_stale = 0,
-              .ld = ld()} {
-    std::fill_n(maxima_.data(), maxima_.size(), -std::numeric_limits<float>::infinity());
+              .ld = this->ld()} {
+    std::fill_n(maxima_.data(), maxima_.size(), -std::numeric_limits<Value>::infinity());
   }
 
   void reset() {
-    Walker::reset();
+    Walker<Value>::reset();
     mark_all();
   }
   void load(const Snapshot& snapshot) {
-    Walker::load(snapshot);
+    Walker<Value>::load(snapshot);
     mark_all();
   }
   void forbid(std::size_t i) {
-    Walker::forbid(i);
+    Walker<Value>::forbid(i);
     mark(i / kTabuBlock);
   }
   void allow(std::size_t i) {
-    Walker::allow(i);
+    Walker<Value>::allow(i);
     mark(i / kTabuBlock);
   }
-  void flip(std::size_t i) { kernels_.tabu_flip_sparse(tile_, i); }
-  TabuPick pick(std::uint32_t random) { return kernels_.tabu_pick_sparse(tile_, random); }
+  void flip(std::size_t i) { kernel_.flip(tile_, i); }
+  TabuPick pick(std::uint32_t random) { return kernel_.pick(tile_, random); }
   TabuPick move(std::size_t i, std::uint32_t random) {
     flip(i);
     return pick(random);
@@ -253,6 +254,28 @@ class SparseWalker final : public Walker<float> {
   std::size_t headroom() const { return std::numeric_limits<std::size_t>::max(); }
 
  private:
+  static const KernelTable::SparseTabu<Value>& kernel_of(const KernelTable& kernels) {
+    if constexpr (std::is_same_v<Value, float>) {
+      return kernels.sparse_tabu_float;
+    } else {
+      return kernels.sparse_tabu_double;
+    }
+  }
+  // The problem has scaled couplings as floats alone.
+  static Buffer<Value> scaled_couplings(const Ising& problem) {
+    if constexpr (std::is_same_v<Value, float>) return {};
+    const std::size_t count = problem.offsets()[problem.num_variables()];
+    Buffer<Value> values(count);
+    for (std::size_t e = 0; e < count; ++e) {
+      values[e] = static_cast<Value>(problem.scale() * problem.sparse_couplings64()[e]);
+    }
+    return values;
+  }
+  static const Value* floats_of(const Ising& problem) {
+    if constexpr (std::is_same_v<Value, float>) return problem.couplings();
+    return nullptr;
+  }
+
   void mark(std::size_t block) {
     if (stale_[block] != 0) return;
     stale_[block] = 1;
@@ -264,12 +287,13 @@ class SparseWalker final : public Walker<float> {
     for (std::size_t block = 0; block < num_blocks_; ++block) mark(block);
   }
 
-  const KernelTable& kernels_;
+  const KernelTable::SparseTabu<Value>& kernel_;
   const std::size_t num_blocks_;
-  Buffer<float> maxima_;
+  const Buffer<Value> couplings_;
+  Buffer<Value> maxima_;
   Buffer<std::uint8_t> stale_;
   Buffer<std::uint32_t> blocks_;  // one more: the kernel writes before it knows whether to
-  SparseTabuTile tile_;
+  SparseTabuTile<Value> tile_;
 };
 
 }  // namespace qpsbgd

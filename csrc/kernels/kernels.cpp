@@ -11,6 +11,7 @@
 #include "sparse.hpp"
 #include "table.hpp"
 #include "tabu.hpp"
+#include "wide.hpp"
 
 #define QPSBGD_STRING_(x) #x
 #define QPSBGD_STRING(x) QPSBGD_STRING_(x)
@@ -33,6 +34,10 @@ const KernelTable kTable = {
     .dense_anneal_float = dense_anneal<BlockFlips, QuadraticTile>,
     .dense_anneal_int16 = dense_anneal<SignedFlips, NarrowTile>,
     .quadratic_anneal_random = quadratic_anneal_random,
+    .wide_fields = wide_fields,
+    .wide_anneal = wide_anneal,
+    .wide_anneal_random = wide_anneal_random,
+    .wide_energy = wide_energy,
     .interleaved = {.pack = interleave,
                     .fields = interleaved_fields,
                     .anneal = interleaved_anneal,
@@ -43,23 +48,22 @@ const KernelTable kTable = {
     .factor_energies = factor_energies,
     .factor_fields = factor_fields,
     .energy = energy,
+    .sparse_double = kSparse<double>,
     .sparse_float = kSparse<float>,
     .sparse_int16 = kSparse<std::int16_t>,
     .sparse_int8 = kSparse<std::int8_t>,
-    .steepest_descent = steepest_descent,
+    .steepest_descent_float = steepest_descent<float>,
+    .steepest_descent_double = steepest_descent<double>,
     .lowest_double = lowest_energy<double>,
     .lowest_float = lowest_energy<float>,
     .lowest_int16 = lowest_energy<std::int16_t>,
     .narrow = narrow,
-    .tabu_pick_int16 = tabu_pick<std::int16_t>,
-    .tabu_move_int16 = tabu_move<std::int16_t>,
-    .tabu_flip_int16 = tabu_flip<std::int16_t>,
+    .tabu_int16 = kTabu<std::int16_t>,
+    .tabu_float = kTabu<float>,
+    .tabu_double = kTabu<double>,
     .tabu_largest_int16 = tabu_largest,
-    .tabu_pick_float = tabu_pick<float>,
-    .tabu_move_float = tabu_move<float>,
-    .tabu_flip_float = tabu_flip<float>,
-    .tabu_pick_sparse = tabu_pick_sparse,
-    .tabu_flip_sparse = tabu_flip_sparse,
+    .sparse_tabu_float = kSparseTabu<float>,
+    .sparse_tabu_double = kSparseTabu<double>,
     .sign_descent = sign_descent,
     .sign_anneal = sign_anneal,
     .sign_anneal_lanes = sign_anneal_lanes,

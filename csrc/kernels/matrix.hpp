@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lanes.hpp"
+#include "wide_lanes.hpp"
 
 namespace qpsbgd::QPSBGD_ISA {
 namespace {
@@ -53,17 +54,25 @@ double largest_of(const Value* values, std::size_t count) {
   return largest;
 }
 
-typedef double Doubles __attribute__((vector_size(kWidth * 4)));
-typedef double AlignedDoubles __attribute__((vector_size(kWidth * 4), may_alias));
-constexpr std::size_t kDoubles = kWidth / 2;  // in a vector
-constexpr std::size_t kDoubleParts = kLanes / kDoubles;
-
-QPSBGD_INLINE Doubles load_doubles(const double* p) {
-  return *reinterpret_cast<const AlignedDoubles*>(p);
-}
-
-QPSBGD_INLINE void store_doubles(double* p, Doubles v) {
-  for (std::size_t k = 0; k < kDoubles; ++k) p[k] = v[k];
+// The smallest |values[i]| that is not 0.
+template <class Value>
+double smallest_of(const Value* values, std::size_t count) {
+  constexpr Value kInfinity = static_cast<Value>(__builtin_inf());
+  Value least[kSums];
+  for (std::size_t k = 0; k < kSums; ++k) least[k] = kInfinity;
+  const auto see = [](Value& smallest, Value value) {
+    const Value magnitude = value < 0 ? -value : value;
+    const Value nonzero = magnitude > 0 ? magnitude : kInfinity;
+    smallest = nonzero < smallest ? nonzero : smallest;
+  };
+  std::size_t i = 0;
+  for (; i + kSums <= count; i += kSums) {
+    for (std::size_t k = 0; k < kSums; ++k) see(least[k], values[i + k]);
+  }
+  for (std::size_t k = 0; i < count; ++i, ++k) see(least[k], values[i]);
+  Value smallest = kInfinity;
+  for (std::size_t k = 0; k < kSums; ++k) smallest = least[k] < smallest ? least[k] : smallest;
+  return static_cast<double>(smallest);
 }
 
 // sums[r] += sum_j J[r, j] x_j, j in [0, count), for kRows rows of J and sixteen states; the
@@ -218,6 +227,7 @@ double matrix_energy(const Value* couplings, const double* linear, const double*
 template <class Value>
 constexpr KernelTable::Matrix<Value> kMatrix = {
     .largest = largest_of<Value>,
+    .smallest = smallest_of<Value>,
     .sum_magnitudes = sum_magnitudes<Value>,
     .sum_squares = sum_squares<Value>,
     .scaled = scaled_floats<Value>,

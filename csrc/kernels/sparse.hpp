@@ -2,11 +2,12 @@
 //
 // With few neighbours a proposal's own cost prevails; lanes that are reads share the neighbour list
 // and test sixteen proposals at once. Fields are floats, or int16 or int8 where all values fit:
-// less memory, and the same decisions.
+// less memory, and the same decisions; or doubles where floats would round differences away.
 #pragma once
 
 #include "exponential.hpp"
 #include "lanes.hpp"
+#include "wide_lanes.hpp"
 
 namespace qpsbgd::QPSBGD_ISA {
 namespace {
@@ -16,6 +17,9 @@ constexpr std::size_t kSparseDrawn = 8 / kParts;
 
 QPSBGD_INLINE Lanes load_fields(const SparseTile<float>& tile, std::size_t i) {
   return load_lanes(tile.fields + i * kLanes);
+}
+QPSBGD_INLINE WideLanes load_fields(const SparseTile<double>& tile, std::size_t i) {
+  return load_wide(tile.fields + i * kLanes);
 }
 template <class Value>
 QPSBGD_INLINE Lanes load_fields(const SparseTile<Value>& tile, std::size_t i) {
@@ -32,6 +36,16 @@ QPSBGD_INLINE Lanes change_of(const SparseTile<float>&, std::uint32_t spins, std
   }
   return change;
 }
+QPSBGD_INLINE WideLanes change_of(const SparseTile<double>&, std::uint32_t spins,
+                                  std::uint32_t mask) {
+  constexpr std::uint64_t kSign = std::uint64_t{1} << 63;
+  WideLanes change;
+  for (std::size_t q = 0; q < kDoubleParts; ++q) {
+    change.part[q] = (Doubles)(((LongWords)(1.0 - Doubles{}) & select_long_words(mask, q)) |
+                               (select_long_words(mask & spins, q) & kSign));
+  }
+  return change;
+}
 template <class Value>
 QPSBGD_INLINE Small<Value> change_of(const SparseTile<Value>&, std::uint32_t spins,
                                      std::uint32_t mask) {
@@ -43,6 +57,15 @@ QPSBGD_INLINE void change_field(const SparseEdge<float>& edge, const Lanes& chan
   for (std::size_t q = 0; q < kParts; ++q) {
     store(field + q * kWidth, add_exact_product(twice, change.part[q], load(field + q * kWidth)));
   }
+}
+QPSBGD_INLINE void change_field(const SparseEdge<double>& edge, const WideLanes& change,
+                                double* field) {
+  const Doubles twice = edge.twice[0] - Doubles{};
+  WideLanes sum = load_wide(field);
+  for (std::size_t q = 0; q < kDoubleParts; ++q) {
+    sum.part[q] = add_exact_product(twice, change.part[q], sum.part[q]);
+  }
+  store_wide(field, sum);
 }
 template <class Value>
 QPSBGD_INLINE void change_field(const SparseEdge<Value>& edge, Small<Value> change, Value* field) {
@@ -67,20 +90,34 @@ QPSBGD_INLINE void flip(const SparseTile<Value>& tile, std::size_t i, std::uint3
   }
 }
 
-// Decides by the noise itself.
+// Noise as it is added to fields of these types.
+template <class Value>
+struct SparseNoise {
+  using Type = Lanes;
+  static QPSBGD_INLINE Lanes from(const Lanes& noise) { return noise; }
+};
+template <>
+struct SparseNoise<double> {
+  using Type = WideLanes;
+  static QPSBGD_INLINE WideLanes from(const Lanes& noise) { return widen(noise); }
+};
+
+// The acceptance rule at a temperature.
 template <Acceptance kAcceptance, class Value>
-class Noisy {
+class SparseThermal {
  public:
-  QPSBGD_INLINE Noisy(const SparseTile<Value>& tile, float threshold, const StreamKey* keys)
+  QPSBGD_INLINE SparseThermal(const SparseTile<Value>& tile, float threshold, const StreamKey* keys)
       : tile_(tile), keys_(lane_keys(keys)), threshold_(threshold) {}
 
   // Whether any lane could flip i: if not, the draw is left out. It is addressed, not consumed.
   QPSBGD_INLINE bool near(std::size_t i) const {
-    return mask_nonnegative(spin_field(i) + broadcast_lanes(threshold_ * kExponentialMax)) != 0;
+    const auto reach = Noise::from(broadcast_lanes(threshold_ * kExponentialMax));
+    return mask_nonnegative(spin_field(i) + reach) != 0;
   }
   QPSBGD_INLINE void draw(std::size_t first) {
-    lane_noise<kAcceptance, kSparseDrawn>(keys_, static_cast<std::uint32_t>(first), slack_);
-    for (Lanes& noise : slack_) noise = threshold_ * noise;
+    Lanes noise[kSparseDrawn];
+    lane_noise<kAcceptance, kSparseDrawn>(keys_, static_cast<std::uint32_t>(first), noise);
+    for (std::size_t k = 0; k < kSparseDrawn; ++k) slack_[k] = Noise::from(threshold_ * noise[k]);
   }
   // The lanes that flip i, the k-th variable that was drawn.
   QPSBGD_INLINE std::uint32_t flips(std::size_t i, std::size_t k) const {
@@ -88,85 +125,15 @@ class Noisy {
   }
 
  private:
-  QPSBGD_INLINE Lanes spin_field(std::size_t i) const {
+  using Noise = SparseNoise<Value>;
+  QPSBGD_INLINE typename Noise::Type spin_field(std::size_t i) const {
     return negate_unless(tile_.spins[i], load_fields(tile_, i));
   }
   const SparseTile<Value> tile_;
   LaneKeys keys_;
   float threshold_;
-  Lanes slack_[kSparseDrawn];
+  typename Noise::Type slack_[kSparseDrawn];
 };
-
-#if defined(__AVX512BW__)
-// The same decisions without a logarithm, where fields take few values. As the noise never grows
-// with the uniform variate, a flip that raises the energy is accepted where the variate, counted in
-// steps of 2^-23, is below a bound; and there are few bounds.
-template <class Value>
-class Tabulated {
- public:
-  static constexpr int kReach = 64;
-
-  QPSBGD_INLINE Tabulated(const SparseTile<Value>& tile, float threshold, const StreamKey* keys)
-      : tile_(tile), keys_(lane_keys(keys)) {
-    Vec fields[kBounds];
-    Ints below[kBounds];
-    for (int part = 0; part < kBounds; ++part) {
-      for (int lane = 0; lane < 16; ++lane) {
-        fields[part][lane] = tile.unit * static_cast<float>(16 * part + lane - kReach);
-      }
-      below[part] = Ints{};
-    }
-    // Bit by bit, and once more for a bound of 2^23: all are accepted.
-    for (int bit = 22; bit >= -1; --bit) {
-      const std::int32_t step = bit < 0 ? 1 : 1 << bit;
-      Words bits[kBounds];
-      Vec slack[kBounds];
-      for (int part = 0; part < kBounds; ++part)
-        bits[part] = (Words)(below[part] + (step - 1)) << 9;
-      noise<Acceptance::kMetropolis, kBounds>(bits, slack);
-      for (int part = 0; part < kBounds; ++part) {
-        below[part] += (Ints)(fields[part] + threshold * slack[part] >= 0.0f) & step;
-      }
-    }
-    lowest_ = 0;
-    for (int part = kBounds - 1; part >= 0; --part) {
-      bounds_[part] = (__m512i)below[part];
-      lowest_ -=
-          __builtin_popcount(mask_word(_mm512_test_epi32_mask(bounds_[part], bounds_[part])));
-    }
-  }
-
-  QPSBGD_INLINE bool near(std::size_t i) const {
-    return _mm512_cmpge_epi32_mask(spin_field(i), _mm512_set1_epi32(lowest_)) != 0;
-  }
-  QPSBGD_INLINE void draw(std::size_t first) {
-    lane_bits<kSparseDrawn>(keys_, static_cast<std::uint32_t>(first), bits_);
-    for (Words& bits : bits_) bits >>= 9;
-  }
-  QPSBGD_INLINE std::uint32_t flips(std::size_t i, std::size_t k) const {
-    // A value's low five bits choose among 32 bounds.
-    const __m512i value = spin_field(i);
-    __m512i bound = _mm512_permutex2var_epi32(bounds_[2], value, bounds_[3]);
-    bound = _mm512_mask_permutex2var_epi32(
-        bound, _mm512_cmplt_epi32_mask(value, _mm512_set1_epi32(-32)), value, bounds_[1]);
-    return _mm512_cmplt_epi32_mask((__m512i)bits_[k], bound) |
-           _mm512_cmpge_epi32_mask(value, _mm512_setzero_si512());
-  }
-
- private:
-  static constexpr int kBounds = kReach / 16;
-  QPSBGD_INLINE __m512i spin_field(std::size_t i) const {
-    const auto field = (__m512i)load_as_ints(tile_.fields + i * kLanes);
-    const auto down = static_cast<__mmask16>(~tile_.spins[i]);
-    return _mm512_mask_sub_epi32(field, down, _mm512_setzero_si512(), field);
-  }
-  const SparseTile<Value> tile_;
-  LaneKeys keys_;
-  __m512i bounds_[kBounds];  // of spin times field in -64 .. -49, -48 .. -33, -32 .. -17, -16 .. -1
-  int lowest_;               // the least value whose bound is not 0
-  Words bits_[kSparseDrawn];
-};
-#endif
 
 // The tile by value: stores to fields might change it else, and it would be read again and again.
 template <class Decision, class Value>
@@ -188,20 +155,13 @@ QPSBGD_INLINE void sparse_sweep(const SparseTile<Value> tile, std::size_t first,
 template <class Value>
 void sparse_anneal(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
                    Acceptance acceptance, float threshold, const StreamKey* keys) {
-  if (acceptance == Acceptance::kGibbs) {
-    sparse_sweep(tile, first, last, Noisy<Acceptance::kGibbs, Value>(tile, threshold, keys));
-    return;
+  if (acceptance == Acceptance::kMetropolis) {
+    sparse_sweep(tile, first, last,
+                 SparseThermal<Acceptance::kMetropolis, Value>(tile, threshold, keys));
+  } else {
+    sparse_sweep(tile, first, last,
+                 SparseThermal<Acceptance::kGibbs, Value>(tile, threshold, keys));
   }
-#if defined(__AVX512BW__)
-  if constexpr (sizeof(Value) < sizeof(float)) {
-    // The table costs about as much as a hundred variables.
-    if (tile.reach <= Tabulated<Value>::kReach && last - first >= 256) {
-      sparse_sweep(tile, first, last, Tabulated<Value>(tile, threshold, keys));
-      return;
-    }
-  }
-#endif
-  sparse_sweep(tile, first, last, Noisy<Acceptance::kMetropolis, Value>(tile, threshold, keys));
 }
 
 // Every lane draws variables of its own, so each is a chain by itself.
@@ -218,9 +178,10 @@ void sparse_random_sweep(const SparseTile<Value>& tile, std::size_t begin, std::
           slack, threshold * noise_run<kAcceptance>(keys[lane], static_cast<std::uint32_t>(first)));
       for (std::size_t k = 0; k < kLanes && first + k < end; ++k) {
         const std::size_t i = variables[k];
-        const float field = tile.unit * static_cast<float>(tile.fields[i * kLanes + lane]);
+        using Field = typename SparseTile<Value>::Linear;
+        const Field field = tile.unit * static_cast<Field>(tile.fields[i * kLanes + lane]);
         const bool up = tile.spins[i] >> lane & 1;
-        if (!((up ? field : -field) + slack[k] >= 0.0f)) continue;
+        if (!((up ? field : -field) + static_cast<Field>(slack[k]) >= 0)) continue;
         tile.spins[i] = static_cast<std::uint16_t>(tile.spins[i] ^ 1u << lane);
         for (std::size_t e = tile.offsets[i]; e < tile.offsets[i + 1]; ++e) {
           const SparseEdge<Value>& edge = tile.edges[e];
@@ -250,6 +211,22 @@ QPSBGD_INLINE Lanes load_linear(const SparseTile<Value>& tile, std::size_t i) {
                               : broadcast_lanes(tile.linear[i]);
 }
 
+QPSBGD_INLINE WideLanes load_linear(const SparseTile<double>& tile, std::size_t i) {
+  return tile.linear_in_lanes ? load_wide(tile.linear + i * kLanes)
+                              : broadcast_wide(tile.linear[i]);
+}
+
+void sparse_fields(const SparseTile<double>& tile, std::size_t first, std::size_t last) {
+  for (std::size_t i = first; i < last; ++i) {
+    WideLanes sum = load_linear(tile, i);
+    for (std::size_t e = tile.offsets[i]; e < tile.offsets[i + 1]; ++e) {
+      const SparseEdge<double>& edge = tile.edges[e];
+      sum = sum +
+            negate_unless(tile.spins[edge.fields / kLanes], broadcast_wide(0.5 * edge.twice[0]));
+    }
+    store_wide(tile.fields + i * kLanes, sum);
+  }
+}
 void sparse_fields(const SparseTile<float>& tile, std::size_t first, std::size_t last) {
   for (std::size_t i = first; i < last; ++i) {
     Lanes sum = load_linear(tile, i);
@@ -297,12 +274,22 @@ void sparse_energies(const SparseTile<Value>& tile, double* energies) {
   }
 }
 
+void sparse_energies(const SparseTile<double>& tile, double* energies) {
+  WideLanes sum = broadcast_wide(0.0);
+  for (std::size_t i = 0; i < tile.num_variables; ++i) {
+    sum = sum + negate_unless(tile.spins[i], load_linear(tile, i) + load_fields(tile, i));
+  }
+  alignas(64) double lanes[kLanes];
+  store_wide(lanes, sum);
+  for (std::size_t lane = 0; lane < kLanes; ++lane) energies[lane] = 0.5 * lanes[lane];
+}
+
 template <class Value>
 constexpr KernelTable::Sparse<Value> kSparse = {
     .fields = sparse_fields,
     .anneal = sparse_anneal<Value>,
     .anneal_random = sparse_anneal_random<Value>,
-    .energies = sparse_energies<Value>,
+    .energies = sparse_energies,
 };
 
 }  // namespace

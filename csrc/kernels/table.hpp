@@ -66,6 +66,16 @@ struct QuadraticTile {
   std::size_t num_variables;
 };
 
+// Reads of dense Ising problems in float64; energy and fields as above.
+struct WideTile {
+  const double* couplings;  // (num_variables, ld), zero diagonal, padding zero
+  double* fields;           // (rows, ld), padding -inf, so that it is never flipped
+  double* spins;            // (rows, ld), +-1, padding +1
+  std::size_t ld;           // num_variables rounded up to kLanes
+  std::size_t rows;
+  std::size_t num_variables;
+};
+
 // kLanes small dense Ising problems, one a lane. Vectors (ld, kLanes), ld being num_variables
 // rounded up to kLanes; padding: fields and linear -inf, spins +1.
 struct InterleavedTile {
@@ -131,26 +141,27 @@ struct SignTile {
 template <class Value>
 struct SparseEdge {
   std::uint32_t fields;  // the neighbour's: its number times kLanes
-  // Twice the coupling, which is how it comes into a flip; fills four bytes, so that one load
-  // spreads it.
-  Value twice[sizeof(float) / sizeof(Value)];
+  // Twice the coupling, which is how it comes into a flip; fills four bytes at least, so that one
+  // load spreads it.
+  Value twice[sizeof(Value) < sizeof(float) ? sizeof(float) / sizeof(Value) : 1];
 };
 // Every list is filled up to a multiple of this with couplings of 0 to variable num_variables.
 inline constexpr std::size_t kEdgeGroup = 4;
 
 // kLanes reads of one sparse Ising problem, one a lane; energy and fields as above. Fields and
-// couplings are floats, or int16 or int8 that count `unit`s.
+// couplings are floats, doubles, or int16 or int8 that count `unit`s.
 template <class Value>
 struct SparseTile {
+  using Linear = std::conditional_t<std::is_same_v<Value, double>, double, float>;
+
   const std::size_t* offsets;  // (num_variables + 1) into edges
   const SparseEdge<Value>* edges;
-  const float* linear;   // h, not in units: (num_variables), or (num_variables, kLanes)
+  const Linear* linear;  // h, not in units: (num_variables), or (num_variables, kLanes)
   bool linear_in_lanes;  // each lane's own
   Value* fields;         // (num_variables + 1, kLanes)
   std::uint16_t* spins;  // (num_variables + 1): the bit of a lane is set where the spin is +1
   std::size_t num_variables;
-  float unit;  // a power of two; of floats 1
-  int reach;   // of integers: no field is larger
+  float unit;  // a power of two; of floats and doubles 1
 };
 
 // All states of an Ising problem's last variables beside one state of the others. Their energies
@@ -178,10 +189,10 @@ struct StateBlock {
 inline constexpr std::size_t kTabuBlock = 128;
 
 // Tabu search on one state of an Ising problem: gain_i = s_i f_i, half of what flipping s_i takes
-// off the energy. Exact in 16 bits for small integral couplings, else float.
+// off the energy. Exact in 16 bits for small integral couplings, else float or double.
 template <class Value>
 struct TabuTile {
-  using Coupling = std::conditional_t<std::is_same_v<Value, float>, float, std::int8_t>;
+  using Coupling = std::conditional_t<std::is_floating_point_v<Value>, Value, std::int8_t>;
 
   const Coupling* couplings;  // (num_variables, ld), zero diagonal and padding
   Value* gains;               // (ld), padding: the lowest value
@@ -192,17 +203,18 @@ struct TabuTile {
 };
 
 // The same on lists of neighbours, the maxima of blocks kept from move to move.
+template <class Value>
 struct SparseTabuTile {
   const std::size_t* offsets;
   const std::uint32_t* neighbours;
-  const float* couplings;
-  float* gains;
-  float* spins;
-  const float* caps;
+  const Value* couplings;
+  Value* gains;
+  Value* spins;
+  const Value* caps;
   // (ld / kTabuBlock), padded to kLanes with the lowest value: the block's largest gain of an
   // allowed flip, and of any.
-  float* allowed;
-  float* largest;
+  Value* allowed;
+  Value* largest;
   std::uint8_t* stale;    // (ld / kTabuBlock): whether these two have to be found anew
   std::uint32_t* blocks;  // (ld / kTabuBlock): the stale blocks
   std::size_t num_stale;
@@ -274,6 +286,16 @@ struct KernelTable {
   void (*quadratic_anneal_random)(const QuadraticTile& tile, Acceptance acceptance, float threshold,
                                   const StreamKey* keys, const StreamKey* order);
 
+  // quadratic_fields, quadratic_anneal, quadratic_anneal_random and energy in float64, where these
+  // would round. Where float32 is exact they make the same flips.
+  void (*wide_fields)(const WideTile& tile, const double* const* linear);
+  void (*wide_anneal)(const WideTile& tile, Acceptance acceptance, float threshold,
+                      const StreamKey* keys);
+  void (*wide_anneal_random)(const WideTile& tile, Acceptance acceptance, float threshold,
+                             const StreamKey* keys, const StreamKey* order);
+  double (*wide_energy)(const double* fields, const double* linear, const double* spins,
+                        std::size_t count);
+
   // The same flips as quadratic_anneal's, by Metropolis's rule, and the same energies as
   // `energy`'s.
   struct Interleaved {
@@ -291,6 +313,8 @@ struct KernelTable {
   struct Matrix {
     // The largest magnitude; infinity if a value is infinite or not a number.
     double (*largest)(const Value* values, std::size_t count);
+    // The smallest magnitude that is not 0; infinity if all are.
+    double (*smallest)(const Value* values, std::size_t count);
     double (*sum_magnitudes)(const Value* values, std::size_t count);
     double (*sum_squares)(const Value* values, std::size_t count, double factor);  // of factor * x
     void (*scaled)(const Value* values, std::size_t count, double factor, float* out);
@@ -327,6 +351,7 @@ struct KernelTable {
                           const StreamKey* order);
     void (*energies)(const SparseTile<Value>& tile, double* energies);
   };
+  Sparse<double> sparse_double;
   Sparse<float> sparse_float;
   Sparse<std::int16_t> sparse_int16;
   Sparse<std::int8_t> sparse_int8;
@@ -334,8 +359,11 @@ struct KernelTable {
   // Flips the variable that lowers the energy most, the first of equal ones, until none does or
   // max_steps are made; returns how many were. couplings (n, ld), fields and spins (ld), padding of
   // fields -inf.
-  std::size_t (*steepest_descent)(const float* couplings, std::size_t ld, float* fields,
-                                  float* spins, std::size_t max_steps);
+  template <class Value>
+  using SteepestDescent = std::size_t (*)(const Value* couplings, std::size_t ld, Value* fields,
+                                          Value* spins, std::size_t max_steps);
+  SteepestDescent<float> steepest_descent_float;
+  SteepestDescent<double> steepest_descent_double;
 
   // Lowest energy of a block's states; in 16 bits no sum may overflow. Sets row and column sums.
   double (*lowest_double)(const StateBlock<double>& block);
@@ -346,19 +374,25 @@ struct KernelTable {
   void (*narrow)(const float* values, std::size_t count, float factor, std::int8_t* out);
 
   // `flip` flips a variable and brings the gains up to date, `pick` finds the next one, `move` does
-  // both in one pass. `largest_int16` is the largest magnitude of a gain: what 16 bits hold is for
-  // the caller to watch.
-  TabuPick (*tabu_pick_int16)(const TabuTile<std::int16_t>& tile, std::uint32_t random);
-  TabuPick (*tabu_move_int16)(const TabuTile<std::int16_t>& tile, std::size_t variable,
-                              std::uint32_t random);
-  void (*tabu_flip_int16)(const TabuTile<std::int16_t>& tile, std::size_t variable);
+  // both in one pass. `tabu_largest_int16` is the largest magnitude of a gain: what 16 bits hold is
+  // for the caller to watch.
+  template <class Value>
+  struct Tabu {
+    TabuPick (*pick)(const TabuTile<Value>& tile, std::uint32_t random);
+    TabuPick (*move)(const TabuTile<Value>& tile, std::size_t variable, std::uint32_t random);
+    void (*flip)(const TabuTile<Value>& tile, std::size_t variable);
+  };
+  Tabu<std::int16_t> tabu_int16;
+  Tabu<float> tabu_float;
+  Tabu<double> tabu_double;
   int (*tabu_largest_int16)(const std::int16_t* gains, std::size_t count);
-  TabuPick (*tabu_pick_float)(const TabuTile<float>& tile, std::uint32_t random);
-  TabuPick (*tabu_move_float)(const TabuTile<float>& tile, std::size_t variable,
-                              std::uint32_t random);
-  void (*tabu_flip_float)(const TabuTile<float>& tile, std::size_t variable);
-  TabuPick (*tabu_pick_sparse)(SparseTabuTile& tile, std::uint32_t random);
-  void (*tabu_flip_sparse)(SparseTabuTile& tile, std::size_t variable);
+  template <class Value>
+  struct SparseTabu {
+    TabuPick (*pick)(SparseTabuTile<Value>& tile, std::uint32_t random);
+    void (*flip)(SparseTabuTile<Value>& tile, std::size_t variable);
+  };
+  SparseTabu<float> sparse_tabu_float;
+  SparseTabu<double> sparse_tabu_double;
 
   // As quadratic_descent and quadratic_anneal (Metropolis): flips where gain > 0, or where
   // gain + threshold * e >= 0, in units of the targets. The two that anneal make the same flips,

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "lanes.hpp"
+#include "wide_lanes.hpp"
 
 namespace qpsbgd::QPSBGD_ISA {
 namespace {
@@ -22,6 +23,14 @@ struct TabuVector<float> {
   static constexpr float kLowest = -__builtin_inff();
   static QPSBGD_INLINE Type couplings(const float* p) { return load(p); }
   // Bit i: a[i] == b[i], no element of a being larger.
+  static QPSBGD_INLINE std::uint32_t equal(Type a, Type b) { return mask_nonnegative(a - b); }
+};
+
+template <>
+struct TabuVector<double> {
+  using Type = AlignedDoubles;
+  static constexpr double kLowest = -__builtin_inf();
+  static QPSBGD_INLINE Type couplings(const double* p) { return load_doubles(p); }
   static QPSBGD_INLINE std::uint32_t equal(Type a, Type b) { return mask_nonnegative(a - b); }
 };
 
@@ -89,6 +98,8 @@ QPSBGD_INLINE Value largest_of(TabuType<Value> v) {
     q = maximum(q, (Quarter)__builtin_shufflevector(q, q, 4, 5, 6, 7, 0, 1, 2, 3));
     q = maximum(q, (Quarter)__builtin_shufflevector(q, q, 2, 3, 0, 1, 6, 7, 4, 5));
     q = maximum(q, (Quarter)__builtin_shufflevector(q, q, 1, 0, 3, 2, 5, 4, 7, 6));
+  } else if constexpr (sizeof(Value) == 8) {
+    q = maximum(q, (Quarter)__builtin_shufflevector(q, q, 1, 0));
   } else {
     q = maximum(q, (Quarter)__builtin_shufflevector(q, q, 2, 3, 0, 1));
     q = maximum(q, (Quarter)__builtin_shufflevector(q, q, 1, 0, 3, 2));
@@ -220,14 +231,22 @@ int tabu_largest(const std::int16_t* gains, std::size_t count) {
   return largest;
 }
 
-void tabu_flip_sparse(SparseTabuTile& tile, std::size_t variable) {
+template <class Value>
+constexpr KernelTable::Tabu<Value> kTabu = {
+    .pick = tabu_pick<Value>,
+    .move = tabu_move<Value>,
+    .flip = tabu_flip<Value>,
+};
+
+template <class Value>
+void sparse_tabu_flip(SparseTabuTile<Value>& tile, std::size_t variable) {
   const auto mark = [&tile](std::size_t i) {
     const std::size_t block = i / kTabuBlock;
     tile.blocks[tile.num_stale] = static_cast<std::uint32_t>(block);
     tile.num_stale += tile.stale[block] == 0;
     tile.stale[block] = 1;
   };
-  const float change = -0.5f * tile.spins[variable];
+  const Value change = Value{-0.5} * tile.spins[variable];
   tile.spins[variable] = -tile.spins[variable];
   tile.gains[variable] = -tile.gains[variable];
   mark(variable);
@@ -239,48 +258,57 @@ void tabu_flip_sparse(SparseTabuTile& tile, std::size_t variable) {
 }
 
 // The first element that equals the largest of all, from `start` on and then from the beginning.
-QPSBGD_INLINE std::size_t first_equal(const float* values, std::size_t count, float largest,
+template <class Value>
+QPSBGD_INLINE std::size_t first_equal(const Value* values, std::size_t count, Value largest,
                                       std::size_t start) {
-  constexpr std::size_t kStep = kTabuWidth<float>;
-  const AlignedVec wanted = AlignedVec{} + largest;
+  constexpr std::size_t kStep = kTabuWidth<Value>;
+  const TabuType<Value> wanted = TabuType<Value>{} + largest;
   std::size_t i = start / kStep * kStep;
-  std::uint32_t found = TabuVector<float>::equal(tabu_load(values + i), wanted);
+  std::uint32_t found = TabuVector<Value>::equal(tabu_load(values + i), wanted);
   found &= ~std::uint32_t{0} << start % kStep;
   while (found == 0) {
     i = i + kStep < count ? i + kStep : 0;
-    found = TabuVector<float>::equal(tabu_load(values + i), wanted);
+    found = TabuVector<Value>::equal(tabu_load(values + i), wanted);
   }
   return i + static_cast<std::size_t>(__builtin_ctz(found));
 }
 
-TabuPick tabu_pick_sparse(SparseTabuTile& tile, std::uint32_t random) {
-  constexpr std::size_t kStep = kTabuWidth<float>;
-  const AlignedVec lowest = AlignedVec{} + TabuVector<float>::kLowest;
+template <class Value>
+TabuPick sparse_tabu_pick(SparseTabuTile<Value>& tile, std::uint32_t random) {
+  using Type = TabuType<Value>;
+  constexpr std::size_t kStep = kTabuWidth<Value>;
+  const Type lowest = Type{} + TabuVector<Value>::kLowest;
   for (std::size_t k = 0; k < tile.num_stale; ++k) {
     const std::size_t block = tile.blocks[k];
-    AlignedVec allowed = lowest, largest = lowest;
+    Type allowed = lowest, largest = lowest;
     for (std::size_t i = block * kTabuBlock; i < (block + 1) * kTabuBlock; i += kStep) {
-      const AlignedVec gain = tabu_load(tile.gains + i);
+      const Type gain = tabu_load(tile.gains + i);
       largest = maximum(largest, gain);
-      allowed = maximum(allowed, minimum<AlignedVec>(gain, tabu_load(tile.caps + i)));
+      allowed = maximum(allowed, minimum<Type>(gain, tabu_load(tile.caps + i)));
     }
-    tile.allowed[block] = largest_of<float>(allowed);
-    tile.largest[block] = largest_of<float>(largest);
+    tile.allowed[block] = largest_of<Value>(allowed);
+    tile.largest[block] = largest_of<Value>(largest);
     tile.stale[block] = 0;
   }
   tile.num_stale = 0;
   const std::size_t num_blocks = tile.ld / kTabuBlock;
-  AlignedVec allowed = lowest, largest = lowest;
+  Type allowed = lowest, largest = lowest;
   for (std::size_t block = 0; block < num_blocks; block += kStep) {
     allowed = maximum(allowed, tabu_load(tile.allowed + block));
     largest = maximum(largest, tabu_load(tile.largest + block));
   }
-  const float gain = largest_of<float>(allowed);
+  const Value gain = largest_of<Value>(allowed);
   const std::size_t block =
       first_equal(tile.allowed, num_blocks, gain, random_block(random, num_blocks));
   return {tabu_variable(tile.gains, tile.caps, block, gain, random), gain,
-          largest_of<float>(largest)};
+          largest_of<Value>(largest)};
 }
+
+template <class Value>
+constexpr KernelTable::SparseTabu<Value> kSparseTabu = {
+    .pick = sparse_tabu_pick<Value>,
+    .flip = sparse_tabu_flip<Value>,
+};
 
 }  // namespace
 }  // namespace qpsbgd::QPSBGD_ISA

@@ -1,5 +1,6 @@
 """Simulated annealing as a dimod sampler."""
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -22,7 +23,10 @@ from qpsbgd.samplers import call
 
 DEFAULT_NUM_SWEEPS = 1000
 
-Precision = Literal["float32", "int16", "int8"]
+#: Sweeps that are timed to see how many a time limit allows.
+TIMED_SWEEPS = 2
+
+Precision = Literal["float32", "int16", "int8", "float64"]
 BetaRange = Literal["auto", "dwave"] | Sequence[float]
 
 
@@ -76,7 +80,7 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
             "proposal_acceptance_options": ("Metropolis", "Gibbs"),
             "keep_options": ("best", "final"),
             "form_options": ("dense", "sparse"),
-            "precision_options": ("float32", "int16", "int8"),
+            "precision_options": ("float32", "int16", "int8", "float64"),
         }
 
     def sample(
@@ -112,8 +116,8 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
                 :func:`~qpsbgd.schedule.auto_beta_range`, ``"dwave"`` for the rule of
                 dwave-samplers.
             num_reads: number of anneals; default: as many as initial states, or 1.
-            num_sweeps: sweeps of a read, default 1000; 0 returns the initial states. A sweep
-                proposes every variable once.
+            num_sweeps: sweeps of a read, default 1000, or as many as fit into ``time_limit`` where
+                that is fewer; 0 returns the initial states. A sweep proposes every variable once.
             num_sweeps_per_beta: sweeps at each temperature; must divide ``num_sweeps``.
             beta_schedule_type: ``"geometric"``, ``"linear"``, or ``"custom"`` with
                 ``beta_schedule``.
@@ -128,18 +132,22 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
             proposal_acceptance_criteria: ``"Metropolis"`` or ``"Gibbs"``.
             num_threads: at most this many threads, of which no more than four a processor are
                 started; ``None`` for as many as OpenMP would use.
-            time_limit: seconds for the call's sampling, > 0; ``None`` for no limit.
+            time_limit: seconds for the call's sampling, > 0; ``None`` for no limit. Reads that it
+                ends before they are cold go on to a local minimum, which takes as long as it takes;
+                at one temperature they end as they are.
             keep: ``"best"`` returns the best state that a read had at its start or after a sweep,
                 ``"final"`` the last, as dwave-samplers does. Samples of a Boltzmann distribution,
                 of ``beta_range=(b, b)``, are ``"final"`` states; the best are colder.
             form: ``"dense"`` or ``"sparse"`` couplings; ``None`` for the faster.
-            precision: ``"float32"``, ``"int16"`` or ``"int8"``: what local fields are kept as, in
-                narrow integers where all biases are small multiples of one number (of a power of
-                two): the same samples in less time. Sparse: no field, and no coupling twice, may
-                be more than 32767 or 127 such units. Dense: ``"int16"`` if no coupling is more
-                than 127 units and not with ``randomize_order``; where fields grow beyond int16 the
-                call goes on in float32. ``None`` for the fastest that fits; dense reads of which a
-                thread has fewer than four are in float32.
+            precision: ``"float32"``, ``"float64"``, ``"int16"`` or ``"int8"``: what local fields are
+                kept as. Narrow integers need biases that are small multiples of one number (of a
+                power of two), and give the same samples in less time. Sparse: no field, and no
+                coupling twice, may be more than 32767 or 127 such units. Dense: ``"int16"`` if no
+                coupling is more than 127 units and not with ``randomize_order``; where fields grow
+                beyond int16 the call goes on in float32. ``None`` for ``"float64"`` where float32
+                would round away what tells states apart (integers of more than 24 bits, small
+                biases beside large penalties; docs/precision.md has the rule), else for the
+                fastest that fits; dense reads of which a thread has fewer than four are in float32.
             energy_threshold: the call ends once a read has a state of this energy or less at its
                 start or after a sweep.
             progress: called many times a second, in the calling thread, with the lowest energy so
@@ -181,29 +189,37 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
         betas = _schedule(
             problem, beta_range, num_sweeps, num_sweeps_per_beta, beta_schedule_type, beta_schedule
         )
+        shaped = limit < np.inf and num_sweeps is None and beta_schedule_type != "custom"
         watch = call.watch_function(interrupt_function, progress, problem.offset)
         threshold = call.checked_threshold(energy_threshold, problem)
         initial = call.starts(bqm, parsed)
         chosen = _precision(problem, precision, bool(randomize_order), len(initial))
         clock.lap()
+        options: dict[str, Any] = {
+            "acceptance": _core.Acceptance[acceptance],
+            "random_order": bool(randomize_order),
+            "keep_best": keep == "best",
+            "seed": seed,
+            "num_threads": threads,
+            "precision": chosen,
+        }
+        if shaped:
+            start = time.perf_counter()
+            fitting = _fitting_sweeps(problem, initial, betas, num_sweeps_per_beta, limit, options)
+            betas = betas[np.linspace(0, len(betas) - 1, fitting).round().astype(int)]
+            limit = max(limit - (time.perf_counter() - start), 1e-9)
         states, sweeps, reason, error = problem.core.anneal(
             initial,
             betas=np.repeat(betas, num_sweeps_per_beta).tolist(),
-            acceptance=_core.Acceptance[acceptance],
-            random_order=bool(randomize_order),
-            keep_best=keep == "best",
-            seed=seed,
-            num_threads=threads,
             time_limit=limit,
             energy_threshold=threshold,
             watch=watch,
-            precision=precision and chosen,
+            **options,
         )
         clock.lap()
         if reason is not _core.StopReason.finished:
-            begun = sweeps > 0
-            # Something is always returned, and the state that met a threshold at its read's start.
-            begun[problem.energies(states, threads).argmin()] = True
+            begun = sweeps >= 0
+            begun[0] |= not begun.any()  # something is always returned
             states, sweeps = states[begun], sweeps[begun]
         result = call.sampleset(bqm, problem, states, threads)
         result.info.update(
@@ -223,6 +239,30 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
     ) -> list[dimod.SampleSet]:
         """Sample from many models; options as in :func:`qpsbgd.batch.sample_bqms`."""
         return sample_bqms(bqms, "sa", **options)
+
+
+def _fitting_sweeps(
+    problem: Problem,
+    initial: npt.NDArray[np.int8],
+    betas: npt.NDArray[np.float64],
+    num_sweeps_per_beta: int,
+    limit: float,
+    options: dict[str, Any],
+) -> int:
+    """How many of these temperatures the time limit allows, by the time of some hot sweeps."""
+    sweeps = min(TIMED_SWEEPS, len(betas))
+    if sweeps == 0:
+        return 0
+    start = time.perf_counter()
+    _, made, *_ = problem.core.anneal(
+        initial, betas=[betas[0]] * sweeps, time_limit=limit, energy_threshold=-np.inf, watch=None,
+        **options,
+    )  # fmt: skip
+    seconds = time.perf_counter() - start
+    if int(made.min(initial=sweeps)) < sweeps:
+        return 1  # even these do not fit
+    fitting = int((limit - seconds) / (seconds / sweeps * num_sweeps_per_beta))
+    return min(max(fitting, 1), len(betas))
 
 
 def _precision(

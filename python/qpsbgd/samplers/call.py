@@ -41,8 +41,10 @@ def checked_threshold(energy_threshold: Any, problem: Problem) -> float:
     threshold = checked_real("energy_threshold", energy_threshold)
     if np.isnan(threshold):
         raise ValueError("energy_threshold is nan, but must be a number")
+    if np.isinf(threshold):
+        return threshold
     # Energies are sums in float64, whose last digits depend on the order.
-    return threshold - problem.offset + 1e-12 * max(abs(threshold), abs(problem.offset))
+    return threshold - problem.offset + problem.rounding(threshold)
 
 
 def watch_function(

@@ -1,13 +1,19 @@
 """Steepest descent as a dimod sampler."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import dimod
 from dimod.core.initialized import InitialStateGenerator
 
 from qpsbgd import _core
-from qpsbgd.arguments import WIDE_SEED_LIMIT, checked_count, checked_threads, checked_time_limit
+from qpsbgd.arguments import (
+    WIDE_SEED_LIMIT,
+    checked_choice,
+    checked_count,
+    checked_threads,
+    checked_time_limit,
+)
 from qpsbgd.batch import sample_bqms
 from qpsbgd.ising import Form, Problem
 from qpsbgd.samplers import call
@@ -20,8 +26,8 @@ class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
     state a read flips, again and again, the variable that lowers the energy most, of equal ones the
     first, until no flip lowers it. Read ``k`` depends on the problem and its initial state alone.
 
-    Steps are chosen by float32 fields and the end is checked in float64: no flip of a sample lowers
-    its energy by more than float64's rounding.
+    Steps are chosen by float32 or float64 fields and the end is checked in float64: no flip of a
+    sample lowers its energy by more than float64's rounding.
 
     Attributes:
         parameters: names of what :meth:`sample` takes, as dimod has it.
@@ -51,11 +57,13 @@ class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
             "time_limit": [],
             "interrupt_function": [],
             "form": ["form_options"],
+            "precision": ["precision_options"],
         }
         self.properties = {
             "initial_states_generators": ("none", "tile", "random"),
             "large_sparse_opt_values": (True, False),
             "form_options": ("dense", "sparse"),
+            "precision_options": ("float32", "float64"),
         }
 
     def sample(
@@ -71,6 +79,7 @@ class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
         time_limit: float | None = None,
         interrupt_function: call.InterruptFunction | None = None,
         form: Form | None = None,
+        precision: Literal["float32", "float64"] | None = None,
         **kwargs: Any,
     ) -> dimod.SampleSet:
         """Find local minima of a binary quadratic model.
@@ -85,19 +94,23 @@ class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
             large_sparse_opt: True is ``form="sparse"``; False leaves the choice to ``form``.
             num_threads: at most this many threads, of which no more than four a processor are
                 started; ``None`` for as many as OpenMP would use.
-            time_limit: seconds for the call's sampling, > 0; ``None`` for no limit.
+            time_limit: seconds for the call's sampling, > 0; ``None`` for no limit. It ends the call
+                between two reads, not a read.
             interrupt_function: asked many times a second, in the calling thread; where it returns
                 True the call ends and returns what it has.
             form: ``"dense"`` keeps couplings as a matrix and looks at all variables at each step,
                 ``"sparse"`` keeps lists of neighbours and variables in a heap, a step taking time
                 in proportion to neighbours and the logarithm of the number of variables; ``None``
                 for the faster. Both make the same steps, but for float32's rounding.
+            precision: ``"float32"`` or ``"float64"``: what local fields are kept as while steps are
+                chosen. ``None`` for ``"float64"`` where float32 would round away what tells states
+                apart (docs/precision.md has the rule). The end is checked in float64 in any case.
             **kwargs: ignored with a warning, as dimod does.
 
         Returns:
             Samples with energies in float64 and a vector ``num_steps``, the number of flips.
             ``info`` has ``timing`` (``preprocessing_ns``, ``sampling_ns``, ``postprocessing_ns``),
-            ``isa``, ``num_threads``, ``form`` and ``stopped_by`` (``"finished"``,
+            ``isa``, ``num_threads``, ``form``, ``precision`` and ``stopped_by`` (``"finished"``,
             ``"time_limit"`` or ``"interrupt"``). A call that was stopped returns the reads that had
             begun, each as far as it came.
 
@@ -126,11 +139,12 @@ class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
             seed=seed,
         )
         problem = Problem(bqm, form, parsed.initial_states.variables)
+        chosen = _precision(problem, precision)
         watch = call.watch_function(interrupt_function, None, problem.offset)
         initial = call.starts(bqm, parsed)
         clock.lap()
         states, steps, reason, error = problem.core.descend(
-            initial, num_threads=threads, time_limit=limit, watch=watch
+            initial, precision=chosen, num_threads=threads, time_limit=limit, watch=watch
         )
         clock.lap()
         if reason is not _core.StopReason.finished:
@@ -138,7 +152,12 @@ class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
             begun[0] = True  # something is always returned
             states, steps = states[begun], steps[begun].clip(min=0)
         result = call.sampleset(bqm, problem, states, threads, num_steps=steps)
-        result.info.update(form=problem.form, stopped_by=reason.name, timing=clock.timing())
+        result.info.update(
+            form=problem.form,
+            precision=chosen.name,
+            stopped_by=reason.name,
+            timing=clock.timing(),
+        )
         return call.deliver(result, error)
 
     def sample_batch(
@@ -146,3 +165,10 @@ class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
     ) -> list[dimod.SampleSet]:
         """Sample from many models; options as in :func:`qpsbgd.batch.sample_bqms`."""
         return sample_bqms(bqms, "descent", **options)
+
+
+def _precision(problem: Problem, name: str | None) -> _core.Precision:
+    """What fields are kept as."""
+    if name is None:
+        return _core.Precision["float64" if problem.core.needs_float64() else "float32"]
+    return _core.Precision[checked_choice("precision", name, ("float32", "float64"))]

@@ -26,6 +26,8 @@ VARIABLES_PER_TENURE = 150
 #: The most that the default tenure is; dwave-samplers' choice, as are the five that follow.
 MOST_TENURE = 20
 DEFAULT_NUM_RESTARTS = 1_000_000
+#: Milliseconds for a read where neither ``timeout`` nor ``time_limit`` is given; dwave-samplers'.
+DEFAULT_TIMEOUT = 20.0
 SMALL_PROBLEM, SMALL_COEFFICIENT, LARGE_COEFFICIENT = 500, 10_000, 25_000
 DEFAULT_LOWER_BOUND_Z = 500_000
 #: A move takes less time on so few variables in dense form, however sparse the problem is.
@@ -84,7 +86,7 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
         self.properties = {
             "initial_states_generators": ("none", "tile", "random"),
             "form_options": ("dense", "sparse"),
-            "precision_options": ("int16", "float32"),
+            "precision_options": ("int16", "float32", "float64"),
         }
 
     def sample(
@@ -95,7 +97,7 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
         num_reads: int | None = None,
         seed: int | None = None,
         tenure: int | None = None,
-        timeout: float | None = 20,
+        timeout: float | Literal["auto"] | None = "auto",
         num_restarts: int = DEFAULT_NUM_RESTARTS,
         energy_threshold: float | None = None,
         coefficient_z_first: int | None = None,
@@ -106,7 +108,7 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
         time_limit: float | None = None,
         interrupt_function: call.InterruptFunction | None = None,
         form: Form | None = None,
-        precision: Literal["int16", "float32"] | None = None,
+        precision: Literal["int16", "float32", "float64"] | None = None,
         progress: call.Progress | None = None,
         **kwargs: Any,
     ) -> dimod.SampleSet:
@@ -123,7 +125,9 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
                 to the best state of its search; in ``[0, n)``. By default searches draw their own,
                 of ``min(20, n // 4)`` moves at most and half of that at least, or ``n // 150``
                 where that is more.
-            timeout: milliseconds for a read, >= 0; ``None`` for no limit.
+            timeout: milliseconds for a read, >= 0; ``None`` for no limit; ``"auto"`` for 20, or no
+                limit where ``time_limit`` is given. However little it is, a read goes on to its
+                first local minimum.
             num_restarts: most searches of a read after its first; 0 makes it one search.
             energy_threshold: the call ends once a read has a state of this energy or less.
             coefficient_z_first: a read's first search looks at ``max(n * coefficient_z_first,
@@ -136,16 +140,20 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
             num_threads: at most this many threads, of which no more than four a processor are
                 started; ``None`` for as many as OpenMP would use. They share the reads, or the
                 searches of a read where there are fewer reads than threads.
-            time_limit: seconds for the call's search, > 0; ``None`` for no limit.
+            time_limit: seconds for the call's search, > 0; ``None`` for no limit. Reads that were
+                begun go on to their first local minimum.
             interrupt_function: asked many times a second, in the calling thread; where it returns
                 True the call ends and returns what it has.
             form: ``"dense"`` keeps couplings as a matrix and looks at all variables at each move,
                 ``"sparse"`` as lists of neighbours and looks at their surroundings; ``None`` takes
                 the faster. Both make the same moves, but for float32's rounding.
-            precision: ``"int16"`` or ``"float32"``: what the energy differences of flips are kept
-                as. The former needs the dense form and couplings that are multiples, up to 127, of
-                one power of two; a read whose differences then grow beyond 16 bits is made again in
-                float32. Both make the same moves. ``None`` for ``"int16"`` where that fits.
+            precision: ``"int16"``, ``"float32"`` or ``"float64"``: what the energy differences of
+                flips are kept as. ``"int16"`` needs the dense form and couplings that are
+                multiples, up to 127, of one power of two; a read whose differences then grow
+                beyond 16 bits is made again in float32. Where sums of biases are exact in float32
+                all make the same moves. ``None`` for ``"float64"`` where float32 would round away
+                what tells states apart (docs/precision.md has the rule), else for ``"int16"`` where
+                that fits.
             progress: called many times a second, in the calling thread, with the lowest energy so
                 far, to float32 accuracy.
             **kwargs: ignored with a warning, as dimod does.
@@ -170,7 +178,7 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
         seed = checked_seed(seed, WIDE_SEED_LIMIT)
         threads = checked_threads(num_threads)
         limit = checked_time_limit(time_limit)
-        seconds = _checked_timeout(timeout)
+        seconds = _checked_timeout(timeout, limit)
         checked_count("num_restarts", num_restarts, 0)
         parsed = self.parse_initial_states(
             bqm,
@@ -217,7 +225,7 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
         result.info.update(
             seed=seed,
             form=problem.form,
-            precision="int16" if int16 else "float32",
+            precision="float32" if chosen.name == "int16" and not int16 else chosen.name,
             tenure=[shortest, longest],
             num_moves=int(moves.sum()),
             stopped_by="timeout" if finished and timed_out else reason.name,
@@ -234,13 +242,13 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
 
 def _precision(problem: Problem, name: str | None) -> _core.Precision:
     """What energy differences are kept as."""
-    fits = problem.core.tabu_fits(_core.Precision.int16)
     if name is None:
-        return _core.Precision.int16 if fits else _core.Precision.float32
-    checked_choice("precision", name, ("int16", "float32"))
-    if name == "int16" and not fits:
+        return problem.core.best_tabu_precision()
+    checked_choice("precision", name, ("int16", "float32", "float64"))
+    if not problem.core.tabu_fits(_core.Precision[name]):
         raise ValueError(
-            f"precision is 'int16', but this problem's {problem.form} couplings fit only 'float32'"
+            f"precision is {name!r}, but this problem's {problem.form} couplings fit only "
+            "'float32' or 'float64'"
         )
     return _core.Precision[name]
 
@@ -253,13 +261,15 @@ def _tenures(n: int, tenure: int | None) -> tuple[int, int]:
     return min(longest, max(longest // 2, n // VARIABLES_PER_TENURE)), longest
 
 
-def _checked_timeout(timeout: Any) -> float:
-    """Seconds a read; infinite for None."""
+def _checked_timeout(timeout: Any, time_limit: float) -> float:
+    """Seconds a read; infinite for None, or where a call's time limit takes its place."""
     if timeout is None:
         return math.inf
+    if isinstance(timeout, str) and timeout == "auto":
+        return math.inf if time_limit < math.inf else DEFAULT_TIMEOUT / 1000
     milliseconds = checked_real("timeout", timeout)
     if not milliseconds >= 0:
-        raise ValueError(f"timeout is {timeout!r}, but must be at least 0 ms, or None")
+        raise ValueError(f"timeout is {timeout!r}, but must be at least 0 ms, 'auto' or None")
     return milliseconds / 1000
 
 
