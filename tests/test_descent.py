@@ -1,5 +1,6 @@
 """Steepest descent: conformity, the peer's steps, local minima in float64."""
 
+import itertools
 import signal
 import threading
 import time
@@ -55,9 +56,13 @@ def test_equals_twin_on_every_isa(rng, isa, form, n):
     expected, expected_steps = reference.descend(
         problem.linear, problem.pairs, problem.quadratic, starts
     )
-    for threads in (1, 2, 7):
+    for threads, precision in itertools.product((1, 2, 7), ("float32", "float64")):
         states, steps, reason, error = problem.core.descend(
-            starts, num_threads=threads, time_limit=np.inf, watch=None
+            starts,
+            precision=_core.Precision[precision],
+            num_threads=threads,
+            time_limit=np.inf,
+            watch=None,
         )
         np.testing.assert_array_equal(states, expected)
         np.testing.assert_array_equal(steps, expected_steps)
@@ -236,7 +241,13 @@ def test_control_c(rng):
     timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
     timer.start()
     begin = time.perf_counter()
-    _, steps, reason, error = core.descend(starts, num_threads=1, time_limit=np.inf, watch=None)
+    _, steps, reason, error = core.descend(
+        starts,
+        precision=_core.Precision.float32,
+        num_threads=1,
+        time_limit=np.inf,
+        watch=None,
+    )
     assert time.perf_counter() - begin < 1
     timer.join()
     assert isinstance(error, KeyboardInterrupt)

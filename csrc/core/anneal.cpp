@@ -161,6 +161,7 @@ void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOption
         if (!minimum) minimum = std::make_unique<LocalMinimum>(problem);
         for (std::size_t r = 0; r < rows; ++r) {
           if (!minimum->descend(problems[r], states + (first + r) * n, &stop)) return;
+          stop.found(minimum->energy());
         }
       },
       [&stop] {

@@ -175,6 +175,7 @@ class Precision(enum.Enum):
     float32 = ...
     int16 = ...
     int8 = ...
+    float64 = ...
 
 class StopReason(enum.Enum):
     finished = ...
@@ -214,18 +215,21 @@ class Ising:
         energy_threshold: float,
         watch: Callable[[float], bool] | None,
         precision: Precision | None = None,
-    ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.uint64], StopReason, BaseException | None]: ...
+    ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64], StopReason, BaseException | None]: ...
     def fits(self, precision: Precision, *, random_order: bool) -> bool: ...
     def best_precision(self, *, random_order: bool, num_reads: int) -> Precision: ...
+    def needs_float64(self) -> bool: ...
     def descend(
         self,
         initial_states: npt.NDArray[np.int8],
         *,
+        precision: Precision,
         num_threads: int,
         time_limit: float,
         watch: Callable[[float], bool] | None,
     ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64], StopReason, BaseException | None]: ...
     def tabu_fits(self, precision: Precision) -> bool: ...
+    def best_tabu_precision(self) -> Precision: ...
     def tabu(
         self,
         initial_states: npt.NDArray[np.int8],
@@ -277,6 +281,12 @@ _Matrices: TypeAlias = npt.NDArray[np.float64] | npt.NDArray[np.float32]
 _Factor: TypeAlias = tuple[npt.NDArray[np.float32], float]
 _Pattern: TypeAlias = tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.float64]]
 
+def batch_needs_float64(
+    couplings: _Matrices | _Factor | _Pattern,
+    linear: npt.NDArray[np.float64],
+    *,
+    num_threads: int,
+) -> bool: ...
 def solve_batch(
     couplings: _Matrices | _Factor | _Pattern,
     linear: npt.NDArray[np.float64],
@@ -284,6 +294,7 @@ def solve_batch(
     *,
     method: BatchMethod,
     form: BatchForm,
+    wide: bool,
     betas: Sequence[float],
     beta_factors: Sequence[float],
     keep_best: bool,

@@ -34,6 +34,7 @@ from qpsbgd.couplings import (
 from qpsbgd.ising import Problem
 
 Method = Literal["sa", "tabu", "descent"]
+Precision = Literal["float32", "float64"]
 
 DEFAULT_NUM_SWEEPS = {"sa": 1000, "tabu": 20, "descent": 0}
 #: Problems whose energy differences decide on a batch's temperatures.
@@ -62,8 +63,9 @@ class BatchResult:
         energies: float64 ``(B, R)``.
         info: ``method``, ``isa``, ``num_threads``, ``seed``, ``num_sweeps``, ``beta_range`` (of
             annealing, ``(B, 2)``), ``num_begun`` (problems that were begun; others have their
-            initial states), ``form`` and ``stopped_by`` (``"finished"``, ``"time_limit"`` or
-            ``"interrupt"``).
+            initial states), ``form``, ``precision`` (``"float64"``, or ``"float32"``, which
+            includes narrow integers where all biases fit) and ``stopped_by`` (``"finished"``,
+            ``"time_limit"`` or ``"interrupt"``).
         vartype: ``"SPIN"`` or ``"BINARY"``.
     """
 
@@ -93,6 +95,7 @@ def sample_batch(
     initial_states: Any = None,
     seed: int | None = None,
     form: Literal["auto"] | Form = "auto",
+    precision: Precision | None = None,
     num_threads: int | None = None,
     time_limit: float | None = None,
     executor: Executor | None = None,
@@ -125,10 +128,15 @@ def sample_batch(
             ``"low_rank"``: by their factor, for annealing; a flip and a field take O(N) instead of
             O(n). ``"sparse"``: as lists of neighbours. ``"auto"`` for what is expected to be
             fastest; told in ``info``. Dense and interleaved forms give the same samples.
+        precision: ``"float32"`` or ``"float64"``: what local fields are kept as, narrow integers
+            included where all biases fit. ``"float64"`` goes with the dense and the sparse form.
+            ``None`` for ``"float64"`` where float32 would round away what tells states of a
+            problem apart (docs/precision.md has the rule); one for all problems.
         num_threads: at most this many, in each worker of an executor too; ``None`` for as many as
             OpenMP would use.
         time_limit: seconds, > 0, for the solving; of each chunk with an executor. ``None`` for no
-            limit.
+            limit. Problems that were begun go on to a local minimum, but not samples of one
+            temperature.
         executor: any ``concurrent.futures.Executor``, such as that of Dask's or MPI's pools. The
             batch is split into chunks; one whose worker is lost is given out again. The result is
             the same to the bit as without.
@@ -169,17 +177,20 @@ def sample_batch(
         raise TypeError(
             f"executor is a {type(executor).__name__}, but must be a concurrent.futures.Executor"
         )
-    couplings, form = _formed(couplings, form, method, linear, reads)
+    couplings, form, precision = _formed(
+        couplings, form, precision, method, linear, reads, threads
+    )
     starts = _starts(initial_states, vartype, (len(linear), reads, linear.shape[1]), seed)
     spin_J, spin_h = couplings, linear
     if vartype == "BINARY":  # x = (1 + s) / 2
         with np.errstate(over="ignore", invalid="ignore"):
             spin_J, spin_h = couplings.halved_spins(linear)
         refuse("h of the spins", spin_h, ~np.isfinite(spin_h), "must be finite")
-    betas, factors = _betas(method, beta_range, sweeps, spin_J, spin_h, form, threads)
+    wide = precision == "float64"
+    betas, factors = _betas(method, beta_range, sweeps, spin_J, spin_h, form, wide, threads)
     n = linear.shape[1]
     options = {
-        "method": method, "form": form, "betas": betas, "keep_best": keep == "best",
+        "method": method, "form": form, "wide": wide, "betas": betas, "keep_best": keep == "best",
         "moves": sweeps * n,
         "tenure": min(20, n // 4), "seed": seed, "num_threads": threads, "time_limit": limit,
     }  # fmt: skip
@@ -198,7 +209,7 @@ def sample_batch(
     result = BatchResult(states, energies, {}, vartype)
     stopped = [reason for reason in reasons if reason != "finished"]
     result.info.update(
-        method=method, form=form, isa=_core.isa(), num_threads=threads, seed=seed,
+        method=method, form=form, precision=precision, isa=_core.isa(), num_threads=threads, seed=seed,
         num_sweeps=sweeps, num_begun=int(np.concatenate(done).sum()),
         stopped_by=stopped[0] if stopped else "finished",
     )  # fmt: skip
@@ -280,10 +291,23 @@ def sample_bqms(
 
 
 def _formed(
-    couplings: Couplings, form: Any, method: Method, h: Floats, reads: int
-) -> tuple[Couplings, Form]:
-    """The couplings in the form that is asked for, or best, and which that is."""
+    couplings: Couplings,
+    form: Any,
+    precision: Any,
+    method: Method,
+    h: Floats,
+    reads: int,
+    num_threads: int,
+) -> tuple[Couplings, Form, Precision]:
+    """The couplings in the form that is asked for, or best, which that is, and the precision."""
     checked_choice("form", form, ("auto", "dense", "interleaved", "low_rank", "sparse"))
+    if precision is not None:
+        checked_choice("precision", precision, ("float32", "float64"))
+        if precision == "float64" and form in ("interleaved", "low_rank"):
+            raise ValueError(
+                f"precision is 'float64', but form is {form!r}, which has float32 alone: leave out "
+                "one of them"
+            )
     n = h.shape[1]
     if isinstance(couplings, Factor):
         misfit = (
@@ -294,16 +318,23 @@ def _formed(
         # By the problem alone: a batch's size must not matter, and forms round differently.
         rank = len(couplings.A)
         fast = LOW_RANK_AREA * rank <= n * n and LOW_RANK_PART * rank <= n
-        if form == "low_rank" or (form == "auto" and misfit is None and fast):
-            return couplings, "low_rank"
+        if form == "low_rank":
+            return couplings, "low_rank", "float32"
+        if form == "auto" and misfit is None and fast and precision != "float64":
+            if precision == "float32" or not _needs_float64(couplings, h, num_threads):
+                return couplings, "low_rank", "float32"
+            precision = "float64"
         couplings = couplings.formed()
-    elif isinstance(couplings, Pattern):
+    if precision is None:
+        wide = form not in ("interleaved", "low_rank") and _needs_float64(couplings, h, num_threads)
+        precision = "float64" if wide else "float32"
+    if isinstance(couplings, Pattern):
         if form in ("auto", "sparse"):
-            return couplings, "sparse"
+            return couplings, "sparse", precision
         couplings = couplings.formed(n)
     assert isinstance(couplings, Matrices)
     if form == "sparse" or (form == "auto" and couplings.shared and _is_sparse(couplings.J)):
-        return couplings.pattern(), "sparse"
+        return couplings.pattern(), "sparse", precision
     if form == "low_rank":
         raise ValueError("form is 'low_rank', but J is no LowRank")
     possible = method == "sa" and not couplings.shared
@@ -311,10 +342,15 @@ def _formed(
         raise ValueError(
             "form is 'interleaved', but that is for method='sa' and a J of each problem's own"
         )
-    fast = n <= INTERLEAVED_VARIABLES and reads * n < INTERLEAVED_SPINS
+    fast = n <= INTERLEAVED_VARIABLES and reads * n < INTERLEAVED_SPINS and precision == "float32"
     if form == "interleaved" or (form == "auto" and possible and fast):
-        return couplings, "interleaved"
-    return couplings, "dense"
+        return couplings, "interleaved", precision
+    return couplings, "dense", precision
+
+
+def _needs_float64(couplings: Couplings, h: Floats, num_threads: int) -> bool:
+    """Whether float32 would round away what tells states of a problem apart."""
+    return _core.batch_needs_float64(couplings.core(), h, num_threads=num_threads)
 
 
 def _is_sparse(J: npt.NDArray[Any]) -> bool:
@@ -358,6 +394,7 @@ def _betas(
     J: Couplings,
     h: Floats,
     form: Form,
+    wide: bool,
     num_threads: int,
 ) -> tuple[list[float], Floats]:
     """Inverse temperatures of the sweeps, and each problem's factor to them."""
@@ -368,7 +405,7 @@ def _betas(
         return [], ones
     if isinstance(beta_range, str):
         checked_choice("beta_range", beta_range, ("auto",))
-        (first, last), factors = _auto_range(J, h, form, num_threads)
+        (first, last), factors = _auto_range(J, h, form, wide, num_threads)
     else:
         try:
             first, last = (float(end) for end in beta_range)
@@ -383,7 +420,7 @@ def _betas(
 
 
 def _auto_range(
-    J: Couplings, h: Floats, form: Form, num_threads: int
+    J: Couplings, h: Floats, form: Form, wide: bool, num_threads: int
 ) -> tuple[tuple[float, float], Floats]:
     """One range, and each problem's factor to it: as schedule.auto_beta_range, of some problems."""
     n = h.shape[1]
@@ -407,7 +444,7 @@ def _auto_range(
     reads = min(max(SCOUTED // (n * len(scouts)), 1), 16)
     starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (len(scouts), reads, n))
     minima, *_ = _solve(
-        couplings, fields, starts, np.ones(len(scouts)), number=0, method="sa", form=form,
+        couplings, fields, starts, np.ones(len(scouts)), number=0, method="sa", form=form, wide=wide,
         betas=[np.inf] * schedule.SCOUT_SWEEPS, keep_best=False, moves=0, tenure=0, seed=0,
         num_threads=num_threads, time_limit=np.inf,
     )  # fmt: skip

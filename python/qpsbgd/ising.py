@@ -28,7 +28,7 @@ class Problem:
         variables: the order of the variables in states; default that of ``bqm``.
 
     Attributes:
-        bqm: the model.
+        bqm: the model; ``None`` where it is made of vectors.
         variables: labels, in the order of the states' columns.
         offset: constant part of the energy over spins, float64.
         total: sum of the magnitudes of the model's biases and its offset.
@@ -55,7 +55,7 @@ class Problem:
                 f"bqm is a {type(bqm).__name__}, but must be a dimod.BinaryQuadraticModel"
             )
         self.variables = list(bqm.variables if variables is None else variables)
-        self.bqm = bqm
+        self.bqm: dimod.BinaryQuadraticModel | None = bqm
         linear, (rows, columns, quadratic), offset = bqm.to_numpy_vectors(
             variable_order=self.variables
         )
@@ -94,6 +94,7 @@ class Problem:
         problem.linear = np.ascontiguousarray(linear, np.float64)
         problem.pairs = np.array(pairs, np.uint32)
         problem.quadratic = np.ascontiguousarray(quadratic, np.float64)
+        problem.bqm = None
         problem.offset = 0.0
         problem.total = float(np.abs(problem.linear).sum() + np.abs(problem.quadratic).sum())
         problem._make_core(form)
@@ -120,12 +121,13 @@ class Problem:
             float64 ``(reads,)``: to the last bit those of ``bqm.energies`` where biases are so
             large that the order of a sum matters in the eighth decimal.
         """
-        if 16 * self.total * np.finfo(np.float64).eps < CORE_ENERGY_ERROR:
+        bqm = self.bqm
+        if bqm is None or 16 * self.total * np.finfo(np.float64).eps < CORE_ENERGY_ERROR:
             return self.core.energies(states, num_threads=num_threads) + self.offset
-        own = states if self.bqm.vartype is dimod.SPIN else ((states + 1) // 2).astype(np.int8)
+        own = states if bqm.vartype is dimod.SPIN else ((states + 1) // 2).astype(np.int8)
         step = max(1, ENERGY_RUN // max(1, len(self.quadratic)))
         energies = [
-            np.asarray(self.bqm.energies((own[first : first + step], self.variables)), np.float64)
+            np.asarray(bqm.energies((own[first : first + step], self.variables)), np.float64)
             for first in range(0, len(own), step)
         ]
         return np.concatenate([np.empty(0), *energies])
