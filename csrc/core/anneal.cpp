@@ -65,7 +65,6 @@ void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOption
   const bool nothing = n == 0 || num_reads == 0 || num_sweeps == 0;
   std::fill_n(sweeps, num_reads, nothing ? 0 : -1);
   if (nothing) return;
-  const bool cools = options.betas.back() > options.betas.front();
   const bool sparse = problem.form() == Ising::Form::kSparse;
   const bool low_rank = problem.form() == Ising::Form::kLowRank;
   const std::size_t num_problems = problem.num_problems();
@@ -156,7 +155,10 @@ void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOption
           tile.keep(all);
         }
         if (started) tile.finish();
-        if (sweep == num_sweeps || !cools || stop.reason() != Stop::Reason::kTimeLimit) return;
+        if (sweep == num_sweeps || !options.descend_at_limit ||
+            stop.reason() != Stop::Reason::kTimeLimit) {
+          return;
+        }
         auto& minimum = minima[static_cast<std::size_t>(worker)];
         if (!minimum) minimum = std::make_unique<LocalMinimum>(problem);
         for (std::size_t r = 0; r < rows; ++r) {

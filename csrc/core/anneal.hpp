@@ -18,7 +18,9 @@ struct AnnealOptions {
   bool random_order = false;           // variables drawn with replacement, else one after the other
   std::optional<Precision> precision;  // must fit; by default best_precision's
   bool keep_best = true;  // the best state at the start or the end of a sweep, else the last
-  bool watch = false;     // tell `stop` of energies even so
+  // Reads that a time limit ends go on to a local minimum: not where they are samples.
+  bool descend_at_limit = false;
+  bool watch = false;  // tell `stop` of energies even so
   std::uint64_t seed = 0;
   std::uint64_t number = 0;  // of the first problem, for the random streams
   int num_threads = 1;
@@ -36,8 +38,7 @@ Precision best_precision(const Ising& problem, bool random_order, std::size_t nu
 // states (num_reads, n): in, where each read starts; out, what it found; as many of each problem,
 // one problem after the other, several problems in dense or low-rank form. sweeps (num_reads): how
 // many it made, or -1 if it was not begun, before `stop` said to end, which it does here when a
-// state is not above its threshold. Where a time limit ends a schedule that cools, every read that
-// was begun goes on to a local minimum, and the first one always begins. Read k of a problem
+// state is not above its threshold. The first read always begins. Read k of a problem
 // depends on the problem, its start, the options and k alone: not on the number of reads, threads,
 // or the instruction set.
 void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,

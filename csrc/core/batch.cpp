@@ -56,11 +56,17 @@ std::unique_ptr<Ising> all_problems(const KernelTable& kernels, const BatchView&
                                  view.num_problems);
 }
 
+// Whether reads are to be minima, and not samples of one temperature.
+bool cools(const BatchOptions& options) {
+  return !options.betas.empty() && options.betas.back() > options.betas.front();
+}
+
 AnnealOptions anneal_options(const BatchOptions& options, std::size_t problem, int num_threads) {
   AnnealOptions anneal;
   anneal.betas = options.betas;
   for (double& beta : anneal.betas) beta *= options.beta_factors[problem];
   anneal.keep_best = options.keep_best;
+  anneal.descend_at_limit = cools(options);
   anneal.seed = options.seed;
   anneal.number = options.number + problem;
   anneal.num_threads = num_threads;
@@ -98,7 +104,7 @@ void anneal_shared(const KernelTable& kernels, const Ising& all, const BatchOpti
   for (std::size_t b = 0; b < problems; ++b) {
     const std::vector<bool> begun = begun_reads(&sweeps[b * reads], reads);
     done[b] = std::find(begun.begin(), begun.end(), true) != begun.end();
-    if (done[b]) {
+    if (done[b] && anneal_shared.descend_at_limit) {
       descend_unbegun(all, b, begun, states + b * reads * all.num_variables(), stop);
     }
   }
@@ -112,7 +118,9 @@ void solve_one(const KernelTable& kernels, const Ising& problem, const BatchOpti
     AnnealOptions one = anneal_options(options, number, 1);
     one.precision = options.wide ? Precision::kFloat64 : narrow_precision(problem, false, reads);
     anneal(kernels, problem, one, reads, states, sweeps.data(), stop);
-    descend_unbegun(problem, 0, begun_reads(sweeps.data(), reads), states, stop);
+    if (one.descend_at_limit) {
+      descend_unbegun(problem, 0, begun_reads(sweeps.data(), reads), states, stop);
+    }
     return;
   }
   if (options.method == BatchMethod::kDescent) {
@@ -145,6 +153,26 @@ Ising make_problem(const BatchView& view, std::size_t b) {
   }
   const auto& pattern = std::get<PatternView>(view.couplings);
   return {linear, view.num_variables, pattern.interactions(which), Ising::Form::kSparse};
+}
+
+// Brings all reads of the problems that were begun to local minima, and their energies up to date.
+void descend_begun(const KernelTable& kernels, const BatchView& view, const BatchOptions& options,
+                   const std::uint8_t* done, std::int8_t* states, double* energies, Stop& stop) {
+  const BatchStates batch{.linear = view.linear,
+                          .states = states,
+                          .num_problems = view.num_problems,
+                          .num_reads = options.num_reads,
+                          .num_variables = view.num_variables};
+  const std::vector<bool> none(options.num_reads);
+  parallel_for(
+      view.num_problems, options.num_threads,
+      [&](std::size_t b, int) {
+        if (!done[b]) return;
+        descend_unbegun(make_problem(view, b), 0, none,
+                        states + b * options.num_reads * view.num_variables, stop);
+        problem_energies(kernels, std::get<MatrixView>(view.couplings)[b], batch, b, energies);
+      },
+      [&stop] { stop.poll_interrupt(); });
 }
 
 // Whether a problem's biases look unlike real numbers of one scale: then it is worth more than this
@@ -219,7 +247,11 @@ void solve_batch(const KernelTable& kernels, const BatchView& view, const BatchO
     return;
   }
   if (options.form == BatchForm::kInterleaved) {
-    return anneal_interleaved(kernels, view, options, states, done, energies, stop);
+    anneal_interleaved(kernels, view, options, states, done, energies, stop);
+    if (cools(options) && stop.reason() == Stop::Reason::kTimeLimit) {
+      descend_begun(kernels, view, options, done, states, energies, stop);
+    }
+    return;
   }
   const auto make_all = [&] { return all_problems(kernels, view, options.num_threads); };
   // Searches select one problem after the other: each thread has an Ising of its own.

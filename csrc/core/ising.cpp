@@ -15,8 +15,6 @@ namespace {
 
 // Interactions between two looks at whether to stop: some milliseconds.
 constexpr std::size_t kBuildRun = std::size_t{1} << 18;
-// Of couplings whose last bits are not known: below that of any double.
-constexpr int kUnknownBit = -2000;
 
 // Throws where building a problem is to end.
 void check_stop(Stop* stop) {
@@ -129,7 +127,6 @@ Ising::Ising(const KernelTable& kernels, const double* linear, std::size_t num_v
   if (!(largest_bias_ * scale_ <= kFactorRange)) {
     throw std::invalid_argument("biases are too large for the scale of the factor");
   }
-  coupling_bit_ = kUnknownBit;
   select(0, linear);
   scale_linear(linear);
   diagonal_ = Buffer<float>(num_variables);
@@ -162,7 +159,8 @@ void Ising::select(std::size_t problem, const double* linear) {
 }
 
 void Ising::set_unit(double largest, int lowest_bit) {
-  if (!(largest > 0.0)) return;
+  significant_bits_ = form_ == Form::kLowRank ? kNoBit : 0;
+  if (form_ == Form::kLowRank || !(largest > 0.0)) return;
   int exponent = 0;
   std::frexp(largest, &exponent);
   significant_bits_ = exponent - lowest_bit;
@@ -300,8 +298,8 @@ void Ising::scaled_row(std::size_t i, std::size_t ld, double* out) const {
 bool Ising::has_common_unit() const {
   // Of real numbers drawn at random one in 2^k ends k bits above its last place, and their
   // magnitudes differ: few end where the smallest one does. Of integers about half are odd.
-  constexpr int kNear = 4;
-  constexpr std::size_t kShare = 16;
+  constexpr int kNear = 2;
+  constexpr std::size_t kShare = 8;
   std::size_t near = 0, count = 0;
   const auto look = [&](double bias) {
     if (bias == 0.0) return;

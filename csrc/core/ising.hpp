@@ -78,9 +78,10 @@ class Ising {
   // The floats of sweeps are the biases times this, so that none of them overflows: a power of two,
   // but for low rank, where J becomes the product of inputs().
   double scale() const { return scale_; }
-  // Whether no sum of biases is rounded, as with small integers: fields then never drift.
+  // Whether no field, nor its sum with a bias, is rounded, as with small integers: fields then
+  // never drift, and energies are right to the last bit.
   bool exact(Precision precision = Precision::kFloat32) const {
-    return significant_bits_ <= (precision == Precision::kFloat64 ? 53 : 24);
+    return significant_bits_ <= (precision == Precision::kFloat64 ? 52 : 23);
   }
   // Bits between the largest field and the last bit of any bias.
   int significant_bits() const { return significant_bits_; }

@@ -26,6 +26,9 @@ class LocalMinimum {
   // interrupt ends it too, a time limit does not.
   bool descend(std::size_t problem, std::int8_t* state, Stop* stop);
 
+  // Sums of |J_ij| over j (n); of a factor no less than these.
+  const std::vector<double>& coupling_reach() const { return coupling_reach_; }
+
   // Of the state where the last descent ended: its energy, and sqrt(sum_i (|h_i| + |f_i|)^2).
   double energy() const { return energy_; }
   double field_norm() const { return field_norm_; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <variant>
 #include <vector>
 
 #include "core/local_minimum.hpp"
@@ -14,12 +15,37 @@ namespace {
 constexpr std::size_t kFewVariables = 64, kStartsOfFew = 8, kStarts = 4;
 constexpr double kFloat32Rounding = 0x1p-24;
 // Energies of minima must differ by so many times the rounding. With independent normal biases the
-// two nearest of four minima do so in 99 problems of 100, whatever their size.
-constexpr double kMargin = 0x1p12;
+// two nearest of four minima nearly always do, whatever their size.
+constexpr double kMargin = 0x1p9;
+// The largest field of a variable is at least so many times the rounding.
+constexpr double kReachMargin = 4.0;
 // Where all descents end alike, so many times the rounding must still be less than any bias.
 constexpr double kBiasMargin = 0x1p6;
 // Energies in float64 that differ by less, relative to the fields, are the same.
 constexpr double kSame = 0x1p-44;
+
+// Whether couplings scale * A^T A are integers of more bits than float32 has and float64 holds: A
+// looks like integers times a unit, as Ising::has_common_unit() says it of biases.
+bool is_product_of_integers(const Ising& problem, const FactorView& factor,
+                            const std::vector<double>& coupling_reach) {
+  constexpr int kNear = 2;
+  constexpr std::size_t kShare = 8;
+  const std::size_t count = factor.rank * problem.num_variables();
+  int lowest = Ising::kNoBit;
+  for (std::size_t k = 0; k < count; ++k) {
+    if (factor.values[k] != 0.0f) lowest = std::min(lowest, lowest_bit_of(factor.values[k]));
+  }
+  if (lowest == Ising::kNoBit) return false;
+  std::size_t near = 0, nonzero = 0;
+  for (std::size_t k = 0; k < count; ++k) {
+    if (factor.values[k] == 0.0f) continue;
+    ++nonzero;
+    near += lowest_bit_of(factor.values[k]) < lowest + kNear;
+  }
+  const double reach = *std::max_element(coupling_reach.begin(), coupling_reach.end());
+  const double units = std::ldexp(reach / factor.scale, -2 * lowest);
+  return kShare * near >= nonzero && units > 0x1p23 && units <= 0x1p52;
+}
 
 }  // namespace
 
@@ -28,6 +54,11 @@ bool needs_float64(const Ising& problem) {
   if (n == 0 || problem.exact()) return false;
   if (problem.exact(Precision::kFloat64) && problem.has_common_unit()) return true;
   LocalMinimum minimum(problem);
+  const CouplingsView couplings = problem.couplings_view();
+  const auto* factor = std::get_if<FactorView>(&couplings);
+  if (factor != nullptr && is_product_of_integers(problem, *factor, minimum.coupling_reach())) {
+    return true;
+  }
   std::vector<std::int8_t> state(n);
   std::vector<double> energies(n <= kFewVariables ? kStartsOfFew : kStarts);
   double norm = 0.0;
@@ -39,6 +70,12 @@ bool needs_float64(const Ising& problem) {
     energies[start] = minimum.energy();
     norm = std::max(norm, minimum.field_norm());
   }
+  const double rounding = kFloat32Rounding * norm;
+  if (problem.form() != Ising::Form::kLowRank) {
+    for (const double reach : problem.reach()) {
+      if (reach > 0.0 && reach < kReachMargin * rounding) return true;
+    }
+  }
   std::sort(energies.begin(), energies.end());
   double difference = std::numeric_limits<double>::infinity();
   for (std::size_t k = 1; k < energies.size(); ++k) {
@@ -46,9 +83,9 @@ bool needs_float64(const Ising& problem) {
     if (next > kSame * norm) difference = std::min(difference, next);
   }
   if (difference < std::numeric_limits<double>::infinity()) {
-    return !(difference > kMargin * kFloat32Rounding * norm);
+    return !(difference > kMargin * rounding);
   }
-  return !(problem.smallest_bias() > kBiasMargin * kFloat32Rounding * norm);
+  return !(problem.smallest_bias() > kBiasMargin * rounding);
 }
 
 }  // namespace qpsbgd

@@ -25,9 +25,11 @@ inline constexpr std::size_t kMostMovesARun = 256;
 // More than the error of an energy from rounded gains, in the sum of all biases' magnitudes: nearer
 // to a threshold, an energy computed anew decides.
 inline constexpr double kTabuFloat32Error = 0x1p-20, kTabuFloat64Error = 0x1p-48;
-// A search's best energy is lower than the one before by more than this part of the largest field,
-// which is what moves may have rounded: else a search that rounds could improve for ever.
-inline constexpr double kTabuFloat32Rounding = 0x1p-21, kTabuFloat64Rounding = 0x1p-50;
+// Rounding of gains, as a part of the largest field. A state must be better than the best one by
+// some of it, and if it is better by less than what many moves may round, its gains are computed
+// anew first: moves that go round in a circle could else lower the energy for ever.
+inline constexpr double kTabuFloat32Rounding = 0x1p-24, kTabuFloat64Rounding = 0x1p-53;
+inline constexpr double kTabuLeast = 8.0, kTabuDoubtful = 4096.0;
 // Moves after which float gains are computed anew.
 inline constexpr std::size_t kTabuRefresh = 1 << 15;
 
@@ -203,7 +205,8 @@ class WalkingSearch final : public Search {
         }
         checked = now + std::min(chunk, room);
       }
-      if (next.largest > next.gain && energy - 2.0 * next.largest < out.best.energy - rounding_) {
+      if (next.largest > next.gain &&
+          energy - 2.0 * next.largest < out.best.energy - kTabuLeast * rounding_) {
         // Aspiration: tabu, but it leads to the best state.
         next = {list_.find(next.largest, walker), next.largest, next.largest};
       }
@@ -216,7 +219,15 @@ class WalkingSearch final : public Search {
       list_.add(next.variable, walker);
       energy -= 2.0 * next.gain;
       next = walker.move(next.variable, static_cast<std::uint32_t>(random.next()));
-      if (energy < out.best.energy - rounding_) {
+      const double least = out.best.energy - kTabuLeast * rounding_;
+      const bool descending = improved + 1 == now;
+      if (energy < least && energy > out.best.energy - kTabuDoubtful * rounding_ && !descending) {
+        refresh();
+        energy = walker.energy();
+        next = walker.pick(static_cast<std::uint32_t>(random.next()));
+        refreshed = now;
+      }
+      if (energy < least) {
         out.best.energy = energy;
         improved = now;
         unsaved = true;

@@ -205,29 +205,19 @@ void interleaved_anneal(const InterleavedTile& tile, const float* thresholds,
 
 // As `energy` does it, whose order of summation this is.
 void interleaved_energies(const InterleavedTile& tile, double* energies) {
-  constexpr std::size_t kRun = 64 * kLanes;
-  Doubles total[kDoubleParts] = {};
-  for (std::size_t start = 0; start < tile.num_variables; start += kRun) {
-    const std::size_t left = tile.num_variables - start, end = start + (left < kRun ? left : kRun);
-    Lanes sums[kLanes] = {};
-    for (std::size_t i = start; i < end; ++i) {
+  WideLanes total = broadcast_wide(0.0);
+  for (std::size_t k = 0; k < kLanes; ++k) {
+    WideLanes sum = broadcast_wide(0.0);
+    for (std::size_t i = k; i < tile.num_variables; i += kLanes) {
       const std::size_t at = i * kLanes;
-      Lanes& sum = sums[i % kLanes];
-      sum = sum + load_lanes(tile.spins + at) *
-                      (load_lanes(tile.linear + at) + load_lanes(tile.fields + at));
+      sum = sum + widen(load_lanes(tile.spins + at) *
+                        (load_lanes(tile.linear + at) + load_lanes(tile.fields + at)));
     }
-    for (std::size_t i = 0; i < kLanes; ++i) {
-      alignas(64) float values[kLanes];
-      store_lanes(values, sums[i]);
-      for (std::size_t q = 0; q < kDoubleParts; ++q) {
-        Doubles part;
-        for (std::size_t k = 0; k < kDoubles; ++k) part[k] = values[q * kDoubles + k];
-        total[q] += part;
-      }
-    }
+    total = total + sum;
   }
-  for (std::size_t q = 0; q < kDoubleParts; ++q)
-    store_doubles(energies + q * kDoubles, 0.5 * total[q]);
+  for (std::size_t q = 0; q < kDoubleParts; ++q) {
+    store_doubles(energies + q * kDoubles, 0.5 * total.part[q]);
+  }
 }
 
 void interleaved_keep(const InterleavedTile& tile, std::uint32_t lanes) {

@@ -11,6 +11,7 @@
 #include "exponential.hpp"
 #include "gemm.hpp"
 #include "lanes.hpp"
+#include "wide_lanes.hpp"
 
 namespace qpsbgd::QPSBGD_ISA {
 namespace {
@@ -248,22 +249,19 @@ void quadratic_anneal_random(const QuadraticTile& tile, Acceptance acceptance, f
   }
 }
 
+// Sixteen sums in float64, then their sum: the same order everywhere. Floats would round sums of
+// integers that fields hold exactly.
 double energy(const float* fields, const float* linear, const float* spins, std::size_t count) {
-  // Sixteen float sums over 64 blocks at most, then double: the same order everywhere.
-  constexpr std::size_t kRun = 64 * kLanes;
-  double total = 0.0;
-  for (std::size_t start = 0; start < count; start += kRun) {
-    const std::size_t end = count - start < kRun ? count : start + kRun;
-    Lanes sum = broadcast_lanes(0.0f);
-    std::size_t i = start;
-    for (; i + kLanes <= end; i += kLanes) {
-      sum = sum + load_lanes(spins + i) * (load_lanes(linear + i) + load_lanes(fields + i));
-    }
-    alignas(64) float lanes[kLanes];
-    store_lanes(lanes, sum);
-    for (; i < end; ++i) lanes[i % kLanes] += spins[i] * (linear[i] + fields[i]);
-    for (std::size_t k = 0; k < kLanes; ++k) total += lanes[k];
+  WideLanes sum = broadcast_wide(0.0);
+  std::size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    sum = sum + widen(load_lanes(spins + i) * (load_lanes(linear + i) + load_lanes(fields + i)));
   }
+  alignas(64) double lanes[kLanes];
+  store_wide(lanes, sum);
+  for (; i < count; ++i) lanes[i % kLanes] += spins[i] * (linear[i] + fields[i]);
+  double total = 0.0;
+  for (std::size_t k = 0; k < kLanes; ++k) total += lanes[k];
   return 0.5 * total;
 }
 

@@ -258,26 +258,14 @@ void sparse_fields(const SparseTile<Value>& tile, std::size_t first, std::size_t
   }
 }
 
+QPSBGD_INLINE WideLanes widen(const WideLanes& v) { return v; }
+
+// In float64: floats would round sums of integers that fields hold exactly.
 template <class Value>
 void sparse_energies(const SparseTile<Value>& tile, double* energies) {
-  constexpr std::size_t kRun = 64;  // float sums, then double
-  for (std::size_t lane = 0; lane < kLanes; ++lane) energies[lane] = 0.0;
-  for (std::size_t start = 0; start < tile.num_variables; start += kRun) {
-    const std::size_t left = tile.num_variables - start, count = left < kRun ? left : kRun;
-    Lanes sum = broadcast_lanes(0.0f);
-    for (std::size_t i = start; i < start + count; ++i) {
-      sum = sum + negate_unless(tile.spins[i], load_linear(tile, i) + load_fields(tile, i));
-    }
-    alignas(64) float lanes[kLanes];
-    store_lanes(lanes, sum);
-    for (std::size_t lane = 0; lane < kLanes; ++lane) energies[lane] += 0.5 * lanes[lane];
-  }
-}
-
-void sparse_energies(const SparseTile<double>& tile, double* energies) {
   WideLanes sum = broadcast_wide(0.0);
   for (std::size_t i = 0; i < tile.num_variables; ++i) {
-    sum = sum + negate_unless(tile.spins[i], load_linear(tile, i) + load_fields(tile, i));
+    sum = sum + widen(negate_unless(tile.spins[i], load_linear(tile, i) + load_fields(tile, i)));
   }
   alignas(64) double lanes[kLanes];
   store_wide(lanes, sum);
@@ -289,7 +277,7 @@ constexpr KernelTable::Sparse<Value> kSparse = {
     .fields = sparse_fields,
     .anneal = sparse_anneal<Value>,
     .anneal_random = sparse_anneal_random<Value>,
-    .energies = sparse_energies,
+    .energies = sparse_energies<Value>,
 };
 
 }  // namespace

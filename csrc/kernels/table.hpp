@@ -335,7 +335,7 @@ struct KernelTable {
   void (*factor_fields)(const FactorTile& tile, const double* linear, const double* states,
                         double* fields);
 
-  // sum_i s_i (h_i + f_i) / 2 over `count` variables: an energy, to float accuracy.
+  // sum_i s_i (h_i + f_i) / 2 over `count` variables: an energy, summed in float64.
   double (*energy)(const float* fields, const float* linear, const float* spins, std::size_t count);
 
   // As quadratic_fields, quadratic_anneal, quadratic_anneal_random and energy, for kLanes reads of

@@ -177,9 +177,7 @@ def sample_batch(
         raise TypeError(
             f"executor is a {type(executor).__name__}, but must be a concurrent.futures.Executor"
         )
-    couplings, form, precision = _formed(
-        couplings, form, precision, method, linear, reads, threads
-    )
+    couplings, form, precision = _formed(couplings, form, precision, method, linear, reads, threads)
     starts = _starts(initial_states, vartype, (len(linear), reads, linear.shape[1]), seed)
     spin_J, spin_h = couplings, linear
     if vartype == "BINARY":  # x = (1 + s) / 2

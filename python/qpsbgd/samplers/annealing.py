@@ -202,11 +202,13 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
             "seed": seed,
             "num_threads": threads,
             "precision": chosen,
+            "descend_at_limit": len(betas) > 0 and bool(betas[-1] > betas[0]),
         }
         if shaped:
             start = time.perf_counter()
             fitting = _fitting_sweeps(problem, initial, betas, num_sweeps_per_beta, limit, options)
-            betas = betas[np.linspace(0, len(betas) - 1, fitting).round().astype(int)]
+            # The coldest is always one of them.
+            betas = betas[np.linspace(len(betas) - 1, 0, fitting).round().astype(int)[::-1]]
             limit = max(limit - (time.perf_counter() - start), 1e-9)
         states, sweeps, reason, error = problem.core.anneal(
             initial,
