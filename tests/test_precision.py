@@ -7,8 +7,8 @@ import dimod
 import dimod.testing
 import numpy as np
 import pytest
-from problems import random_bqm, random_graph
 
+from problems import random_bqm, random_graph
 from qpsbgd import (
     ExhaustiveSampler,
     LowRank,
@@ -171,7 +171,7 @@ def test_what_is_kept_in_float32():
         "normal, dense": [Problem(random_bqm(rng, n, kind="normal")) for n in (20, 60, 200)],
         "normal, sparse": [Problem(random_graph(rng, n)) for n in (100, 3000)],
         "small integers": [Problem(random_bqm(rng, 50))],
-        "no bias": [Problem(dimod.BQM({i: 0.0 for i in range(5)}, {}, 0.0, "SPIN"))],
+        "no bias": [Problem(dimod.BQM(dict.fromkeys(range(5), 0.0), {}, 0.0, "SPIN"))],
     }
     for kind, problems in wide.items():
         assert not any(problem.core.needs_float64() for problem in problems), kind
@@ -179,7 +179,7 @@ def test_what_is_kept_in_float32():
 
 def test_what_needs_float64():
     rng = np.random.default_rng(0)
-    small = dimod.BQM({i: 1e7 for i in range(50)} | {99: 1.5e-3}, {}, 0.0, "SPIN")
+    small = dimod.BQM(dict.fromkeys(range(50), 10000000.0) | {99: 1.5e-3}, {}, 0.0, "SPIN")
     real = dimod.BQM("BINARY")
     for i, j in itertools.combinations(range(30), 2):
         real.add_quadratic(i, j, rng.normal())

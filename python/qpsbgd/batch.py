@@ -207,8 +207,8 @@ def sample_batch(
     result = BatchResult(states, energies, {}, vartype)
     stopped = [reason for reason in reasons if reason != "finished"]
     result.info.update(
-        method=method, form=form, precision=precision, isa=_core.isa(), num_threads=threads, seed=seed,
-        num_sweeps=sweeps, num_begun=int(np.concatenate(done).sum()),
+        method=method, form=form, precision=precision, isa=_core.isa(), num_threads=threads,
+        seed=seed, num_sweeps=sweeps, num_begun=int(np.concatenate(done).sum()),
         stopped_by=stopped[0] if stopped else "finished",
     )  # fmt: skip
     if betas:
@@ -442,8 +442,8 @@ def _auto_range(
     reads = min(max(SCOUTED // (n * len(scouts)), 1), 16)
     starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (len(scouts), reads, n))
     minima, *_ = _solve(
-        couplings, fields, starts, np.ones(len(scouts)), number=0, method="sa", form=form, wide=wide,
-        betas=[np.inf] * schedule.SCOUT_SWEEPS, keep_best=False, moves=0, tenure=0, seed=0,
+        couplings, fields, starts, np.ones(len(scouts)), number=0, method="sa", form=form,
+        wide=wide, betas=[np.inf] * schedule.SCOUT_SWEEPS, keep_best=False, moves=0, tenure=0, seed=0,
         num_threads=num_threads, time_limit=np.inf,
     )  # fmt: skip
     # In units of each problem's typical field: a difference of the largest that there are, or its

@@ -139,8 +139,8 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
                 ``"final"`` the last, as dwave-samplers does. Samples of a Boltzmann distribution,
                 of ``beta_range=(b, b)``, are ``"final"`` states; the best are colder.
             form: ``"dense"`` or ``"sparse"`` couplings; ``None`` for the faster.
-            precision: ``"float32"``, ``"float64"``, ``"int16"`` or ``"int8"``: what local fields are
-                kept as. Narrow integers need biases that are small multiples of one number (of a
+            precision: ``"float32"``, ``"float64"``, ``"int16"`` or ``"int8"``: the type of local
+                fields. Narrow integers need biases that are small multiples of one number (of a
                 power of two), and give the same samples in less time. Sparse: no field, and no
                 coupling twice, may be more than 32767 or 127 such units. Dense: ``"int16"`` if no
                 coupling is more than 127 units and not with ``randomize_order``; where fields grow

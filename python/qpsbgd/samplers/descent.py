@@ -94,8 +94,8 @@ class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
             large_sparse_opt: True is ``form="sparse"``; False leaves the choice to ``form``.
             num_threads: at most this many threads, of which no more than four a processor are
                 started; ``None`` for as many as OpenMP would use.
-            time_limit: seconds for the call's sampling, > 0; ``None`` for no limit. It ends the call
-                between two reads, not a read.
+            time_limit: seconds for the call's sampling, > 0; ``None`` for no limit. It ends the
+                call between two reads, not a read.
             interrupt_function: asked many times a second, in the calling thread; where it returns
                 True the call ends and returns what it has.
             form: ``"dense"`` keeps couplings as a matrix and looks at all variables at each step,
