@@ -248,7 +248,7 @@ def test_other_comments_are_skipped(tmp_path, comment):
 def test_an_unknown_format_names_the_known_ones(tmp_path):
     known = "rudy, qubo, biqmac, qs, coo, dimod, bqpjson, npz, mtx"
     for name, content in (
-        ("a.lp", "Maximize\n obj: x1 + 2 x2\n"), ("a.txt", "1 2 3\n"), ("a", b"\x89HDF\r\n\x1a\n\0"),
+        ("a.lp", "Maximize\n obj: x1 + 2 x2\n"), ("a.txt", "1 2 3\n"), ("a", b"\x89HDF\r\n\0"),
         ("a.json", '{"a": 1}'), ("a.txt", "# only a comment\n"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=rf"{name} is in none of the formats .*\({known}\)"):

@@ -21,5 +21,6 @@ format.
 
 from qpsbgd.formats.instance import FORMATS, SENSES, Format, Instance, Sense, SenseSource
 from qpsbgd.formats.reading import read
+from qpsbgd.formats.starts import read_start
 
-__all__ = ["FORMATS", "SENSES", "Format", "Instance", "Sense", "SenseSource", "read"]
+__all__ = ["FORMATS", "SENSES", "Format", "Instance", "Sense", "SenseSource", "read", "read_start"]
