@@ -538,7 +538,7 @@ def test_an_error_while_writing_leaves_the_old_file(graph, tmp_path, monkeypatch
         (["{graph}", "--out", "no/such/folder/x"], "no/such/folder is no folder"),
         (["{graph}", "--out", "{graph}"], "must not be FILE itself"),
         (["{graph}", "--out", "{tmp}"], "is a directory"),
-        (["{graph}", "--out", ""], "'' is no name of a file"),
+        (["{graph}", "--out", ""], "'' is no name"),
         (["{graph}", "--initial", ""], "--initial"),
         (["{graph}", "--initial", "{graph}"], "k4.rudy has the value '4', but must have"),
     ],

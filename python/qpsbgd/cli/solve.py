@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,22 +14,10 @@ from qpsbgd import formats, solve
 from qpsbgd.arguments import SEED_LIMIT
 from qpsbgd.atomic import write_atomically
 from qpsbgd.cli.errors import InputError
+from qpsbgd.cli.paths import OutPath
 
 #: Characters of an assignment that the command prints at most.
 MOST_CHARACTERS = 64
-
-
-class OutPath(click.Path):
-    """A path of a file to write, which must have a name."""
-
-    def __init__(self) -> None:
-        super().__init__(dir_okay=False, writable=True, path_type=Path)
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Return the path, or a usage error."""
-        if not os.fspath(value):
-            self.fail("'' is no name of a file", param, ctx)
-        return super().convert(value, param, ctx)
 
 
 @click.command("solve")
