@@ -32,7 +32,7 @@ def cases(root):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--families", nargs="+", default=["be", "gka", "bqp", "gset"])
-    parser.add_argument("--solver", choices=["sa", "tabu"], default=solve.SOLVERS[0])
+    parser.add_argument("--solver", choices=["portfolio", "sa", "tabu"], default=solve.SOLVERS[0])
     parser.add_argument("--limit", type=float, default=2.0)
     parser.add_argument("--graph-limit", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)

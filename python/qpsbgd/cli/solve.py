@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+import dimod
 
 from qpsbgd import formats, solve
 from qpsbgd.arguments import SEED_LIMIT
 from qpsbgd.atomic import write_atomically
+from qpsbgd.cli.errors import InputError
+from qpsbgd.cli.paths import OutPath
+
+#: Characters of an assignment that the command prints at most.
+MOST_CHARACTERS = 64
 
 
 @click.command("solve")
@@ -35,21 +41,28 @@ from qpsbgd.atomic import write_atomically
     "--format",
     "file_format",
     type=click.Choice(formats.FORMATS),
-    help="[default: told from content and suffix]",
+    help="[default: told from content and name]",
 )
-@click.option("--maximize", "sense", flag_value="maximise", help="[default: as the format says]")
+@click.option(
+    "--maximize",
+    "sense",
+    flag_value="maximise",
+    help="[default: as the file says, else the rule of its format]",
+)
 @click.option("--minimize", "sense", flag_value="minimise")
 @click.option(
-    "--out",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="JSON file for the solution.",
+    "--initial",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of a start: what --out writes, or a value for each variable.",
 )
+@click.option("--out", type=OutPath(), help="JSON file for the solution.")
 @click.option("--json", "as_json", is_flag=True, help="Print what --out gets, in one line.")
 def solve_command(
     file: Path,
     file_format: formats.Format | None,
     sense: formats.Sense | None,
     threads: int | None,
+    initial: Path | None,
     out: Path | None,
     as_json: bool,
     **options: Any,
@@ -57,46 +70,88 @@ def solve_command(
     """Solve the QUBO, Ising problem or Max-Cut in FILE and print its best objective.
 
     \b
-    rudy    Max-Cut of a graph as in the G-set; maximised
-    qubo    qbsolv's .qubo; minimised as qbsolv does (--maximize for bqp)
-    biqmac  sparse matrix as in Biq Mac, .sparse; minimised
-    coo     dimod's coordinates, with a line '# vartype=...'; minimised
-    dimod   a binary quadratic model as JSON or by to_file; minimised
+    rudy     Max-Cut of a graph as in the G-set; maximised
+    qubo     qbsolv's .qubo; minimised as qbsolv does (--maximize for bqp)
+    biqmac   sparse matrix as in Biq Mac, .sparse; minimised
+    qs       sparse matrix and offset of QOBLIB, .qs; minimised
+    coo      dimod's coordinates, with a line '# vartype=...'; minimised
+    dimod    a binary quadratic model as JSON or by to_file; minimised
+    bqpjson  JSON of bqpjson 1.0.0; minimised
+    npz      SciPy's sparse matrix A, x'Ax over 0 and 1; minimised
+    mtx      Matrix Market's matrix A, x'Ax over 0 and 1; minimised
 
-    FILE may be compressed with gzip. Ctrl-C ends the search and keeps the best solution. Progress
-    goes to standard error, where that is a terminal.
+    FILE may be compressed with gzip, xz or bzip2. The default solver, a portfolio, runs steepest
+    descents, anneals (sa) and tabu searches in turn. Ctrl-C ends the search and keeps the best
+    solution. Progress goes to standard error, where that is a terminal.
     """
     try:
         if out is not None:
             check_out(out, file)
         instance = formats.read(file, file_format, sense)
+        start = None if initial is None else formats.read_start(initial, instance.bqm)
         with progress_bar(options["time_limit"], hidden=as_json) as progress:
-            solution = solve.solve(instance, num_threads=threads, progress=progress, **options)
+            solution = solve.solve(
+                instance, num_threads=threads, progress=progress, initial=start, **options
+            )
     except KeyboardInterrupt:
         click.echo("\nInterrupted before there was a solution.", err=True)
         sys.exit(130)
     except (ValueError, OSError) as error:
-        raise click.UsageError(str(error)) from error
+        raise InputError(error) from error
+    except MemoryError:
+        raise InputError(f"{file} is a problem that does not fit into memory") from None
     except ImportError as error:
         raise click.ClickException(
             f"solving needs {error.name}, which is not installed: pip install 'qpsbgd[cli]'"
         ) from error
     text = json.dumps(solution.to_dict())
-    if as_json:
-        click.echo(text)
-    else:
-        click.echo(
-            f"Objective {solution.objective:.12g} ({instance.sense}"
-            f"{', optimal' if solution.optimal else ''}), stopped by {solution.stopped_by} after "
-            f"{solution.seconds:.1f} s, seed {solution.seed}"
-        )
+    click.echo(text if as_json else summary(solution))
     if out is not None:
         try:
             write_atomically(out, text.encode() + b"\n")
         except OSError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(f"{out} cannot be written: {error}") from error
     if solution.stopped_by == "interrupt":
         sys.exit(130)
+
+
+def summary(solution: solve.Solution) -> str:
+    """Return what the command prints: the objective, the sense and its reason, the assignment."""
+    instance = solution.instance
+    flag = "maximize" if instance.sense == "maximise" else "minimize"
+    reason = {
+        "argument": f"--{flag} was given",
+        "header": instance.sense_reason,
+        "format": instance.sense_reason,
+    }[instance.sense_source]
+    return (
+        f"Objective {solution.objective:.12g} ({instance.sense}"
+        f"{', optimal' if solution.optimal else ''}), stopped by {solution.stopped_by} after "
+        f"{solution.seconds:.1f} s, seed {solution.seed}\n"
+        f"Sense: {instance.sense}, as {reason}\n"
+        f"Assignment: {short_assignment(solution)}"
+    )
+
+
+def short_assignment(solution: solve.Solution) -> str:
+    """Return the values of the first variables, and how many there are."""
+    bqm, values = solution.instance.bqm, solution.assignment
+    n, first = len(values), bqm.variables[0]
+    if first in (0, 1) and list(bqm.variables) == list(range(first, first + n)):
+        # Values alone, in the order of the numbers.
+        symbols = {0: "0", 1: "1"} if bqm.vartype is dimod.BINARY else {-1: "-", 1: "+"}
+        shown, end = "".join(symbols[value] for value in values[:MOST_CHARACTERS]), ""
+        is_all = n <= MOST_CHARACTERS
+    else:
+        shown, end, is_all = "", " ", True
+        for variable, value in zip(bqm.variables, values, strict=True):
+            name = str(variable) if str(variable).isprintable() else repr(variable)
+            piece = f"{name}={value}"
+            is_all = len(shown) + len(piece) < MOST_CHARACTERS
+            if not is_all:
+                break
+            shown += piece if not shown else f" {piece}"
+    return shown if is_all else f"{shown}{end}... ({n} variables; --out or --json writes all)"
 
 
 def check_out(out: Path, file: Path) -> None:

@@ -10,6 +10,8 @@ import click
 
 from qpsbgd import _core
 from qpsbgd.cli.backend import backend_options, check_backend
+from qpsbgd.cli.errors import InputError
+from qpsbgd.cli.paths import OutPath
 from qpsbgd.experiments.recipes import RECIPES, NetworkName, OptimizerName
 
 if TYPE_CHECKING:
@@ -110,7 +112,7 @@ OPTIMIZER_NAMES: tuple[str, ...] = get_args(OptimizerName)
 @backend_options
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=OutPath(is_folder=True),
     help="Folder for the run.  [default: a new one below runs/]",
 )
 @click.option(
@@ -153,8 +155,8 @@ def train_command(
     try:
         _core.isa()  # where QPSBGD_ISA is wrong, no run is begun
         run = resumed(resume, options, given) if resume else started(options, given)
-    except (ValueError, OSError) as error:
-        raise click.UsageError(str(error)) from error
+    except (ValueError, TypeError, OSError) as error:
+        raise InputError(error) from error
     except ImportError as error:
         missing = (
             f"{options['dataset']} needs {error.name}, which is not installed: "
@@ -202,7 +204,8 @@ def go_on(run: "Run") -> str:
 
 def started(options: dict[str, Any], given: set[str]) -> "Run":
     """A new run with the options of the command line."""
-    from qpsbgd.experiments.training import Config, Run, default_folders
+    from qpsbgd.experiments.config import Config
+    from qpsbgd.experiments.training import Run, default_folders
 
     optimizer, out = options["optimizer"], options.pop("out")
     for name in ("num_sweeps", "objective", "scale", "step_length", "momentum", "backend"):
@@ -230,7 +233,8 @@ def started(options: dict[str, Any], given: set[str]) -> "Run":
 
 def resumed(folder: Path, options: dict[str, Any], given: set[str]) -> "Run":
     """The run in ``folder``; options that were given must be its own, but for a few."""
-    from qpsbgd.experiments.training import RESUMABLE, Run, read_config
+    from qpsbgd.experiments.config import read_config
+    from qpsbgd.experiments.training import RESUMABLE, Run
 
     if "out" in given:
         raise ValueError("--out does not go with --resume: a run stays in its folder")

@@ -10,7 +10,7 @@ from qpsbgd.projection import NativeProjector, Projector
 from qpsbgd.sampler_projector import SamplerProjector
 
 if TYPE_CHECKING:
-    from qpsbgd.experiments.training import Config
+    from qpsbgd.experiments.config import Config
     from qpsbgd.hardware import DWaveProjector
 
 BackendName = Literal["native", "sampler", "dwave"]

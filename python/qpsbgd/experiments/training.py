@@ -11,9 +11,9 @@ import math
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +21,12 @@ from tqdm import tqdm
 
 import qpsbgd
 from qpsbgd.atomic import write_atomically
-from qpsbgd.experiments.backends import BackendName, make_projector
+from qpsbgd.experiments import checkpoints
+from qpsbgd.experiments.backends import make_projector
+from qpsbgd.experiments.config import Config, read_config
 from qpsbgd.experiments.datasets import DATA_VARIABLE, DATASETS, Dataset
 from qpsbgd.experiments.networks import BinaryCNN, BinaryMLP
-from qpsbgd.experiments.recipes import RECIPES, NetworkName, OptimizerName
+from qpsbgd.experiments.recipes import RECIPES
 from qpsbgd.optim import (
     QPSBGD,
     BinaryConnect,
@@ -34,7 +36,7 @@ from qpsbgd.optim import (
     SignSGD,
     binary_weights,
 )
-from qpsbgd.projection import Objective, Projector, StepLength
+from qpsbgd.projection import Projector
 
 if TYPE_CHECKING:
     from qpsbgd.hardware.plan import Plan
@@ -48,68 +50,8 @@ NETWORKS: dict[str, type[BinaryMLP] | type[BinaryCNN]] = {
 #: They quantize the weights themselves: layers take them as they are.
 REAL_LAYERS = ("proxquant", "proxconnect")
 MOMENTUM = 0.9
-#: What may be another when a run is resumed.
+#: Settings that may change when a run is resumed.
 RESUMABLE = ("budget_us",)
-
-
-@dataclass(frozen=True)
-class Config:
-    """What a run does; written to ``config.json``."""
-
-    dataset: str
-    optimizer: OptimizerName = "qpsbgd"
-    network: NetworkName = "mlp"
-    epochs: int = 15
-    lr: float = 1e-2
-    batch_size: int = 50
-    seed: int = 0
-    split: int = 0
-    num_sweeps: int | None = None
-    objective: Objective = "quadratic"
-    scale: float = 1.0
-    step_length: StepLength = "fit"
-    momentum: float = 0.0
-    shift: int = 0
-    inputs: Literal["standardised", "unit", "binary"] = "standardised"
-    schedule: Literal["cosine", "exponential"] = "cosine"
-    threads: int | None = None
-    backend: BackendName = "native"
-    sampler: str = "qpsbgd:SimulatedAnnealingSampler"
-    sampler_options: dict[str, Any] = field(default_factory=dict)
-    num_reads: int = 100
-    max_copies: int | None = None
-    annealing_time: float | None = None
-    mock: str | None = None
-    solver: str | None = None
-    profile: str | None = None
-    region: str | None = None
-    budget_us: float | None = None
-    on_unembeddable: Literal["native", "error"] = "error"
-    on_failure: Literal["retry", "native", "error"] = "retry"
-    polish: bool = False
-    version: str = field(default=qpsbgd.__version__)
-
-    def __post_init__(self) -> None:
-        for name, choices in (
-            ("dataset", DATASETS),
-            ("network", NETWORKS),
-            ("optimizer", get_args(OptimizerName)),
-            ("inputs", ("standardised", "unit", "binary")),
-            ("schedule", ("cosine", "exponential")),
-            ("backend", get_args(BackendName)),
-        ):
-            value = getattr(self, name)
-            if value not in choices:
-                raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(choices)}")
-        minima = {"epochs": 1, "batch_size": 1, "seed": 0, "split": 0, "shift": 0}
-        for name, minimum in minima.items():
-            value = getattr(self, name)
-            if value < minimum:
-                raise ValueError(f"{name} is {value}, but must be at least {minimum}")
-        if self.threads is not None and self.threads < 1:
-            raise ValueError(f"threads is {self.threads}, but must be at least 1")
-        if not 0 < self.lr < float("inf"):
-            raise ValueError(f"lr is {self.lr}, but must be positive and finite")
 
 
 class Run:
@@ -166,11 +108,7 @@ class Run:
         run = cls.__new__(cls)
         run._prepare(config, folder)
         if run.checkpoint.exists():
-            try:
-                state = torch.load(run.checkpoint, weights_only=True)
-            except Exception as error:  # torch raises many types
-                raise ValueError(f"{run.checkpoint} is damaged: {error}") from error
-            run._load(state)
+            run._load(checkpoints.read_checkpoint(run.checkpoint))
         if changes:
             content = json.dumps(asdict(config), indent=2).encode()
             write_atomically(folder / "config.json", content)
@@ -180,6 +118,12 @@ class Run:
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         self.config = config
+        #: The configuration as far as it decides what the run computes.
+        self.settings = {
+            name: value
+            for name, value in asdict(config).items()
+            if name not in (*RESUMABLE, "version", "threads")
+        }
         self.folder = folder
         self.checkpoint = folder / "checkpoint.pt"
         self.data = DATASETS[config.dataset](config.split)
@@ -321,7 +265,6 @@ class Run:
             return evaluate(self.model, self.data)
 
     def _save(self) -> None:
-        buffer = io.BytesIO()
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -330,9 +273,9 @@ class Run:
             "rows": self.rows,
             "epoch": self.epoch,
             "data": self.data.description,
+            "config": self.settings,
         }
-        torch.save(state, buffer)
-        write_atomically(self.checkpoint, buffer.getvalue())
+        checkpoints.write_checkpoint(self.checkpoint, state)
 
     def _write_metrics(self) -> None:
         table = io.StringIO()
@@ -347,26 +290,42 @@ class Run:
                 f"the run in {self.folder} was started on {state['data']}, but the data are now "
                 f"{self.data.description}: set {DATA_VARIABLE} as it was"
             )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        self.shuffle.set_state(state["shuffle"])
-        self.rows, self.epoch = state["rows"], state.get("epoch")  # none in older checkpoints
-
-
-def read_config(folder: Path) -> Config:
-    """What the run in ``folder`` was asked to do.
-
-    Raises:
-        FileNotFoundError: no run there.
-        ValueError: its configuration is damaged.
-    """
-    try:
-        return Config(**json.loads((folder / "config.json").read_text()))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{folder} holds no run: config.json is missing") from None
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{folder / 'config.json'} is not a run's: {error}") from error
+        path = self.checkpoint
+        checkpoints.check_settings(path, state.get("config", self.settings), self.settings)
+        rows, epoch = state["rows"], state.get("epoch")  # none in older checkpoints
+        num_images = len(self.data.train_inputs)
+        checkpoints.check_rows(path, rows, self.config.epochs)
+        num_batches = math.ceil(num_images / self.config.batch_size)
+        checkpoints.check_epoch(path, epoch, num_images, num_batches)
+        checkpoints.check_tensors(path, "model", state["model"], self.model.state_dict())
+        checkpoints.check_tensor(path, "shuffle", state["shuffle"], self.shuffle.get_state())
+        own_groups = [dict(group) for group in self.optimizer.param_groups]
+        own_scheduler = self.scheduler.state_dict()
+        try:
+            steps = state["optimizer"]["state"]
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scheduler.load_state_dict(state["scheduler"])
+            self.shuffle.set_state(state["shuffle"])
+        except Exception as error:  # torch raises many types for what it does not expect
+            raise checkpoints.damaged(path, f"{type(error).__name__}: {error}") from error
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        is_started = bool(rows or (epoch and epoch["batches"]))
+        checkpoints.check_optimizer_state(path, steps, parameters, is_started)
+        for own, group in zip(own_groups, self.optimizer.param_groups, strict=True):
+            for name in own.keys() - {"params"}:
+                if name not in group:
+                    raise checkpoints.damaged(path, f"the optimizer has no {name}")
+                checkpoints.check_like(path, f"the optimizer's {name}", group[name], own[name])
+        for name in own_scheduler.keys() & self.scheduler.state_dict().keys():
+            value = self.scheduler.state_dict()[name]
+            checkpoints.check_like(path, f"the scheduler's {name}", value, own_scheduler[name])
+        if self.scheduler.last_epoch != len(rows):
+            raise checkpoints.damaged(
+                path, f"the scheduler is at epoch {self.scheduler.last_epoch}, not {len(rows)}"
+            )
+        checkpoints.check_digest(path, state)
+        self.rows, self.epoch = rows, epoch
 
 
 def make_optimizer(

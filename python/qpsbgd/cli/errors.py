@@ -1,0 +1,15 @@
+"""Errors of the command line that take one line."""
+
+import click
+
+MOST_CHARACTERS = 500
+
+
+class InputError(click.ClickException):
+    """A file or an option that cannot be used: one line on standard error, exit code 2."""
+
+    exit_code = 2
+
+    def __init__(self, error: Exception | str) -> None:
+        text = " ".join(str(error).split())  # messages of libraries may have several lines
+        super().__init__(text if len(text) <= MOST_CHARACTERS else text[:MOST_CHARACTERS] + "...")
