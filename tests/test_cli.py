@@ -108,7 +108,7 @@ def test_what_is_tested_is_the_binary_network(tmp_path, optimizer, monkeypatch):
 
 
 def test_the_command_line_knows_all_optimizers():
-    assert get_args(training.OptimizerName) == OPTIMIZER_NAMES
+    assert get_args(recipes.OptimizerName) == OPTIMIZER_NAMES
     for recipe in training.RECIPES.values():
         assert tuple(recipe.lr) == OPTIMIZER_NAMES
 

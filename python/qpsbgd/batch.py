@@ -443,8 +443,8 @@ def _auto_range(
     starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (len(scouts), reads, n))
     minima, *_ = _solve(
         couplings, fields, starts, np.ones(len(scouts)), number=0, method="sa", form=form,
-        wide=wide, betas=[np.inf] * schedule.SCOUT_SWEEPS, keep_best=False, moves=0, tenure=0, seed=0,
-        num_threads=num_threads, time_limit=np.inf,
+        wide=wide, betas=[np.inf] * schedule.SCOUT_SWEEPS, keep_best=False, moves=0, tenure=0,
+        seed=0, num_threads=num_threads, time_limit=np.inf,
     )  # fmt: skip
     # In units of each problem's typical field: a difference of the largest that there are, or its
     # inverse of the least, is more than a double holds.

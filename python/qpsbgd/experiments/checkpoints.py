@@ -137,7 +137,8 @@ def check_optimizer_state(
     if not isinstance(state, dict):
         raise damaged(path, f"the optimizer's state is {_short(state)}, but must be a dict")
     numbers = set(range(len(parameters)))
-    if not set(state) <= numbers or (is_started and set(state) != numbers):
+    # Plain SGD keeps no state at all.
+    if not set(state) <= numbers or (is_started and set(state) not in (set(), numbers)):
         raise damaged(path, f"the optimizer has states of parameters {_short(list(state))}")
     names: set[str] | None = None
     for number, entries in state.items():
