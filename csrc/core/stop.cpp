@@ -24,11 +24,17 @@ bool Stop::poll() {
   if (reason_ != Reason::kNone) return true;
   const Clock::time_point now = Clock::now();
   if (now >= deadline_) return give(Reason::kTimeLimit);
-  if (interrupt_ && std::this_thread::get_id() == owner_ && now - asked_ >= kPeriod) {
-    asked_ = now;
-    if (interrupt_()) return give(Reason::kInterrupt);
-  }
-  return false;
+  return std::this_thread::get_id() == owner_ && ask(now);
+}
+
+bool Stop::interrupted() { return interrupted_ || ask(Clock::now()); }
+
+bool Stop::ask(Clock::time_point now) {
+  if (!interrupt_ || now - asked_ < kPeriod) return false;
+  asked_ = now;
+  if (!interrupt_()) return false;
+  interrupted_ = true;
+  return give(Reason::kInterrupt);
 }
 
 void Stop::found(double energy) {

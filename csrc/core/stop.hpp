@@ -21,6 +21,9 @@ class Stop {
 
   // Whether to stop. For any thread, often: a look at the clock.
   bool poll();
+  // Whether the caller wants the call to end at once. Also asks after another reason has ended the
+  // search, for the work that remains then. In the thread that makes this object alone.
+  bool interrupted();
 
   // Tells of the energy of a state that was found, for best_energy(). For any thread.
   void found(double energy);
@@ -37,12 +40,14 @@ class Stop {
   static constexpr std::chrono::milliseconds kPeriod{20};
 
   bool give(Reason reason);
+  bool ask(Clock::time_point now);
 
   const std::thread::id owner_ = std::this_thread::get_id();
   const std::function<bool()> interrupt_;
   const Clock::time_point deadline_;
   const double energy_threshold_;
   Clock::time_point asked_ = Clock::now();  // of the owner alone
+  bool interrupted_ = false;                // of the owner alone
   std::atomic<Reason> reason_{Reason::kNone};
   std::atomic<double> best_energy_{std::numeric_limits<double>::infinity()};
 };
