@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <limits>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -254,6 +255,49 @@ void test_problems(const Shape& shape, double target_eps) {
     thrown = true;
   }
   check(thrown, "two magnitudes are refused");
+}
+
+// One sample whose target is the lowest integer: 0 - INT_MIN must not be undefined, and both
+// layouts of the sign objective must decide alike.
+void test_lowest_target() {
+  using qpsbgd::kLanes;
+  for (const std::string& isa : qpsbgd::available_isas()) {
+    setenv("QPSBGD_ISA", isa.c_str(), 1);
+    const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
+    std::vector<float> spins[2];
+    for (const bool in_lanes : {false, true}) {
+      qpsbgd::Buffer<float> packed(kernels.panel_columns), transposed(kLanes), reach(kLanes),
+          margins(kLanes * kLanes), states(kLanes * kLanes), lanes(3 * kLanes * kLanes);
+      qpsbgd::Buffer<std::int32_t> targets(kLanes * kLanes);
+      qpsbgd::Buffer<std::uint64_t> critical(1);
+      for (auto* zeros : {&packed, &transposed, &reach, &margins, &states}) {
+        std::fill_n(zeros->data(), zeros->size(), 0.0f);
+      }
+      std::fill_n(targets.data(), targets.size(), 0);
+      packed[0] = transposed[0] = 1.0f;
+      reach[0] = 2.0f;
+      margins[0] = states[0] = 1.0f;  // the flip makes the margin -1
+      targets[0] = std::numeric_limits<std::int32_t>::min();
+      const qpsbgd::SignTile tile{.packed_inputs = packed.data(),
+                                  .inputs_t = transposed.data(),
+                                  .reach = reach.data(),
+                                  .targets = targets.data(),
+                                  .margins = margins.data(),
+                                  .ld = kLanes,
+                                  .spins = states.data(),
+                                  .spins_ld = kLanes,
+                                  .rows = 1,
+                                  .num_variables = 1,
+                                  .num_samples = 1,
+                                  .critical = critical.data(),
+                                  .lanes = lanes.data()};
+      const qpsbgd::StreamKey keys[kLanes] = {};
+      (in_lanes ? kernels.sign_anneal_lanes : kernels.sign_anneal)(tile, 1.0f, keys);
+      spins[in_lanes].assign(states.data(), states.data() + kLanes);
+    }
+    check(spins[0] == spins[1], "both layouts decide alike");
+  }
+  unsetenv("QPSBGD_ISA");
 }
 
 void test_parallel_for() {
@@ -758,6 +802,7 @@ int main() {
     for (const double target_eps : {0.0, 0.01, 2.0, 1e300}) test_problems(shape, target_eps);
   }
   test_batches();
+  test_lowest_target();
   test_parallel_for();
   test_loops_of_several_threads();
   test_waiting();
