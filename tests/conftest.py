@@ -1,9 +1,14 @@
 """Shared fixtures."""
 
+import os
+
 import numpy as np
 import pytest
 
 from qpsbgd import _core
+
+# Small calls use as many threads as they are told to, so that the tests of threads have some.
+os.environ["QPSBGD_NS_PER_THREAD"] = "0"
 
 
 @pytest.fixture(params=_core.available_isas())

@@ -23,7 +23,7 @@ pytest.importorskip("sklearn")
 
 from commands import metrics, run
 from qpsbgd.cli.train import OPTIMIZER_NAMES
-from qpsbgd.experiments import checkpoints, datasets, training
+from qpsbgd.experiments import checkpoints, datasets, recipes, training
 
 BASELINES = [name for name in OPTIMIZER_NAMES if name != "qpsbgd"]
 

@@ -12,6 +12,7 @@
 #include "bindings/watch.hpp"
 #include "core/dispatch.hpp"
 #include "core/precision.hpp"
+#include "core/work.hpp"
 
 using namespace py::literals;
 
@@ -149,18 +150,19 @@ py::tuple solve(const Couplings& couplings, const Array<double>& linear,
   std::optional<Array<double>> energies;  // of the interleaved form
   if (form == BatchForm::kInterleaved) energies.emplace(results_for(states, false));
   double* energies_out = energies ? energies->mutable_data() : nullptr;
-  const BatchOptions options{.method = method,
-                             .form = form,
-                             .num_reads = static_cast<std::size_t>(initial_states.shape(1)),
-                             .betas = std::move(betas),
-                             .beta_factors = std::move(beta_factors),
-                             .wide = wide,
-                             .keep_best = keep_best,
-                             .moves = moves,
-                             .tenure = tenure,
-                             .seed = seed,
-                             .number = number,
-                             .num_threads = num_threads};
+  BatchOptions options{.method = method,
+                       .form = form,
+                       .num_reads = static_cast<std::size_t>(initial_states.shape(1)),
+                       .betas = std::move(betas),
+                       .beta_factors = std::move(beta_factors),
+                       .wide = wide,
+                       .keep_best = keep_best,
+                       .moves = moves,
+                       .tenure = tenure,
+                       .seed = seed,
+                       .number = number,
+                       .num_threads = num_threads};
+  options.num_threads = threads_for(batch_work(view, options), num_threads);
   PythonWatch watch(time_limit);
   const KernelTable& table = kernels();
   {
@@ -176,6 +178,7 @@ py::tuple check_matrices(const Matrices& matrices, int num_threads) {
   const std::size_t count = count_of(matrices);
   Array<double> largest(static_cast<py::ssize_t>(count));
   double* largest_out = largest.mutable_data();
+  num_threads = threads_for(matrices_work(count, view.size()), num_threads);
   const KernelTable& table = kernels();
   std::optional<BadEntry> bad;
   {
@@ -203,6 +206,7 @@ py::tuple magnitudes(const Matrices& matrices, const Array<double>& coupling,
   const bool shared = is_shared(matrices);
   Array<double> largest(linear.shape(0)), typical(linear.shape(0));
   double *largest_out = largest.mutable_data(), *typical_out = typical.mutable_data();
+  num_threads = threads_for(matrices_work(count_of(matrices), view.size()), num_threads);
   const KernelTable& table = kernels();
   {
     const py::gil_scoped_release release;
@@ -233,6 +237,7 @@ Array<double> of_matrices(const Matrices& matrices, const Array<double>& linear,
   const bool shared = is_shared(matrices);
   Array<double> results = results_for(states, kFields);
   double* out = results.mutable_data();
+  num_threads = threads_for(products_work(batch, view.size()), num_threads);
   const KernelTable& table = kernels();
   {
     const py::gil_scoped_release release;
@@ -249,6 +254,7 @@ Array<double> of_factor(const Array<double>& factor, double scale, const Array<d
   const auto rank = static_cast<std::size_t>(factor.shape(0));
   Array<double> results = results_for(states, kFields);
   double* out = results.mutable_data();
+  num_threads = threads_for(products_work(batch, rank), num_threads);
   const KernelTable& table = kernels();
   {
     const py::gil_scoped_release release;

@@ -30,6 +30,7 @@
 #include "core/sign_qubo.hpp"
 #include "core/stop.hpp"
 #include "core/tabu.hpp"
+#include "core/work.hpp"
 
 using namespace py::literals;
 
@@ -80,17 +81,24 @@ qpsbgd::ProjectionOptions options_of(qpsbgd::Objective objective, double scale,
   return options;
 }
 
+// Calls work(stop) without the GIL; an exception of a signal's handler, such as KeyboardInterrupt,
+// ends it.
+template <class Work>
+void uninterrupted(const Work& work) {
+  PythonWatch watch;
+  {
+    const py::gil_scoped_release release;
+    work(watch.stop());
+  }
+  watch.rethrow();
+}
+
 // Calls solve(out, stop) without the GIL; it fills out (m, n).
 template <class Solve>
 Array<std::int8_t> solved(std::size_t m, std::size_t n, const Solve& solve) {
   Array<std::int8_t> binary({m, n});
   std::int8_t* out = binary.mutable_data();
-  PythonWatch watch;
-  {
-    const py::gil_scoped_release release;
-    solve(out, watch.stop());
-  }
-  watch.rethrow();
+  uninterrupted([&](qpsbgd::Stop& stop) { solve(out, stop); });
   return binary;
 }
 
@@ -110,10 +118,11 @@ Array<std::int8_t> project(const Array<float>& inputs, const Array<float>& targe
   }
   if (initial_states) check_binary(*initial_states, view);
   options.initial_states = initial_states ? initial_states->data() : nullptr;
+  num_threads = qpsbgd::threads_for(qpsbgd::projection_work(view, options), num_threads);
   // Chosen before others may run: it reads the environment.
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
   return solved(view.num_neurons, view.num_inputs, [&](std::int8_t* out, qpsbgd::Stop& stop) {
-    const qpsbgd::SampleLayer layer(view, kernels, num_threads);
+    const qpsbgd::SampleLayer layer(view, kernels, num_threads, &stop);
     qpsbgd::project(layer, layer.norms(), options, out, stop);
   });
 }
@@ -123,9 +132,14 @@ template <class CoreLayer, class View, class... Arrays>
 class Share {
  public:
   Share(const View& view, int num_threads, const Arrays&... arrays) : arrays_(arrays...) {
+    num_threads = qpsbgd::threads_for(qpsbgd::packing_work(view), num_threads);
     const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
-    const py::gil_scoped_release release;
-    layer_.emplace(view, kernels, num_threads);
+    PythonWatch watch;
+    {
+      const py::gil_scoped_release release;
+      layer_.emplace(view, kernels, num_threads, &watch.stop());
+    }
+    watch.rethrow();
   }
 
   Array<double> norms() const {
@@ -221,13 +235,13 @@ Array<double> projection_energy(const Array<float>& inputs, const Array<float>& 
   check_binary(binary, view);
   Array<double> energies(targets.shape(1));
   double* out = energies.mutable_data();
+  num_threads = qpsbgd::threads_for(qpsbgd::energy_work(view), num_threads);
   // Chosen before others may run: it reads the environment.
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
-  {
-    const py::gil_scoped_release release;
+  uninterrupted([&](qpsbgd::Stop& stop) {
     qpsbgd::projection_energy(kernels, view, objective, scale, step_length, target_eps,
-                              binary.data(), num_threads, out);
-  }
+                              binary.data(), num_threads, out, &stop);
+  });
   return energies;
 }
 
@@ -239,30 +253,36 @@ py::tuple gradient_qubo(const Array<float>& inputs, const Array<float>& targets,
   Array<double> offsets(targets.shape(1));
   float *j = coupling.mutable_data(), *h = fields.mutable_data();
   double* offset = offsets.mutable_data();
+  const double work = qpsbgd::gradient_work(view);
+  num_threads = qpsbgd::threads_for(work, num_threads);
   // Chosen before others may run: it reads the environment.
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
-  {
-    const py::gil_scoped_release release;
-    qpsbgd::gradient_qubo(kernels, view, scale, step_length, num_threads, j, h, offset);
-  }
+  uninterrupted([&](qpsbgd::Stop& stop) {
+    qpsbgd::gradient_qubo(kernels, view, scale, step_length, num_threads, j, h, offset, &stop);
+  });
   return py::make_tuple(coupling, fields, offsets);
 }
 
-// Values (pairs), fields (m, n) and offsets (m).
+// Rows, columns and values (pairs), fields (m, n) and offsets (m).
 py::tuple gradient_ising(const Array<float>& inputs, const Array<float>& targets, double scale,
                          qpsbgd::StepLength step_length, int num_threads) {
   const qpsbgd::SampleView view = view_of(inputs, targets);
-  Array<double> values(static_cast<py::ssize_t>(view.num_inputs * (view.num_inputs - 1) / 2));
+  const auto pairs = static_cast<py::ssize_t>(view.num_inputs * (view.num_inputs - 1) / 2);
+  Array<std::int32_t> rows(pairs), columns(pairs);
+  Array<double> values(pairs);
   Array<double> fields({view.num_neurons, view.num_inputs});
   Array<double> offsets(targets.shape(1));
+  std::int32_t *row = rows.mutable_data(), *column = columns.mutable_data();
   double *j = values.mutable_data(), *h = fields.mutable_data(), *offset = offsets.mutable_data();
+  const double work = 10.0 * qpsbgd::gradient_work(view);  // in float64
+  num_threads = qpsbgd::threads_for(work, num_threads);
   // Chosen before others may run: it reads the environment.
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
-  {
-    const py::gil_scoped_release release;
-    qpsbgd::gradient_ising(kernels, view, scale, step_length, num_threads, j, h, offset);
-  }
-  return py::make_tuple(values, fields, offsets);
+  uninterrupted([&](qpsbgd::Stop& stop) {
+    qpsbgd::gradient_ising(kernels, view, scale, step_length, num_threads, row, column, j, h,
+                           offset, &stop);
+  });
+  return py::make_tuple(rows, columns, values, fields, offsets);
 }
 
 // Patterns (counts, n), thresholds (counts), rows, columns, values (couplings), factors (m), fields
@@ -271,13 +291,16 @@ py::tuple sign_qubo(const Array<float>& inputs, const Array<float>& targets, dou
                     double penalty_factor, int num_threads) {
   const qpsbgd::SampleView view = view_of(inputs, targets);
   if (!(target_eps >= 0.0)) throw std::invalid_argument("target_eps must be at least 0");
+  num_threads = qpsbgd::threads_for(10.0 * qpsbgd::gradient_work(view), num_threads);
   // Chosen before others may run: it reads the environment.
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
+  PythonWatch watch;
   std::optional<qpsbgd::SignQubo> problem;
   {
     const py::gil_scoped_release release;
-    problem.emplace(view, kernels, target_eps, num_threads);
+    problem.emplace(view, kernels, target_eps, num_threads, &watch.stop());
   }
+  watch.rethrow();
   const auto couplings = static_cast<py::ssize_t>(problem->num_couplings());
   Array<std::int8_t> patterns({problem->num_counts(), view.num_inputs});
   Array<std::int32_t> thresholds(static_cast<py::ssize_t>(problem->num_counts()));
@@ -297,6 +320,7 @@ py::tuple sign_qubo(const Array<float>& inputs, const Array<float>& targets, dou
     problem->rows(penalty_factor, factor, field, offset);
     problem.reset();
   }
+  watch.rethrow();
   return py::make_tuple(patterns, thresholds, rows, columns, values, factors, fields, offsets);
 }
 
@@ -306,6 +330,7 @@ void step_along(Array<float>& weights, const Array<std::int8_t>& binary, float l
   float* out = weights.mutable_data();
   const std::int8_t* steps = binary.data();
   const auto count = static_cast<std::size_t>(weights.size());
+  num_threads = qpsbgd::threads_for(0.5 * static_cast<double>(count), num_threads);
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
   const py::gil_scoped_release release;
   constexpr std::size_t kRun = std::size_t{1} << 16;
@@ -375,6 +400,8 @@ Array<double> ising_energies(const qpsbgd::Ising& problem, const States& states,
   double* out = energies.mutable_data();
   PythonWatch watch;
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
+  const auto rows = static_cast<std::size_t>(states.shape(0));
+  num_threads = qpsbgd::threads_for(qpsbgd::energies_work(problem, rows), num_threads);
   {
     const py::gil_scoped_release release;
     problem.energies(kernels, states.data(), static_cast<std::size_t>(states.shape(0)), num_threads,
@@ -399,6 +426,8 @@ py::tuple anneal(const qpsbgd::Ising& problem, const States& initial_states,
   Array<std::int64_t> sweeps(initial_states.shape(0));
   std::int8_t* states_out = states.mutable_data();
   std::int64_t* sweeps_out = sweeps.mutable_data();
+  num_threads =
+      qpsbgd::threads_for(qpsbgd::anneal_work(problem, num_reads, betas.size()), num_threads);
   const qpsbgd::AnnealOptions options{
       .betas = std::move(betas),
       .acceptance = acceptance,
@@ -428,6 +457,7 @@ py::tuple descend(const qpsbgd::Ising& problem, const States& initial_states,
   Array<std::int64_t> steps(initial_states.shape(0));
   std::int8_t* states_out = states.mutable_data();
   std::int64_t* steps_out = steps.mutable_data();
+  num_threads = qpsbgd::threads_for(qpsbgd::descent_work(problem, num_reads), num_threads);
   PythonWatch watch(time_limit, -kInfinity, watch_function);
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
   {
@@ -454,6 +484,9 @@ py::tuple tabu(const qpsbgd::Ising& problem, const States& initial_states,
   std::copy_n(initial_states.data(), initial_states.size(), states.mutable_data());
   std::int8_t* states_out = states.mutable_data();
   std::vector<qpsbgd::TabuRead> reads(num_reads);
+  num_threads = qpsbgd::threads_for(qpsbgd::tabu_work(problem, num_reads, num_restarts,
+                                                      restart_moves, seconds_per_read, num_threads),
+                                    num_threads);
   const qpsbgd::TabuOptions options{.shortest_tenure = shortest_tenure,
                                     .longest_tenure = longest_tenure,
                                     .num_restarts = num_restarts,
@@ -483,6 +516,7 @@ py::tuple tabu(const qpsbgd::Ising& problem, const States& initial_states,
 
 py::tuple enumerate(const qpsbgd::Ising& problem, std::size_t num_states, int num_threads,
                     double time_limit, double energy_threshold, const py::object& watch_function) {
+  num_threads = qpsbgd::threads_for(qpsbgd::enumeration_work(problem), num_threads);
   PythonWatch watch(time_limit, energy_threshold, watch_function);
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
   qpsbgd::LowestStates lowest;
@@ -497,8 +531,8 @@ py::tuple enumerate(const qpsbgd::Ising& problem, std::size_t num_states, int nu
 
 }  // namespace
 
-// The GIL is not needed: the core's only mutable globals are an atomic flag and memory that each
-// thread keeps for itself.
+// The GIL is not needed: the core's only mutable globals are the pool of threads, a counter and
+// memory that each thread keeps for itself.
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   py::native_enum<qpsbgd::Objective>(m, "Objective", "enum.Enum")
       .value("quadratic", qpsbgd::Objective::kQuadratic)
@@ -541,16 +575,25 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       "first_other_magnitude",
       [](const Array<float>& inputs) {
         if (inputs.ndim() != 2) throw std::invalid_argument("inputs needs shape (N, n)");
-        return qpsbgd::first_other_magnitude(inputs.data(),
-                                             static_cast<std::size_t>(inputs.shape(0)),
-                                             static_cast<std::size_t>(inputs.shape(1)));
+        std::size_t position = 0;
+        uninterrupted([&](qpsbgd::Stop& stop) {
+          position = qpsbgd::first_other_magnitude(
+              inputs.data(), static_cast<std::size_t>(inputs.shape(0)),
+              static_cast<std::size_t>(inputs.shape(1)), &stop);
+        });
+        return position;
       },
       "inputs"_a.noconvert());
   m.def(
       "first_nonfinite",
       [](const Array<float>& values) {
-        return qpsbgd::first_nonfinite(qpsbgd::kernels(), values.data(),
-                                       static_cast<std::size_t>(values.size()));
+        const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
+        const auto count = static_cast<std::size_t>(values.size());
+        std::size_t position = 0;
+        uninterrupted([&](qpsbgd::Stop& stop) {
+          position = qpsbgd::first_nonfinite(kernels, values.data(), count, &stop);
+        });
+        return position;
       },
       "values"_a.noconvert());
   py::native_enum<qpsbgd::Acceptance>(m, "Acceptance", "enum.Enum")
@@ -610,6 +653,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("available_isas", &qpsbgd::available_isas);
   m.def("threads_backend", [] { return std::string(qpsbgd::threads_backend()); });
   m.def("default_num_threads", &qpsbgd::default_num_threads);
+  m.def("num_parallel_loops", &qpsbgd::num_parallel_loops);
   m.attr("compiler") = QPSBGD_COMPILER;
   m.attr("__version__") = QPSBGD_VERSION;
 }

@@ -17,6 +17,8 @@ namespace {
 
 // Blocks between two looks at the clock: a few ten microseconds.
 constexpr std::uint64_t kRun = 128;
+// States of a call that its caller interrupts: what takes a few milliseconds to sort.
+constexpr std::size_t kInterruptedStates = 1 << 10;
 // Tasks at most; each computes its first fields anew.
 constexpr std::uint64_t kMaxTasks = 1 << 12;
 
@@ -99,8 +101,10 @@ class Enumeration {
     std::copy(linear_.begin(), linear_.end(), fields.begin());
     alignas(64) Value low_fields[Block::kBits] = {}, row_sums[Block::kRows],
                       column_sums[Block::kColumns];
+    bool collected = false;  // which takes a hundred times longer
     for (std::uint64_t block_number = first; block_number < last; ++block_number) {
-      if (block_number > first && (block_number - first) % kRun == 0 && stop.poll()) {
+      const bool is_time = collected || (block_number - first) % kRun == 0;
+      if (block_number > first && is_time && stop.poll()) {
         return (block_number - first) * block_states();
       }
       const std::uint64_t high = block_number ^ first_high_;
@@ -127,7 +131,8 @@ class Enumeration {
                         .column_sums = column_sums};
       const std::uint64_t code = high << num_low_;
       const auto least = static_cast<double>(lowest_energy<Value>(kernels_, block));
-      if (lowest.takes({least, code})) collect(block, code, lowest, stop);
+      collected = lowest.takes({least, code});
+      if (collected) collect(block, code, lowest, stop);
     }
     return (last - first) * block_states();
   }
@@ -194,6 +199,38 @@ void to_spins(std::uint64_t code, std::size_t n, std::int8_t* spins) {
   for (std::size_t i = 0; i < n; ++i) spins[i] = code >> (n - 1 - i) & 1 ? 1 : -1;
 }
 
+// Sorts candidates in runs, which are merged then. False, with some of them missing or double,
+// where the caller wants the call to end at once.
+bool sort(std::vector<Candidate>& candidates, Stop& stop) {
+  constexpr std::size_t kRunSize = std::size_t{1} << 14;
+  const std::size_t count = candidates.size();
+  const auto at = [](std::vector<Candidate>& of, std::size_t k) {
+    return of.begin() + static_cast<std::ptrdiff_t>(k);
+  };
+  for (std::size_t first = 0; first < count; first += kRunSize) {
+    if (stop.poll_interrupt()) return false;
+    std::sort(at(candidates, first), at(candidates, std::min(first + kRunSize, count)));
+  }
+  std::vector<Candidate> merged(count > kRunSize ? count : 0);
+  for (std::size_t size = kRunSize; size < count; size *= 2) {
+    for (std::size_t first = 0; first < count; first += 2 * size) {
+      std::size_t left = first, right = std::min(first + size, count), out = first;
+      const std::size_t middle = right, end = std::min(first + 2 * size, count);
+      while (out < end) {
+        if (out % kRunSize == 0 && stop.poll_interrupt()) return false;
+        const std::size_t stretch = std::min(out + kRunSize - out % kRunSize, end);
+        for (; out < stretch; ++out) {
+          const bool from_right =
+              left == middle || (right < end && candidates[right] < candidates[left]);
+          merged[out] = candidates[from_right ? right++ : left++];
+        }
+      }
+    }
+    candidates.swap(merged);
+  }
+  return true;
+}
+
 // The code of a local minimum; of the lowest state if all are equal.
 std::uint64_t low_state(const KernelTable& kernels, const Ising& problem, Stop& stop) {
   std::vector<std::int8_t> spins(problem.num_variables(), -1);
@@ -228,15 +265,36 @@ LowestStates enumerate(const KernelTable& kernels, const Ising& problem, double 
   for (const Lowest& part : lowest) {
     found.insert(found.end(), part.candidates().begin(), part.candidates().end());
   }
-  std::sort(found.begin(), found.end());
-  found.resize(std::min(found.size(), num_states));
   // Once more by the energies that the caller will see, whose last digits may differ.
-  std::vector<std::int8_t> spins(n);
-  for (Candidate& candidate : found) {
-    to_spins(candidate.code, n, spins.data());
-    problem.energies(kernels, spins.data(), 1, 1, &candidate.energy);
+  const auto renew = [&](Candidate& candidate, std::int8_t* spins) {
+    to_spins(candidate.code, n, spins);
+    problem.energies(kernels, spins, 1, 1, &candidate.energy);
+  };
+  std::vector<Candidate> copy = found;
+  if (!sort(copy, stop)) {
+    // The caller does not want to wait until all are sorted.
+    num_states = std::min(num_states, kInterruptedStates);
+    const std::size_t count = std::min(found.size(), num_states);
+    std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count),
+                      found.end());
+    found.resize(count);
+  } else {
+    found = std::move(copy);
+    found.resize(std::min(found.size(), num_states));
   }
-  std::sort(found.begin(), found.end());
+  std::vector<std::int8_t> spins(n);
+  std::size_t renewed = 0;
+  while (renewed < found.size()) {
+    renew(found[renewed++], spins.data());
+    if (renewed % kRun == 0 && renewed >= kInterruptedStates && stop.poll_interrupt()) break;
+  }
+  found.resize(renewed);
+  if (!sort(found, stop)) {
+    const std::size_t count = std::min(found.size(), kInterruptedStates);
+    std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count),
+                      found.end());
+    found.resize(count);
+  }
   LowestStates result{found.size(), std::vector<std::int8_t>(found.size() * n), num_visited};
   for (std::size_t k = 0; k < found.size(); ++k) {
     to_spins(found[k].code, n, result.states.data() + k * n);

@@ -24,7 +24,8 @@ struct LowestStates {
 // float64: exactly where all biases are multiples of some power of two and their magnitudes sum to
 // less than 2^53 times that, else within rounding. Of equal energies the lexicographically first
 // state is the lower. The result does not depend on the number of threads or the instruction set,
-// unless `stop` says to end, which it does here at a state that is not above its threshold. Throws
+// unless `stop` says to end, which it does here at a state that is not above its threshold. Where
+// the caller interrupts it, at most 1024 states are returned, as more take long to sort. Throws
 // std::invalid_argument for more than kMaxExhaustiveVariables.
 LowestStates enumerate(const KernelTable& kernels, const Ising& problem, std::size_t num_states,
                        int num_threads, Stop& stop);

@@ -24,7 +24,9 @@ struct GramView {
 // The couplings in the layouts that kernels read. Images are (X^T X - its diagonal) b (n).
 class GramLayer final : public Layer {
  public:
-  GramLayer(const GramView& view, const KernelTable& kernels, int num_threads);
+  // Unfinished where `stop` says to end; null never does.
+  GramLayer(const GramView& view, const KernelTable& kernels, int num_threads,
+            Stop* stop = nullptr);
 
   const GramView& view() const { return view_; }
   // What X was multiplied by: a power of two that brings the largest mean square of a variable into
@@ -34,11 +36,12 @@ class GramLayer final : public Layer {
   const float* coupling() const { return coupling_.data(); }
   double inverse_mean(std::size_t row) const { return inverse_means_[row]; }  // 1 / mean|t|, or 0
 
-  void image(const std::int8_t* spins, std::size_t rows, float* c, float* scratch) const override;
+  void image(const std::int8_t* spins, std::size_t rows, float* c, float* scratch,
+             Stop* stop) const override;
 
  private:
-  void prepare_couplings();
-  void prepare_rows();
+  void prepare_couplings(Stop* stop);
+  void prepare_rows(Stop* stop);
 
   GramView view_;
   double scale_;

@@ -8,6 +8,7 @@
 
 #include "core/buffer.hpp"
 #include "core/random.hpp"
+#include "core/stop.hpp"
 #include "kernels/table.hpp"
 
 namespace qpsbgd {
@@ -70,8 +71,9 @@ class Layer {
 
   // c (rows, image_ld) = A b of spins (rows, n) for rows <= kTileRows; `scratch` holds
   // kTileRows * n floats.
-  virtual void image(const std::int8_t* spins, std::size_t rows, float* c,
-                     float* scratch) const = 0;
+  // Unfinished where `stop` says to end; null never does.
+  virtual void image(const std::int8_t* spins, std::size_t rows, float* c, float* scratch,
+                     Stop* stop) const = 0;
 
   // Named by the row's number in the whole layer.
   StreamKey stream(std::uint64_t seed, std::size_t row, std::size_t read,

@@ -1,32 +1,39 @@
-// A parallel loop over OpenMP, std::thread, or one thread, chosen when the library is built.
+// A parallel loop on a pool of threads that sleep while there is nothing to do.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 
 namespace qpsbgd {
 
-// "openmp", "std::thread" or "serial".
+// "std::thread" or "serial".
 const char* threads_backend();
 
-// Threads that a call uses if the caller names no number: what OpenMP would (OMP_NUM_THREADS, else
-// the processors this process may run on), or the processors of the machine.
+// Threads that a call uses if the caller names no number: the first number of OMP_NUM_THREADS, else
+// the number of processors that this process may run on. 1 in a serial build.
 int default_num_threads();
 
-// More threads than this a processor are never started: GNU OpenMP ends the process where it cannot
-// start one.
+// The largest number of threads per processor that a loop uses.
 inline constexpr unsigned kMaxThreadsPerProcessor = 4;
 
-// Threads that `num_tasks` tasks on at most `num_threads` really use: also the number of workers
-// for which a caller must hold scratch space.
+// Number of workers of a loop of `num_tasks` tasks on at most `num_threads` threads: also the
+// number of workers for which a caller must hold scratch space.
 int num_workers(std::size_t num_tasks, int num_threads);
 
 // Calls body(task, worker) for every task in [0, num_tasks), each once, in any order, worker in
-// [0, num_workers(...)). One worker runs in the calling thread and opens no parallel region. The
-// first exception of a body is thrown again here, after all threads have joined. `waiting` is
-// called in the calling thread about every millisecond while it waits for the others.
+// [0, num_workers(...)). The calling thread is worker 0 and takes every task that no other thread
+// has begun: it never waits for a thread that is not yet running. A loop of one worker runs in the
+// calling thread alone. Loops may be nested, and several threads may run loops at once.
+//
+// The first exception of a body is thrown again here, after all tasks that were begun have ended;
+// the others are not begun. `waiting` is called in the calling thread about every millisecond while
+// it waits for tasks of other threads.
 void parallel_for(std::size_t num_tasks, int num_threads,
                   const std::function<void(std::size_t task, int worker)>& body,
                   const std::function<void()>& waiting = {});
+
+// Number of loops of more than one worker that this process has begun.
+std::uint64_t num_parallel_loops();
 
 }  // namespace qpsbgd

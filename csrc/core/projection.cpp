@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/parallel.hpp"
+#include "core/product.hpp"
 #include "core/quadratic.hpp"
 #include "core/random.hpp"
 #include "core/sign.hpp"
@@ -22,8 +23,9 @@ class Ranking {
  public:
   virtual ~Ranking() = default;
   // spins (rows, n), ranks (rows), of the rows from first_row.
+  // Where `stop` says to end, some ranks are left as they were.
   virtual void rank(std::size_t first_row, std::size_t rows, const std::int8_t* spins,
-                    double* ranks) = 0;
+                    double* ranks, Stop* stop) = 0;
 };
 
 // By samples.
@@ -37,43 +39,48 @@ class RowEnergy final : public Ranking {
         margins_(layer.num_samples()) {}
 
   // The objective.
-  double operator()(std::size_t row, const std::int8_t* spins) {
-    set_margins(spins);
+  double energy(std::size_t row, const std::int8_t* spins, Stop* stop) {
+    set_margins(spins, stop);
     // An all-zero target has mean 0; its t^ is 0.
     const double mean = layer_.mean_target(row);
     const double inverse_mean = mean > 0.0 ? 1.0 / mean : 0.0;
-    double energy = 0.0;
+    double sum = 0.0;
     for (std::size_t i = 0; i < layer_.num_samples(); ++i) {
       const double residual = objective_ == Objective::kQuadratic
                                   ? target(row, i) * inverse_mean - alpha_ * margins_[i]
                                   : output(i) - target(row, i);
-      energy += residual * residual;
+      sum += residual * residual;
     }
-    return energy;
+    return sum;
   }
 
-  void rank(std::size_t first_row, std::size_t rows, const std::int8_t* spins,
-            double* ranks) override {
-    for (std::size_t r = 0; r < rows; ++r) {
+  void rank(std::size_t first_row, std::size_t rows, const std::int8_t* spins, double* ranks,
+            Stop* stop) override {
+    for (std::size_t r = 0; r < rows && !is_stopped(stop); ++r) {
       const std::int8_t* row_spins = spins + r * layer_.num_inputs();
-      ranks[r] = objective_ == Objective::kQuadratic ? (*this)(first_row + r, row_spins)
-                                                     : -agreement(first_row + r, row_spins);
+      ranks[r] = objective_ == Objective::kQuadratic ? energy(first_row + r, row_spins, stop)
+                                                     : -agreement(first_row + r, row_spins, stop);
     }
   }
 
  private:
   // Of the sign objective only the part that depends on the state: beside N + ||t||^2 it would be
   // lost for a t of another scale.
-  double agreement(std::size_t row, const std::int8_t* spins) {
-    set_margins(spins);
+  double agreement(std::size_t row, const std::int8_t* spins, Stop* stop) {
+    set_margins(spins, stop);
     double sum = 0.0;
     for (std::size_t i = 0; i < layer_.num_samples(); ++i) sum += output(i) * target(row, i);
     return sum;
   }
   // Of X b, in float64.
-  void set_margins(const std::int8_t* spins) {
-    layer_.kernels().margins64(layer_.inputs_t(), layer_.samples_ld(), spins, layer_.num_inputs(),
-                               layer_.num_samples(), margins_.data());
+  void set_margins(const std::int8_t* spins, Stop* stop) {
+    const std::size_t samples = layer_.num_samples();
+    const std::size_t run = run_length(4 * layer_.num_inputs(), kLanes);
+    for (std::size_t first = 0; first < samples && !is_stopped(stop); first += run) {
+      layer_.kernels().margins64(layer_.inputs_t() + first, layer_.samples_ld(), spins,
+                                 layer_.num_inputs(), std::min(run, samples - first),
+                                 margins_.data() + first);
+    }
   }
   double target(std::size_t row, std::size_t i) const {
     return layer_.view().targets[i * layer_.num_neurons() + row];
@@ -99,9 +106,9 @@ class GramRanking final : public Ranking {
     std::fill_n(zeros_.data(), zeros_.size(), 0.0);
   }
 
-  void rank(std::size_t first_row, std::size_t rows, const std::int8_t* spins,
-            double* ranks) override {
-    for (std::size_t r = 0; r < rows; r += kLanes) {
+  void rank(std::size_t first_row, std::size_t rows, const std::int8_t* spins, double* ranks,
+            Stop* stop) override {
+    for (std::size_t r = 0; r < rows && !is_stopped(stop); r += kLanes) {
       rank_lanes(first_row + r, std::min(kLanes, rows - r), spins + r * layer_.num_inputs(),
                  ranks + r);
     }
@@ -174,7 +181,8 @@ class Starts {
         variates_(layer.num_inputs()),
         scratch_(Layer::kTileRows * layer.num_inputs()) {}
 
-  const float* fill(std::size_t first_row, std::size_t rows, std::size_t read, std::int8_t* spins) {
+  const float* fill(std::size_t first_row, std::size_t rows, std::size_t read, std::int8_t* spins,
+                    Stop& stop) {
     const std::size_t n = layer_.num_inputs();
     if (read == 0 && options_.initial == InitialState::kLinear) {
       std::copy_n(layer_.linear(first_row), rows * n, spins);
@@ -191,7 +199,7 @@ class Starts {
         for (std::size_t i = 0; i < n; ++i) spins[r * n + i] = variates_[i] < kMedian ? 1 : -1;
       }
     }
-    layer_.image(spins, rows, images_.data(), scratch_.data());
+    layer_.image(spins, rows, images_.data(), scratch_.data(), &stop);
     return images_.data();
   }
 
@@ -237,11 +245,13 @@ void solve_rows(const Layer& layer, const Method& method, const ProjectionOption
         const std::size_t rows = std::min(method.tile_rows, layer.num_neurons() - first);
         // A single read needs no comparison: it is solved where the caller wants it.
         std::int8_t* spins = options.num_reads == 1 ? out + first * n : worker.spins.data();
-        const float* images = worker.starts.fill(first, rows, read, spins);
+        const float* images = worker.starts.fill(first, rows, read, spins, stop);
+        if (stop.poll()) return;
         worker.solver->solve(first, rows, read, images, spins, stop);
         if (options.num_reads == 1) return;
         double ranks[Layer::kTileRows];
-        worker.ranking->rank(first, rows, spins, ranks);
+        worker.ranking->rank(first, rows, spins, ranks, &stop);
+        if (stop.poll()) return;
         const std::lock_guard<std::mutex> lock(best.tile_mutex(tile));
         for (std::size_t r = 0; r < rows; ++r) best.offer(first + r, read, ranks[r], spins + r * n);
       },
@@ -252,8 +262,9 @@ void solve_rows(const Layer& layer, const Method& method, const ProjectionOption
 
 void project(const SampleLayer& layer, const std::vector<RowNorms>& norms,
              const ProjectionOptions& options, std::int8_t* out, Stop& stop) {
+  if (stop.poll()) return;
   if (options.objective == Objective::kSign) {
-    const SignProblem problem(layer, options.target_eps);
+    const SignProblem problem(layer, options.target_eps, &stop);
     const auto ranking = [&] {
       return std::make_unique<RowEnergy>(layer, Objective::kSign, 0.0, options.target_eps);
     };
@@ -264,7 +275,8 @@ void project(const SampleLayer& layer, const std::vector<RowNorms>& norms,
   const double alpha = checked_alpha(unit_alpha(norms, options.step_length), options.scale);
   const QuadraticProblem problem(
       layer, alpha,
-      QuadraticProblem::cheaper_form(layer.num_samples(), layer.num_inputs(), options.annealing));
+      QuadraticProblem::cheaper_form(layer.num_samples(), layer.num_inputs(), options.annealing),
+      &stop);
   const auto ranking = [&] {
     return std::make_unique<RowEnergy>(layer, Objective::kQuadratic, alpha, 0.0);
   };
@@ -274,6 +286,7 @@ void project(const SampleLayer& layer, const std::vector<RowNorms>& norms,
 
 void project(const GramLayer& layer, const std::vector<RowNorms>& norms,
              const ProjectionOptions& options, std::int8_t* out, Stop& stop) {
+  if (stop.poll()) return;
   const double alpha = checked_alpha(unit_alpha(norms, options.step_length), options.scale);
   const Method method{[&] { return make_gram_solver(layer, alpha, options.annealing); },
                       [&] { return std::make_unique<GramRanking>(layer, alpha); }};
@@ -282,8 +295,9 @@ void project(const GramLayer& layer, const std::vector<RowNorms>& norms,
 
 void projection_energy(const KernelTable& kernels, const SampleView& view, Objective objective,
                        double scale, StepLength step_length, double target_eps,
-                       const std::int8_t* binary, int num_threads, double* energies) {
-  const SampleLayer layer(view, kernels, num_threads);
+                       const std::int8_t* binary, int num_threads, double* energies, Stop* stop) {
+  const SampleLayer layer(view, kernels, num_threads, stop);
+  if (is_stopped(stop)) return;
   const double alpha =
       objective == Objective::kQuadratic ? scale * unit_alpha(layer.norms(), step_length) : 0.0;
   const std::size_t count = num_workers(layer.num_tiles(), num_threads);
@@ -291,92 +305,133 @@ void projection_energy(const KernelTable& kernels, const SampleView& view, Objec
   for (std::size_t i = 0; i < count; ++i) {
     row_energies.emplace_back(layer, objective, alpha, target_eps);
   }
-  parallel_for(layer.num_tiles(), num_threads, [&](std::size_t tile, int worker) {
-    const std::size_t first = tile * Layer::kTileRows;
-    for (std::size_t row = first; row < first + layer.tile_rows(tile); ++row) {
-      energies[row] = row_energies[worker](row, binary + row * layer.num_inputs());
-    }
-  });
+  parallel_for(
+      layer.num_tiles(), num_threads,
+      [&](std::size_t tile, int worker) {
+        const std::size_t first = tile * Layer::kTileRows, end = first + layer.tile_rows(tile);
+        for (std::size_t row = first; row < end && !is_stopped(stop); ++row) {
+          energies[row] = row_energies[worker].energy(row, binary + row * layer.num_inputs(), stop);
+        }
+      },
+      [&] { is_stopped(stop); });
 }
 
 void gradient_qubo(const KernelTable& kernels, const SampleView& view, double scale,
                    StepLength step_length, int num_threads, float* coupling, float* fields,
-                   double* offsets) {
-  const SampleLayer layer(view, kernels, num_threads);
+                   double* offsets, Stop* stop) {
+  const SampleLayer layer(view, kernels, num_threads, stop);
+  if (is_stopped(stop)) return;
   const double alpha = checked_alpha(unit_alpha(layer.norms(), step_length), scale);
-  const QuadraticProblem problem(layer, alpha, QuadraticProblem::Form::kFields);
+  const QuadraticProblem problem(layer, alpha, QuadraticProblem::Form::kFields, stop);
   const std::size_t n = layer.num_inputs(), samples = layer.num_samples();
-  parallel_for(n, num_threads, [&](std::size_t i, int) {
-    const float* source = problem.coupling() + i * layer.inputs_ld();
-    for (std::size_t j = 0; j < n; ++j) {
-      coupling[i * n + j] = static_cast<float>(2.0 * alpha * alpha * source[j]);
-    }
-  });
+  const auto waiting = [&] { is_stopped(stop); };
+  parallel_for(
+      n, num_threads,
+      [&](std::size_t i, int) {
+        if (is_stopped(stop)) return;
+        const float* source = problem.coupling() + i * layer.inputs_ld();
+        for (std::size_t j = 0; j < n; ++j) {
+          coupling[i * n + j] = static_cast<float>(2.0 * alpha * alpha * source[j]);
+        }
+      },
+      waiting);
   double trace = 0.0;
-  for (std::size_t i = 0; i < n * layer.samples_ld(); ++i) {  // padding 0
-    trace += static_cast<double>(layer.inputs_t()[i]) * layer.inputs_t()[i];
+  for (std::size_t k = 0; k < n; ++k) {
+    const float* x = layer.inputs_t() + k * layer.samples_ld();
+    for (std::size_t i = 0; i < samples; ++i) trace += static_cast<double>(x[i]) * x[i];
+    if (is_stopped(stop)) return;
   }
-  parallel_for(layer.num_tiles(), num_threads, [&](std::size_t tile, int) {
-    const std::size_t first = tile * Layer::kTileRows, rows = layer.tile_rows(tile);
-    float* tile_fields = fields + first * n;
-    layer.inputs().times_inputs(layer.targets(first), rows, tile_fields, n);
-    for (std::size_t i = 0; i < rows * n; ++i) {
-      tile_fields[i] = static_cast<float>(-2.0 * alpha * tile_fields[i]);
-    }
-    for (std::size_t r = first; r < first + rows; ++r) {
-      double norm2 = 0.0;
-      for (std::size_t i = 0; i < samples; ++i) {
-        norm2 += static_cast<double>(layer.targets(r)[i]) * layer.targets(r)[i];
-      }
-      offsets[r] = norm2 + alpha * alpha * trace;
-    }
-  });
+  parallel_for(
+      layer.num_tiles(), num_threads,
+      [&](std::size_t tile, int) {
+        if (is_stopped(stop)) return;
+        const std::size_t first = tile * Layer::kTileRows, rows = layer.tile_rows(tile);
+        float* tile_fields = fields + first * n;
+        layer.inputs().times_inputs(layer.targets(first), rows, tile_fields, n, stop);
+        for (std::size_t i = 0; i < rows * n; ++i) {
+          tile_fields[i] = static_cast<float>(-2.0 * alpha * tile_fields[i]);
+        }
+        for (std::size_t r = first; r < first + rows; ++r) {
+          double norm2 = 0.0;
+          for (std::size_t i = 0; i < samples; ++i) {
+            norm2 += static_cast<double>(layer.targets(r)[i]) * layer.targets(r)[i];
+          }
+          offsets[r] = norm2 + alpha * alpha * trace;
+        }
+      },
+      waiting);
 }
 
 void gradient_ising(const KernelTable& kernels, const SampleView& view, double scale,
-                    StepLength step_length, int num_threads, double* couplings, double* fields,
-                    double* offsets) {
-  const SampleLayer layer(view, kernels, num_threads);
+                    StepLength step_length, int num_threads, std::int32_t* rows,
+                    std::int32_t* columns, double* couplings, double* fields, double* offsets,
+                    Stop* stop) {
+  const SampleLayer layer(view, kernels, num_threads, stop);
+  if (is_stopped(stop)) return;
   const double alpha = checked_alpha(unit_alpha(layer.norms(), step_length), scale);
   const std::size_t n = layer.num_inputs(), m = layer.num_neurons(), samples = layer.num_samples();
+  const std::size_t run = run_length(4 * n);  // samples between two polls
+  const auto waiting = [&] { is_stopped(stop); };
   Buffer<double> x(samples * n);
   double trace = 0.0;
-  for (std::size_t i = 0; i < samples * n; ++i) {
-    x[i] = layer.x_scale() * view.inputs[i];
-    trace += x[i] * x[i];
+  for (std::size_t i = 0; i < samples; ++i) {
+    if (i % run == 0 && is_stopped(stop)) return;
+    for (std::size_t k = 0; k < n; ++k) {
+      x[i * n + k] = layer.x_scale() * view.inputs[i * n + k];
+      trace += x[i * n + k] * x[i * n + k];
+    }
   }
   const std::size_t workers = num_workers(n, num_threads);
   Buffer<double> sums(workers * n);
-  parallel_for(n, num_threads, [&](std::size_t k, int worker) {
-    double* row = &sums[worker * n];
-    std::fill(row + k, row + n, 0.0);
-    for (std::size_t i = 0; i < samples; ++i) {
-      const double* inputs = &x[i * n];
-      for (std::size_t l = k + 1; l < n; ++l) row[l] += inputs[k] * inputs[l];
-    }
-    double* out = couplings + (k * (2 * n - k - 1)) / 2;
-    for (std::size_t l = k + 1; l < n; ++l) *out++ = 2.0 * alpha * alpha * row[l];
-  });
-  parallel_for(m, num_threads, [&](std::size_t r, int) {
-    const double mean = layer.mean_target(r), inverse = mean > 0.0 ? 1.0 / mean : 0.0;
-    double *row = fields + r * n, norm2 = 0.0;
-    std::fill_n(row, n, 0.0);
-    for (std::size_t i = 0; i < samples; ++i) {
-      const double* inputs = &x[i * n];
-      const double target = view.targets[i * m + r] * inverse;  // as in RowEnergy
-      for (std::size_t k = 0; k < n; ++k) row[k] += target * inputs[k];
-      norm2 += target * target;
-    }
-    for (std::size_t k = 0; k < n; ++k) row[k] *= -2.0 * alpha;
-    offsets[r] = norm2 + alpha * alpha * trace;
-  });
+  parallel_for(
+      n, num_threads,
+      [&](std::size_t k, int worker) {
+        double* row = &sums[worker * n];
+        std::fill(row + k, row + n, 0.0);
+        for (std::size_t i = 0; i < samples; ++i) {
+          if (i % run == 0 && is_stopped(stop)) return;
+          const double* inputs = &x[i * n];
+          for (std::size_t l = k + 1; l < n; ++l) row[l] += inputs[k] * inputs[l];
+        }
+        std::size_t at = k * (2 * n - k - 1) / 2;
+        for (std::size_t l = k + 1; l < n; ++l, ++at) {
+          rows[at] = static_cast<std::int32_t>(k);
+          columns[at] = static_cast<std::int32_t>(l);
+          couplings[at] = 2.0 * alpha * alpha * row[l];
+        }
+      },
+      waiting);
+  parallel_for(
+      m, num_threads,
+      [&](std::size_t r, int) {
+        const double mean = layer.mean_target(r), inverse = mean > 0.0 ? 1.0 / mean : 0.0;
+        double *row = fields + r * n, norm2 = 0.0;
+        std::fill_n(row, n, 0.0);
+        for (std::size_t i = 0; i < samples; ++i) {
+          if (i % run == 0 && is_stopped(stop)) return;
+          const double* inputs = &x[i * n];
+          const double target = view.targets[i * m + r] * inverse;  // as in RowEnergy
+          for (std::size_t k = 0; k < n; ++k) row[k] += target * inputs[k];
+          norm2 += target * target;
+        }
+        for (std::size_t k = 0; k < n; ++k) row[k] *= -2.0 * alpha;
+        offsets[r] = norm2 + alpha * alpha * trace;
+      },
+      waiting);
 }
 
-std::size_t first_nonfinite(const KernelTable& kernels, const float* values, std::size_t count) {
+std::size_t first_nonfinite(const KernelTable& kernels, const float* values, std::size_t count,
+                            Stop* stop) {
   constexpr std::uint32_t kInfinity = 0x7f800000;
-  if (kernels.largest_magnitude(values, count) < kInfinity) return count;
-  return static_cast<std::size_t>(
-      std::find_if(values, values + count, [](float x) { return !std::isfinite(x); }) - values);
+  const std::size_t run = run_length(1);
+  for (std::size_t first = 0; first < count && !is_stopped(stop); first += run) {
+    const float* end = values + std::min(count, first + run);
+    const auto length = static_cast<std::size_t>(end - (values + first));
+    if (kernels.largest_magnitude(values + first, length) < kInfinity) continue;
+    return static_cast<std::size_t>(
+        std::find_if(values + first, end, [](float x) { return !std::isfinite(x); }) - values);
+  }
+  return count;
 }
 
 }  // namespace qpsbgd

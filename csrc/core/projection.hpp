@@ -41,23 +41,29 @@ void project(const SampleLayer& layer, const std::vector<RowNorms>& norms,
 void project(const GramLayer& layer, const std::vector<RowNorms>& norms,
              const ProjectionOptions& options, std::int8_t* out, Stop& stop);
 
+// What follows is unfinished where `stop` says to end; null never does.
+
 // energies (m): the objective of binary (m, n) in float64.
 void projection_energy(const KernelTable& kernels, const SampleView& view, Objective objective,
                        double scale, StepLength step_length, double target_eps,
-                       const std::int8_t* binary, int num_threads, double* energies);
+                       const std::int8_t* binary, int num_threads, double* energies,
+                       Stop* stop = nullptr);
 
 // The quadratic objective as Ising problems: sum_{i<j} J_ij b_i b_j + sum_i h_i b_i + offset.
 // coupling (n, n) with zero diagonal, fields (m, n), offsets (m).
 void gradient_qubo(const KernelTable& kernels, const SampleView& view, double scale,
                    StepLength step_length, int num_threads, float* coupling, float* fields,
-                   double* offsets);
+                   double* offsets, Stop* stop = nullptr);
 
-// The same in float64: couplings (n (n - 1) / 2) of the pairs i < j in lexicographic order.
+// The quadratic objective in float64: the pairs i < j in lexicographic order, as rows, columns and
+// couplings (n (n - 1) / 2).
 void gradient_ising(const KernelTable& kernels, const SampleView& view, double scale,
-                    StepLength step_length, int num_threads, double* couplings, double* fields,
-                    double* offsets);
+                    StepLength step_length, int num_threads, std::int32_t* rows,
+                    std::int32_t* columns, double* couplings, double* fields, double* offsets,
+                    Stop* stop = nullptr);
 
 // Position of the first NaN or infinity, or count.
-std::size_t first_nonfinite(const KernelTable& kernels, const float* values, std::size_t count);
+std::size_t first_nonfinite(const KernelTable& kernels, const float* values, std::size_t count,
+                            Stop* stop = nullptr);
 
 }  // namespace qpsbgd

@@ -22,7 +22,7 @@ class QuadraticSolver : public TileSolver {
     // With alpha 0 every b has the same energy, and the start is as good as any.
     if (alpha_ == 0.0) return;
     set_spins(rows, spins);
-    QuadraticTile tile = start(first_row, rows, images);
+    QuadraticTile tile = start(first_row, rows, images, stop);
     tile.spins = spins_.data();
     tile.spins_ld = layer_.inputs_ld();
     tile.rows = rows;
@@ -46,7 +46,8 @@ class QuadraticSolver : public TileSolver {
         spins_(Layer::kTileRows * layer.inputs_ld()) {}
 
   // The tile's state, couplings and their strides, from the images of the rows' spins.
-  virtual QuadraticTile start(std::size_t first_row, std::size_t rows, const float* images) = 0;
+  virtual QuadraticTile start(std::size_t first_row, std::size_t rows, const float* images,
+                              Stop& stop) = 0;
 
   double alpha() const { return alpha_; }
   const float* spins_row(std::size_t r) const { return &spins_[r * layer_.inputs_ld()]; }
@@ -131,7 +132,8 @@ class ResidualSolver : public QuadraticSolver {
         residuals_(Layer::kTileRows * problem.layer().samples_ld()) {}
 
  protected:
-  QuadraticTile start(std::size_t first_row, std::size_t rows, const float* margins) override {
+  QuadraticTile start(std::size_t first_row, std::size_t rows, const float* margins,
+                      Stop&) override {
     set_residuals(first_row, rows, margins);
     QuadraticTile tile{};
     tile.updates = layer().inputs_t();
@@ -175,9 +177,10 @@ class FieldsSolver final : public ResidualSolver {
       : ResidualSolver(problem, annealing), fields_(problem.layer()) {}
 
  private:
-  QuadraticTile start(std::size_t first_row, std::size_t rows, const float* margins) override {
+  QuadraticTile start(std::size_t first_row, std::size_t rows, const float* margins,
+                      Stop& stop) override {
     set_residuals(first_row, rows, margins);
-    layer().inputs().times_inputs(residuals(), rows, fields_.row(0), layer().inputs_ld());
+    layer().inputs().times_inputs(residuals(), rows, fields_.row(0), layer().inputs_ld(), &stop);
     for (std::size_t r = 0; r < rows; ++r) {
       float* row = fields_.row(r);
       const float* spins = spins_row(r);
@@ -199,7 +202,8 @@ class GramSolver final : public QuadraticSolver {
       : QuadraticSolver(layer, alpha, annealing), layer_(layer), fields_(layer) {}
 
  private:
-  QuadraticTile start(std::size_t first_row, std::size_t rows, const float* images) override {
+  QuadraticTile start(std::size_t first_row, std::size_t rows, const float* images,
+                      Stop&) override {
     const std::size_t n = layer_.num_inputs();
     for (std::size_t r = 0; r < rows; ++r) {
       const double* cross = layer_.view().cross + (first_row + r) * n;
@@ -244,13 +248,13 @@ QuadraticProblem::Form QuadraticProblem::cheaper_form(std::size_t num_samples,
   return residuals < fields ? Form::kResiduals : Form::kFields;
 }
 
-QuadraticProblem::QuadraticProblem(const SampleLayer& layer, double alpha, Form form)
+QuadraticProblem::QuadraticProblem(const SampleLayer& layer, double alpha, Form form, Stop* stop)
     : layer_(layer),
       form_(form),
       alpha_(alpha),
       diagonal_(layer.num_inputs()),
-      coupling_(form == Form::kFields ? layer.inputs().gram(diagonal_.data())
-                                      : layer.inputs().gram_blocks(diagonal_.data())) {}
+      coupling_(form == Form::kFields ? layer.inputs().gram(diagonal_.data(), stop)
+                                      : layer.inputs().gram_blocks(diagonal_.data(), stop)) {}
 
 std::unique_ptr<TileSolver> QuadraticProblem::make_solver(const Annealing& annealing) const {
   if (form_ == Form::kFields) return std::make_unique<FieldsSolver>(*this, annealing);

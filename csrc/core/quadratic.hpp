@@ -29,7 +29,8 @@ class QuadraticProblem {
   static Form cheaper_form(std::size_t num_samples, std::size_t num_inputs,
                            const Annealing& annealing);
 
-  QuadraticProblem(const SampleLayer& layer, double alpha, Form form);
+  // Unfinished where `stop` says to end; null never does.
+  QuadraticProblem(const SampleLayer& layer, double alpha, Form form, Stop* stop = nullptr);
 
   std::unique_ptr<TileSolver> make_solver(const Annealing& annealing) const;
 

@@ -22,7 +22,9 @@ struct SampleView {
 // X and T in the layouts that kernels read. Images are margins X b (N).
 class SampleLayer final : public Layer {
  public:
-  SampleLayer(const SampleView& view, const KernelTable& kernels, int num_threads);
+  // Unfinished where `stop` says to end; null never does.
+  SampleLayer(const SampleView& view, const KernelTable& kernels, int num_threads,
+              Stop* stop = nullptr);
 
   const SampleView& view() const { return view_; }
   std::size_t num_samples() const { return view_.num_samples; }
@@ -36,11 +38,12 @@ class SampleLayer final : public Layer {
     return &targets_[row * samples_ld()];
   }
 
-  void image(const std::int8_t* spins, std::size_t rows, float* c, float* scratch) const override;
+  void image(const std::int8_t* spins, std::size_t rows, float* c, float* scratch,
+             Stop* stop) const override;
 
  private:
-  void prepare_rows();
-  void prepare_targets(std::size_t tile);
+  void prepare_rows(Stop* stop);
+  void prepare_targets(std::size_t tile, Stop* stop);
 
   SampleView view_;
   Inputs inputs_;

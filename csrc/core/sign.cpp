@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/parallel.hpp"
+#include "core/product.hpp"
 
 namespace qpsbgd {
 namespace {
@@ -118,21 +119,26 @@ class SignSolver final : public TileSolver {
 
 }  // namespace
 
-SignProblem::SignProblem(const SampleLayer& layer, double eps)
+SignProblem::SignProblem(const SampleLayer& layer, double eps, Stop* stop)
     : layer_(layer),
       eps_(static_cast<float>(eps * layer.x_scale())),
       target_scale_(
           std::ldexp(1.0f, 30 - static_cast<int>(std::bit_width(layer.num_samples() - 1)))),
       reach_(divide_up(layer.num_inputs(), kBlock) * layer.samples_ld()) {
   const std::size_t n = layer.num_inputs(), ld = layer.samples_ld();
-  parallel_for(divide_up(n, kBlock), layer.num_threads(), [&](std::size_t block, int) {
-    float* reach = &reach_[block * ld];
-    std::fill_n(reach, ld, 0.0f);
-    for (std::size_t k = block * kBlock; k < std::min(n, (block + 1) * kBlock); ++k) {
-      const float* x = layer.inputs_t() + k * ld;
-      for (std::size_t i = 0; i < ld; ++i) reach[i] = std::max(reach[i], 2.0f * std::fabs(x[i]));
-    }
-  });
+  parallel_for(
+      divide_up(n, kBlock), layer.num_threads(),
+      [&](std::size_t block, int) {
+        float* reach = &reach_[block * ld];
+        std::fill_n(reach, ld, 0.0f);
+        const std::size_t end = std::min(n, (block + 1) * kBlock);
+        for (std::size_t k = block * kBlock; k < end && !is_stopped(stop); ++k) {
+          const float* x = layer.inputs_t() + k * ld;
+          for (std::size_t i = 0; i < ld; ++i)
+            reach[i] = std::max(reach[i], 2.0f * std::fabs(x[i]));
+        }
+      },
+      [&] { is_stopped(stop); });
 }
 
 std::unique_ptr<TileSolver> SignProblem::make_solver(const Annealing& annealing) const {

@@ -11,8 +11,9 @@ namespace qpsbgd {
 // What a layer's neurons share.
 class SignProblem {
  public:
-  // eps: PAPER 0.01, in the caller's units of X.
-  SignProblem(const SampleLayer& layer, double eps);
+  // eps: PAPER 0.01, in the caller's units of X. Unfinished where `stop` says to end; null never
+  // does.
+  SignProblem(const SampleLayer& layer, double eps, Stop* stop = nullptr);
 
   std::unique_ptr<TileSolver> make_solver(const Annealing& annealing) const;
 

@@ -11,6 +11,7 @@
 #include "core/inputs.hpp"
 #include "core/ising.hpp"
 #include "core/parallel.hpp"
+#include "core/product.hpp"
 
 namespace qpsbgd {
 namespace {
@@ -32,8 +33,8 @@ std::int32_t output_threshold(std::int32_t size, double magnitude, double eps) {
 }  // namespace
 
 std::size_t first_other_magnitude(const float* inputs, std::size_t num_samples,
-                                  std::size_t num_inputs) {
-  for (std::size_t i = 0; i < num_samples; ++i) {
+                                  std::size_t num_inputs, Stop* stop) {
+  for (std::size_t i = 0; i < num_samples && !is_stopped(stop); ++i) {
     float magnitude = 0.0f;
     for (std::size_t k = 0; k < num_inputs; ++k) {
       const float entry = std::fabs(inputs[i * num_inputs + k]);
@@ -55,19 +56,20 @@ double SignQubo::Count::weight(std::size_t bit) const {
 }
 
 SignQubo::SignQubo(const SampleView& view, const KernelTable& kernels, double target_eps,
-                   int num_threads)
+                   int num_threads, Stop* stop)
     : view_(view),
       num_threads_(num_threads),
       samples_(view.num_samples),
+      stop_(stop),
       products_(view.num_inputs * view.num_inputs) {
   const std::size_t count = view.num_samples * view.num_inputs;
-  if (first_other_magnitude(view.inputs, view.num_samples, view.num_inputs) < count) {
+  if (first_other_magnitude(view.inputs, view.num_samples, view.num_inputs, stop) < count) {
     throw std::invalid_argument("the inputs of a sample need one magnitude beside 0");
   }
   if (view.num_inputs > kMaxVariables) {
     throw std::invalid_argument("the number of variables must be less than 2^28");
   }
-  const float scale = unit_scale(view.inputs, count, kernels);
+  const float scale = unit_scale(view.inputs, count, kernels, stop);
   find_counts(scale, target_eps * scale);
   multiply_patterns();
   add_penalties();
@@ -79,7 +81,7 @@ void SignQubo::find_counts(float scale, double eps) {
   std::unordered_map<std::string, std::size_t> known;  // by pattern and threshold
   std::vector<std::int8_t> pattern(n);
   num_variables_ = n;
-  for (std::size_t i = 0; i < view_.num_samples; ++i) {
+  for (std::size_t i = 0; i < view_.num_samples && !is_stopped(stop_); ++i) {
     std::int32_t size = 0;
     double magnitude = 0.0;
     for (std::size_t k = 0; k < n; ++k) {
@@ -120,19 +122,24 @@ void SignQubo::find_counts(float scale, double eps) {
 void SignQubo::multiply_patterns() {
   const std::size_t n = view_.num_inputs;
   first_.assign(n + 1, 0);
-  parallel_for(n, num_threads_, [&](std::size_t k, int) {
-    std::int32_t* row = &products_[k * n];
-    std::fill_n(row, n, 0);
-    std::size_t couplings = 0;
-    for (std::size_t g = 0; g < counts_.size(); ++g) {
-      const std::int8_t* s = pattern(g);
-      if (s[k] == 0) continue;
-      for (std::size_t l = k + 1; l < n; ++l) row[l] += s[k] * s[l];
-      couplings += 1 + counts_[g].num_slack_bits();
-    }
-    for (std::size_t l = k + 1; l < n; ++l) couplings += row[l] != 0;
-    first_[k + 1] = couplings;
-  });
+  const std::size_t run = run_length(4 * n);  // counts between two polls
+  parallel_for(
+      n, num_threads_,
+      [&](std::size_t k, int) {
+        std::int32_t* row = &products_[k * n];
+        std::fill_n(row, n, 0);
+        std::size_t couplings = 0;
+        for (std::size_t g = 0; g < counts_.size(); ++g) {
+          if (g % run == 0 && is_stopped(stop_)) return;
+          const std::int8_t* s = pattern(g);
+          if (s[k] == 0) continue;
+          for (std::size_t l = k + 1; l < n; ++l) row[l] += s[k] * s[l];
+          couplings += 1 + counts_[g].num_slack_bits();
+        }
+        for (std::size_t l = k + 1; l < n; ++l) couplings += row[l] != 0;
+        first_[k + 1] = couplings;
+      },
+      [&] { is_stopped(stop_); });
   for (std::size_t k = 0; k < n; ++k) first_[k + 1] += first_[k];
   num_couplings_ = first_[n];
   for (const Count& count : counts_) {
@@ -145,7 +152,7 @@ void SignQubo::multiply_patterns() {
 void SignQubo::add_penalties() {
   const std::size_t n = view_.num_inputs;
   penalty_fields_.assign(num_variables_, 0.0);
-  for (std::size_t g = 0; g < counts_.size(); ++g) {
+  for (std::size_t g = 0; g < counts_.size() && !is_stopped(stop_); ++g) {
     const Count& count = counts_[g];
     const double constant = 0.5 * (count.size + 1) - count.threshold;
     const double threshold = count.threshold;
@@ -176,22 +183,27 @@ void SignQubo::couplings(std::int32_t* rows, std::int32_t* columns, double* valu
     columns[at] = static_cast<std::int32_t>(column);
     values[at] = value;
   };
-  parallel_for(n, num_threads_, [&](std::size_t k, int) {
-    std::size_t at = first_[k];
-    for (std::size_t l = k + 1; l < n; ++l) {
-      const std::int32_t product = products_[k * n + l];
-      if (product != 0) put(at++, k, l, 0.5 * product);
-    }
-    for (std::size_t g = 0; g < counts_.size(); ++g) {
-      const Count& count = counts_[g];
-      const double half = 0.5 * pattern(g)[k];
-      if (half == 0.0) continue;
-      put(at++, k, count.indicator, -half * count.threshold);
-      for (std::size_t j = 0; j < count.num_slack_bits(); ++j) {
-        put(at++, k, count.indicator + 1 + j, -half * count.weight(j));
-      }
-    }
-  });
+  const auto waiting = [&] { is_stopped(stop_); };
+  parallel_for(
+      n, num_threads_,
+      [&](std::size_t k, int) {
+        if (is_stopped(stop_)) return;
+        std::size_t at = first_[k];
+        for (std::size_t l = k + 1; l < n; ++l) {
+          const std::int32_t product = products_[k * n + l];
+          if (product != 0) put(at++, k, l, 0.5 * product);
+        }
+        for (std::size_t g = 0; g < counts_.size(); ++g) {
+          const Count& count = counts_[g];
+          const double half = 0.5 * pattern(g)[k];
+          if (half == 0.0) continue;
+          put(at++, k, count.indicator, -half * count.threshold);
+          for (std::size_t j = 0; j < count.num_slack_bits(); ++j) {
+            put(at++, k, count.indicator + 1 + j, -half * count.weight(j));
+          }
+        }
+      },
+      waiting);
   std::size_t at = first_[n];
   for (const Count& count : counts_) {
     const std::size_t bits = count.num_slack_bits(), slack = count.indicator + 1;
@@ -208,38 +220,42 @@ void SignQubo::couplings(std::int32_t* rows, std::int32_t* columns, double* valu
 
 void SignQubo::rows(double penalty_factor, double* factors, double* fields, double* offsets) const {
   const std::size_t m = view_.num_neurons, width = num_variables_;
-  parallel_for(divide_up(m, Layer::kTileRows), num_threads_, [&](std::size_t tile, int) {
-    const std::size_t first = tile * Layer::kTileRows, end = std::min(first + Layer::kTileRows, m);
-    std::fill(fields + first * width, fields + end * width, 0.0);
-    std::fill(offsets + first, offsets + end, 0.0);
-    // The loss of an output y = +-1 is 1 + t^2 - 2 y t; fields keep the sums of t meanwhile.
-    for (std::size_t i = 0; i < view_.num_samples; ++i) {
-      const Sample& sample = samples_[i];
-      const std::size_t variable = sample.sign != 0.0 ? counts_[sample.count].indicator : 0;
-      for (std::size_t r = first; r < end; ++r) {
-        const double t = view_.targets[i * m + r];
-        if (sample.sign == 0.0) {
-          offsets[r] += (1.0 - t) * (1.0 - t);
-        } else {
-          fields[r * width + variable] += sample.sign * t;
-          offsets[r] += 1.0 + t * t;
+  parallel_for(
+      divide_up(m, Layer::kTileRows), num_threads_,
+      [&](std::size_t tile, int) {
+        const std::size_t first = tile * Layer::kTileRows,
+                          end = std::min(first + Layer::kTileRows, m);
+        std::fill(fields + first * width, fields + end * width, 0.0);
+        std::fill(offsets + first, offsets + end, 0.0);
+        // The loss of an output y = +-1 is 1 + t^2 - 2 y t; fields keep the sums of t meanwhile.
+        for (std::size_t i = 0; i < view_.num_samples && !is_stopped(stop_); ++i) {
+          const Sample& sample = samples_[i];
+          const std::size_t variable = sample.sign != 0.0 ? counts_[sample.count].indicator : 0;
+          for (std::size_t r = first; r < end; ++r) {
+            const double t = view_.targets[i * m + r];
+            if (sample.sign == 0.0) {
+              offsets[r] += (1.0 - t) * (1.0 - t);
+            } else {
+              fields[r * width + variable] += sample.sign * t;
+              offsets[r] += 1.0 + t * t;
+            }
+          }
         }
-      }
-    }
-    for (std::size_t r = first; r < end; ++r) {
-      double* row = fields + r * width;
-      double largest = 0.0;
-      for (const Count& count : counts_) {
-        largest = std::max(largest, std::fabs(row[count.indicator]));
-      }
-      // More than a wrong indicator can save: its two values differ by 4 |sum t| in the loss.
-      factors[r] = largest > 0.0 ? penalty_factor * (4.0 * largest) : 1.0;
-      for (std::size_t v = 0; v < width; ++v) {
-        row[v] = factors[r] * penalty_fields_[v] - 2.0 * row[v];
-      }
-      offsets[r] += factors[r] * penalty_offset_;
-    }
-  });
+        for (std::size_t r = first; r < end && !is_stopped(stop_); ++r) {
+          double* row = fields + r * width;
+          double largest = 0.0;
+          for (const Count& count : counts_) {
+            largest = std::max(largest, std::fabs(row[count.indicator]));
+          }
+          // More than a wrong indicator can save: its two values differ by 4 |sum t| in the loss.
+          factors[r] = largest > 0.0 ? penalty_factor * (4.0 * largest) : 1.0;
+          for (std::size_t v = 0; v < width; ++v) {
+            row[v] = factors[r] * penalty_fields_[v] - 2.0 * row[v];
+          }
+          offsets[r] += factors[r] * penalty_offset_;
+        }
+      },
+      [&] { is_stopped(stop_); });
 }
 
 }  // namespace qpsbgd

@@ -14,7 +14,7 @@ namespace qpsbgd {
 // Position of the first entry of X (num_samples, num_inputs) that is neither 0 nor of the magnitude
 // of its sample's first other entry, or the number of entries.
 std::size_t first_other_magnitude(const float* inputs, std::size_t num_samples,
-                                  std::size_t num_inputs);
+                                  std::size_t num_inputs, Stop* stop = nullptr);
 
 // Of a sample's n' non-zero inputs, c s_k, let p agree with b: s_k b_k = +1. Its margin is
 // c (2 p - n'), so that its output is +1 from some p = tau on. A *count* says the same by an
@@ -31,7 +31,8 @@ std::size_t first_other_magnitude(const float* inputs, std::size_t num_samples,
 // NOTES: the paper's code has a variable for each weight and sample beside; known inputs need none.
 class SignQubo {
  public:
-  SignQubo(const SampleView& view, const KernelTable& kernels, double target_eps, int num_threads);
+  SignQubo(const SampleView& view, const KernelTable& kernels, double target_eps, int num_threads,
+           Stop* stop = nullptr);
 
   // Spins: the n weights, then each count's indicator and its ceil(log2 M) slack bits.
   std::size_t num_variables() const { return num_variables_; }
@@ -75,7 +76,8 @@ class SignQubo {
   std::size_t num_variables_ = 0, num_couplings_ = 0;
   std::vector<Count> counts_;
   std::vector<Sample> samples_;
-  std::vector<std::int8_t> patterns_;   // (num_counts, n)
+  std::vector<std::int8_t> patterns_;  // (num_counts, n)
+  Stop* stop_;
   Buffer<std::int32_t> products_;       // P^T P (n, n) of the patterns P, above the diagonal
   std::vector<std::size_t> first_;      // of each weight's couplings, and of the auxiliaries'
   std::vector<double> penalty_fields_;  // (num_variables), of factor 1

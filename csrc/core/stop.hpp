@@ -28,7 +28,8 @@ class Stop {
 
   // Whether to stop. For any thread, often: a look at the clock.
   bool poll();
-  // Whether the caller says so: what has to be finished whatever the time and the energies.
+  // Whether the caller wants the call to end at once: what remains to be done after another reason
+  // has ended the search asks this.
   bool poll_interrupt();
 
   // Tells of the energy of a state that was found, for best_energy(). For any thread.

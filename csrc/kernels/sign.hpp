@@ -31,6 +31,10 @@ QPSBGD_INLINE Lanes to_floats(const IntLanes& v) {
   }
   return result;
 }
+// Sums and differences modulo 2^32, so that no value is undefined: a solver's targets sum to 2^30
+// at most, but a kernel takes any.
+QPSBGD_INLINE Ints add_ints(Ints a, Ints b) { return (Ints)((Words)a + (Words)b); }
+QPSBGD_INLINE Ints subtract_ints(Ints a, Ints b) { return (Ints)((Words)a - (Words)b); }
 QPSBGD_INLINE Ints load_ints(const std::int32_t* p) {
   return (Ints)load(reinterpret_cast<const float*>(p));
 }
@@ -56,7 +60,7 @@ QPSBGD_INLINE Ints add_where_negative(Vec margin, Ints value, Ints sum) {
   return (Ints)_mm512_mask_add_epi32((__m512i)sum, _mm512_movepi32_mask((__m512i)margin),
                                      (__m512i)sum, (__m512i)value);
 #else
-  return sum + (((Ints)margin >> 31) & value);
+  return add_ints(sum, ((Ints)margin >> 31) & value);
 #endif
 }
 
@@ -105,14 +109,15 @@ QPSBGD_INLINE bool find_critical(const SignTile& tile, const SignRow& row, const
 QPSBGD_INLINE Lanes critical_gains(const SignTile& tile, const SignRow& row,
                                    const float* const* inputs, const Lanes& spins) {
   const Lanes minus_steps = -2.0f * spins;
-  std::int32_t before = 0;  // sums of the targets whose margins are negative
+  std::uint32_t before = 0;  // sums of the targets whose margins are negative
   IntLanes after{};
   for (std::size_t w = 0; w * 64 < tile.ld; ++w) {
     for (std::uint64_t word = tile.critical[w]; word != 0; word &= word - 1) {
       const std::size_t i = w * 64 + static_cast<std::size_t>(__builtin_ctzll(word));
       const float margin = row.margins[i];
       const std::int32_t target = row.targets[i];
-      before += target & (__builtin_bit_cast(std::int32_t, margin) >> 31);
+      before +=
+          static_cast<std::uint32_t>(target & (__builtin_bit_cast(std::int32_t, margin) >> 31));
       for (std::size_t q = 0; q < kParts; ++q) {
         const Vec flipped = add_exact_product(load(inputs[q] + i * kPanelColumns),
                                               minus_steps.part[q], broadcast(margin));
@@ -120,7 +125,8 @@ QPSBGD_INLINE Lanes critical_gains(const SignTile& tile, const SignRow& row,
       }
     }
   }
-  for (std::size_t q = 0; q < kParts; ++q) after.part[q] = before - after.part[q];
+  const Ints sum = (Ints)(Words{} + before);
+  for (std::size_t q = 0; q < kParts; ++q) after.part[q] = subtract_ints(sum, after.part[q]);
   return to_floats(after);
 }
 
@@ -254,7 +260,8 @@ std::size_t sign_anneal_lanes(const SignTile& tile, float threshold, const Strea
     const Lanes spins = load_lanes(lanes.spins + k * kLanes);
     const IntLanes after = sum_negative(tile, lanes, x, -2.0f * spins);
     IntLanes gain;
-    for (std::size_t q = 0; q < kParts; ++q) gain.part[q] = before.part[q] - after.part[q];
+    for (std::size_t q = 0; q < kParts; ++q)
+      gain.part[q] = subtract_ints(before.part[q], after.part[q]);
     Lanes noise;
     lane_noise<Acceptance::kMetropolis, 1>(words, static_cast<std::uint32_t>(k), &noise);
     const std::uint32_t mask = mask_nonnegative(to_floats(gain) + threshold * noise) & used;
@@ -264,7 +271,7 @@ std::size_t sign_anneal_lanes(const SignTile& tile, float threshold, const Strea
     for (std::size_t q = 0; q < kParts; ++q) {
       const Words chosen = select_words(mask, q);
       steps.part[q] = (Vec)((Words)(-2.0f * spins.part[q]) & chosen);
-      before.part[q] -= gain.part[q] & (Ints)chosen;
+      before.part[q] = subtract_ints(before.part[q], gain.part[q] & (Ints)chosen);
     }
     store_lanes(lanes.spins + k * kLanes, spins + steps);
     for (std::size_t i = 0; i < tile.num_samples; ++i) {

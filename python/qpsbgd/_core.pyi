@@ -132,8 +132,14 @@ def gradient_ising(
     scale: float,
     step_length: StepLength,
     num_threads: int,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Couplings of the pairs i < j, fields ``(m, n)`` and offsets ``(m,)``."""
+) -> tuple[
+    npt.NDArray[np.int32],
+    npt.NDArray[np.int32],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+]:
+    """Rows, columns and couplings of the pairs i < j, fields ``(m, n)`` and offsets ``(m,)``."""
 
 def sign_qubo(
     inputs: npt.NDArray[np.float32],
@@ -355,3 +361,4 @@ def isa() -> str: ...
 def available_isas() -> list[str]: ...
 def threads_backend() -> str: ...
 def default_num_threads() -> int: ...
+def num_parallel_loops() -> int: ...

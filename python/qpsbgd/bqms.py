@@ -364,10 +364,9 @@ def gradient_bqms(
         )
     else:
         n, m = inputs.shape[1], targets.shape[1]
-        values, fields, offsets = _core.gradient_ising(
+        rows, columns, values, fields, offsets = _core.gradient_ising(
             inputs, targets, scale=scale, step_length=length, num_threads=threads
         )
-        rows, columns = (index.astype(np.int32) for index in np.triu_indices(n, 1))
         factors = np.ones(m)
         patterns, thresholds = np.zeros((0, n), np.int8), np.zeros(0, np.int32)
     return GradientBQMs(

@@ -512,7 +512,7 @@ def check_binary(binary: Any, shape: tuple[int, ...]) -> None:
             f"{getattr(binary, 'dtype', None)} and shape {getattr(binary, 'shape', None)}, "
             f"but must return an int8 array of shape {shape}"
         )
-    if not (np.abs(binary) == 1).all():
+    if not all((np.abs(binary[rows]) == 1).all() for rows in _pieces(binary)):
         raise ValueError("projector returned values other than -1 and +1")
 
 
@@ -538,7 +538,8 @@ def _checked_matrix(name: str, value: "ArrayLike") -> npt.NDArray[np.float32]:
     if array.size == 0:
         raise ValueError(f"{name} has shape {array.shape}, but must not be empty")
     # A copy only where the memory is not row-major, aligned and of native byte order.
-    array = np.require(array, np.float32, ["C", "A"])
+    if not (array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative):
+        array = _copied(array, np.float32)
     bad = _core.first_nonfinite(array)
     if bad < array.size:
         row, column = divmod(bad, array.shape[1])
@@ -575,11 +576,35 @@ def _checked_states(name: str, value: "ArrayLike", shape: tuple[int, int]) -> np
         raise TypeError(f"{name} has dtype {array.dtype}, but must be an integer or float type")
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}, but must be (m, n) = {shape}")
-    wrong = np.argwhere((array != 1) & (array != -1))
-    if len(wrong):
-        row, column = wrong[0]
-        raise ValueError(f"{name}[{row}, {column}] is {array[row, column]}, but must be -1 or +1")
-    return np.ascontiguousarray(array, np.int8)
+    for rows in _pieces(array):
+        wrong = np.argwhere((array[rows] != 1) & (array[rows] != -1))
+        if len(wrong):
+            row, column = rows.start + wrong[0, 0], wrong[0, 1]
+            raise ValueError(
+                f"{name}[{row}, {column}] is {array[row, column]}, but must be -1 or +1"
+            )
+    if array.dtype == np.int8 and array.flags.c_contiguous:
+        return array
+    return _copied(array, np.int8)
+
+
+#: Entries of an array that NumPy handles in one call: Ctrl-C waits until it returns.
+_PIECE = 1 << 18
+
+
+def _pieces(array: npt.NDArray[Any]) -> Iterator[slice]:
+    """Slices of rows that together are all rows, of about ``_PIECE`` entries each."""
+    step = max(1, _PIECE // max(1, array.shape[1]))
+    for first in range(0, len(array), step):
+        yield slice(first, min(first + step, len(array)))
+
+
+def _copied(array: npt.NDArray[Any], dtype: Any) -> npt.NDArray[Any]:
+    """A row-major copy, made in pieces."""
+    copy = np.empty(array.shape, dtype)
+    for rows in _pieces(array):
+        copy[rows] = array[rows]
+    return copy
 
 
 def _checked_initial(

@@ -2,13 +2,18 @@
 // at the edges of lanes, panels and tiles, several threads. Equality of results is the check that
 // needs no oracle; tests/test_kernels.py has the oracle.
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <limits>
+#include <mutex>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <variant>
 #include <vector>
 
@@ -22,6 +27,7 @@
 #include "core/random.hpp"
 #include "core/sign_qubo.hpp"
 #include "core/tabu.hpp"
+#include "core/work.hpp"
 
 namespace {
 
@@ -213,8 +219,16 @@ void test_problems(const Shape& shape, double target_eps) {
       }
       std::vector<double> quadratic(n * (n - 1) / 2 + m * n + m);
       double* const linear = quadratic.data() + n * (n - 1) / 2;
-      qpsbgd::gradient_ising(kernels, view, 1.0, qpsbgd::StepLength::kNorm, threads,
-                             quadratic.data(), linear, linear + m * n);
+      std::vector<std::int32_t> firsts(n * (n - 1) / 2), seconds(firsts.size());
+      qpsbgd::gradient_ising(kernels, view, 1.0, qpsbgd::StepLength::kNorm, threads, firsts.data(),
+                             seconds.data(), quadratic.data(), linear, linear + m * n);
+      for (std::size_t i = 0, at = 0; i < n; ++i) {
+        for (std::size_t j = i + 1; j < n; ++j, ++at) {
+          check(firsts[at] == static_cast<std::int32_t>(i) &&
+                    seconds[at] == static_cast<std::int32_t>(j),
+                "pairs in lexicographic order");
+        }
+      }
       std::vector<double> all = quadratic;
       for (const auto* part : {&values, &factors, &fields, &offsets}) {
         all.insert(all.end(), part->begin(), part->end());
@@ -243,6 +257,49 @@ void test_problems(const Shape& shape, double target_eps) {
   check(thrown, "two magnitudes are refused");
 }
 
+// One sample whose target is the lowest integer: 0 - INT_MIN must not be undefined, and both
+// layouts of the sign objective must decide alike.
+void test_lowest_target() {
+  using qpsbgd::kLanes;
+  for (const std::string& isa : qpsbgd::available_isas()) {
+    setenv("QPSBGD_ISA", isa.c_str(), 1);
+    const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
+    std::vector<float> spins[2];
+    for (const bool in_lanes : {false, true}) {
+      qpsbgd::Buffer<float> packed(kernels.panel_columns), transposed(kLanes), reach(kLanes),
+          margins(kLanes * kLanes), states(kLanes * kLanes), lanes(3 * kLanes * kLanes);
+      qpsbgd::Buffer<std::int32_t> targets(kLanes * kLanes);
+      qpsbgd::Buffer<std::uint64_t> critical(1);
+      for (auto* zeros : {&packed, &transposed, &reach, &margins, &states}) {
+        std::fill_n(zeros->data(), zeros->size(), 0.0f);
+      }
+      std::fill_n(targets.data(), targets.size(), 0);
+      packed[0] = transposed[0] = 1.0f;
+      reach[0] = 2.0f;
+      margins[0] = states[0] = 1.0f;  // the flip makes the margin -1
+      targets[0] = std::numeric_limits<std::int32_t>::min();
+      const qpsbgd::SignTile tile{.packed_inputs = packed.data(),
+                                  .inputs_t = transposed.data(),
+                                  .reach = reach.data(),
+                                  .targets = targets.data(),
+                                  .margins = margins.data(),
+                                  .ld = kLanes,
+                                  .spins = states.data(),
+                                  .spins_ld = kLanes,
+                                  .rows = 1,
+                                  .num_variables = 1,
+                                  .num_samples = 1,
+                                  .critical = critical.data(),
+                                  .lanes = lanes.data()};
+      const qpsbgd::StreamKey keys[kLanes] = {};
+      (in_lanes ? kernels.sign_anneal_lanes : kernels.sign_anneal)(tile, 1.0f, keys);
+      spins[in_lanes].assign(states.data(), states.data() + kLanes);
+    }
+    check(spins[0] == spins[1], "both layouts decide alike");
+  }
+  unsetenv("QPSBGD_ISA");
+}
+
 void test_parallel_for() {
   for (const int threads : {1, 2, 8}) {
     std::vector<int> visits(100, 0);
@@ -258,6 +315,105 @@ void test_parallel_for() {
     }
     check(thrown, "an exception of a task comes out");
   }
+}
+
+// Many short loops from several threads, each with loops in its tasks: every task is done once when
+// the loop returns, and no two tasks of one loop have the same worker at once.
+void test_loops_of_several_threads() {
+  const auto loops = [] {
+    for (int repeat = 0; repeat < 200; ++repeat) {
+      const std::size_t num_tasks = static_cast<std::size_t>(repeat % 7);
+      std::vector<int> visits(num_tasks * 5, 0);
+      std::vector<int> busy(static_cast<std::size_t>(qpsbgd::num_workers(num_tasks, 3)), 0);
+      bool alone = true;
+      std::mutex mutex;
+      qpsbgd::parallel_for(num_tasks, 3, [&](std::size_t task, int worker) {
+        int& own = busy[static_cast<std::size_t>(worker)];
+        if (own++ != 0) {
+          const std::lock_guard lock(mutex);
+          alone = false;
+        }
+        qpsbgd::parallel_for(5, 2, [&](std::size_t k, int) { ++visits[task * 5 + k]; });
+        --own;
+      });
+      check(visits == std::vector<int>(num_tasks * 5, 1), "each task of a nested loop once");
+      check(alone, "a worker has one task at a time");
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) threads.emplace_back(loops);
+  for (std::thread& thread : threads) thread.join();
+}
+
+// The caller polls while another thread has the last task, which ends when it has been polled
+// twice; what the poll throws comes out after that task.
+void test_waiting() {
+  for (const bool throws : {false, true}) {
+    std::atomic<int> polls{0};
+    std::atomic<bool> begun{false}, ended{false};
+    const auto caller = std::this_thread::get_id();
+    bool thrown = false;
+    try {
+      qpsbgd::parallel_for(
+          2, 2,
+          [&](std::size_t, int) {
+            if (std::this_thread::get_id() == caller) {
+              while (!begun) std::this_thread::yield();
+              return;
+            }
+            begun = true;
+            while (polls < (throws ? 1 : 2)) std::this_thread::yield();
+            ended = true;
+          },
+          [&] {
+            check(std::this_thread::get_id() == caller, "the caller polls");
+            ++polls;
+            if (throws) throw std::runtime_error("poll");
+          });
+    } catch (const std::runtime_error&) {
+      thrown = true;
+    }
+    check(thrown == throws && ended, "the poll's exception comes out after the last task");
+  }
+}
+
+// The pool does not need to run for the caller to end.
+void test_a_caller_waits_for_no_thread_that_has_not_begun() {
+  // All threads of the pool are held by tasks of another loop.
+  const std::size_t held = std::size_t{1} << 20;
+  const auto most = static_cast<std::size_t>(qpsbgd::num_workers(held, 1 << 20));
+  std::atomic<bool> release{false};
+  std::atomic<std::size_t> holding{0};
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 2; ++i) {
+    callers.emplace_back([&] {
+      qpsbgd::parallel_for(held, 1 << 20, [&](std::size_t, int) {
+        ++holding;
+        while (!release) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      });
+    });
+  }
+  while (holding < most + 2) std::this_thread::yield();
+  std::size_t done = 0;
+  qpsbgd::parallel_for(100, 8, [&](std::size_t, int worker) {
+    check(worker == 0, "the caller does all tasks");
+    ++done;
+  });
+  check(done == 100, "a loop ends while the pool is busy");
+  release = true;
+  for (std::thread& caller : callers) caller.join();
+}
+
+void test_threads_for() {
+  using qpsbgd::kNanosecondsPerThread;
+  check(qpsbgd::threads_for(0.0, 8) == 1, "no work, one thread");
+  check(qpsbgd::threads_for(1.9 * kNanosecondsPerThread, 8) == 1, "too little for two threads");
+  check(qpsbgd::threads_for(2.0 * kNanosecondsPerThread, 8) == 2, "enough for two threads");
+  check(qpsbgd::threads_for(1e300, 8) == 8, "no more threads than allowed");
+  check(qpsbgd::threads_for(1e300, 1) == 1, "one thread where one is allowed");
+  setenv("QPSBGD_NS_PER_THREAD", "0", 1);
+  check(qpsbgd::threads_for(0.0, 8) == 8, "all threads on request");
+  unsetenv("QPSBGD_NS_PER_THREAD");
 }
 
 void test_first_nonfinite() {
@@ -646,7 +802,12 @@ int main() {
     for (const double target_eps : {0.0, 0.01, 2.0, 1e300}) test_problems(shape, target_eps);
   }
   test_batches();
+  test_lowest_target();
   test_parallel_for();
+  test_loops_of_several_threads();
+  test_waiting();
+  test_a_caller_waits_for_no_thread_that_has_not_begun();
+  test_threads_for();
   test_first_nonfinite();
   std::printf("%d failed\n", failures);
   return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
