@@ -30,6 +30,8 @@ SHRINK_SECONDS = 10.0
 CRASHES_MAX = 5
 #: Bytes of memory that a worker may map; a file must not make it ask for more.
 MEMORY_LIMIT = 32 << 30
+#: Seconds that a worker checks cases for, however long it took to start.
+LEAST_SECONDS = 2.0
 #: Exit status of a worker that faulthandler ended because a case took too long.
 HANG_STATUS = 1
 
@@ -64,7 +66,8 @@ class Outcome:
         """Count a fault, and keep the shortest case of it."""
         name = fault.signature
         self.counts[name] = self.counts.get(name, 0) + count
-        if name not in self.faults or len(fault.case) < len(self.faults[name].case):
+        kept = self.faults.get(name, fault)
+        if (len(fault.case), fault.case) <= (len(kept.case), kept.case):
             self.faults[name] = fault
 
 
@@ -157,9 +160,8 @@ def run_worker(arguments: argparse.Namespace) -> int:
     if "asan" not in os.environ.get("LD_PRELOAD", ""):  # it maps terabytes
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     importlib.import_module(arguments.topic)
-    outcome = check_for(
-        arguments.targets[0], arguments.seed, arguments.end, arguments.hang, arguments.worker
-    )
+    end = max(arguments.end, time.time() + LEAST_SECONDS)
+    outcome = check_for(arguments.targets[0], arguments.seed, end, arguments.hang, arguments.worker)
     faults = [vars(fault) for fault in outcome.faults.values()]
     counts = [outcome.counts[fault.signature] for fault in outcome.faults.values()]
     print("\n" + json.dumps({"num_cases": outcome.num_cases, "faults": faults, "counts": counts}))
