@@ -115,6 +115,15 @@ def replace_binary_number(content, rng):
     return bytes(content)
 
 
+def replace_index(content, rng):
+    """A whole 32-bit number of a binary file becomes another index, in its range or beyond."""
+    if len(content) < 4:
+        return bytes(content)
+    at = place(content, rng, 4) // 4 * 4
+    content[at : at + 4] = struct.pack("<i", int(rng.choice([0, 1, 2, 5, 1000, 2**24, -1])))
+    return bytes(content)
+
+
 def replace_number(content, rng):
     found = list(re.finditer(rb"\d+", bytes(content)))
     if found:
@@ -126,7 +135,7 @@ def replace_number(content, rng):
 CHANGES = (
     truncate, insert_word, replace_byte, flip_bit, replace_word, repeat_or_drop_line,
     change_line_ends, add_byte_order_mark, delete_bytes, append_beginning, replace_binary_number,
-    replace_binary_number, replace_number,
+    replace_index, replace_number,
 )  # fmt: skip
 
 

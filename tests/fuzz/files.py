@@ -4,6 +4,7 @@ import functools
 import gzip
 import json
 import math
+import struct
 import tempfile
 from pathlib import Path
 
@@ -76,7 +77,26 @@ def write(file, changes, seed, suffix=None):
     sense=st.sampled_from((None, None, "maximise", "minimise")),
 )
 def damaged_files(file, changes, seed, suffix, file_format, sense):
-    path = write(file, changes, seed, suffix)
+    check_file(write(file, changes, seed, suffix), file_format, sense)
+
+
+@target(
+    file=st.integers(0, 3),
+    place=st.integers(0, 150),
+    value=st.sampled_from((-1, 0, 1, 2, 5, 1000, 2**24, 2**31 - 1, -(2**31))),
+)
+def damaged_binary_files(file, place, value):
+    """One 32-bit number of a model that dimod wrote: an index, a count, half of a bias."""
+    content = bytearray([content for content, suffix in corpus() if suffix == ".bqm"][file])
+    at = 4 * (place % (len(content) // 4))
+    content[at : at + 4] = struct.pack("<i", value)
+    path = folder() / "binary.bqm"
+    path.write_bytes(content)
+    check_file(path)
+
+
+def check_file(path, file_format=None, sense=None):
+    """Require that a file is refused, or read as a model that can be solved."""
     try:
         instance = formats.read(path, file_format, sense)
     except (ValueError, OSError):

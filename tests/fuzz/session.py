@@ -218,8 +218,8 @@ def last_words(text: str) -> str:
     for sign in ("ERROR: AddressSanitizer", "runtime error:", "Fatal Python error", "Timeout ("):
         if sign in text:
             at = text.index(sign)
-            return text[text.rfind("\n", 0, at) + 1 :][:3000]
-    return text[-3000:]
+            return text[text.rfind("\n", 0, at) + 1 :][:1500]
+    return text[-1500:]
 
 
 def report(outcome: Outcome) -> None:
