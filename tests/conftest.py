@@ -1,6 +1,7 @@
 """Shared fixtures."""
 
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -16,6 +17,17 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Every instruction set of this machine, in force for the test."""
     monkeypatch.setenv("QPSBGD_ISA", request.param)
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """Ctrl-C works in a test and the processes that it starts.
+
+    The shell makes background jobs ignore SIGINT, and their children inherit that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

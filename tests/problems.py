@@ -34,3 +34,23 @@ def random_graph(rng, n, degree=6):
     return dimod.BQM.from_numpy_vectors(
         rng.normal(size=n), (rows, columns, rng.normal(size=len(rows))), 0.0, "SPIN"
     )
+
+
+def drifting_problem(rng, n):
+    """J and h whose float32 fields drift while spins 0 and 1 flip, each 2^20 times the others.
+
+    The two cancel where they agree, as they do once it is cold.
+    """
+    J = np.triu(rng.normal(size=(n, n)), 1)
+    J[0, 2:], J[1, 2:], J[0, 1] = 2.0**20, -(2.0**20), -(2.0**27)
+    return J + J.T, rng.normal(size=n)
+
+
+#: Spins 0 and 1 flip for 190 sweeps of 300; the others freeze after sweep 256.
+DRIFT = {"beta_range": (1e-30, 1e5), "num_sweeps": 300, "keep": "final", "seed": 3}
+
+
+def largest_gain(J, h, states):
+    """The most that a flip of one spin would lower the energy of any state."""
+    states = states.astype(float)
+    return 2 * (states * (h + states @ J)).max()

@@ -144,15 +144,17 @@ def test_bop_twin(problem, maximize):
     assert (expected[0] != expected[-1]).any()
 
 
-def test_proxquant_twin(problem):
+@pytest.mark.parametrize("strength", [0.0, 0.7])
+def test_proxquant_twin(problem, strength):
     v, expected = problem.start, []
     for step in range(20):
         z = v - 0.02 * problem.gradient(v)
-        s, threshold = sign(z), 0.02 * (0.1 * step)
+        s, threshold = sign(z), 0.02 * (strength + 0.1 * step)
         v = s + np.sign(z - s) * np.maximum(np.abs(z - s) - threshold, 0)
         v = np.clip(v, -1, 1)
         expected.append(v)
-    found = problem.run(lambda params: ProxQuant(params, lr=0.02, reg_rate=0.1), 20)
+    options = {"lr": 0.02, "reg_rate": 0.1, "strength": strength}
+    found = problem.run(lambda params: ProxQuant(params, **options), 20)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
     assert (np.abs(expected[-1]) == 1).any()
     assert (np.abs(expected[-1]) < 1).any()

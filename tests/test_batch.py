@@ -1,7 +1,5 @@
 """Many problems in one call: the twin, the dimod samplers, splitting, bad input."""
 
-import signal
-import threading
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -11,7 +9,8 @@ import numpy as np
 import pytest
 
 import qpsbgd
-from problems import random_bqm
+from interrupts import ctrl_c_in_the_core
+from problems import DRIFT, drifting_problem, largest_gain, random_bqm
 from qpsbgd import LowRank, SharedPattern, _core, reference, sample_batch
 from qpsbgd.schedule import geometric
 
@@ -118,6 +117,14 @@ def test_interleaved_problems_give_the_samples_of_dense_ones(rng, isa, n, count,
     assert (lanes.info["form"], dense.info["form"]) == ("interleaved", "dense")
     np.testing.assert_array_equal(lanes.states, dense.states)
     np.testing.assert_array_equal(lanes.energies, dense.energies)
+
+
+@pytest.mark.parametrize("form", ["dense", "interleaved", "sparse"])
+def test_fields_of_a_batch_are_refreshed(rng, isa, form):
+    J, h = drifting_problem(rng, 40)
+    J = J if form == "sparse" else np.repeat(J[None], 16, axis=0)
+    found = sample_batch(J, np.repeat(h[None], 16, axis=0), form=form, **DRIFT)
+    assert largest_gain(J if form == "sparse" else J[0], h, found.states[:, 0]) < 0.5
 
 
 def low_rank(rng, count, n, rank):
@@ -328,11 +335,8 @@ def test_time_limit(rng, method, shared):
 
 def test_control_c(rng):
     J, h = problems(rng, 100, 60)
-    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
-    timer.start()
-    with pytest.raises(KeyboardInterrupt) as caught:
+    with ctrl_c_in_the_core(), pytest.raises(KeyboardInterrupt) as caught:
         sample_batch(J, h, num_sweeps=10**6, num_threads=2)
-    timer.join()
     assert caught.value.result.info["stopped_by"] == "interrupt"
 
 

@@ -6,7 +6,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("tqdm")
 
-from qpsbgd.experiments.graphs import GraphEpoch, selected, train_graph
+from qpsbgd.experiments import graphs, optimizers, rosenbrock, training
+from qpsbgd.experiments.graphs import GraphEpoch, selected, train_graph, train_nodes
 from qpsbgd.experiments.networks import BinaryCNN, BinaryGCN, BinaryMLP
 from qpsbgd.experiments.planetoid import CitationGraph
 from qpsbgd.nn.binary import binary_layers
@@ -80,3 +81,70 @@ def test_hidden_units_are_standardised_over_nodes():
     plain = net(x, edges)
     assert plain.shape == (6, 3)
     torch.testing.assert_close(net(3 * x, edges), plain)
+
+
+def inputs_of(monkeypatch, kind):
+    """What models of a class get in training from now on."""
+    found, forward = [], kind.forward
+
+    def recorded(self, x, *args):
+        if torch.is_grad_enabled():
+            found.append(x.clone())
+        return forward(self, x, *args)
+
+    monkeypatch.setattr(kind, "forward", recorded)
+    return found
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_features_of_a_graph_are_left_out_anew_in_each_epoch(rng, monkeypatch, dropout):
+    task = graphs.task_of(two_communities(rng))
+    seen = inputs_of(monkeypatch, BinaryGCN)
+    epochs = train_nodes(
+        task, lambda model: BinaryConnect(model.parameters(), lr=0.01), 0, 3, dropout=dropout
+    )
+    assert len(list(epochs)) == len(seen) == 3
+    if dropout == 0.0:
+        assert all(torch.equal(features, task.features) for features in seen)
+        return
+    for features in seen:
+        left = features != 0
+        assert torch.equal(features[left], 2 * task.features[left])
+        # Of 1200 features, at three standard deviations.
+        assert abs(left.double().mean().item() - 0.5) < 3 * 0.5 / 1200**0.5
+    assert not torch.equal(seen[0], seen[1])
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_images_are_shifted_in_training_alone(tmp_path, monkeypatch, shift):
+    config = training.Config("digits", epochs=1, network="small", shift=shift, batch_size=500)
+    run = training.Run(config, tmp_path / "run")
+    seen = inputs_of(monkeypatch, type(run.model))
+    run.train()
+    rows = {row.tobytes() for row in run.data.train_inputs}
+    are_originals = [row.tobytes() in rows for row in torch.cat(seen).numpy()]
+    assert len(are_originals) == len(run.data.train_inputs)
+    # One shift of nine leaves an image where it is; three standard deviations of 1437.
+    share = np.mean(are_originals)
+    assert share == 1.0 if shift == 0 else abs(share - 1 / 9) < 3 * (8 / 81 / 1437) ** 0.5 + 0.01
+
+
+def test_proxquants_strength_ends_at_what_the_options_say():
+    """It grows from 0 by an equal part in each step."""
+    model = BinaryMLP((4, 3, 2), kernel_quantizer=None)
+    config = training.Config("digits", optimizer="proxquant")
+    made = {
+        0.1: training.make_optimizer(config, model, 8, None),
+        0.3: optimizers.make_optimizer("ProxQuant", model, {"lr": 0.1, "strength": 0.3}, 8, seed=0),
+        0.7: rosenbrock._baseline(
+            "ProxQuant", {"lr": 0.1, "strength": 0.7}, torch.nn.Parameter(torch.ones(3)), 8
+        ),
+    }  # fmt: skip
+    for strength, optimizer in made.items():
+        for group in optimizer.param_groups:
+            for weight in group["params"]:
+                weight.grad = torch.zeros_like(weight)
+        for step in range(8):
+            (group,) = optimizer.param_groups
+            assert group["strength"] == pytest.approx(strength * step / 8)
+            optimizer.step()

@@ -23,7 +23,7 @@ from dwave.cloud.exceptions import (
 )
 from dwave.system.exceptions import FailoverCondition
 
-from qpsbgd.hardware import Budget, CallFailed, QPUBudgetExceeded
+from qpsbgd.hardware import Budget, CallFailed, QPUBudgetExceeded, calls
 from qpsbgd.hardware.calls import Submission
 from qpsbgd.hardware.timing import access_time_us, check_run_time
 
@@ -95,12 +95,12 @@ class Machine(dimod.Sampler):
         return Retrieved()
 
 
-def submit(machine, budget=None, max_retries=3):
+def submit(machine, budget=None, max_retries=3, retry_wait=0.0):
     budget = budget or Budget()
     budget.reserve(ESTIMATE, "a call")
     submission = Submission(
         machine, BQM, {}, budget=budget, estimate_us=ESTIMATE, max_retries=max_retries,
-        retry_wait=0.0,
+        retry_wait=retry_wait,
     )  # fmt: skip
     submission.send()
     return submission, budget
@@ -221,6 +221,17 @@ def test_retries_end():
     assert (budget.reserved_us, budget.spent_us) == (0.0, 0.0)
 
 
+def test_each_wait_before_a_retry_is_twice_the_last(monkeypatch):
+    waits = []
+    monkeypatch.setattr(calls.time, "sleep", waits.append)
+    offline = SolverOfflineError("off")
+    lost = PollingTimeout("slow")
+    machine = Machine(offline, offline, ("p", lost), retrieved=[lost, answer()])
+    submission, _ = submit(machine, max_retries=9, retry_wait=0.5)
+    submission.answer()
+    assert waits == [0.5, 1.0, 2.0, 4.0]  # seconds, by sending and by retrieving alike
+
+
 @pytest.mark.parametrize(
     ("error", "spent"),
     [
@@ -292,6 +303,17 @@ def test_a_budget_refuses_what_does_not_fit():
     budget.limit_us = 300.0  # may be raised
     budget.reserve(20.0, "three")
     assert Budget().left_us == float("inf")
+
+
+def test_a_budget_may_be_spent_to_the_last_microsecond():
+    budget = Budget(250.0)
+    budget.reserve(100.0, "one")
+    budget.reserve(150.0, "two")
+    assert budget.left_us == 0.0
+    budget.settle(150.0, 100.0)
+    budget.reserve(50.0, "three")
+    with pytest.raises(QPUBudgetExceeded):
+        budget.reserve(1e-9, "four")
 
 
 @pytest.mark.parametrize("limit", [0.0, -1.0, float("nan")])

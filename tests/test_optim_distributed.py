@@ -2,7 +2,6 @@
 
 import copy
 import signal
-import time
 
 import numpy as np
 import pytest
@@ -244,13 +243,11 @@ def test_a_killed_rank_ends_the_others(rng, tmp_path):
     try:
         layers = [shard(*make_layer(rng, 12, 10, 8))]
         group.run(project, [(layers, NATIVE)] * 3)
-        started = time.perf_counter()
         found = group.run(ranks_module.project_or_die, [(layers, 1)] * 3, timeout=60)
         assert isinstance(found[1], EOFError)
         for rank in (0, 2):
             with pytest.raises(RuntimeError, match=r"(?i)connection closed|connection reset"):
                 raise found[rank]
-        assert time.perf_counter() - started < 60
         group.processes[1].join(10)
         assert group.processes[1].exitcode == -signal.SIGKILL
     finally:

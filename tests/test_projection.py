@@ -1,7 +1,6 @@
 """What project, projection_energy and gradient_qubo promise, whatever the kernel."""
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 import qpsbgd
+from interrupts import ctrl_c_in_the_core
 from problems import layer
 from qpsbgd import _core, reference
 
@@ -423,11 +423,8 @@ def test_byte_swapped_arrays_are_copied(rng):
 @pytest.mark.parametrize("num_threads", [1, 2])
 def test_control_c_ends_a_long_call(rng, objective, num_threads):
     X, T = layer(rng, 50, 100, 100)
-    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
+    with ctrl_c_in_the_core(), pytest.raises(KeyboardInterrupt):
         qpsbgd.project(
             X, T, objective=objective, num_sweeps=1_000_000, beta_range=(0.1, 0.2),
             num_threads=num_threads,
         )  # fmt: skip
-    timer.join()

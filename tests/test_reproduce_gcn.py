@@ -308,6 +308,22 @@ def test_graphs_that_are_there(monkeypatch, tmp_path):
     assert list(GCN.cases("paper", False)) == [KARATE, "cora", "pubmed"]
 
 
+@pytest.mark.parametrize("setting", ["paper", "sound"])
+@pytest.mark.parametrize("case", [KARATE, "cora"])
+def test_dropout_is_for_the_sound_setting_of_large_graphs(case, setting, monkeypatch):
+    shares = []
+
+    def recorded(*args, dropout, **kwargs):
+        shares.append(dropout)
+        raise StopIteration
+
+    monkeypatch.setattr(graphs, "train_nodes", recorded)
+    with pytest.raises(StopIteration):
+        GCN._trained(cell(QP, case, setting), None, 0)
+    assert shares == [gcn.DROPOUT if (case, setting) == ("cora", "sound") else 0.0]
+    assert gcn.DROPOUT == 0.5
+
+
 def test_features_are_left_out():
     torch.manual_seed(0)
     features = (torch.rand(50, 40) < 0.3).float() * 3

@@ -113,6 +113,28 @@ def test_the_papers_lambda_is_the_threshold(monkeypatch):
         assert group["lr"] * group["strength"] == pytest.approx(0.01)
 
 
+@pytest.mark.parametrize("setting", ["paper", "sound"])
+@pytest.mark.parametrize("case", [CASES[0], CASES[-1]])
+def test_images_of_the_full_network_are_moved_in_the_sound_setting(case, setting, monkeypatch):
+    seen, forward = [], pairs.BinaryMLP.forward
+
+    def recorded(self, x):
+        seen.append(x.clone())
+        return forward(self, x)
+
+    monkeypatch.setattr(pairs.BinaryMLP, "forward", recorded)
+    # What is tested is no batch.
+    monkeypatch.setattr(pairs, "accuracy", lambda *args: 0.5)
+    asked = cell("BinaryConnect", case, setting)
+    MNIST_PAIRS.run(asked)
+    rows = {row.tobytes() for row in pair_data(*case.split(", ")).train_inputs}
+    share = np.mean([row.tobytes() in rows for row in torch.cat(seen).numpy()])
+    if setting == "sound" and "full" in case:
+        assert 0.0 < share < 0.3  # one of nine moves is none
+    else:
+        assert share == 1.0
+
+
 def test_binary_weights_are_what_is_tested(monkeypatch):
     kinds = set()
 

@@ -1,12 +1,15 @@
 // The core without Python, for the sanitizer builds: every instruction set, both objectives, shapes
 // at the edges of lanes, panels and tiles, several threads. Equality of results is the check that
-// needs no oracle; tests/test_kernels.py has the oracle.
+// needs no oracle; tests/test_kernels.py has the oracle. A failed check prints the shape, the
+// instruction set and the number of threads, which doctest captures.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <limits>
@@ -14,6 +17,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -31,12 +35,26 @@
 
 namespace {
 
-int failures = 0;
+bool is_spin(std::int8_t value) { return value == 1 || value == -1; }
 
-void check(bool ok, const std::string& what) {
-  if (ok) return;
-  ++failures;
-  std::fprintf(stderr, "FAILED: %s\n", what.c_str());
+// What one solver found in one setting: an instruction set, a number of threads, a form.
+template <class Value>
+struct Result {
+  std::string setting;
+  std::vector<Value> values;
+};
+
+std::string setting_of(const std::string& isa, int threads, const std::string& more = "") {
+  return isa + ", " + std::to_string(threads) + " threads" + (more.empty() ? "" : ", ") + more;
+}
+
+template <class Value>
+void check_equal(const std::vector<Result<Value>>& results) {
+  for (const Result<Value>& result : results) {
+    INFO("first setting: ", results.front().setting);
+    INFO("other setting: ", result.setting);
+    CHECK_MESSAGE((result.values == results.front().values), "one result in all settings");
+  }
 }
 
 std::vector<float> noise(std::size_t count, std::uint64_t seed) {
@@ -118,29 +136,42 @@ void test_project(const Shape& shape, qpsbgd::Objective objective, qpsbgd::StepL
   options.num_reads = 3;
   options.annealing = {.num_sweeps = 4, .betas = {}, .seed = 5};
   if (anneal) options.annealing.betas = {0.0, 0.1, 1.0, 10.0};
-  std::vector<std::vector<std::int8_t>> results, from_products;
+  CAPTURE(shape.samples);
+  CAPTURE(shape.inputs);
+  CAPTURE(shape.neurons);
+  CAPTURE(static_cast<int>(objective));
+  CAPTURE(static_cast<int>(step_length));
+  CAPTURE(anneal);
+  std::vector<Result<std::int8_t>> results, from_products;
   for (const std::string& isa : qpsbgd::available_isas()) {
+    CAPTURE(isa);
     setenv("QPSBGD_ISA", isa.c_str(), 1);
     const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
     for (const int threads : {1, 2, 5}) {
+      CAPTURE(threads);
       const qpsbgd::SampleLayer layer(view, kernels, threads);
-      results.push_back(solved(layer, layer.norms(), options));
+      results.push_back({setting_of(isa, threads), solved(layer, layer.norms(), options)});
       if (objective == qpsbgd::Objective::kSign) continue;
-      from_products.push_back(solved_products(shape, inputs, targets, threads, options));
+      from_products.push_back(
+          {setting_of(isa, threads), solved_products(shape, inputs, targets, threads, options)});
     }
-    results.push_back(solved_shares(shape, inputs, targets, options));
+    results.push_back(
+        {setting_of(isa, 2, "in shares"), solved_shares(shape, inputs, targets, options)});
     std::vector<double> energies(shape.neurons);
     qpsbgd::projection_energy(kernels, view, objective, 1.0, step_length, 0.01,
-                              results.back().data(), 2, energies.data());
-    std::vector<float> coupling(shape.inputs * shape.inputs), fields(results.back().size());
+                              results.back().values.data(), 2, energies.data());
+    std::vector<float> coupling(shape.inputs * shape.inputs), fields(results.back().values.size());
     qpsbgd::gradient_qubo(kernels, view, 1.0, step_length, 2, coupling.data(), fields.data(),
                           energies.data());
   }
   unsetenv("QPSBGD_ISA");
+  check_equal(results);
+  check_equal(from_products);
   for (const auto* group : {&results, &from_products}) {
     for (const auto& result : *group) {
-      check(result == group->front(), "the same on every instruction set, threads and shares");
-      for (const std::int8_t spin : result) check(spin == 1 || spin == -1, "spins are +-1");
+      CAPTURE(result.setting);
+      CHECK_MESSAGE(std::all_of(result.values.begin(), result.values.end(), is_spin),
+                    "spins are +-1");
     }
   }
 }
@@ -163,11 +194,17 @@ void test_problems(const Shape& shape, double target_eps) {
   const std::size_t n = shape.inputs, m = shape.neurons;
   const std::vector<float> inputs = signs(shape, 3), targets = noise(shape.samples * m, 4);
   const qpsbgd::SampleView view{inputs.data(), targets.data(), shape.samples, n, m};
-  std::vector<std::vector<double>> results;
+  CAPTURE(shape.samples);
+  CAPTURE(n);
+  CAPTURE(m);
+  CAPTURE(target_eps);
+  std::vector<Result<double>> results;
   for (const std::string& isa : qpsbgd::available_isas()) {
+    CAPTURE(isa);
     setenv("QPSBGD_ISA", isa.c_str(), 1);
     const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
     for (const int threads : {1, 2, 5}) {
+      CAPTURE(threads);
       const qpsbgd::SignQubo problem(view, kernels, target_eps, threads);
       const std::size_t width = problem.num_variables(), pairs = problem.num_couplings();
       std::vector<std::int8_t> patterns(problem.num_counts() * n);
@@ -198,7 +235,7 @@ void test_problems(const Shape& shape, double target_eps) {
         }
         variable += weights.size();
       }
-      check(variable == width, "variables of all counts");
+      CHECK_MESSAGE((variable == width), "variables of all counts");
       std::vector<std::int8_t> binary;
       for (std::size_t r = 0; r < m; ++r) binary.insert(binary.end(), state.data(), &state[0] + n);
       std::vector<double> expected(m);
@@ -209,13 +246,13 @@ void test_problems(const Shape& shape, double target_eps) {
         double energy = offsets[r];
         for (std::size_t v = 0; v < width; ++v) energy += fields[r * width + v] * state[v];
         for (std::size_t e = 0; e < pairs; ++e) {
-          check(
-              rows[e] >= 0 && rows[e] < columns[e] && static_cast<std::size_t>(columns[e]) < width,
-              "pairs above the diagonal");
+          CHECK_MESSAGE((rows[e] >= 0 && rows[e] < columns[e] &&
+                         static_cast<std::size_t>(columns[e]) < width),
+                        "pairs above the diagonal");
           energy += factors[r] * values[e] * state[rows[e]] * state[columns[e]];
         }
-        check(std::fabs(energy - expected[r]) <= 1e-9 * std::max(1.0, expected[r]),
-              "the energy is the sign objective");
+        CHECK_MESSAGE((std::fabs(energy - expected[r]) <= 1e-9 * std::max(1.0, expected[r])),
+                      "the energy is the sign objective");
       }
       std::vector<double> quadratic(n * (n - 1) / 2 + m * n + m);
       double* const linear = quadratic.data() + n * (n - 1) / 2;
@@ -224,29 +261,28 @@ void test_problems(const Shape& shape, double target_eps) {
                              seconds.data(), quadratic.data(), linear, linear + m * n);
       for (std::size_t i = 0, at = 0; i < n; ++i) {
         for (std::size_t j = i + 1; j < n; ++j, ++at) {
-          check(firsts[at] == static_cast<std::int32_t>(i) &&
-                    seconds[at] == static_cast<std::int32_t>(j),
-                "pairs in lexicographic order");
+          CHECK_MESSAGE((firsts[at] == static_cast<std::int32_t>(i) &&
+                         seconds[at] == static_cast<std::int32_t>(j)),
+                        "pairs in lexicographic order");
         }
       }
       std::vector<double> all = quadratic;
       for (const auto* part : {&values, &factors, &fields, &offsets}) {
         all.insert(all.end(), part->begin(), part->end());
       }
-      results.push_back(std::move(all));
+      results.push_back({setting_of(isa, threads), std::move(all)});
     }
   }
   unsetenv("QPSBGD_ISA");
-  for (const auto& result : results) {
-    check(result == results.front(), "the same problems on every instruction set and thread");
-  }
+  check_equal(results);
   std::vector<float> other = inputs;
-  check(qpsbgd::first_other_magnitude(other.data(), shape.samples, n) == other.size(),
-        "one magnitude a sample");
+  CHECK_MESSAGE((qpsbgd::first_other_magnitude(other.data(), shape.samples, n) == other.size()),
+                "one magnitude a sample");
   if (n < 2) return;
   other[0] = 1.0f;
   other[1] = 2.0f;
-  check(qpsbgd::first_other_magnitude(other.data(), shape.samples, n) == 1, "another magnitude");
+  CHECK_MESSAGE((qpsbgd::first_other_magnitude(other.data(), shape.samples, n) == 1),
+                "another magnitude");
   bool thrown = false;
   try {
     const qpsbgd::SignQubo problem({other.data(), targets.data(), shape.samples, n, m},
@@ -254,7 +290,7 @@ void test_problems(const Shape& shape, double target_eps) {
   } catch (const std::invalid_argument&) {
     thrown = true;
   }
-  check(thrown, "two magnitudes are refused");
+  CHECK_MESSAGE((thrown), "two magnitudes are refused");
 }
 
 // One sample whose target is the lowest integer: 0 - INT_MIN must not be undefined, and both
@@ -262,6 +298,7 @@ void test_problems(const Shape& shape, double target_eps) {
 void test_lowest_target() {
   using qpsbgd::kLanes;
   for (const std::string& isa : qpsbgd::available_isas()) {
+    CAPTURE(isa);
     setenv("QPSBGD_ISA", isa.c_str(), 1);
     const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
     std::vector<float> spins[2];
@@ -295,16 +332,17 @@ void test_lowest_target() {
       (in_lanes ? kernels.sign_anneal_lanes : kernels.sign_anneal)(tile, 1.0f, keys);
       spins[in_lanes].assign(states.data(), states.data() + kLanes);
     }
-    check(spins[0] == spins[1], "both layouts decide alike");
+    CHECK_MESSAGE((spins[0] == spins[1]), "both layouts decide alike");
   }
   unsetenv("QPSBGD_ISA");
 }
 
 void test_parallel_for() {
   for (const int threads : {1, 2, 8}) {
+    CAPTURE(threads);
     std::vector<int> visits(100, 0);
     qpsbgd::parallel_for(100, threads, [&](std::size_t task, int) { ++visits[task]; });
-    check(visits == std::vector<int>(100, 1), "each task once");
+    CHECK_MESSAGE((visits == std::vector<int>(100, 1)), "each task once");
     bool thrown = false;
     try {
       qpsbgd::parallel_for(100, threads, [](std::size_t task, int) {
@@ -313,7 +351,7 @@ void test_parallel_for() {
     } catch (const std::runtime_error& error) {
       thrown = std::string(error.what()) == "seven";
     }
-    check(thrown, "an exception of a task comes out");
+    CHECK_MESSAGE((thrown), "an exception of a task comes out");
   }
 }
 
@@ -336,8 +374,9 @@ void test_loops_of_several_threads() {
         qpsbgd::parallel_for(5, 2, [&](std::size_t k, int) { ++visits[task * 5 + k]; });
         --own;
       });
-      check(visits == std::vector<int>(num_tasks * 5, 1), "each task of a nested loop once");
-      check(alone, "a worker has one task at a time");
+      CHECK_MESSAGE((visits == std::vector<int>(num_tasks * 5, 1)),
+                    "each task of a nested loop once");
+      CHECK_MESSAGE((alone), "a worker has one task at a time");
     }
   };
   std::vector<std::thread> threads;
@@ -366,14 +405,15 @@ void test_waiting() {
             ended = true;
           },
           [&] {
-            check(std::this_thread::get_id() == caller, "the caller polls");
+            CHECK_MESSAGE((std::this_thread::get_id() == caller), "the caller polls");
             ++polls;
             if (throws) throw std::runtime_error("poll");
           });
     } catch (const std::runtime_error&) {
       thrown = true;
     }
-    check(thrown == throws && ended, "the poll's exception comes out after the last task");
+    CHECK_MESSAGE((thrown == throws && ended),
+                  "the poll's exception comes out after the last task");
   }
 }
 
@@ -396,40 +436,45 @@ void test_a_caller_waits_for_no_thread_that_has_not_begun() {
   while (holding < most + 2) std::this_thread::yield();
   std::size_t done = 0;
   qpsbgd::parallel_for(100, 8, [&](std::size_t, int worker) {
-    check(worker == 0, "the caller does all tasks");
+    CHECK_MESSAGE((worker == 0), "the caller does all tasks");
     ++done;
   });
-  check(done == 100, "a loop ends while the pool is busy");
+  CHECK_MESSAGE((done == 100), "a loop ends while the pool is busy");
   release = true;
   for (std::thread& caller : callers) caller.join();
 }
 
 void test_threads_for() {
   using qpsbgd::kNanosecondsPerThread;
-  check(qpsbgd::threads_for(0.0, 8) == 1, "no work, one thread");
-  check(qpsbgd::threads_for(1.9 * kNanosecondsPerThread, 8) == 1, "too little for two threads");
-  check(qpsbgd::threads_for(2.0 * kNanosecondsPerThread, 8) == 2, "enough for two threads");
-  check(qpsbgd::threads_for(1e300, 8) == 8, "no more threads than allowed");
-  check(qpsbgd::threads_for(1e300, 1) == 1, "one thread where one is allowed");
+  CHECK_MESSAGE((qpsbgd::threads_for(0.0, 8) == 1), "no work, one thread");
+  CHECK_MESSAGE((qpsbgd::threads_for(1.9 * kNanosecondsPerThread, 8) == 1),
+                "too little for two threads");
+  CHECK_MESSAGE((qpsbgd::threads_for(2.0 * kNanosecondsPerThread, 8) == 2),
+                "enough for two threads");
+  CHECK_MESSAGE((qpsbgd::threads_for(1e300, 8) == 8), "no more threads than allowed");
+  CHECK_MESSAGE((qpsbgd::threads_for(1e300, 1) == 1), "one thread where one is allowed");
   setenv("QPSBGD_NS_PER_THREAD", "0", 1);
-  check(qpsbgd::threads_for(0.0, 8) == 8, "all threads on request");
+  CHECK_MESSAGE((qpsbgd::threads_for(0.0, 8) == 8), "all threads on request");
   unsetenv("QPSBGD_NS_PER_THREAD");
 }
 
 void test_first_nonfinite() {
   std::vector<float> values = noise(5000, 3);
-  check(qpsbgd::first_nonfinite(qpsbgd::kernels(), values.data(), values.size()) == values.size(),
-        "all finite");
+  CHECK_MESSAGE(
+      (qpsbgd::first_nonfinite(qpsbgd::kernels(), values.data(), values.size()) == values.size()),
+      "all finite");
   values[3333] = values[0] / 0.0f;
   values[4444] = values[3333] - values[3333];
-  check(qpsbgd::first_nonfinite(qpsbgd::kernels(), values.data(), values.size()) == 3333,
-        "the first that is not");
+  CHECK_MESSAGE((qpsbgd::first_nonfinite(qpsbgd::kernels(), values.data(), values.size()) == 3333),
+                "the first that is not");
 }
 
 // Dense and sparse, all that fields may be kept as, all instruction sets and numbers of threads:
-// the same states, as the couplings are integers. Of 300 variables a table of bounds decides on
-// some.
+// the same states, as the couplings are integers.
 void test_anneal(std::size_t n, std::size_t num_reads, bool random_order) {
+  CAPTURE(n);
+  CAPTURE(num_reads);
+  CAPTURE(random_order);
   std::vector<double> linear(n), values;
   std::vector<std::uint32_t> rows, columns;
   std::uint64_t word = n;
@@ -442,20 +487,24 @@ void test_anneal(std::size_t n, std::size_t num_reads, bool random_order) {
       values.push_back(static_cast<double>(word % 9) - 4.0);
     }
   }
-  std::vector<std::vector<std::int8_t>> results;
+  std::vector<Result<std::int8_t>> results;
   for (const auto form : {qpsbgd::Ising::Form::kDense, qpsbgd::Ising::Form::kSparse}) {
+    CAPTURE(static_cast<int>(form));
     const qpsbgd::Ising problem(linear.data(), n,
                                 {rows.data(), columns.data(), values.data(), values.size()}, form);
     for (const std::string& isa : qpsbgd::available_isas()) {
+      CAPTURE(isa);
       setenv("QPSBGD_ISA", isa.c_str(), 1);
-      for (const int round : {0, 1, 2, 3, 4, 5}) {
-        constexpr int kThreads[] = {1, 2, 5, 1, 2, 1};
+      for (const int round : {0, 1, 2, 3, 4, 5, 6}) {
+        CAPTURE(round);
+        constexpr int kThreads[] = {1, 2, 5, 1, 2, 1, 2};
         constexpr std::optional<qpsbgd::Precision> kPrecisions[] = {{},
                                                                     {},
                                                                     {},
                                                                     qpsbgd::Precision::kFloat32,
                                                                     qpsbgd::Precision::kInt16,
-                                                                    qpsbgd::Precision::kInt8};
+                                                                    qpsbgd::Precision::kInt8,
+                                                                    qpsbgd::Precision::kFloat64};
         const int threads = kThreads[round];
         qpsbgd::AnnealOptions options;
         options.precision = kPrecisions[round];
@@ -464,23 +513,25 @@ void test_anneal(std::size_t n, std::size_t num_reads, bool random_order) {
         options.random_order = random_order;
         options.num_threads = threads;
         std::vector<std::int8_t> states(num_reads * n, 1);
-        std::vector<std::uint64_t> sweeps(num_reads);
+        std::vector<std::int64_t> sweeps(num_reads);
         int asked = 0;
         qpsbgd::Stop stop(1e300, [&asked] { return ++asked < 0; });
         qpsbgd::anneal(qpsbgd::kernels(), problem, options, num_reads, states.data(), sweeps.data(),
                        stop);
-        for (const std::uint64_t made : sweeps) check(made == 5, "all sweeps made");
-        results.push_back(states);
+        for (const std::int64_t made : sweeps) CHECK_MESSAGE((made == 5), "all sweeps made");
+        const std::string more =
+            "form " + std::to_string(static_cast<int>(form)) + ", round " + std::to_string(round);
+        results.push_back({setting_of(isa, threads, more), states});
       }
     }
     qpsbgd::Stop over(0.0, {});
     std::vector<std::int8_t> states(num_reads * n, 1);
-    std::vector<std::uint64_t> sweeps(num_reads);
+    std::vector<std::int64_t> sweeps(num_reads);
     qpsbgd::anneal(qpsbgd::kernels(), problem, {.betas = {1.0}}, num_reads, states.data(),
                    sweeps.data(), over);
-    check(over.reason() == qpsbgd::Stop::Reason::kTimeLimit, "no time, no sweep");
+    CHECK_MESSAGE((over.reason() == qpsbgd::Stop::Reason::kTimeLimit), "no time, no sweep");
   }
-  for (const auto& result : results) check(result == results[0], "one answer of the annealer");
+  check_equal(results);
 }
 
 struct Model {
@@ -517,75 +568,102 @@ Model random_model(std::size_t n, int kind) {
 }
 
 void test_enumerate(std::size_t n, int kind) {
+  CAPTURE(n);
+  CAPTURE(kind);
   const Model model = random_model(n, kind);
   const qpsbgd::Ising problem = model.ising(qpsbgd::Ising::Form::kSparse);
-  std::vector<std::vector<std::int8_t>> results;
+  std::vector<Result<std::int8_t>> results;
   for (const std::string& isa : qpsbgd::available_isas()) {
+    CAPTURE(isa);
     setenv("QPSBGD_ISA", isa.c_str(), 1);
     for (const int threads : {1, 2, 5}) {
+      CAPTURE(threads);
       int asked = 0;
       qpsbgd::Stop stop(1e300, [&asked] { return ++asked < 0; });
       const qpsbgd::LowestStates lowest =
           qpsbgd::enumerate(qpsbgd::kernels(), problem, 9, threads, stop);
-      check(lowest.num_visited == std::uint64_t{1} << n, "all states visited");
+      CHECK_MESSAGE((lowest.num_visited == std::uint64_t{1} << n), "all states visited");
       std::vector<double> energies(lowest.count);
-      problem.energies(lowest.states.data(), lowest.count, 1, energies.data());
-      check(std::is_sorted(energies.begin(), energies.end()), "lowest states in order");
-      results.push_back(lowest.states);
+      problem.energies(qpsbgd::kernels(), lowest.states.data(), lowest.count, 1, energies.data());
+      CHECK_MESSAGE((std::is_sorted(energies.begin(), energies.end())), "lowest states in order");
+      results.push_back({setting_of(isa, threads), lowest.states});
     }
   }
-  for (const auto& result : results) check(result == results[0], "one answer of the enumeration");
+  check_equal(results);
   qpsbgd::Stop over(0.0, {});
-  check(qpsbgd::enumerate(qpsbgd::kernels(), problem, 1, 2, over).count == 1, "something is found");
+  CHECK_MESSAGE((qpsbgd::enumerate(qpsbgd::kernels(), problem, 1, 2, over).count == 1),
+                "something is found");
 }
 
 void test_descend(std::size_t n, int kind) {
   constexpr std::size_t kReads = 33;
+  CAPTURE(n);
+  CAPTURE(kind);
   const Model model = random_model(n, kind);
-  std::vector<std::vector<std::int8_t>> results;
+  std::vector<Result<std::int8_t>> results;
   for (const auto form : {qpsbgd::Ising::Form::kDense, qpsbgd::Ising::Form::kSparse}) {
+    CAPTURE(static_cast<int>(form));
     const qpsbgd::Ising problem = model.ising(form);
     // Rounded fields may choose other steps in the two forms.
-    if (!problem.exact()) results.clear();
+    if (!problem.exact()) {
+      check_equal(results);
+      results.clear();
+    }
     for (const std::string& isa : qpsbgd::available_isas()) {
+      CAPTURE(isa);
       setenv("QPSBGD_ISA", isa.c_str(), 1);
-      for (const int threads : {1, 2, 5}) {
+      for (const int threads : {1, 2, 5, -2}) {  // negative: in float64
+        CAPTURE(threads);
+        if (threads < 0 && !problem.exact()) continue;
         std::vector<std::int8_t> states(kReads * n);
         for (std::size_t i = 0; i < states.size(); ++i) {
           states[i] = qpsbgd::splitmix64(i) % 2 ? 1 : -1;
         }
         std::vector<std::int64_t> steps(kReads);
         qpsbgd::Stop stop(1e300, {});
-        qpsbgd::descend(qpsbgd::kernels(), problem, threads, kReads, states.data(), steps.data(),
-                        stop);
+        const auto precision =
+            threads < 0 ? qpsbgd::Precision::kFloat64 : qpsbgd::Precision::kFloat32;
+        qpsbgd::descend(qpsbgd::kernels(), problem, precision, std::abs(threads), kReads,
+                        states.data(), steps.data(), stop);
         for (std::size_t read = 0; read < kReads; ++read) {
-          check(steps[read] >= 0, "all reads made");
+          CHECK_MESSAGE((steps[read] >= 0), "all reads made");
           std::vector<double> fields(n);
           problem.fields64(&states[read * n], fields.data());
           for (std::size_t i = 0; i < n; ++i) {
-            check(states[read * n + i] * fields[i] <= 1e-13 * problem.reach()[i], "a minimum");
+            CHECK_MESSAGE((states[read * n + i] * fields[i] <= 1e-13 * problem.reach()[i]),
+                          "a minimum");
           }
         }
-        results.push_back(states);
-        check(states == results[0], "one answer of the descent");
+        results.push_back(
+            {setting_of(isa, threads, "form " + std::to_string(static_cast<int>(form))), states});
       }
     }
   }
+  check_equal(results);
 }
 
 // Dense in 16 bits and in floats, and sparse, all instruction sets and numbers of threads: the same
 // states, where the biases are small integers.
 void test_tabu(std::size_t n, std::size_t num_reads, int kind) {
+  CAPTURE(n);
+  CAPTURE(kind);
+  CAPTURE(num_reads);
   const Model model = random_model(n, kind);
-  std::vector<std::vector<std::int8_t>> results;
+  std::vector<Result<std::int8_t>> results;
   for (const auto form : {qpsbgd::Ising::Form::kDense, qpsbgd::Ising::Form::kSparse}) {
+    CAPTURE(static_cast<int>(form));
     const qpsbgd::Ising problem = model.ising(form);
     for (const auto precision : {qpsbgd::Precision::kFloat32, qpsbgd::Precision::kInt16}) {
       if (!qpsbgd::tabu_fits(problem, precision)) continue;
-      if (!problem.exact()) results.clear();
+      if (!problem.exact()) {
+        check_equal(results);
+        results.clear();
+      }
       for (const std::string& isa : qpsbgd::available_isas()) {
+        CAPTURE(isa);
         setenv("QPSBGD_ISA", isa.c_str(), 1);
         for (const int threads : {1, 2, 5}) {
+          CAPTURE(threads);
           qpsbgd::TabuOptions options;
           options.shortest_tenure = n / 8;
           options.longest_tenure = n / 4;
@@ -601,11 +679,14 @@ void test_tabu(std::size_t n, std::size_t num_reads, int kind) {
           qpsbgd::tabu(qpsbgd::kernels(), problem, options, num_reads, states.data(), reads.data(),
                        stop);
           for (const auto& read : reads) {
-            check(read.restarts == 40, "all searches made");
-            check(read.moves == 2 * n + 40 * (n / 4), "all moves made");
+            CHECK_MESSAGE((read.restarts == 40), "all searches made");
+            CHECK_MESSAGE((read.moves == 2 * n + 40 * (n / 4)), "all moves made");
           }
-          results.push_back(states);
-          check(states == results[0], "one answer of the tabu search");
+          results.push_back(
+              {setting_of(isa, threads,
+                          "form " + std::to_string(static_cast<int>(form)) + ", precision " +
+                              std::to_string(static_cast<int>(precision))),
+               states});
         }
       }
     }
@@ -615,8 +696,9 @@ void test_tabu(std::size_t n, std::size_t num_reads, int kind) {
     qpsbgd::TabuOptions options;
     options.shortest_tenure = options.longest_tenure = 0;
     qpsbgd::tabu(qpsbgd::kernels(), problem, options, num_reads, states.data(), reads.data(), over);
-    check(reads[0].restarts == -1, "no time, no search");
+    CHECK_MESSAGE((reads[0].restarts == -1), "no time, no search");
   }
+  check_equal(results);
 }
 
 // Problems (num_problems, n, n) of small integers, each with its own couplings.
@@ -639,6 +721,11 @@ std::vector<double> random_matrices(std::size_t num_problems, std::size_t n, std
 void test_batch(std::size_t problems, std::size_t n, std::size_t reads, qpsbgd::BatchMethod method,
                 bool keep_best) {
   using qpsbgd::BatchForm;
+  CAPTURE(problems);
+  CAPTURE(n);
+  CAPTURE(reads);
+  CAPTURE(static_cast<int>(method));
+  CAPTURE(keep_best);
   const std::vector<double> matrices = random_matrices(problems, n, n), shared = [&] {
     return std::vector<double>(matrices.begin(),
                                matrices.begin() + static_cast<std::ptrdiff_t>(n * n));
@@ -691,16 +778,20 @@ void test_batch(std::size_t problems, std::size_t n, std::size_t reads, qpsbgd::
   options.keep_best = keep_best;
   options.moves = 3 * n;
   options.tenure = n / 4;
-  std::vector<std::vector<std::int8_t>> results(3);
+  std::vector<std::vector<Result<std::int8_t>>> results(3);
   std::vector<double> found;
   for (const Case& c : cases) {
+    CAPTURE(static_cast<int>(c.form));
+    CAPTURE(c.group);
     if (c.form != BatchForm::kDense && method != qpsbgd::BatchMethod::kAnneal) continue;
     const qpsbgd::BatchView view{c.couplings, c.shared, linear.data(), problems, n};
     options.form = c.form;
     for (const std::string& isa : qpsbgd::available_isas()) {
+      CAPTURE(isa);
       setenv("QPSBGD_ISA", isa.c_str(), 1);
       const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
       for (const int threads : {1, 3}) {
+        CAPTURE(threads);
         options.num_threads = threads;
         std::vector<std::int8_t> states(problems * reads * n);
         for (std::size_t i = 0; i < states.size(); ++i) {
@@ -711,17 +802,19 @@ void test_batch(std::size_t problems, std::size_t n, std::size_t reads, qpsbgd::
         qpsbgd::Stop stop(1e300, {});
         qpsbgd::solve_batch(kernels, view, options, states.data(), done.data(), energies.data(),
                             stop);
-        for (const std::uint8_t begun : done) check(begun == (n > 0), "all problems begun");
+        for (const std::uint8_t begun : done)
+          CHECK_MESSAGE((begun == (n > 0)), "all problems begun");
+        const std::string more = "form " + std::to_string(static_cast<int>(c.form));
         auto& result = results[static_cast<std::size_t>(c.group)];
-        if (result.empty()) result = states;
-        check(states == result, "one answer of a batch");
+        result.push_back({setting_of(isa, threads, more), states});
         // Passes over the same couplings.
         const qpsbgd::BatchStates batch{linear.data(), states.data(), problems, reads, n};
         std::vector<double> again(problems * reads), fields(problems * reads * n);
         if (const auto* matrix = std::get_if<qpsbgd::MatrixView>(&c.couplings)) {
           std::vector<double> largest(c.shared ? 1 : problems), most(problems), typical(problems);
-          check(!qpsbgd::find_bad_entry(kernels, *matrix, largest.size(), threads, largest.data()),
-                "sound matrices");
+          CHECK_MESSAGE(
+              (!qpsbgd::find_bad_entry(kernels, *matrix, largest.size(), threads, largest.data())),
+              "sound matrices");
           qpsbgd::batch_magnitudes(kernels, *matrix, c.shared, largest.data(), linear.data(),
                                    problems, threads, most.data(), typical.data());
           qpsbgd::batch_energies(kernels, *matrix, c.shared, batch, threads, again.data());
@@ -734,14 +827,16 @@ void test_batch(std::size_t problems, std::size_t n, std::size_t reads, qpsbgd::
         } else {
           continue;
         }
-        if (c.form == BatchForm::kInterleaved) check(energies == again, "energies of the solver");
+        if (c.form == BatchForm::kInterleaved)
+          CHECK_MESSAGE((energies == again), "energies of the solver");
         for (std::size_t row = 0; row < problems * reads; ++row) {
           double sum = 0.0;  // h.s + s.(h + J s), twice the energy
           for (std::size_t i = 0; i < n; ++i) {
             const double h = linear[row / reads * n + i];
             sum += states[row * n + i] * (h + fields[row * n + i]);
           }
-          check(std::fabs(sum / 2 - again[row]) <= 1e-9 * (1 + std::fabs(sum)), "energy of fields");
+          CHECK_MESSAGE((std::fabs(sum / 2 - again[row]) <= 1e-9 * (1 + std::fabs(sum))),
+                        "energy of fields");
         }
       }
     }
@@ -752,11 +847,62 @@ void test_batch(std::size_t problems, std::size_t n, std::size_t reads, qpsbgd::
     qpsbgd::Stop over(0.0, {});
     qpsbgd::solve_batch(qpsbgd::kernels(), view, options, states.data(), done.data(),
                         energies.data(), over);
-    check(states == std::vector<std::int8_t>(states.size(), 1), "no time, the initial states");
+    CHECK_MESSAGE((states == std::vector<std::int8_t>(states.size(), 1)),
+                  "no time, the initial states");
+  }
+  for (const auto& group : results) check_equal(group);
+}
+
+}  // namespace
+
+TEST_CASE("projections") {
+  for (const Shape& shape :
+       {Shape{1, 1, 1}, Shape{5, 17, 49}, Shape{33, 16, 3}, Shape{130, 50, 97}}) {
+    for (const bool anneal : {false, true}) {
+      test_project(shape, qpsbgd::Objective::kQuadratic, qpsbgd::StepLength::kNorm, anneal);
+      test_project(shape, qpsbgd::Objective::kQuadratic, qpsbgd::StepLength::kFit, anneal);
+      test_project(shape, qpsbgd::Objective::kSign, qpsbgd::StepLength::kNorm, anneal);
+    }
   }
 }
 
-void test_batches() {
+TEST_CASE("a layer's problems for other solvers") {
+  for (const Shape& shape : {Shape{1, 1, 1}, Shape{8, 2, 3}, Shape{20, 17, 35}, Shape{9, 64, 2}}) {
+    for (const double target_eps : {0.0, 0.01, 2.0, 1e300}) test_problems(shape, target_eps);
+  }
+}
+
+TEST_CASE("annealing") {
+  for (const bool random_order : {false, true}) {
+    test_anneal(1, 3, random_order);
+    test_anneal(37, 33, random_order);
+    test_anneal(130, 50, random_order);
+    test_anneal(300, 18, random_order);
+  }
+}
+
+TEST_CASE("exhaustive search") {
+  for (const std::size_t n : {0, 1, 5, 11, 13, 16}) {
+    for (const int kind : {9, 4000, 0}) test_enumerate(n, kind);
+  }
+}
+
+TEST_CASE("descent") {
+  for (const std::size_t n : {1, 16, 37, 130}) {
+    for (const int kind : {9, 4000, 0}) test_descend(n, kind);
+  }
+}
+
+TEST_CASE("tabu search") {
+  for (const std::size_t n : {1, 16, 140}) {
+    for (const int kind : {9, 4000, 0}) {
+      test_tabu(n, 1, kind);
+      test_tabu(n, 7, kind);
+    }
+  }
+}
+
+TEST_CASE("batches") {
   using qpsbgd::BatchMethod;
   for (const std::size_t n : {0, 1, 15, 16, 17, 63, 64, 65, 130}) {
     for (const bool keep_best : {false, true}) {
@@ -769,46 +915,18 @@ void test_batches() {
   }
 }
 
-}  // namespace
+TEST_CASE("the lowest target of the sign objective") { test_lowest_target(); }
 
-int main() {
-  for (const Shape& shape :
-       {Shape{1, 1, 1}, Shape{5, 17, 49}, Shape{33, 16, 3}, Shape{130, 50, 97}}) {
-    for (const bool anneal : {false, true}) {
-      test_project(shape, qpsbgd::Objective::kQuadratic, qpsbgd::StepLength::kNorm, anneal);
-      test_project(shape, qpsbgd::Objective::kQuadratic, qpsbgd::StepLength::kFit, anneal);
-      test_project(shape, qpsbgd::Objective::kSign, qpsbgd::StepLength::kNorm, anneal);
-    }
-  }
-  for (const bool random_order : {false, true}) {
-    test_anneal(1, 3, random_order);
-    test_anneal(37, 33, random_order);
-    test_anneal(130, 50, random_order);
-    test_anneal(300, 18, random_order);
-  }
-  for (const std::size_t n : {0, 1, 5, 11, 13, 16}) {
-    for (const int kind : {9, 4000, 0}) test_enumerate(n, kind);
-  }
-  for (const std::size_t n : {1, 16, 37, 130}) {
-    for (const int kind : {9, 4000, 0}) test_descend(n, kind);
-  }
-  for (const std::size_t n : {1, 16, 140}) {
-    for (const int kind : {9, 4000, 0}) {
-      test_tabu(n, 1, kind);
-      test_tabu(n, 7, kind);
-    }
-  }
-  for (const Shape& shape : {Shape{1, 1, 1}, Shape{8, 2, 3}, Shape{20, 17, 35}, Shape{9, 64, 2}}) {
-    for (const double target_eps : {0.0, 0.01, 2.0, 1e300}) test_problems(shape, target_eps);
-  }
-  test_batches();
-  test_lowest_target();
-  test_parallel_for();
-  test_loops_of_several_threads();
-  test_waiting();
+TEST_CASE("tasks of parallel loops") { test_parallel_for(); }
+
+TEST_CASE("loops of several threads") { test_loops_of_several_threads(); }
+
+TEST_CASE("the caller of a loop polls while it waits") { test_waiting(); }
+
+TEST_CASE("a caller waits for no thread that has not begun") {
   test_a_caller_waits_for_no_thread_that_has_not_begun();
-  test_threads_for();
-  test_first_nonfinite();
-  std::printf("%d failed\n", failures);
-  return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
+
+TEST_CASE("threads by work") { test_threads_for(); }
+
+TEST_CASE("numbers that are not finite") { test_first_nonfinite(); }
