@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
+from qpsbgd.arguments import check_model
 
 Form = Literal["dense", "sparse"]
 
@@ -42,10 +43,7 @@ class Problem:
     ) -> None:
         if form not in ("dense", "sparse", None):
             raise ValueError(f"form is {form!r}, but must be 'dense', 'sparse' or None")
-        if not isinstance(bqm, dimod.BinaryQuadraticModel):
-            raise TypeError(
-                f"bqm is a {type(bqm).__name__}, but must be a dimod.BinaryQuadraticModel"
-            )
+        check_model("bqm", bqm)
         self.variables = list(bqm.variables if variables is None else variables)
         spin = bqm if bqm.vartype is dimod.SPIN else bqm.change_vartype(dimod.SPIN, inplace=False)
         linear, (rows, columns, quadratic), offset = spin.to_numpy_vectors(
