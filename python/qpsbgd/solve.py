@@ -13,6 +13,7 @@ from qpsbgd import __version__, _core, samplers
 from qpsbgd.arguments import (
     COUNT_LIMIT,
     SEED_LIMIT,
+    check_instance,
     checked_choice,
     checked_real,
     checked_seed,
@@ -136,6 +137,8 @@ def solve(
         KeyboardInterrupt: Ctrl-C before there was any solution.
     """
     start = time.perf_counter()
+    rule = "a qpsbgd.formats.Instance, which qpsbgd.formats.read makes of a file"
+    check_instance("instance", instance, Instance, rule)
     checked_choice("solver", solver, SOLVERS)
     limit = checked_time_limit(time_limit)
     seed = checked_seed(seed)
