@@ -182,7 +182,7 @@ def test_machines_and_plans():
 
     from qpsbgd.hardware import DWaveProjector, plan
 
-    rule = "but must be a structured dimod.Sampler"
+    rule = "but must be a structured dimod sampler"
     for value, description in (
         (constrained_model(), "a ConstrainedQuadraticModel"),
         ({}, "a dict"),

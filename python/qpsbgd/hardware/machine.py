@@ -31,7 +31,7 @@ class Machine:
     """
 
     def __init__(self, sampler: dimod.Sampler) -> None:
-        rule = "a structured dimod.Sampler, such as dwave.system.DWaveSampler()"
+        rule = "a structured dimod sampler, such as dwave.system.DWaveSampler()"
         check_instance("sampler", sampler, dimod.Sampler, rule)
         if not isinstance(sampler, dimod.Structured):
             raise TypeError(
