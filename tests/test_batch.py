@@ -429,6 +429,7 @@ def test_processes(rng):
         ({"num_threads": 0}, ValueError, "num_threads is 0"),
         ({"time_limit": 0}, ValueError, "time_limit is 0"),
         ({"executor": 3}, TypeError, "executor is a int"),
+        ({"beta_range": (1.0,)}, ValueError, r"must be 'auto', 'dwave', None or two numbers"),
         ({"J": [[0, 1j], [1j, 0]]}, TypeError, "J is a list of complex128"),
         ({"h": [["a", "b"]]}, TypeError, "h is a list of <U1"),
         ({"J": LowRank(np.full((2, 2), 1e200))}, ValueError, r"A.T @ A\)\[0, 1\] is inf"),
@@ -591,6 +592,44 @@ def test_default_temperatures_of_the_largest_and_smallest_magnitudes(form, magni
     found = sample_batch(J, h, form=form, num_sweeps=20, num_reads=8, seed=1)
     np.testing.assert_array_equal(found.energies, -magnitude)
     assert not np.isnan(found.info["beta_range"]).any()
+
+
+MAGNITUDES = {
+    "subnormal": lambda rng, shape: rng.integers(-3, 4, shape) * 5e-324,
+    "mixed": lambda rng, shape: rng.normal(size=shape) * 10.0 ** rng.uniform(-323, 0, shape),
+    "any": lambda rng, shape: rng.normal(size=shape) * 10.0 ** rng.uniform(-323, 300, shape),
+    "one": lambda rng, shape: rng.normal(size=shape),
+}
+
+
+@pytest.mark.parametrize("rule", ["auto", "dwave"])
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("of_J", MAGNITUDES)
+@pytest.mark.parametrize("of_h", MAGNITUDES)
+def test_rules_for_temperatures_take_any_magnitudes(rng, rule, shared, of_J, of_h):
+    for n, count in ((1, 1), (2, 3), (9, 17)):
+        for vartype in ("SPIN", "BINARY"):
+            J = np.triu(MAGNITUDES[of_J](rng, (n, n) if shared else (count, n, n)), 1)
+            J, h = J + J.swapaxes(-1, -2), MAGNITUDES[of_h](rng, (count, n))
+            starts = rng.choice([-1 if vartype == "SPIN" else 0, 1], size=(count, n))
+            options = {"vartype": vartype, "initial_states": starts}
+            found = sample_batch(J, h, beta_range=rule, num_sweeps=20, seed=1, **options)
+            betas = found.info["beta_range"]
+            assert (betas > 0).all()
+            assert (betas[:, 0] <= betas[:, 1]).all()
+            before = sample_batch(J, h, num_sweeps=0, **options).energies
+            scale = np.abs(J).sum() + np.abs(h).sum(axis=1, keepdims=True)
+            # A quarter of a subnormal number, a coupling of the spins, may be rounded to 0.
+            assert (found.energies <= before + 1e-5 * scale + 1e-321).all()
+
+
+def test_one_subnormal_bias_has_a_temperature():
+    # Its mean over the variables is 0 in float64.
+    h = np.zeros((2, 9))
+    h[:, 4] = [5e-324, -5e-324]
+    for J in (np.zeros((9, 9)), np.zeros((2, 9, 9))):
+        found = sample_batch(J, h, num_sweeps=20, seed=1)
+        np.testing.assert_array_equal(found.states[:, 0, 4], [-1, 1])
 
 
 def test_low_rank_of_the_largest_and_smallest_magnitudes(rng):

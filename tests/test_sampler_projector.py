@@ -227,8 +227,38 @@ def test_what_project_refuses_of_another_back_end(rng):
     with pytest.raises(
         ValueError, match=r"target_eps is 0\.01, but the projector was made with 0\.5"
     ):
-        qpsbgd.project(X, T, backend=solve)
+        qpsbgd.project(X, T, backend=solve, target_eps=0.01)
     assert as_projector(solve, target_eps=0.5) is solve
+
+
+@pytest.mark.parametrize("objective", ["quadratic", "sign"])
+def test_a_projectors_own_options_hold_in_project(rng, objective):
+    X = rng.normal(size=(20, 16)).astype(np.float32)
+    T = rng.normal(size=(20, 8)).astype(np.float32)
+    own = {"num_reads": 3, "beta_range": (0.1, 2.0), "initial": "random", "target_eps": 0.1}
+    solve = qpsbgd.NativeProjector(**own, num_threads=1)
+    options = {"objective": objective, "num_sweeps": 4, "seed": 3}
+    expected = qpsbgd.project(X, T, **own, **options)
+    assert (expected != qpsbgd.project(X, T, **options)).any()
+    np.testing.assert_array_equal(qpsbgd.project(X, T, backend=solve, **options), expected)
+    same = qpsbgd.project(X, T, backend=solve, **own, num_threads=1, **options)
+    np.testing.assert_array_equal(same, expected)
+    for name, other in (
+        ("num_reads", 1), ("beta_range", (0.1, 3.0)), ("initial", "linear"), ("target_eps", 0.01),
+        ("num_threads", 2),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"{name} is .* but the projector was made with"):
+            qpsbgd.project(X, T, backend=solve, **{name: other})
+
+
+def test_a_samplers_projector_keeps_its_target_eps(rng):
+    X, T = layer(rng, "sign")
+    solve = qpsbgd.SamplerProjector(dimod.ExactSolver(), target_eps=0.5)
+    expected = solve(X, T, objective="sign", seed=1)
+    found = qpsbgd.project(X, T, objective="sign", backend=solve, seed=1)
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ValueError, match="num_reads goes with backend='native' alone"):
+        qpsbgd.project(X, T, backend=solve, num_reads=1)
 
 
 def test_native_is_the_default(rng):

@@ -1,10 +1,12 @@
 """Many quadratic binary problems of one size in one call."""
 
 import os
+import time
 import warnings
-from collections.abc import Callable, Iterable
-from concurrent.futures import BrokenExecutor, Executor, Future
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import dimod
@@ -13,11 +15,20 @@ import numpy.typing as npt
 
 from qpsbgd import _core, schedule
 from qpsbgd.arguments import (
+    SEED_LIMIT,
+    BetaRange,
+    BetaRule,
+    check_model,
     checked_choice,
     checked_count,
+    checked_geometric_range,
+    checked_keep,
     checked_seed,
     checked_threads,
     checked_time_limit,
+    described,
+    real_array,
+    resolved_keep,
 )
 from qpsbgd.couplings import (
     Couplings,
@@ -30,8 +41,9 @@ from qpsbgd.couplings import (
     checked_couplings,
     floats,
     refuse,
+    typed_couplings,
 )
-from qpsbgd.ising import Problem
+from qpsbgd.model_groups import ModelGroup, grouped
 
 Method = Literal["sa", "tabu", "descent"]
 Precision = Literal["float32", "float64"]
@@ -41,6 +53,14 @@ DEFAULT_NUM_SWEEPS = {"sa": 1000, "tabu": 20, "descent": 0}
 SCOUTS = 16
 #: Energy differences that they are to tell of, all together.
 SCOUTED = 16384
+#: The least positive double, and the ends that a range of inverse temperatures may have.
+SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
+BETA_LIMITS = float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max) / 4
+#: A problem whose typical field is more times that of those with which it shares J, or less, has
+#: units of its own.
+UNIT_RATIO = 2.0**400
+#: Time limit of a call whose time is over, which must be positive.
+LEAST_SECONDS = 1e-9
 #: Chunks for each worker of an executor: an uneven end costs little then.
 CHUNKS_PER_WORKER = 4
 #: Times that a chunk is given out if its worker is lost.
@@ -62,9 +82,9 @@ class BatchResult:
         states: int8 ``(B, R, n)``, of -1 and +1, or 0 and 1.
         energies: float64 ``(B, R)``.
         info: ``method``, ``isa``, ``num_threads``, ``seed``, ``num_sweeps``, ``beta_range`` (of
-            annealing, ``(B, 2)``), ``num_begun`` (problems that were begun; others have their
-            initial states), ``form``, ``precision`` (``"float64"``, or ``"float32"``, which
-            includes narrow integers where all biases fit) and ``stopped_by`` (``"finished"``,
+            annealing, ``(B, 2)``), ``keep`` (of annealing), ``num_begun`` (problems that were
+            begun; others have their initial states), ``form``, ``precision`` (``"float64"``, or
+            ``"float32"``, which includes narrow integers where all biases fit) and ``stopped_by`` (``"finished"``,
             ``"time_limit"`` or ``"interrupt"``).
         vartype: ``"SPIN"`` or ``"BINARY"``.
     """
@@ -90,8 +110,8 @@ def sample_batch(
     num_reads: int = 1,
     num_sweeps: int | None = None,
     method: Method = "sa",
-    beta_range: Literal["auto"] | tuple[float, float] = "auto",
-    keep: Literal["best", "final"] = "best",
+    beta_range: BetaRange | None = "auto",
+    keep: Literal["best", "final"] | None = None,
     initial_states: Any = None,
     seed: int | None = None,
     form: Literal["auto"] | Form = "auto",
@@ -115,12 +135,15 @@ def sample_batch(
         method: ``"sa"`` simulated annealing, ``"tabu"`` one tabu search a read, ``"descent"``
             steepest descent.
         beta_range: inverse temperatures ``(first, last)`` of annealing, > 0, between which they
-            grow geometrically. ``"auto"`` takes them from the energy differences of up to 16
-            problems (:func:`~qpsbgd.schedule.auto_beta_range`): one range for all that share J,
-            else one in units of each problem's typical difference.
+            change geometrically. ``"auto"`` or ``None`` finds them by
+            :func:`~qpsbgd.schedule.auto_beta_range` from the energy differences of up to 16
+            problems, ``"dwave"`` by the rule of dwave-samplers from the biases of up to 16.
+            Problems that share J get one range. Others get one in units of each problem's typical
+            difference.
         keep: what a read of annealing returns: ``"best"`` the best state that it had at its start
-            or after a sweep, ``"final"`` the last. Samples of a temperature, ``beta_range=(b, b)``,
-            are ``"final"`` states; the best are colder.
+            or after a sweep, ``"final"`` the last. ``None`` is ``"final"`` where ``beta_range``
+            names one temperature, as ``(b, b)`` does: these states are samples of a Boltzmann
+            distribution, and the best would be colder. Otherwise it is ``"best"``.
         initial_states: ``(B, n)`` or ``(B, R, n)``; drawn at random if ``None``.
         seed: integer in ``[0, 2**31)``; drawn anew if ``None``.
         form: how couplings are kept. ``"dense"``: as matrices. ``"interleaved"``: sixteen problems'
@@ -160,10 +183,16 @@ def sample_batch(
         array([[-1.5],
                [-1.5]])
     """
+    J, h = typed_couplings(J), real_array("h", h)
+    if initial_states is not None:
+        initial_states = real_array("initial_states", initial_states)
     checked_choice("vartype", vartype, ("SPIN", "BINARY"))
     checked_choice("method", method, tuple(DEFAULT_NUM_SWEEPS))
-    if checked_choice("keep", keep, ("best", "final")) != "best" and method != "sa":
+    if checked_keep(keep) == "final" and method != "sa":
         raise ValueError(f"keep is {keep!r}, but goes with method='sa' alone")
+    ends = checked_geometric_range(beta_range)
+    if method != "sa" and ends != "auto":
+        raise ValueError(f"beta_range is {beta_range!r}, but goes with method='sa' alone")
     linear = floats("h", h, 2)
     if len(linear) == 0:
         raise ValueError(f"h has shape {linear.shape}, but must have at least one problem")
@@ -185,10 +214,11 @@ def sample_batch(
             spin_J, spin_h = couplings.halved_spins(linear)
         refuse("h of the spins", spin_h, ~np.isfinite(spin_h), "must be finite")
     wide = precision == "float64"
-    betas, factors = _betas(method, beta_range, sweeps, spin_J, spin_h, form, wide, threads)
+    betas, factors = _betas(method, ends, sweeps, spin_J, spin_h, form, wide, threads)
+    kept = resolved_keep(keep, betas, is_found=isinstance(ends, str))
     n = linear.shape[1]
     options = {
-        "method": method, "form": form, "wide": wide, "betas": betas, "keep_best": keep == "best",
+        "method": method, "form": form, "wide": wide, "betas": betas, "keep_best": kept == "best",
         "moves": sweeps * n,
         "tenure": min(20, n // 4), "seed": seed, "num_threads": threads, "time_limit": limit,
     }  # fmt: skip
@@ -211,8 +241,11 @@ def sample_batch(
         seed=seed, num_sweeps=sweeps, num_begun=int(np.concatenate(done).sum()),
         stopped_by=stopped[0] if stopped else "finished",
     )  # fmt: skip
+    if method == "sa":
+        result.info["keep"] = kept
     if betas:
-        result.info["beta_range"] = np.outer(factors, [betas[0], betas[-1]])
+        with np.errstate(over="ignore"):  # then infinite: nothing but descent
+            result.info["beta_range"] = np.outer(factors, [betas[0], betas[-1]])
     for error in errors:
         if error is not None:
             error.result = result
@@ -226,63 +259,117 @@ def sample_bqms(
     *,
     num_reads: int = 1,
     num_sweeps: int | None = None,
-    beta_range: Literal["auto"] | tuple[float, float] = "auto",
+    beta_range: BetaRange | None = "auto",
+    keep: Literal["best", "final"] | None = None,
     seed: int | None = None,
     num_threads: int | None = None,
     time_limit: float | None = None,
     executor: Executor | None = None,
 ) -> list[dimod.SampleSet]:
-    """Samples of many dimod models, those of one size in one call of :func:`sample_batch`.
+    """Samples of many dimod models, in as few calls of :func:`sample_batch` as their forms allow.
+
+    Models of one size go together, as matrices, if lists of neighbours would not be faster. Sparse
+    models of more than 64 variables are never made matrices: they go together where they have the
+    same pairs of variables, in the order of their variables, and each alone otherwise.
+
+    What other models change: the rules of ``beta_range`` find temperatures for a group, in units of
+    each model's typical energy difference, and a model's random numbers are those of its number in
+    its group. Two numbers for ``beta_range`` leave the random numbers alone.
 
     Args:
-        bqms: models of any vartype, size and labels; kept as matrices.
+        bqms: models of any vartype, size and labels.
         method: as in :func:`sample_batch`.
-        num_reads: as in :func:`sample_batch`, and so the others.
+        num_reads: of each model.
         num_sweeps: of an anneal or a tabu search.
-        beta_range: of annealing.
-        seed: one for all sizes.
+        beta_range: of annealing, as in :func:`sample_batch`.
+        keep: what a read of annealing returns, as in :func:`sample_batch`.
+        seed: integer in ``[0, 2**31)``; drawn anew if ``None``. The first group of each size takes
+            it, further groups of the same size take seeds drawn from it.
         num_threads: at most this many.
-        time_limit: seconds for the models of one size.
+        time_limit: seconds, > 0, for the call. Each group gets the part of the time that is left
+            which its number of models is of those that are left. With an executor, the limit of
+            each chunk. ``None`` for no limit.
         executor: whose workers solve them.
 
     Returns:
-        A sample set for each model, in its vartype and with its labels. ``info`` is the batch's.
+        A sample set for each model, in its vartype and with its labels. Energies are those of the
+        model in float64. ``info`` is that of its call of :func:`sample_batch`.
 
     Raises:
         TypeError: one of ``bqms`` is no model, or an argument is of the wrong type.
         ValueError: a NaN or infinite bias, or a value out of range.
     """
-    models = list(bqms)
+    models = _checked_models(bqms)
     checked_choice("method", method, tuple(DEFAULT_NUM_SWEEPS))
     seed = checked_seed(seed)
-    by_size: dict[int, list[int]] = {}
-    for place, bqm in enumerate(models):
-        if not isinstance(bqm, dimod.BinaryQuadraticModel):
-            raise TypeError(
-                f"bqms[{place}] is a {type(bqm).__name__}, but must be a dimod.BinaryQuadraticModel"
-            )
-        by_size.setdefault(bqm.num_variables, []).append(place)
+    limit = checked_time_limit(time_limit)
+    start = time.monotonic()
+    options: dict[str, Any] = {
+        "method": method, "num_reads": num_reads, "num_sweeps": num_sweeps,
+        "beta_range": beta_range, "keep": keep, "num_threads": num_threads, "executor": executor,
+    }  # fmt: skip
     results: dict[int, dimod.SampleSet] = {}
-    for n, places in by_size.items():
-        problems = [Problem(models[place], "dense") for place in places]
-        h = np.array([problem.linear for problem in problems])  # (B, n)
-        J = np.zeros((len(places), n, n))
-        for matrix, problem in zip(J, problems, strict=True):
-            matrix[problem.pairs[0], problem.pairs[1]] = problem.quadratic
-            matrix += matrix.T
+    groups_by_size: dict[int, int] = {}
+
+    def solve(group: ModelGroup, seed: int, seconds: float) -> None:
         found = sample_batch(
-            J, h, num_reads=num_reads, num_sweeps=num_sweeps, method=method,
-            beta_range=beta_range, seed=seed, num_threads=num_threads, time_limit=time_limit,
-            executor=executor,
+            group.J, group.h, seed=seed, time_limit=None if np.isinf(seconds) else seconds,
+            **options,
         )  # fmt: skip
-        for place, problem, states in zip(places, problems, found.states, strict=True):
-            results[place] = dimod.SampleSet.from_samples(
-                (states, problem.variables),
-                energy=problem.energies(states, 1),
-                info=dict(found.info),
-                vartype=dimod.SPIN,
-            ).change_vartype(models[place].vartype, inplace=True)
+        for place, variables, states in zip(
+            group.places, group.variables, found.states, strict=True
+        ):
+            results[place] = _sampleset(models[place], variables, states, found.info)
+
+    def seeded() -> Iterator[tuple[ModelGroup, int]]:
+        for group in grouped(models):
+            number = groups_by_size.get(group.h.shape[1], 0)
+            groups_by_size[group.h.shape[1]] = number + 1
+            drawn = np.random.SeedSequence([seed, number]).generate_state(1)[0] % SEED_LIMIT
+            yield group, int(drawn) if number else seed
+
+    if executor is None:
+        for group, own_seed in seeded():
+            left = max(limit - (time.monotonic() - start), LEAST_SECONDS)
+            solve(group, own_seed, left * len(group.h) / (len(models) - len(results)))
+    else:
+        # Threads wait for small groups, so that those occupy all workers together.
+        workers = _num_workers(executor)
+        with ThreadPoolExecutor(workers) as waiting:
+            small = []
+            for group, own_seed in seeded():
+                if len(group.h) < workers:
+                    small.append(waiting.submit(solve, group, own_seed, limit))
+                else:
+                    solve(group, own_seed, limit)
+            for future in small:
+                future.result()
     return [results[place] for place in range(len(models))]
+
+
+def _checked_models(bqms: Any) -> list[dimod.BinaryQuadraticModel]:
+    is_one = isinstance(bqms, (str, Mapping, dimod.BinaryQuadraticModel))
+    if is_one or isinstance(bqms, type) or not isinstance(bqms, Iterable):
+        raise TypeError(
+            f"bqms is {described(bqms)}, but must be an iterable of dimod.BinaryQuadraticModel"
+        )
+    models = list(bqms)
+    for place, bqm in enumerate(models):
+        check_model(f"bqms[{place}]", bqm)
+    return models
+
+
+def _sampleset(
+    bqm: dimod.BinaryQuadraticModel, variables: list[Hashable], spins: States, info: dict[str, Any]
+) -> dimod.SampleSet:
+    """Samples of a model from spins ``(R, n)``."""
+    states = spins if bqm.vartype is dimod.SPIN else (spins + 1) // 2
+    return dimod.SampleSet.from_samples(
+        (states, variables),
+        energy=np.asarray(bqm.energies((states, variables)), np.float64),
+        info=dict(info),
+        vartype=bqm.vartype,
+    )
 
 
 # ---- arguments ---------------------------------------------------------------------------------
@@ -387,7 +474,7 @@ def _starts(initial: Any, vartype: str, shape: tuple[int, int, int], seed: int) 
 
 def _betas(
     method: Method,
-    beta_range: Any,
+    ends: BetaRange,
     sweeps: int,
     J: Couplings,
     h: Floats,
@@ -396,70 +483,98 @@ def _betas(
     num_threads: int,
 ) -> tuple[list[float], Floats]:
     """Inverse temperatures of the sweeps, and each problem's factor to them."""
-    ones = np.ones(len(h))
+    factors = np.ones(len(h))
     if method != "sa":
-        if not (isinstance(beta_range, str) and beta_range == "auto"):
-            raise ValueError(f"beta_range is {beta_range!r}, but goes with method='sa' alone")
-        return [], ones
-    if isinstance(beta_range, str):
-        checked_choice("beta_range", beta_range, ("auto",))
-        (first, last), factors = _auto_range(J, h, form, wide, num_threads)
-    else:
-        try:
-            first, last = (float(end) for end in beta_range)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"beta_range is {beta_range!r}, but must be 'auto' or two numbers"
-            ) from None
-        if not (0 < first < np.inf and 0 < last < np.inf):
-            raise ValueError(f"beta_range is {beta_range!r}, but must be positive and finite")
-        factors = ones
-    return (schedule.geometric(first, last, sweeps) if sweeps else []), factors
+        return [], factors
+    if isinstance(ends, str):
+        if h.size == 0:
+            ends = schedule.ARBITRARY
+        else:
+            ends, factors = found_range(ends, J, h, form, num_threads, wide)
+    return (schedule.geometric(*ends, sweeps) if sweeps else []), factors
 
 
-def _auto_range(
-    J: Couplings, h: Floats, form: Form, wide: bool, num_threads: int
+def _typical_fields(J: Couplings, h: Floats, num_threads: int) -> Floats:
+    """Each problem's mean of sqrt(h_i^2 + sum_j J_ij^2), ``(B,)``; 0 where all biases are 0."""
+    largest, typical = J.magnitudes(h, num_threads)
+    # float64 rounds a mean of subnormal numbers to 0.
+    fields: Floats = np.where(largest > 0, np.maximum(typical, SMALLEST), 0.0)
+    return fields
+
+
+def found_range(
+    rule: BetaRule, J: Couplings, h: Floats, form: Form, num_threads: int
 ) -> tuple[tuple[float, float], Floats]:
-    """One range, and each problem's factor to it: as schedule.auto_beta_range, of some problems."""
-    n = h.shape[1]
-    if h.size == 0:
-        return schedule.ARBITRARY, np.ones(len(h))
+    """One range by a rule for single problems, from some problems, and each problem's factor."""
     if J.shared:
         # One range for all, from some problems that have a bias.
-        biased = np.arange(len(h)) if J.any() else np.flatnonzero(h.any(axis=1))
-        scouts = _spread(biased)
-        own = J.magnitudes(np.ascontiguousarray(h[scouts]), num_threads)[1]
-        # Halves, as a median of two adds them.
-        typical = np.full(len(h), 2.0 * np.median(own / 2) if len(own) else 0.0)
+        scouts = spread(np.arange(len(h)) if J.any() else np.flatnonzero(h.any(axis=1)))
+        own = _typical_fields(J, np.ascontiguousarray(h[scouts]), num_threads)
+        scouts, own = scouts[own > 0], own[own > 0]
+        # Halves, as a median of two adds them; that of the least double is 0.
+        middle = max(2.0 * np.median(own / 2), SMALLEST) if len(own) else 0.0
+        typical = np.full(len(h), middle)
     else:
-        largest, typical = J.magnitudes(h, num_threads)
-        scouts = _spread(np.flatnonzero(largest))
+        typical = _typical_fields(J, h, num_threads)
+        scouts = spread(np.flatnonzero(typical))
         own = typical[scouts]
     if len(scouts) == 0:
         return schedule.ARBITRARY, np.ones(len(h))
-    couplings = J.part(scouts)
-    fields = np.ascontiguousarray(h[scouts])
-    reads = min(max(SCOUTED // (n * len(scouts)), 1), 16)
-    starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (len(scouts), reads, n))
-    minima, *_ = _solve(
-        couplings, fields, starts, np.ones(len(scouts)), number=0, method="sa", form=form,
-        wide=wide, betas=[np.inf] * schedule.SCOUT_SWEEPS, keep_best=False, moves=0, tenure=0,
-        seed=0, num_threads=num_threads, time_limit=np.inf,
-    )  # fmt: skip
-    # In units of each problem's typical field: a difference of the largest that there are, or its
-    # inverse of the least, is more than a double holds.
-    units = np.maximum(typical, np.finfo(np.float64).smallest_subnormal)[scouts]
-    barriers = np.abs(couplings.fields(fields, minima, num_threads)) / units[:, None, None]
-    ranges = [
-        schedule.range_of_differences(2.0 * mean, 2.0 * problem.ravel())
-        for mean, problem in zip(own / units, barriers, strict=True)
-    ]
-    first, last = np.median(ranges, axis=0)
-    with np.errstate(over="ignore"):  # then infinite: nothing but descent
+    # In units of the problems' typical field: a difference of the largest that there are, or its
+    # inverse of the least, is more than a double holds. A problem of another magnitude than those
+    # with which it shares J gets units of its own, in which its differences do not underflow.
+    units = typical[scouts]
+    with np.errstate(over="ignore", under="ignore"):
+        ratios = own / units
+        units = np.where((ratios > 1 / UNIT_RATIO) & (ratios < UNIT_RATIO), units, own)
+        factors = typical[scouts] / units
+    couplings, fields = J.part(scouts), np.ascontiguousarray(h[scouts])
+    find = _dwave_ranges if rule == "dwave" else _auto_ranges
+    with np.errstate(over="ignore", under="ignore", divide="ignore"):
+        ranges = np.array(find(couplings, fields, own, units, form, num_threads))
+        ranges = np.clip(ranges * factors[:, None], *BETA_LIMITS)
+        first, last = np.median(ranges, axis=0)
+        # Infinite where a double holds no inverse: nothing but descent.
         return (float(first), float(last)), 1 / np.where(typical > 0, typical, 1.0)
 
 
-def _spread(problems: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+def _auto_ranges(
+    J: Couplings, h: Floats, own: Floats, units: Floats, form: Form, num_threads: int
+) -> list[tuple[float, float]]:
+    """Ranges of problems in their units, as by schedule.auto_beta_range."""
+    count, n = h.shape
+    reads = min(max(SCOUTED // (n * count), 1), 16)
+    starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (count, reads, n))
+    minima, *_ = _solve(
+        J, h, starts, np.ones(count), number=0, method="sa", form=form,
+        betas=[np.inf] * schedule.SCOUT_SWEEPS, keep_best=False, moves=0, tenure=0, seed=0,
+        num_threads=num_threads, time_limit=np.inf,
+    )  # fmt: skip
+    barriers = np.abs(J.fields(h, minima, num_threads)) / units[:, None, None]
+    return [
+        schedule.range_of_differences(2.0 * mean, 2.0 * problem.ravel())
+        for mean, problem in zip(own / units, barriers, strict=True)
+    ]
+
+
+def _dwave_ranges(
+    J: Couplings, h: Floats, own: Floats, units: Floats, form: Form, num_threads: int
+) -> list[tuple[float, float]]:
+    """Ranges of problems in their units, by schedule.dwave_beta_range."""
+    matrices = J.formed() if isinstance(J, Factor) else J
+    pairs = matrices.pattern() if isinstance(matrices, Matrices) else matrices
+    assert isinstance(pairs, Pattern)
+    values = np.broadcast_to(pairs.values, (len(h), len(pairs.rows)))
+    ranges = []
+    for linear, couplings, unit in zip(h, values, units, strict=True):
+        biases: Any = SimpleNamespace(
+            linear=linear / unit, pairs=(pairs.rows, pairs.columns), quadratic=couplings / unit
+        )
+        ranges.append(schedule.dwave_beta_range(biases))
+    return ranges
+
+
+def spread(problems: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
     """At most ``SCOUTS`` of them, evenly."""
     count = min(SCOUTS, len(problems))
     chosen = np.unique(np.linspace(0, len(problems) - 1, count).astype(np.intp))
@@ -500,8 +615,7 @@ def _solve_apart(
     options: dict[str, Any],
 ) -> list[Part]:
     """The batch in chunks, by the workers of an executor."""
-    workers = getattr(executor, "_max_workers", None) or os.cpu_count() or 1
-    size = -(-len(h) // (CHUNKS_PER_WORKER * workers))
+    size = -(-len(h) // (CHUNKS_PER_WORKER * _num_workers(executor)))
 
     def call(first: int) -> tuple[Callable[..., Part], tuple[Any, ...], dict[str, Any]]:
         part = slice(first, first + size)
@@ -519,6 +633,10 @@ def _solve_apart(
         for future in futures.values():
             future.cancel()
         raise
+
+
+def _num_workers(executor: Executor) -> int:
+    return getattr(executor, "_max_workers", None) or os.cpu_count() or 1
 
 
 def _outcome(

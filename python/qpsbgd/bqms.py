@@ -15,7 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd.arguments import checked_choice, checked_real, checked_threads
+from qpsbgd.arguments import (
+    checked_choice,
+    checked_real,
+    checked_threads,
+    refuse_masked,
+    tensor_array,
+)
 from qpsbgd.ising import Problem
 from qpsbgd.projection import (
     OBJECTIVES,
@@ -413,7 +419,9 @@ def checked_penalty_factor(penalty_factor: float) -> float:
 
 
 def _checked_spins(name: str, value: npt.NDArray[Any], num_columns: int) -> Spins:
-    array = np.asarray(value)
+    refuse_masked(name, value)
+    tensor = tensor_array(name, value)
+    array = np.asarray(value) if tensor is None else tensor
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} has dtype {array.dtype}, but must be an integer or float type")
     if array.ndim != 2 or array.shape[1] != num_columns:

@@ -1,6 +1,5 @@
 """The couplings of a batch: what users hand over, checked, and as the core takes it."""
 
-import sys
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -8,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd.arguments import checked_real
+from qpsbgd.arguments import checked_real, real_array, refuse_masked, tensor_array
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 States: TypeAlias = npt.NDArray[np.int8]
@@ -64,22 +63,7 @@ def floats(name: str, value: Any, ndim: int | tuple[int, ...], *, finite: bool =
         TypeError: not an array of real numbers.
         ValueError: other dimensions; NaN or infinity where ``finite`` asks to look for them.
     """
-    torch = sys.modules.get("torch")  # a tensor can only exist where it has been imported
-    if torch is not None and isinstance(value, torch.Tensor):
-        if value.device.type != "cpu":
-            raise ValueError(f"{name} is on device {value.device}, but must be on the CPU")
-        value = value.detach()  # it may want its gradient
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"{name} is a {type(value).__name__}, but must be an array of numbers"
-        ) from error
-    if array.dtype.kind not in "biuf":
-        raise TypeError(
-            f"{name} is a {type(value).__name__} of {array.dtype}, but must be an array of real "
-            "numbers"
-        )
+    array = real_array(name, value)
     dtype = np.float32 if array.dtype == np.float32 and not finite else np.float64
     array = np.require(array, dtype, ["C", "A"])
     if array.ndim not in np.atleast_1d(ndim):
@@ -395,10 +379,33 @@ class Pattern:
 
 
 def _integers(name: str, value: Any) -> npt.NDArray[np.intp]:
-    array = np.asarray(value)
+    refuse_masked(name, value)
+    array = tensor_array(name, value)
+    if array is None:
+        array = np.asarray(value)
     if (array.size and array.dtype.kind not in "iu") or array.ndim != 1:  # [] is of floats
         raise TypeError(f"{name} is {value!r}, but must be integers of one dimension")
     return array.astype(np.intp)
+
+
+def typed_couplings(J: Any) -> Any:
+    """Return ``J`` of :func:`~qpsbgd.sample_batch` with its values as an array of real numbers.
+
+    Raises:
+        TypeError: it is of none of the kinds that J may be.
+        ValueError: a tensor that is not on the CPU.
+    """
+    if isinstance(J, LowRank):
+        return LowRank(real_array("J.A", J.A), checked_real("J.scale", J.scale))
+    if isinstance(J, SharedPattern):
+        return SharedPattern(real_array("J.data", J.data), J.indices, J.indptr)
+    if isinstance(J, Pattern) or _is_scipy_sparse(J):
+        return J
+    return real_array("J", J)
+
+
+def _is_scipy_sparse(J: Any) -> bool:
+    return hasattr(J, "tocsr") and not isinstance(J, type)
 
 
 def checked_couplings(J: Any, shape: tuple[int, ...], num_threads: int) -> Couplings:
@@ -408,9 +415,11 @@ def checked_couplings(J: Any, shape: tuple[int, ...], num_threads: int) -> Coupl
         TypeError: not an array of real numbers, nor one of the other kinds.
         ValueError: an entry that is NaN, infinite, not symmetric, or on the diagonal.
     """
+    if isinstance(J, Pattern):  # of models, which are symmetric
+        return J
     if isinstance(J, LowRank):
         return Factor.checked(J, shape)
-    if hasattr(J, "tocsr"):  # scipy.sparse's
+    if _is_scipy_sparse(J):
         if J.shape != (shape[1], shape[1]):
             raise ValueError(
                 f"J has shape {J.shape}, but must be ({shape[1]}, {shape[1]}) as h is {shape}"

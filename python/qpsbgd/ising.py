@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
+from qpsbgd.arguments import check_model
 
 Form = Literal["dense", "sparse"]
 
@@ -50,10 +51,7 @@ class Problem:
     ) -> None:
         if form not in ("dense", "sparse", None):
             raise ValueError(f"form is {form!r}, but must be 'dense', 'sparse' or None")
-        if not isinstance(bqm, dimod.BinaryQuadraticModel):
-            raise TypeError(
-                f"bqm is a {type(bqm).__name__}, but must be a dimod.BinaryQuadraticModel"
-            )
+        check_model("bqm", bqm)
         self.variables = list(bqm.variables if variables is None else variables)
         self.bqm: dimod.BinaryQuadraticModel | None = bqm
         linear, (rows, columns, quadratic), offset = bqm.to_numpy_vectors(

@@ -16,6 +16,8 @@ from qpsbgd.arguments import (
     checked_count,
     checked_real,
     checked_seed,
+    described,
+    refuse_masked,
 )
 from qpsbgd.batch import DEFAULT_NUM_SWEEPS, Method, sample_batch
 
@@ -35,8 +37,8 @@ Range = Sequence[float]
 #: What `sample_kwargs` may have. The seed is the sampler's own, each call has another; states that
 #: a time limit left where they started would be no samples.
 OPTIONS = ("num_reads", "num_sweeps", "beta_range", "keep", "num_threads", "executor")
-#: Samples of the model: last states at the temperature that the prefactor is for.
-DEFAULTS: dict[str, dict[str, Any]] = {"sa": {"beta_range": (1.0, 1.0), "keep": "final"}}
+#: Samples of the model: at one temperature, that of the prefactor, reads return their last states.
+DEFAULTS: dict[str, dict[str, Any]] = {"sa": {"beta_range": (1.0, 1.0)}}
 
 
 class BatchSampler(TorchSampler):
@@ -50,7 +52,7 @@ class BatchSampler(TorchSampler):
 
     By default, ``"sa"`` makes Metropolis sweeps at inverse temperature 1 and returns the last
     states: samples of the model's distribution, as far as so many sweeps forget their random start.
-    For states of low energy give ``sample_kwargs={"beta_range": "auto", "keep": "best"}``.
+    For states of low energy give ``sample_kwargs={"beta_range": "auto"}``.
 
     Random numbers: every call of :meth:`sample` draws anew, so that no two steps of a training loop
     have the same noise. Two samplers of one ``seed`` that are called alike return the same samples
@@ -69,7 +71,8 @@ class BatchSampler(TorchSampler):
         quadratic_range: the same for quadratic biases.
         sample_kwargs: options of :func:`qpsbgd.sample_batch`: ``num_reads``, ``num_sweeps``,
             ``beta_range``, ``keep``, ``num_threads``, ``executor``. Defaults are its own, but for
-            ``"sa"`` ``beta_range=(1.0, 1.0)`` and ``keep="final"``.
+            ``"sa"`` ``beta_range=(1.0, 1.0)``, at which reads return their last states. With a
+            range that cools they return their best: give ``keep="final"`` for the last.
         seed: integer in ``[0, 2**31)`` from which the calls' seeds are drawn; drawn anew if
             ``None``.
 
@@ -103,7 +106,7 @@ class BatchSampler(TorchSampler):
     ) -> None:
         if not isinstance(grbm, GraphRestrictedBoltzmannMachine):
             raise TypeError(
-                f"grbm is a {type(grbm).__name__}, but must be a GraphRestrictedBoltzmannMachine"
+                f"grbm is {described(grbm)}, but must be a GraphRestrictedBoltzmannMachine"
             )
         self._grbm = grbm
         checked_choice("method", method, tuple(DEFAULT_NUM_SWEEPS))
@@ -183,6 +186,7 @@ class BatchSampler(TorchSampler):
 def _checked_range(name: str, bounds: Any) -> tuple[float, float] | None:
     if bounds is None:
         return None
+    refuse_masked(name, bounds)
     try:
         low, high = (float(end) for end in bounds)
     except (TypeError, ValueError):

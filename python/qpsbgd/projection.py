@@ -8,8 +8,7 @@ an answer is. Method: arXiv 2310.15128.
 
 import contextlib
 import math
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
@@ -19,11 +18,17 @@ import numpy.typing as npt
 
 from qpsbgd import _core
 from qpsbgd.arguments import (
+    BetaRange,
+    BetaRule,
     checked_choice,
     checked_count,
+    checked_geometric_range,
     checked_real,
     checked_seed,
     checked_threads,
+    described,
+    refuse_masked,
+    tensor_array,
 )
 from qpsbgd.schedule import geometric
 
@@ -134,7 +139,7 @@ class NativeProjector:
         self,
         *,
         num_reads: int = 1,
-        beta_range: tuple[float, float] | None = None,
+        beta_range: BetaRange | None = None,
         initial: InitialKind = "linear",
         target_eps: float = DEFAULT_TARGET_EPS,
         num_threads: int | None = None,
@@ -194,6 +199,7 @@ class NativeProjector:
             self.beta_range,
             self.target_eps,
             seed,
+            _no_rule,
         )
         return {**checked, "initial": _core.InitialState[self.initial]}
 
@@ -206,10 +212,10 @@ def project(
     scale: float = 1.0,
     step_length: StepLength = "norm",
     num_sweeps: int = DEFAULT_NUM_SWEEPS,
-    num_reads: int = 1,
-    beta_range: tuple[float, float] | None = None,
-    initial: InitialKind | npt.NDArray[np.int8] = "linear",
-    target_eps: float = DEFAULT_TARGET_EPS,
+    num_reads: int | None = None,
+    beta_range: BetaRange | None = None,
+    initial: InitialKind | npt.NDArray[np.int8] | None = None,
+    target_eps: float | None = None,
     seed: int | None = None,
     num_threads: int | None = None,
     backend: "Backend" = "native",
@@ -243,21 +249,27 @@ def project(
             objective ignores it.
         num_sweeps: passes over all variables; 0 returns the start. Descent stops at a local
             optimum.
-        num_reads: independent solutions per neuron, of which the best is returned. The first starts
-            from ``initial``, the others from random states.
+        num_reads: independent solutions per neuron, of which the best is returned; default 1. The
+            first starts from ``initial``, the others from random states.
         beta_range: ``(hot, cold)`` inverse temperatures of a geometric annealing schedule over
-            ``num_sweeps``, in units of the objective for ``t / mean|t|``; ``None`` for descent
-            (zero temperature), which changes nothing that is no improvement.
-        initial: ``"linear"`` for ``sign(X^T t)``, ``"random"``, or an int8 array ``(m, n)`` of +-1.
-        target_eps: the sign objective's tie rule, in units of ``X``; >= 0.
+            ``num_sweeps``, ``0 < hot <= cold``, in units of the objective for ``t / mean|t|``;
+            ``"auto"`` for the rule of the samplers (:func:`~qpsbgd.schedule.auto_beta_range`),
+            applied to up to 16 neurons; ``"dwave"`` for that of dwave-samplers, which the sign
+            objective does not have. Other than for samplers, ``None`` is descent (zero
+            temperature), which changes nothing that is no improvement.
+        initial: ``"linear"``, the default, for ``sign(X^T t)``, ``"random"``, or an int8 array
+            ``(m, n)`` of +-1.
+        target_eps: the sign objective's tie rule, in units of ``X``; >= 0; default 0.01.
         seed: integer in ``[0, 2**31)``; drawn anew if ``None``. A single descent from a given or
             linear start draws nothing.
         num_threads: at most this many threads, of which no more than four a processor are started;
             ``None`` for as many as OpenMP would use.
         backend: ``"native"``; any unstructured ``dimod.Sampler``, for
             :class:`~qpsbgd.SamplerProjector` of it; or a projector, such as
-            ``qpsbgd.hardware.DWaveProjector(...)``. Others than the native one have options of
-            their own, and none of ``num_reads``, ``beta_range``, ``initial`` and ``num_threads``.
+            ``NativeProjector(...)`` or ``qpsbgd.hardware.DWaveProjector(...)``. A projector's own
+            options hold where the call leaves ``num_reads``, ``beta_range``, ``initial``,
+            ``target_eps`` and ``num_threads`` at ``None``; a call that gives another value than the
+            projector's is an error.
 
     Returns:
         int8 array ``(m, n)`` of -1 and +1.
@@ -280,9 +292,11 @@ def project(
         Krahn et al., "Projected Stochastic Gradient Descent with Quantum Annealed Binary
         Gradients", BMVC 2024, arXiv 2310.15128.
     """
+    check_backend("backend", backend)
     inputs, targets = checked_layer(X, T)
-    if not (isinstance(backend, str) and backend == "native"):
-        _refuse_native_options(num_reads, beta_range, initial, num_threads)
+    if not isinstance(backend, str):
+        own = {"num_reads": num_reads, "beta_range": beta_range, "initial": initial}
+        _check_projector_options(backend, {**own, "num_threads": num_threads})
         solve = as_projector(backend, target_eps=target_eps)
         binary = solve(
             inputs,
@@ -295,23 +309,28 @@ def project(
         )
         check_binary(binary, (targets.shape[1], inputs.shape[1]))
         return binary
-    kind, states = _checked_initial(initial, (targets.shape[1], inputs.shape[1]))
+    threads = checked_threads(num_threads)
+    kind, states = _checked_initial(
+        "linear" if initial is None else initial, (targets.shape[1], inputs.shape[1])
+    )
+    options = _checked_options(
+        objective,
+        scale,
+        step_length,
+        num_sweeps,
+        1 if num_reads is None else num_reads,
+        beta_range,
+        DEFAULT_TARGET_EPS if target_eps is None else target_eps,
+        checked_seed(seed),
+        lambda rule, checked: _found_beta_range(rule, inputs, targets, checked, threads),
+    )
     return _core.project(
         inputs,
         targets,
         initial=kind,
         initial_states=states,
-        num_threads=checked_threads(num_threads),
-        **_checked_options(
-            objective,
-            scale,
-            step_length,
-            num_sweeps,
-            num_reads,
-            beta_range,
-            target_eps,
-            checked_seed(seed),
-        ),
+        num_threads=threads,
+        **options,
     )
 
 
@@ -419,26 +438,80 @@ def _checked_options(
     step_length: str,
     num_sweeps: int,
     num_reads: int,
-    beta_range: tuple[float, float] | None,
+    beta_range: BetaRange | None,
     target_eps: float,
     seed: int,
+    find: Callable[[BetaRule, dict[str, Any]], tuple[float, float]],
 ) -> dict[str, Any]:
+    """Options as the core takes them; ``find`` takes a rule for temperatures and the others."""
     num_sweeps = checked_count("num_sweeps", num_sweeps, 0)
-    betas = _checked_beta_range(beta_range)
-    return {
+    ends = _checked_beta_range(beta_range)
+    options = {
         "objective": _core.Objective[checked_choice("objective", objective, OBJECTIVES)],
         "scale": checked_scale(scale),
         "step_length": checked_step_length(step_length),
         "num_sweeps": num_sweeps,
         "num_reads": checked_count("num_reads", num_reads, 1),
-        "betas": [] if betas is None else geometric(*betas, num_sweeps),
         "target_eps": checked_eps(target_eps),
         "seed": seed,
     }
+    if isinstance(ends, str):
+        ends = find(ends, options)
+    return {**options, "betas": [] if ends is None else geometric(*ends, num_sweeps)}
+
+
+def _found_beta_range(
+    rule: BetaRule,
+    X: npt.NDArray[np.float32],
+    T: npt.NDArray[np.float32],
+    options: dict[str, Any],
+    num_threads: int,
+) -> tuple[float, float]:
+    """Temperatures that a rule finds for a layer."""
+    from qpsbgd.layer_temperatures import quadratic_beta_range, sign_beta_range
+
+    if options["objective"] is _core.Objective.quadratic:
+        return quadratic_beta_range(
+            rule, X, T, scale=options["scale"], step_length=options["step_length"],
+            num_threads=num_threads,
+        )  # fmt: skip
+    if rule == "dwave":
+        raise ValueError(
+            "beta_range is 'dwave', but that rule needs couplings, which objective='sign' has not: "
+            "take 'auto' or two numbers"
+        )
+    return sign_beta_range(X, T, target_eps=options["target_eps"], num_threads=num_threads)
+
+
+def _no_rule(rule: BetaRule, _: dict[str, Any]) -> tuple[float, float]:
+    """Raise, as ranks that share a layer do not have its problems."""
+    raise ValueError(
+        f"beta_range is {rule!r}, but ranks that share a layer need one without its data: give two "
+        "numbers"
+    )
 
 
 #: What solves a layer's problems; see :func:`as_projector`.
 Backend: TypeAlias = Literal["native"] | dimod.Sampler | Projector
+
+
+def check_backend(name: str, backend: Any) -> None:
+    """Raise where a value is none of the back ends of :func:`project`.
+
+    Raises:
+        TypeError: no word, no sampler and no projector.
+        ValueError: another word than ``"native"``.
+    """
+    if isinstance(backend, str):
+        checked_choice(name, backend, ("native",))
+    elif isinstance(backend, type) or not (isinstance(backend, dimod.Sampler) or callable(backend)):
+        advice = (
+            f": write {backend.__name__}() for an instance" if isinstance(backend, type) else ""
+        )
+        raise TypeError(
+            f"{name} is {described(backend)}, but must be 'native', a dimod.Sampler or a projector"
+            f"{advice}"
+        )
 
 
 def as_projector(
@@ -456,18 +529,14 @@ def as_projector(
         ValueError: another word than ``"native"``, a sampler that takes problems of its own graph
             alone, or a projector made with another ``target_eps``.
     """
+    check_backend(name, backend)
     eps = DEFAULT_TARGET_EPS if target_eps is None else target_eps
     if isinstance(backend, str):
-        checked_choice(name, backend, ("native",))
         return NativeProjector(target_eps=eps)
     if isinstance(backend, dimod.Sampler):
         from qpsbgd.sampler_projector import SamplerProjector
 
         return SamplerProjector(backend, target_eps=eps)
-    if not callable(backend):
-        raise TypeError(
-            f"{name} is {backend!r}, but must be 'native', a dimod.Sampler or a projector"
-        )
     own = getattr(backend, "target_eps", eps)
     if target_eps is not None and own != target_eps:
         raise ValueError(
@@ -478,18 +547,24 @@ def as_projector(
     return projector
 
 
-def _refuse_native_options(
-    num_reads: int, beta_range: object, initial: object, num_threads: int | None
-) -> None:
-    given = {
-        "num_reads": num_reads != 1,
-        "beta_range": beta_range is not None,
-        "initial": not (isinstance(initial, str) and initial == "linear"),
-        "num_threads": num_threads is not None,
-    }
-    for name, is_given in given.items():
-        if is_given:
+def _check_projector_options(backend: Any, options: Mapping[str, Any]) -> None:
+    """Raise ValueError where an option is given that a back end has not, or has with another value.
+
+    Args:
+        backend: a sampler or a projector.
+        options: of :func:`project`, for the native back end; None where the call leaves it.
+    """
+    for name, value in options.items():
+        if value is None:
+            continue
+        if isinstance(backend, dimod.Sampler) or not hasattr(backend, name):
             raise ValueError(f"{name} goes with backend='native' alone: give it to the projector")
+        own = getattr(backend, name)
+        if not np.array_equal(value, own):
+            raise ValueError(
+                f"{name} is {value!r}, but the projector was made with {own!r}: give it to the "
+                "projector"
+            )
 
 
 @contextlib.contextmanager
@@ -548,26 +623,15 @@ def _checked_matrix(name: str, value: "ArrayLike") -> npt.NDArray[np.float32]:
 
 
 def _as_numpy(name: str, value: "ArrayLike") -> npt.NDArray[Any]:
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array, but must be an ordinary one")
+    refuse_masked(name, value)
     if isinstance(value, np.ndarray):
         return value
-    # A tensor can only exist where torch has been imported: no need to import it here.
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
-        if value.device.type != "cpu":
-            raise ValueError(f"{name} is on device {value.device}, but must be on the CPU")
-        if value.layout is not torch.strided:
-            raise TypeError(f"{name} has layout {value.layout}, but must be a dense tensor")
-        if value.dtype is torch.bfloat16:
-            raise TypeError(
-                f"{name} has dtype {value.dtype}, which NumPy does not have: convert it"
-            )
-        array: npt.NDArray[Any] = value.detach().numpy()
-        return array
-    raise TypeError(
-        f"{name} is a {type(value).__name__}, but must be a NumPy array or a torch tensor"
-    )
+    array = tensor_array(name, value)
+    if array is None:
+        raise TypeError(
+            f"{name} is {described(value)}, but must be a NumPy array or a torch tensor"
+        )
+    return array
 
 
 def _checked_states(name: str, value: "ArrayLike", shape: tuple[int, int]) -> npt.NDArray[np.int8]:
@@ -639,14 +703,11 @@ def checked_eps(target_eps: float) -> float:
     return checked
 
 
-def _checked_beta_range(beta_range: tuple[float, float] | None) -> tuple[float, float] | None:
+def _checked_beta_range(beta_range: BetaRange | None) -> BetaRange | None:
+    """None for descent, a rule, or numbers that do not fall."""
     if beta_range is None:
         return None
-    try:
-        hot, cold = beta_range
-    except (TypeError, ValueError):
-        raise ValueError(f"beta_range is {beta_range!r}, but must be None or (hot, cold)") from None
-    hot, cold = checked_real("beta_range[0]", hot), checked_real("beta_range[1]", cold)
-    if not (0.0 < hot <= cold < math.inf):
+    ends = checked_geometric_range(beta_range)
+    if not isinstance(ends, str) and ends[0] > ends[1]:
         raise ValueError(f"beta_range is {beta_range!r}, but must be 0 < hot <= cold < inf")
-    return hot, cold
+    return ends

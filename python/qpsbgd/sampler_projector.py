@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd.answers import Ranking, checked_spins, never_worse
-from qpsbgd.arguments import SEED_LIMIT, checked_seed, checked_threads
+from qpsbgd.arguments import SEED_LIMIT, check_instance, checked_seed, checked_threads
 from qpsbgd.bqms import checked_penalty_factor, gradient_bqms
 from qpsbgd.projection import (
     DEFAULT_NUM_SWEEPS,
@@ -65,8 +65,7 @@ class SamplerProjector:
         penalty_factor: float = 1.1,
         num_threads: int | None = None,
     ) -> None:
-        if not isinstance(sampler, dimod.Sampler):
-            raise TypeError(f"sampler is {sampler!r}, but must be a dimod.Sampler")
+        check_instance("sampler", sampler, dimod.Sampler, "a dimod.Sampler")
         if isinstance(sampler, dimod.Structured):
             raise ValueError(
                 f"sampler is a {type(sampler).__name__}, which takes problems of its own graph "

@@ -10,6 +10,7 @@ from dimod.variables import iter_serialize_variables
 
 from qpsbgd import __version__, _core, strategies
 from qpsbgd.arguments import (
+    check_instance,
     checked_choice,
     checked_real,
     checked_seed,
@@ -155,6 +156,8 @@ def solve(
         KeyboardInterrupt: Ctrl-C before there was any solution.
     """
     start = time.perf_counter()
+    rule = "a qpsbgd.formats.Instance, which qpsbgd.formats.read makes of a file"
+    check_instance("instance", instance, Instance, rule)
     checked_choice("solver", solver, SOLVERS)
     limit = checked_time_limit(time_limit)
     seed = checked_seed(seed)

@@ -11,6 +11,7 @@ from dwave.cloud.exceptions import ConfigFileError, RequestTimeout
 from dwave.system import DWaveSampler
 from dwave.system.testing import MockDWaveSampler
 
+from qpsbgd.arguments import check_instance
 from qpsbgd.hardware.embedding import working_graph
 from qpsbgd.hardware.programming import Ranges
 from qpsbgd.hardware.redact import keep_out, redacted
@@ -30,10 +31,12 @@ class Machine:
     """
 
     def __init__(self, sampler: dimod.Sampler) -> None:
-        if not isinstance(sampler, dimod.Sampler) or not isinstance(sampler, dimod.Structured):
+        rule = "a structured dimod sampler, such as dwave.system.DWaveSampler()"
+        check_instance("sampler", sampler, dimod.Sampler, rule)
+        if not isinstance(sampler, dimod.Structured):
             raise TypeError(
-                f"sampler is {sampler!r}, but must be a structured dimod sampler, such as "
-                "dwave.system.DWaveSampler(); others go to qpsbgd.SamplerProjector"
+                f"sampler is a {type(sampler).__name__}, but must be {rule}: others go to "
+                "qpsbgd.SamplerProjector"
             )
         self.sampler = sampler
         client = getattr(sampler, "client", None)

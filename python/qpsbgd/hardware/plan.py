@@ -1,14 +1,14 @@
 """What a run would cost, before anything is sent."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dimod
 import numpy as np
 
-from qpsbgd.arguments import checked_choice, checked_count
+from qpsbgd.arguments import checked_choice, checked_count, described
 from qpsbgd.bqms import GradientBQMs, gradient_bqms
 from qpsbgd.hardware.embedding import Packing, UnembeddableError
 from qpsbgd.hardware.mock import mock_annealer
@@ -153,6 +153,7 @@ def plan(
         **options: of :class:`~qpsbgd.hardware.DWaveProjector`.
 
     Raises:
+        TypeError: a model or a sampler of another kind.
         ValueError: a value out of range, or more reads than a call may take.
 
     Example:
@@ -160,8 +161,9 @@ def plan(
         >>> found.calls_per_step, found.layers[0].longest_chain
         (1, 2)
     """
+    shapes = _shapes(model)
     machine = mock_annealer(topology, shape) if sampler is None else sampler
-    return plan_for(DWaveProjector(machine, **options), model, batch_size, steps, objective)
+    return plan_for(DWaveProjector(machine, **options), shapes, batch_size, steps, objective)
 
 
 def plan_for(
@@ -214,8 +216,14 @@ def _layer_plan(
 
 
 def _shapes(model: Any) -> list[tuple[str, tuple[int, int]]]:
+    rule = f"model is {described(model)}, but must be a torch.nn.Module or pairs (name, (m, n))"
+    if isinstance(model, (type, str, Mapping)):
+        raise TypeError(rule)
     if not hasattr(model, "named_modules"):
-        return [(name, (m, n)) for name, (m, n) in model]
+        try:
+            return [(name, (m, n)) for name, (m, n) in model]
+        except (TypeError, ValueError):
+            raise TypeError(rule) from None
     from qpsbgd.nn.binary import binary_layers
 
     shapes = []

@@ -11,11 +11,18 @@ from dimod.core.initialized import InitialStateGenerator
 
 from qpsbgd import _core, schedule
 from qpsbgd.arguments import (
+    BetaRule,
+    check_model,
+    checked_beta_range,
     checked_choice,
     checked_count,
+    checked_keep,
     checked_seed,
     checked_threads,
     checked_time_limit,
+    real_array,
+    refuse_masked,
+    resolved_keep,
 )
 from qpsbgd.batch import sample_bqms
 from qpsbgd.ising import Form, Problem
@@ -27,7 +34,7 @@ DEFAULT_NUM_SWEEPS = 1000
 TIMED_SWEEPS = 2
 
 Precision = Literal["float32", "int16", "int8", "float64"]
-BetaRange = Literal["auto", "dwave"] | Sequence[float]
+BetaRange = BetaRule | Sequence[float]
 
 
 class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
@@ -101,7 +108,7 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
         *,
         num_threads: int | None = None,
         time_limit: float | None = None,
-        keep: Literal["best", "final"] = "best",
+        keep: Literal["best", "final"] | None = None,
         form: Form | None = None,
         precision: Precision | None = None,
         energy_threshold: float | None = None,
@@ -136,8 +143,10 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
                 ends before they are cold go on to a local minimum, which takes as long as it takes;
                 at one temperature they end as they are.
             keep: ``"best"`` returns the best state that a read had at its start or after a sweep,
-                ``"final"`` the last, as dwave-samplers does. Samples of a Boltzmann distribution,
-                of ``beta_range=(b, b)``, are ``"final"`` states; the best are colder.
+                ``"final"`` the last, as dwave-samplers does. ``None`` is ``"final"`` where
+                ``beta_range`` or ``beta_schedule`` names one temperature, as ``(b, b)`` does, or
+                the ends of a single sweep: these states are samples of a Boltzmann distribution,
+                and the best would be colder. Otherwise it is ``"best"``.
             form: ``"dense"`` or ``"sparse"`` couplings; ``None`` for the faster.
             precision: ``"float32"``, ``"float64"``, ``"int16"`` or ``"int8"``: the type of local
                 fields. Narrow integers need biases that are small multiples of one number (of a
@@ -157,8 +166,8 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
         Returns:
             Samples with energies in float64. ``info`` has ``beta_range``, ``beta_schedule_type``,
             ``timing`` (``preprocessing_ns``, ``sampling_ns``, ``postprocessing_ns``), ``seed``,
-            ``isa``, ``num_threads``, ``form``, ``precision``, ``num_sweeps`` (the least and the
-            most that a read made) and ``stopped_by`` (``"finished"``, ``"time_limit"``,
+            ``isa``, ``num_threads``, ``keep``, ``form``, ``precision``, ``num_sweeps`` (the least
+            and the most that a read made) and ``stopped_by`` (``"finished"``, ``"time_limit"``,
             ``"energy_threshold"`` or ``"interrupt"``). A call
             that was stopped returns the reads that had begun, each with what it has found so far.
 
@@ -170,6 +179,8 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
                 ``progress``.
         """
         clock = call.Clock()
+        check_model("bqm", bqm)
+        refuse_masked("initial_states", initial_states)
         self.remove_unknown_kwargs(**kwargs)
         seed = checked_seed(seed)
         threads = checked_threads(num_threads)
@@ -177,7 +188,7 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
         acceptance = checked_choice(
             "proposal_acceptance_criteria", proposal_acceptance_criteria, ("Metropolis", "Gibbs")
         )
-        checked_choice("keep", keep, ("best", "final"))
+        checked_keep(keep)
         parsed = self.parse_initial_states(
             bqm,
             initial_states=initial_states,
@@ -190,6 +201,8 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
             problem, beta_range, num_sweeps, num_sweeps_per_beta, beta_schedule_type, beta_schedule
         )
         shaped = limit < np.inf and num_sweeps is None and beta_schedule_type != "custom"
+        is_found = beta_schedule is None and (beta_range is None or isinstance(beta_range, str))
+        kept = resolved_keep(keep, betas, is_found=is_found)
         watch = call.watch_function(interrupt_function, progress, problem.offset)
         threshold = call.checked_threshold(energy_threshold, problem)
         initial = call.starts(bqm, parsed)
@@ -198,7 +211,7 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
         options: dict[str, Any] = {
             "acceptance": _core.Acceptance[acceptance],
             "random_order": bool(randomize_order),
-            "keep_best": keep == "best",
+            "keep_best": kept == "best",
             "seed": seed,
             "num_threads": threads,
             "precision": chosen,
@@ -228,6 +241,7 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
             beta_range=[float(betas[0]), float(betas[-1])] if len(betas) else None,
             beta_schedule_type=beta_schedule_type,
             seed=seed,
+            keep=kept,
             form=problem.form,
             precision=chosen.name,
             num_sweeps=[int(sweeps.min()), int(sweeps.max())],
@@ -303,7 +317,9 @@ def _schedule(
                 f"num_sweeps is {num_sweeps}, but beta_schedule and num_sweeps_per_beta make "
                 f"{len(betas) * num_sweeps_per_beta}"
             )
-        if beta_range is not None and (len(betas) == 0 or [*beta_range] != [betas[0], betas[-1]]):
+        if beta_range is not None and (
+            len(betas) == 0 or checked_beta_range(beta_range) != (betas[0], betas[-1])
+        ):
             raise ValueError(
                 f"beta_range is {beta_range!r}, but must be None or the ends of beta_schedule"
             )
@@ -318,43 +334,34 @@ def _schedule(
             f"num_sweeps is {num_sweeps}, but must be a multiple of num_sweeps_per_beta, "
             f"{num_sweeps_per_beta}"
         )
-    first, last = _checked_beta_range(problem, beta_range)
+    first, last = _ends(problem, beta_range)
     if kind == "geometric" and not (0 < first < np.inf and 0 < last < np.inf):
         raise ValueError(
             f"beta_range is {beta_range!r}, but a geometric schedule needs positive, finite ends"
         )
+    if kind == "linear" and not (first < np.inf and last < np.inf):
+        raise ValueError(f"beta_range is {beta_range!r}, but a linear schedule needs finite ends")
     if num_betas == 1:
         return np.array([last])
     space = np.geomspace if kind == "geometric" else np.linspace
     return space(first, last, num_betas)
 
 
-def _checked_beta_range(problem: Problem, beta_range: BetaRange | None) -> tuple[float, float]:
+def _ends(problem: Problem, beta_range: BetaRange | None) -> tuple[float, float]:
+    ends = checked_beta_range(beta_range)
     if not problem.variables:
         return schedule.ARBITRARY
-    if beta_range is None:
+    if ends == "auto":
         return schedule.auto_beta_range(problem)
-    if isinstance(beta_range, str):
-        rules = {"auto": schedule.auto_beta_range, "dwave": schedule.dwave_beta_range}
-        return rules[checked_choice("beta_range", beta_range, tuple(rules))](problem)
-    try:
-        first, last = (float(end) for end in beta_range)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"beta_range is {beta_range!r}, but must be 'auto', 'dwave', None or two numbers"
-        ) from None
-    if not (first >= 0 and last >= 0):
-        raise ValueError(f"beta_range is {beta_range!r}, but its ends must be at least 0")
-    return first, last
+    return schedule.dwave_beta_range(problem) if ends == "dwave" else ends
 
 
 def _checked_betas(betas: Any) -> npt.NDArray[np.float64]:
     if betas is None:
         raise ValueError("beta_schedule is None, but beta_schedule_type='custom' needs one")
-    try:
-        array = np.array(betas, np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"beta_schedule is {betas!r}, but must be numbers") from None
+    if isinstance(betas, (list, tuple)) and any(isinstance(beta, str) for beta in betas):
+        raise ValueError(f"beta_schedule is {betas!r}, but must be numbers")
+    array = np.array(real_array("beta_schedule", betas), np.float64)
     if array.ndim != 1:
         raise ValueError(f"beta_schedule has shape {array.shape}, but must have one dimension")
     bad = np.flatnonzero(~(array >= 0))

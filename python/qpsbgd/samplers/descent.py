@@ -9,10 +9,12 @@ from dimod.core.initialized import InitialStateGenerator
 from qpsbgd import _core
 from qpsbgd.arguments import (
     WIDE_SEED_LIMIT,
+    check_model,
     checked_choice,
     checked_count,
     checked_threads,
     checked_time_limit,
+    refuse_masked,
 )
 from qpsbgd.batch import sample_bqms
 from qpsbgd.ising import Form, Problem
@@ -122,6 +124,8 @@ class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
                 returned. So it is with an exception from ``interrupt_function``.
         """
         clock = call.Clock()
+        check_model("bqm", bqm)
+        refuse_masked("initial_states", initial_states)
         self.remove_unknown_kwargs(**kwargs)
         if seed is not None:
             checked_count("seed", seed, 0, WIDE_SEED_LIMIT)

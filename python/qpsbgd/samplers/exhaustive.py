@@ -5,7 +5,7 @@ from typing import Any
 import dimod
 
 from qpsbgd import _core
-from qpsbgd.arguments import checked_count, checked_threads, checked_time_limit
+from qpsbgd.arguments import check_model, checked_count, checked_threads, checked_time_limit
 from qpsbgd.ising import Problem
 from qpsbgd.samplers import call
 
@@ -96,11 +96,12 @@ class ExhaustiveSampler(dimod.Sampler):
                 ``progress``.
         """
         clock = call.Clock()
+        check_model("bqm", bqm)
         self.remove_unknown_kwargs(**kwargs)
         count = checked_count("num_states", num_states, 1)
         threads = checked_threads(num_threads)
         limit = checked_time_limit(time_limit)
-        if isinstance(bqm, dimod.BinaryQuadraticModel) and bqm.num_variables > MAX_NUM_VARIABLES:
+        if bqm.num_variables > MAX_NUM_VARIABLES:
             raise ValueError(
                 f"bqm has {bqm.num_variables} variables, but must have at most {MAX_NUM_VARIABLES}"
             )

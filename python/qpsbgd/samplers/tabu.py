@@ -10,12 +10,14 @@ from dimod.core.initialized import InitialStateGenerator
 from qpsbgd import _core
 from qpsbgd.arguments import (
     WIDE_SEED_LIMIT,
+    check_model,
     checked_choice,
     checked_count,
     checked_real,
     checked_seed,
     checked_threads,
     checked_time_limit,
+    refuse_masked,
 )
 from qpsbgd.batch import sample_bqms
 from qpsbgd.ising import Form, Problem
@@ -174,6 +176,8 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
                 returned. So it is with an exception from ``interrupt_function`` or ``progress``.
         """
         clock = call.Clock()
+        check_model("bqm", bqm)
+        refuse_masked("initial_states", initial_states)
         self.remove_unknown_kwargs(**kwargs)
         seed = checked_seed(seed, WIDE_SEED_LIMIT)
         threads = checked_threads(num_threads)

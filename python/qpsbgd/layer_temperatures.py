@@ -1,0 +1,110 @@
+"""Temperatures of a layer's problems, found by a rule."""
+
+import numpy as np
+import numpy.typing as npt
+
+from qpsbgd import _core, schedule
+from qpsbgd.arguments import BetaRule
+from qpsbgd.batch import found_range, spread
+from qpsbgd.couplings import Matrices
+
+Inputs = npt.NDArray[np.float32]
+
+#: Reads of a neuron whose energy differences count, and flips of each, for the sign objective.
+SIGN_READS = 2
+SIGN_FLIPS = 64
+
+
+def quadratic_beta_range(
+    rule: BetaRule,
+    X: Inputs,
+    T: Inputs,
+    *,
+    scale: float,
+    step_length: _core.StepLength,
+    num_threads: int,
+) -> tuple[float, float]:
+    """Return the range of a layer's quadratic problems, which share their couplings.
+
+    Args:
+        rule: ``"auto"`` or ``"dwave"``.
+        X: inputs, ``(N, n)``.
+        T: targets, ``(N, m)``.
+        scale: of the step length.
+        step_length: which one.
+        num_threads: at most so many.
+    """
+    J, h, _ = _core.gradient_qubo(
+        X, T, scale=scale, step_length=step_length, num_threads=num_threads
+    )
+    couplings = Matrices.checked(J, h.shape, num_threads)  # (n, n)
+    fields = np.ascontiguousarray(h, np.float64)  # (m, n)
+    (first, last), factors = found_range(rule, couplings, fields, "dense", num_threads)
+    return float(first * factors[0]), float(last * factors[0])
+
+
+def sign_beta_range(
+    X: Inputs, T: Inputs, *, target_eps: float, num_threads: int
+) -> tuple[float, float]:
+    """Return the range of a layer's sign problems, from the energy differences of some flips.
+
+    It is :func:`qpsbgd.schedule.auto_beta_range` for an objective without couplings: the median
+    over up to 16 neurons, each with ``SIGN_READS`` random states and the minima below them.
+
+    Args:
+        X: inputs, ``(N, n)``.
+        T: targets, ``(N, m)``.
+        target_eps: of the tie rule.
+        num_threads: at most so many.
+    """
+    n = X.shape[1]
+    rng = np.random.default_rng(0)
+    flips = np.unique(np.linspace(0, n - 1, min(n, SIGN_FLIPS)).astype(np.intp))
+    ranges = []
+    for neuron in spread(np.flatnonzero(T.any(axis=0))):
+        t = T[:, neuron].astype(np.float64)
+        t /= np.abs(t / np.abs(t).max()).mean() * np.abs(t).max()  # the mean must not overflow
+        states = rng.choice(np.array([-1, 1], np.int8), (SIGN_READS, n))
+        minima = _core.project(
+            X, _copies(t, SIGN_READS), initial=_core.InitialState.given, initial_states=states,
+            objective=_core.Objective.sign, scale=1.0, step_length=_core.StepLength.norm,
+            num_sweeps=schedule.SCOUT_SWEEPS, num_reads=1, betas=[], target_eps=target_eps,
+            seed=0, num_threads=num_threads,
+        )  # fmt: skip
+        differences, barriers = (
+            np.concatenate(
+                [_differences(X, t, state, flips, target_eps, num_threads) for state in group]
+            )
+            for group in (states, minima)
+        )
+        mean = float(np.sqrt(np.square(differences).mean()))
+        if mean > 0:
+            ranges.append(schedule.range_of_differences(mean, barriers))
+    if not ranges:
+        return schedule.ARBITRARY
+    first, last = np.median(ranges, axis=0)
+    return float(first), float(last)
+
+
+def _differences(
+    X: Inputs,
+    t: npt.NDArray[np.float64],
+    state: npt.NDArray[np.int8],
+    flips: npt.NDArray[np.intp],
+    target_eps: float,
+    num_threads: int,
+) -> npt.NDArray[np.float64]:
+    """Magnitudes of the energy differences that single flips of a state make, ``(flips,)``."""
+    states = np.tile(state, (len(flips) + 1, 1))  # the last is the state itself
+    states[np.arange(len(flips)), flips] *= -1
+    energies = _core.projection_energy(
+        X, _copies(t, len(states)), states, objective=_core.Objective.sign, scale=1.0,
+        step_length=_core.StepLength.norm, target_eps=target_eps, num_threads=num_threads,
+    )  # fmt: skip
+    magnitudes: npt.NDArray[np.float64] = np.abs(energies[:-1] - energies[-1])
+    return magnitudes
+
+
+def _copies(t: npt.NDArray[np.float64], count: int) -> Inputs:
+    """Targets of so many neurons that are alike, ``(N, count)``."""
+    return np.ascontiguousarray(np.repeat(t[:, None], count, axis=1), np.float32)
