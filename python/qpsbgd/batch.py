@@ -36,10 +36,15 @@ from qpsbgd.ising import Problem
 Method = Literal["sa", "tabu", "descent"]
 
 DEFAULT_NUM_SWEEPS = {"sa": 1000, "tabu": 20, "descent": 0}
-#: Problems whose energy differences decide on a batch's temperatures.
-SCOUTS = 16
-#: Energy differences that they are to tell of, all together.
-SCOUTED = 16384
+#: Largest number of problems whose local minima decide on a batch's temperatures ...
+MAX_SCOUTS = 16
+#: ... which together have about so many spins; but at least so many problems.
+SCOUTED_SPINS = 4096
+MIN_SCOUTS = 4
+#: Sweeps at zero temperature that take a random state close to a local minimum of low rank ...
+SCOUT_SWEEPS = 40
+#: ... and flips after them that may correct what float32 has rounded.
+POLISHING = 100
 #: Chunks for each worker of an executor: an uneven end costs little then.
 CHUNKS_PER_WORKER = 4
 #: Times that a chunk is given out if its worker is lost.
@@ -112,9 +117,9 @@ def sample_batch(
         method: ``"sa"`` simulated annealing, ``"tabu"`` one tabu search a read, ``"descent"``
             steepest descent.
         beta_range: inverse temperatures ``(first, last)`` of annealing, > 0, between which they
-            grow geometrically. ``"auto"`` takes them from the energy differences of up to 16
-            problems (:func:`~qpsbgd.schedule.auto_beta_range`): one range for all that share J,
-            else one in units of each problem's typical difference.
+            grow geometrically. ``"auto"`` takes them from local minima of up to 16 problems by the
+            rule of :func:`~qpsbgd.schedule.temperatures_of_barriers`: one schedule for all that
+            share J, else one in units of each problem's typical field.
         keep: what a read of annealing returns: ``"best"`` the best state that it had at its start
             or after a sweep, ``"final"`` the last. Samples of a temperature, ``beta_range=(b, b)``,
             are ``"final"`` states; the best are colder.
@@ -368,7 +373,8 @@ def _betas(
         return [], ones
     if isinstance(beta_range, str):
         checked_choice("beta_range", beta_range, ("auto",))
-        (first, last), factors = _auto_range(J, h, form, num_threads)
+        temperatures, factors = _auto_temperatures(J, h, form, num_threads)
+        return schedule.cooling(temperatures, sweeps), factors
     else:
         try:
             first, last = (float(end) for end in beta_range)
@@ -382,51 +388,77 @@ def _betas(
     return (schedule.geometric(first, last, sweeps) if sweeps else []), factors
 
 
-def _auto_range(
+def _auto_temperatures(
     J: Couplings, h: Floats, form: Form, num_threads: int
-) -> tuple[tuple[float, float], Floats]:
-    """One range, and each problem's factor to it: as schedule.auto_beta_range, of some problems."""
+) -> tuple[schedule.Temperatures, Floats]:
+    """Return temperatures of some problems, and the factor of each problem to them.
+
+    The rule is that of :func:`~qpsbgd.schedule.temperatures_of_barriers`. It is applied to the
+    minima of up to ``MAX_SCOUTS`` problems together.
+
+    Temperatures are in units of each problem's typical field, ``mean_i sqrt(h_i^2 + sum_j
+    J_ij^2)``, if each has its own J. Problems that share J have one range, in units of their
+    largest field.
+    """
     n = h.shape[1]
+    arbitrary = schedule.Temperatures(*schedule.ARBITRARY, schedule.ARBITRARY[1])
     if h.size == 0:
-        return schedule.ARBITRARY, np.ones(len(h))
+        return arbitrary, np.ones(len(h))
     if J.shared:
-        # One range for all, from some problems that have a bias.
-        biased = np.arange(len(h)) if J.any() else np.flatnonzero(h.any(axis=1))
-        scouts = _spread(biased)
-        own = J.magnitudes(np.ascontiguousarray(h[scouts]), num_threads)[1]
-        # Halves, as a median of two adds them.
-        typical = np.full(len(h), 2.0 * np.median(own / 2) if len(own) else 0.0)
+        biased = np.full(len(h), True) if J.any() else h.any(axis=1)
     else:
-        largest, typical = J.magnitudes(h, num_threads)
-        scouts = _spread(np.flatnonzero(largest))
-        own = typical[scouts]
+        largest, units = J.magnitudes(h, num_threads)
+        biased = largest > 0
+    scouts = _spread(np.flatnonzero(biased), n)
     if len(scouts) == 0:
-        return schedule.ARBITRARY, np.ones(len(h))
+        return arbitrary, np.ones(len(h))
     couplings = J.part(scouts)
     fields = np.ascontiguousarray(h[scouts])
-    reads = min(max(SCOUTED // (n * len(scouts)), 1), 16)
+    reads = min(max(SCOUTED_SPINS // (n * len(scouts)), 1), schedule.MAX_SCOUTS)
     starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (len(scouts), reads, n))
-    minima, *_ = _solve(
-        couplings, fields, starts, np.ones(len(scouts)), number=0, method="sa", form=form,
-        betas=[np.inf] * schedule.SCOUT_SWEEPS, keep_best=False, moves=0, tenure=0, seed=0,
-        num_threads=num_threads, time_limit=np.inf,
-    )  # fmt: skip
-    # In units of each problem's typical field: a difference of the largest that there are, or its
-    # inverse of the least, is more than a double holds.
-    units = np.maximum(typical, np.finfo(np.float64).smallest_subnormal)[scouts]
-    barriers = np.abs(couplings.fields(fields, minima, num_threads)) / units[:, None, None]
-    ranges = [
-        schedule.range_of_differences(2.0 * mean, 2.0 * problem.ravel())
-        for mean, problem in zip(own / units, barriers, strict=True)
-    ]
-    first, last = np.median(ranges, axis=0)
-    with np.errstate(over="ignore"):  # then infinite: nothing but descent
-        return (float(first), float(last)), 1 / np.where(typical > 0, typical, 1.0)
+    minima = _minima(couplings, fields, starts, form, num_threads)
+    reach = couplings.reach(fields)  # (scouts, n)
+    if J.shared:
+        units = np.full(len(h), reach.max())
+    # The mean of subnormal numbers may be 0. A problem without biases may have any unit.
+    units = np.where(units > 0, units, np.where(biased, np.finfo(np.float64).smallest_subnormal, 1))
+    own = units[scouts, None, None]
+    # Divided first: the doubled field could overflow.
+    barriers = 2.0 * (np.abs(couplings.fields(fields, minima, num_threads)) / own)
+    temperatures = schedule.temperatures_of_barriers(barriers, 2.0 * (reach[:, None, :] / own))
+    # The inverse of a subnormal number may be infinite, but temperatures must not.
+    return temperatures, 1.0 / np.maximum(units, temperatures.cold / schedule.LARGEST)
 
 
-def _spread(problems: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """At most ``SCOUTS`` of them, evenly."""
-    count = min(SCOUTS, len(problems))
+def _minima(J: Couplings, h: Floats, starts: States, form: Form, num_threads: int) -> States:
+    """Return local minima ``(B, R, n)``, in float64 but for ``POLISHING`` flips a state at most."""
+    options: dict[str, Any] = {
+        "number": 0, "keep_best": False, "moves": 0, "tenure": 0, "seed": 0,
+        "num_threads": num_threads, "time_limit": np.inf,
+    }  # fmt: skip
+    ones = np.ones(len(h))
+    if form != "low_rank":
+        kept: Form = "sparse" if form == "sparse" else "dense"
+        return _solve(J, h, starts, ones, method="descent", form=kept, betas=[], **options)[0]
+    # No descent takes factors: sweeps at zero temperature in float32, then single flips.
+    betas = [np.inf] * SCOUT_SWEEPS
+    states = _solve(J, h, starts, ones, method="sa", form=form, betas=betas, **options)[0]
+    least = schedule.ROUNDING * J.reach(h)[:, None, :]
+    rest = np.arange(len(h))  # problems with a state that may be no minimum
+    for _ in range(POLISHING):
+        gains = states[rest] * J.fields(h[rest], states[rest], num_threads)  # (rest, R, n)
+        gains[gains <= least[rest]] = 0.0
+        flips = np.nonzero(gains.any(axis=-1))
+        if not len(flips[0]):
+            break
+        states[rest[flips[0]], flips[1], gains[flips].argmax(axis=-1)] *= -1
+        rest = rest[np.unique(flips[0])]
+    return states
+
+
+def _spread(problems: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.intp]:
+    """Return ``MIN_SCOUTS`` to ``MAX_SCOUTS`` problems of n variables, evenly spread."""
+    count = min(max(SCOUTED_SPINS // n, MIN_SCOUTS), MAX_SCOUTS, len(problems))
     chosen = np.unique(np.linspace(0, len(problems) - 1, count).astype(np.intp))
     spread: npt.NDArray[np.intp] = problems[chosen]
     return spread
