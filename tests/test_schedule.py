@@ -7,7 +7,8 @@ import dimod
 import numpy as np
 import pytest
 
-from qpsbgd import SimulatedAnnealingSampler, sample_batch, schedule
+from qpsbgd import LowRank, SimulatedAnnealingSampler, batch, sample_batch, schedule
+from qpsbgd.couplings import checked_couplings
 from qpsbgd.ising import Problem
 from qpsbgd.schedule import Temperatures, auto_beta_range, auto_temperatures, cooling
 
@@ -218,6 +219,7 @@ EXTREMES = {
     "subnormal": ([5e-324, 0.0], [0], [1], [1.5e-323]),
     "huge": ([8e307, -2e306], [0], [1], [3e307]),
     "huge beside subnormal": ([1e307, 5e-324], [], [], []),
+    "317 decades": ([1e307, 1e-10], [], [], []),
     "300 decades": (10.0 ** np.arange(-290, 11, 30), [], [], []),
 }  # fmt: skip
 
@@ -335,6 +337,21 @@ def test_a_batch_of_one_problem_has_the_samplers_range(rng):
         np.testing.assert_allclose(found[0], expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("form", ["dense", "interleaved", "low_rank", "sparse"])
+def test_minima_that_a_batch_looks_at_are_minima_in_float64(rng, form, monkeypatch):
+    monkeypatch.setattr(batch, "SCOUT_SWEEPS", 3)  # too few: the low-rank form has to go on
+    A, h = rng.normal(size=(20, 60)), rng.normal(size=(4, 60))
+    couplings = checked_couplings(LowRank(A), h.shape, 1)
+    if form != "low_rank":
+        couplings = couplings.formed()
+    if form == "sparse":
+        couplings = couplings.pattern()
+    starts = rng.choice(np.array([-1, 1], np.int8), (4, 8, 60))
+    states = batch._minima(couplings, h, starts, form, 1)
+    gains = states * couplings.fields(h, states, 1)
+    assert (gains <= 1e-14 * couplings.reach(h)[:, None, :]).all()
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_independent_spins_in_a_batch_are_all_right(shared):
     n, problems = 1000, 10
@@ -362,7 +379,7 @@ def test_heavy_tails_in_a_batch(draw):
     rng = np.random.default_rng(0)
     J = matrices(rng, 16, 200, draw)
     h = np.zeros((16, 200))
-    batch = sample_batch(J, h, num_sweeps=1000, num_reads=4, seed=1, keep="final").energies
+    energies = sample_batch(J, h, num_sweeps=1000, num_reads=4, seed=1, keep="final").energies
     rows, columns = np.triu_indices(200, 1)
     means = []
     for matrix in J:
@@ -371,7 +388,7 @@ def test_heavy_tails_in_a_batch(draw):
             bqm, "dwave", num_sweeps=1000, num_reads=4, seed=1, keep="final"
         )
         means.append(result.record.energy.mean())
-    ratios = batch.mean(axis=1) / means  # energies are negative
+    ratios = energies.mean(axis=1) / means  # energies are negative
     assert ratios.mean() > 1
 
 
