@@ -68,7 +68,7 @@ def main():
         )
         problem = Problem(bqm)
         if args.beta_range == "auto":
-            betas = np.array(cooling(auto_temperatures(problem), num_sweeps))
+            betas = cooling(auto_temperatures(problem), num_sweeps)
         else:
             betas = np.geomspace(*dwave_beta_range(problem), num_sweeps)
         ours, peer, ratios, energies, peer_energies = [], [], [], [], []

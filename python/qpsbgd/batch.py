@@ -374,7 +374,7 @@ def _betas(
     if isinstance(beta_range, str):
         checked_choice("beta_range", beta_range, ("auto",))
         temperatures, factors = _auto_temperatures(J, h, form, num_threads)
-        return schedule.cooling(temperatures, sweeps), factors
+        return schedule.cooling(temperatures, sweeps).tolist(), factors
     else:
         try:
             first, last = (float(end) for end in beta_range)
@@ -439,10 +439,10 @@ def _minima(J: Couplings, h: Floats, starts: States, form: Form, num_threads: in
     ones = np.ones(len(h))
     if form != "low_rank":
         kept: Form = "sparse" if form == "sparse" else "dense"
-        return _solve(J, h, starts, ones, method="descent", form=kept, betas=[], **options)[0]
+        return _solve_all(J, h, starts, ones, method="descent", form=kept, betas=[], **options)
     # No descent takes factors: sweeps at zero temperature in float32, then single flips.
     betas = [np.inf] * SCOUT_SWEEPS
-    states = _solve(J, h, starts, ones, method="sa", form=form, betas=betas, **options)[0]
+    states = _solve_all(J, h, starts, ones, method="sa", form=form, betas=betas, **options)
     least = schedule.ROUNDING * J.reach(h)[:, None, :]
     rest = np.arange(len(h))  # problems with a state that may be no minimum
     for _ in range(POLISHING):
@@ -453,6 +453,14 @@ def _minima(J: Couplings, h: Floats, starts: States, form: Form, num_threads: in
             break
         states[rest[flips[0]], flips[1], gains[flips].argmax(axis=-1)] *= -1
         rest = rest[np.unique(flips[0])]
+    return states
+
+
+def _solve_all(*arrays: Any, **options: Any) -> States:
+    """Return the states of :func:`_solve`, or raise what has interrupted it."""
+    states, _, _, _, error = _solve(*arrays, **options)
+    if error is not None:
+        raise error
     return states
 
 

@@ -70,7 +70,7 @@ class Temperatures(NamedTuple):
 
 def cooling(
     temperatures: Temperatures, num_sweeps: int, kind: Literal["geometric", "linear"] = "geometric"
-) -> list[float]:
+) -> Floats:
     """Return a schedule from ``hot`` to ``knee``, then geometric to ``cold``.
 
     The second part takes at most ``TAIL`` of the sweeps (rounded up), and fewer if a single
@@ -83,23 +83,22 @@ def cooling(
         kind: how the inverse temperatures of the first part are spaced.
 
     Returns:
-        ``num_sweeps`` inverse temperatures that never decrease. The last one is ``cold``.
+        float64 ``(num_sweeps,)``: inverse temperatures that never decrease. The last is ``cold``.
 
     Example:
-        >>> [round(beta, 6) for beta in cooling(Temperatures(1.0, 4.0, 64.0), 4)]
-        [1.0, 2.0, 4.0, 64.0]
+        >>> cooling(Temperatures(1.0, 4.0, 64.0), 4).round(6)
+        array([ 1.,  2.,  4., 64.])
     """
     hot, knee, cold = temperatures
     if num_sweeps <= 1:
-        return [cold] * num_sweeps
+        return np.full(num_sweeps, cold)
     tail = 0
     if knee < cold:
         even = num_sweeps * math.log(cold / knee) / math.log(cold / hot)
         tail = min(math.ceil(TAIL * num_sweeps), max(1, round(even)))
     space = np.geomspace if kind == "geometric" else np.linspace
     main = space(hot, knee, num_sweeps - tail)
-    betas: list[float] = [*main.tolist(), *np.geomspace(knee, cold, tail + 1)[1:].tolist()]
-    return betas
+    return np.concatenate([main, np.geomspace(knee, cold, tail + 1)[1:]])
 
 
 def auto_temperatures(problem: "Problem") -> Temperatures:
@@ -124,7 +123,9 @@ def auto_temperatures(problem: "Problem") -> Temperatures:
     n = len(reach)
     num_states = min(max(SCOUTED_SPINS // n, 1), MAX_SCOUTS)
     starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (num_states, n))
-    minima, *_ = problem.core.descend(starts, num_threads=1, time_limit=np.inf, watch=None)
+    minima, _, _, error = problem.core.descend(starts, num_threads=1, time_limit=np.inf, watch=None)
+    if error is not None:  # Ctrl-C
+        raise error
     # In units of the largest field: a doubled field could overflow.
     fields = problem.core.fields(minima) / scale  # (num_states, n)
     hot, knee, cold = temperatures_of_barriers(2.0 * np.abs(fields), 2.0 * (reach / scale))

@@ -281,7 +281,7 @@ def _schedule(
     if automatic and problem.variables:
         temperatures = schedule.auto_temperatures(problem)
         spacing: Any = kind  # one of the two that are left
-        return np.array(schedule.cooling(temperatures, num_betas, spacing))
+        return schedule.cooling(temperatures, num_betas, spacing)
     first, last = _checked_beta_range(problem, beta_range)
     if kind == "geometric" and not (0 < first < np.inf and 0 < last < np.inf):
         raise ValueError(
