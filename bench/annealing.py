@@ -15,7 +15,7 @@ from dwave.samplers.sa.simulated_annealing import simulated_annealing
 
 from qpsbgd import _core
 from qpsbgd.ising import Problem
-from qpsbgd.schedule import auto_beta_range, dwave_beta_range
+from qpsbgd.schedule import auto_temperatures, cooling, dwave_beta_range
 
 
 def dense(n, rng):
@@ -58,7 +58,6 @@ def main():
     parser.add_argument("--beta-range", choices=["auto", "dwave"], default="auto")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    rule = {"auto": auto_beta_range, "dwave": dwave_beta_range}[args.beta_range]
     figures = {}
     for name in args.cases:
         make, size, num_sweeps = CASES[name]
@@ -68,7 +67,10 @@ def main():
             np.zeros(n), (rows, columns, values), 0.0, "SPIN"
         )
         problem = Problem(bqm)
-        betas = np.geomspace(*rule(problem), num_sweeps)
+        if args.beta_range == "auto":
+            betas = cooling(auto_temperatures(problem), num_sweeps)
+        else:
+            betas = np.geomspace(*dwave_beta_range(problem), num_sweeps)
         ours, peer, ratios, energies, peer_energies = [], [], [], [], []
         proposals = n * num_sweeps * args.reads
         for round_ in range(args.seed, args.seed + args.rounds):

@@ -172,7 +172,10 @@ def test_low_rank_is_chosen_by_the_problem_alone(rng):
     assert fewer.info["form"] == "low_rank"
     rounded = sample_batch(J, h, num_sweeps=100, seed=1)
     np.testing.assert_allclose(found.energies.mean(), rounded.energies.mean(), rtol=0.02)
-    np.testing.assert_allclose(found.info["beta_range"], rounded.info["beta_range"], rtol=0.2)
+    # The cold end follows the smallest barrier that is met, the hot end does not.
+    hot, cold = np.stack([found.info["beta_range"], rounded.info["beta_range"]]).T[:, 0]
+    np.testing.assert_allclose(hot[0], hot[1], rtol=0.2)
+    assert (cold > 50 * hot).all()
     for other in (LowRank(low.A, -0.3), LowRank(1e40 * low.A, 1e-80)):
         assert sample_batch(other, h, num_sweeps=5).info["form"] == "dense"
     assert sample_batch(low, 1e17 * h, num_sweeps=5).info["form"] == "dense"
@@ -635,7 +638,7 @@ def test_one_subnormal_bias_has_a_temperature():
 def test_low_rank_of_the_largest_and_smallest_magnitudes(rng):
     A, h = rng.normal(size=(4, 40)), np.zeros((3, 40))
     options = {"num_sweeps": 20, "seed": 1}
-    expected = sample_batch(LowRank(A), h, **options).energies
+    expected = sample_batch(LowRank(A), h, form="low_rank", **options).energies
     for size, scale in ((1e-29, 1e157), (1e29, 1e-157)):  # in their form
         found = sample_batch(LowRank(size * A, scale), h, form="low_rank", **options)
         np.testing.assert_allclose(found.energies / scale / size**2, expected, rtol=1e-6)

@@ -2,6 +2,7 @@
 
 import itertools
 
+import dimod
 import numpy as np
 import pytest
 from scipy import stats
@@ -64,6 +65,22 @@ def test_annealing_at_one_temperature_samples_the_boltzmann_distribution(rng, ob
     counts = np.bincount(index, minlength=2**n)
     expected = copies * weights / weights.sum()
     assert stats.chisquare(counts, expected).pvalue > P_MIN
+
+
+@pytest.mark.parametrize("n", [10, 1000])
+def test_wrong_spins_at_the_default_cold_end_follow_poissons_law(n):
+    """0.01 of n independent spins are expected to be thermally excited, whatever n is."""
+    reads = 4000
+    bqm = dimod.BinaryQuadraticModel(dict.fromkeys(range(n), 1.0), {}, 0.0, "SPIN")
+    result = qpsbgd.SimulatedAnnealingSampler().sample(
+        bqm, num_sweeps=20, num_reads=reads, seed=2, keep="final"
+    )
+    wrong = int((result.record.sample > 0).sum())
+    # Metropolis: each is wrong with p = a / (1 + a), a = exp(-beta barrier) = 0.01 / n, or less
+    # where the knee, which has 2e-4 a spin, is colder.
+    ratio = min(0.01 / n, 2e-4)
+    expected = reads * n * ratio / (1 + ratio)
+    assert abs(wrong - expected) < 3 * np.sqrt(expected)
 
 
 def test_random_start_is_uniform():

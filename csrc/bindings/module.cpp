@@ -411,6 +411,28 @@ Array<double> ising_energies(const qpsbgd::Ising& problem, const States& states,
   return energies;
 }
 
+// Local fields h_i + sum_j J_ij s_j in float64 from the biases as they were given, (reads, n).
+Array<double> ising_fields(const qpsbgd::Ising& problem, const States& states) {
+  check_states(states, problem);
+  Array<double> fields({states.shape(0), states.shape(1)});
+  double* out = fields.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    const std::size_t n = problem.num_variables();
+    const auto rows = static_cast<std::size_t>(states.shape(0));
+    for (std::size_t row = 0; row < rows; ++row) {
+      problem.fields64(states.data() + row * n, out + row * n);
+    }
+  }
+  return fields;
+}
+
+// Largest magnitude of each variable's field, |h_i| + sum_j |J_ij|, (n).
+Array<double> ising_reach(const qpsbgd::Ising& problem) {
+  const std::vector<double>& reach = problem.reach();
+  return Array<double>(static_cast<py::ssize_t>(reach.size()), reach.data());
+}
+
 py::tuple anneal(const qpsbgd::Ising& problem, const States& initial_states,
                  std::vector<double> betas, qpsbgd::Acceptance acceptance, bool random_order,
                  bool keep_best, std::uint64_t seed, int num_threads, double time_limit,
@@ -622,7 +644,9 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def_property_readonly("form", &qpsbgd::Ising::form)
       .def_property_readonly("exact", [](const qpsbgd::Ising& problem) { return problem.exact(); })
       .def_property_readonly("num_variables", &qpsbgd::Ising::num_variables)
+      .def_property_readonly("reach", &ising_reach)
       .def("energies", &ising_energies, "states"_a.noconvert(), py::kw_only(), "num_threads"_a)
+      .def("fields", &ising_fields, "states"_a.noconvert())
       .def("anneal", &anneal, "initial_states"_a.noconvert(), py::kw_only(), "betas"_a,
            "acceptance"_a, "random_order"_a, "keep_best"_a, "seed"_a, "num_threads"_a,
            "time_limit"_a, "energy_threshold"_a, "watch"_a, "precision"_a = py::none(),

@@ -17,7 +17,6 @@ from qpsbgd import _core, schedule
 from qpsbgd.arguments import (
     SEED_LIMIT,
     BetaRange,
-    BetaRule,
     check_model,
     checked_choice,
     checked_count,
@@ -49,10 +48,15 @@ Method = Literal["sa", "tabu", "descent"]
 Precision = Literal["float32", "float64"]
 
 DEFAULT_NUM_SWEEPS = {"sa": 1000, "tabu": 20, "descent": 0}
-#: Problems whose energy differences decide on a batch's temperatures.
-SCOUTS = 16
-#: Energy differences that they are to tell of, all together.
-SCOUTED = 16384
+#: Largest number of problems whose local minima decide on a batch's temperatures ...
+MAX_SCOUTS = 16
+#: ... which together have about so many spins; but at least so many problems.
+SCOUTED_SPINS = 4096
+MIN_SCOUTS = 4
+#: Sweeps at zero temperature that take a random state close to a local minimum of low rank ...
+SCOUT_SWEEPS = 40
+#: ... and flips after them that may correct what float32 has rounded.
+POLISHING = 100
 #: The least positive double, and the ends that a range of inverse temperatures may have.
 SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
 BETA_LIMITS = float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max) / 4
@@ -135,11 +139,10 @@ def sample_batch(
         method: ``"sa"`` simulated annealing, ``"tabu"`` one tabu search a read, ``"descent"``
             steepest descent.
         beta_range: inverse temperatures ``(first, last)`` of annealing, > 0, between which they
-            change geometrically. ``"auto"`` or ``None`` finds them by
-            :func:`~qpsbgd.schedule.auto_beta_range` from the energy differences of up to 16
-            problems, ``"dwave"`` by the rule of dwave-samplers from the biases of up to 16.
-            Problems that share J get one range. Others get one in units of each problem's typical
-            difference.
+            change geometrically. ``"auto"`` or ``None`` takes them from local minima of up to 16
+            problems by the rule of :func:`~qpsbgd.schedule.temperatures_of_barriers`, ``"dwave"``
+            from the biases of up to 16 by the rule of dwave-samplers. Problems that share J get one
+            range. Others get one in units of each problem's typical field.
         keep: what a read of annealing returns: ``"best"`` the best state that it had at its start
             or after a sweep, ``"final"`` the last. ``None`` is ``"final"`` where ``beta_range``
             names one temperature, as ``(b, b)`` does: these states are samples of a Boltzmann
@@ -486,12 +489,90 @@ def _betas(
     factors = np.ones(len(h))
     if method != "sa":
         return [], factors
+    if isinstance(ends, str) and ends == "auto":
+        temperatures, factors = auto_temperatures(J, h, form, wide, num_threads)
+        return schedule.cooling(temperatures, sweeps).tolist(), factors
     if isinstance(ends, str):
-        if h.size == 0:
-            ends = schedule.ARBITRARY
-        else:
-            ends, factors = found_range(ends, J, h, form, num_threads, wide)
+        ends, factors = dwave_range(J, h, num_threads)
     return (schedule.geometric(*ends, sweeps) if sweeps else []), factors
+
+
+def auto_temperatures(
+    J: Couplings, h: Floats, form: Form, wide: bool, num_threads: int
+) -> tuple[schedule.Temperatures, Floats]:
+    """Return temperatures of some problems, and the factor of each problem to them.
+
+    The rule is that of :func:`~qpsbgd.schedule.temperatures_of_barriers`. It is applied to the
+    minima of up to ``MAX_SCOUTS`` problems together.
+
+    Temperatures are in units of each problem's typical field, ``mean_i sqrt(h_i^2 + sum_j
+    J_ij^2)``, if each has its own J. Problems that share J have one range, in units of their
+    largest field.
+    """
+    n = h.shape[1]
+    arbitrary = schedule.Temperatures(*schedule.ARBITRARY, schedule.ARBITRARY[1])
+    if h.size == 0:
+        return arbitrary, np.ones(len(h))
+    if J.shared:
+        biased = np.full(len(h), True) if J.any() else h.any(axis=1)
+    else:
+        largest, units = J.magnitudes(h, num_threads)
+        biased = largest > 0
+    scouts = spread(np.flatnonzero(biased), n)
+    if len(scouts) == 0:
+        return arbitrary, np.ones(len(h))
+    couplings = J.part(scouts)
+    fields = np.ascontiguousarray(h[scouts])
+    reads = min(max(SCOUTED_SPINS // (n * len(scouts)), 1), schedule.MAX_SCOUTS)
+    starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (len(scouts), reads, n))
+    minima = _minima(couplings, fields, starts, form, wide, num_threads)
+    reach = couplings.reach(fields)  # (scouts, n)
+    if J.shared:
+        units = np.full(len(h), reach.max())
+    # The mean of subnormal numbers may be 0. A problem without biases may have any unit.
+    units = np.where(units > 0, units, np.where(biased, np.finfo(np.float64).smallest_subnormal, 1))
+    own = units[scouts, None, None]
+    # Divided first: the doubled field could overflow.
+    barriers = 2.0 * (np.abs(couplings.fields(fields, minima, num_threads)) / own)
+    temperatures = schedule.temperatures_of_barriers(barriers, 2.0 * (reach[:, None, :] / own))
+    # The inverse of a subnormal number may be infinite, but temperatures must not.
+    return temperatures, 1.0 / np.maximum(units, temperatures.cold / schedule.LARGEST)
+
+
+def _minima(
+    J: Couplings, h: Floats, starts: States, form: Form, wide: bool, num_threads: int
+) -> States:
+    """Return local minima ``(B, R, n)``, in float64 but for ``POLISHING`` flips a state at most."""
+    options: dict[str, Any] = {
+        "wide": wide, "number": 0, "keep_best": False, "moves": 0, "tenure": 0, "seed": 0,
+        "num_threads": num_threads, "time_limit": np.inf,
+    }  # fmt: skip
+    ones = np.ones(len(h))
+    if form != "low_rank":
+        kept: Form = "sparse" if form == "sparse" else "dense"
+        return _solve_all(J, h, starts, ones, method="descent", form=kept, betas=[], **options)
+    # No descent takes factors: sweeps at zero temperature in float32, then single flips.
+    betas = [np.inf] * SCOUT_SWEEPS
+    states = _solve_all(J, h, starts, ones, method="sa", form=form, betas=betas, **options)
+    least = schedule.ROUNDING * J.reach(h)[:, None, :]
+    rest = np.arange(len(h))  # problems with a state that may be no minimum
+    for _ in range(POLISHING):
+        gains = states[rest] * J.fields(h[rest], states[rest], num_threads)  # (rest, R, n)
+        gains[gains <= least[rest]] = 0.0
+        flips = np.nonzero(gains.any(axis=-1))
+        if not len(flips[0]):
+            break
+        states[rest[flips[0]], flips[1], gains[flips].argmax(axis=-1)] *= -1
+        rest = rest[np.unique(flips[0])]
+    return states
+
+
+def _solve_all(*arrays: Any, **options: Any) -> States:
+    """Return the states of :func:`_solve`, or raise what has interrupted it."""
+    states, _, _, _, error = _solve(*arrays, **options)
+    if error is not None:
+        raise error
+    return states
 
 
 def _typical_fields(J: Couplings, h: Floats, num_threads: int) -> Floats:
@@ -502,13 +583,13 @@ def _typical_fields(J: Couplings, h: Floats, num_threads: int) -> Floats:
     return fields
 
 
-def found_range(
-    rule: BetaRule, J: Couplings, h: Floats, form: Form, num_threads: int
-) -> tuple[tuple[float, float], Floats]:
-    """One range by a rule for single problems, from some problems, and each problem's factor."""
+def dwave_range(J: Couplings, h: Floats, num_threads: int) -> tuple[tuple[float, float], Floats]:
+    """Return one range by dwave-samplers' rule, from some problems, and each problem's factor."""
+    if h.size == 0:
+        return schedule.ARBITRARY, np.ones(len(h))
     if J.shared:
         # One range for all, from some problems that have a bias.
-        scouts = spread(np.arange(len(h)) if J.any() else np.flatnonzero(h.any(axis=1)))
+        scouts = spread(np.arange(len(h)) if J.any() else np.flatnonzero(h.any(axis=1)), h.shape[1])
         own = _typical_fields(J, np.ascontiguousarray(h[scouts]), num_threads)
         scouts, own = scouts[own > 0], own[own > 0]
         # Halves, as a median of two adds them; that of the least double is 0.
@@ -516,7 +597,7 @@ def found_range(
         typical = np.full(len(h), middle)
     else:
         typical = _typical_fields(J, h, num_threads)
-        scouts = spread(np.flatnonzero(typical))
+        scouts = spread(np.flatnonzero(typical), h.shape[1])
         own = typical[scouts]
     if len(scouts) == 0:
         return schedule.ARBITRARY, np.ones(len(h))
@@ -529,37 +610,15 @@ def found_range(
         units = np.where((ratios > 1 / UNIT_RATIO) & (ratios < UNIT_RATIO), units, own)
         factors = typical[scouts] / units
     couplings, fields = J.part(scouts), np.ascontiguousarray(h[scouts])
-    find = _dwave_ranges if rule == "dwave" else _auto_ranges
     with np.errstate(over="ignore", under="ignore", divide="ignore"):
-        ranges = np.array(find(couplings, fields, own, units, form, num_threads))
+        ranges = np.array(_dwave_ranges(couplings, fields, units))
         ranges = np.clip(ranges * factors[:, None], *BETA_LIMITS)
         first, last = np.median(ranges, axis=0)
         # Infinite where a double holds no inverse: nothing but descent.
         return (float(first), float(last)), 1 / np.where(typical > 0, typical, 1.0)
 
 
-def _auto_ranges(
-    J: Couplings, h: Floats, own: Floats, units: Floats, form: Form, num_threads: int
-) -> list[tuple[float, float]]:
-    """Ranges of problems in their units, as by schedule.auto_beta_range."""
-    count, n = h.shape
-    reads = min(max(SCOUTED // (n * count), 1), 16)
-    starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (count, reads, n))
-    minima, *_ = _solve(
-        J, h, starts, np.ones(count), number=0, method="sa", form=form,
-        betas=[np.inf] * schedule.SCOUT_SWEEPS, keep_best=False, moves=0, tenure=0, seed=0,
-        num_threads=num_threads, time_limit=np.inf,
-    )  # fmt: skip
-    barriers = np.abs(J.fields(h, minima, num_threads)) / units[:, None, None]
-    return [
-        schedule.range_of_differences(2.0 * mean, 2.0 * problem.ravel())
-        for mean, problem in zip(own / units, barriers, strict=True)
-    ]
-
-
-def _dwave_ranges(
-    J: Couplings, h: Floats, own: Floats, units: Floats, form: Form, num_threads: int
-) -> list[tuple[float, float]]:
+def _dwave_ranges(J: Couplings, h: Floats, units: Floats) -> list[tuple[float, float]]:
     """Ranges of problems in their units, by schedule.dwave_beta_range."""
     matrices = J.formed() if isinstance(J, Factor) else J
     pairs = matrices.pattern() if isinstance(matrices, Matrices) else matrices
@@ -574,9 +633,9 @@ def _dwave_ranges(
     return ranges
 
 
-def spread(problems: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """At most ``SCOUTS`` of them, evenly."""
-    count = min(SCOUTS, len(problems))
+def spread(problems: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.intp]:
+    """Return ``MIN_SCOUTS`` to ``MAX_SCOUTS`` problems of n variables, evenly spread."""
+    count = min(max(SCOUTED_SPINS // n, MIN_SCOUTS), MAX_SCOUTS, len(problems))
     chosen = np.unique(np.linspace(0, len(problems) - 1, count).astype(np.intp))
     spread: npt.NDArray[np.intp] = problems[chosen]
     return spread

@@ -107,6 +107,10 @@ class Couplings(Protocol):
         """``(B,)`` each: the largest bias, and the mean of sqrt(h_i^2 + sum_j J_ij^2)."""
         ...
 
+    def reach(self, h: Floats) -> Floats:
+        """Return the largest magnitude ``(B, n)`` of each field, or a bound that is not less."""
+        ...
+
     def any(self) -> bool:
         """Whether a coupling is not 0."""
         ...
@@ -171,6 +175,10 @@ class Matrices:
 
     def magnitudes(self, h: Floats, num_threads: int) -> tuple[Floats, Floats]:
         return _core.batch_magnitudes(self.J, self.largest, h, num_threads=num_threads)
+
+    def reach(self, h: Floats) -> Floats:
+        reach: Floats = np.abs(h) + np.abs(self.J).sum(axis=-1, dtype=np.float64)
+        return reach
 
     def any(self) -> bool:
         return bool(self.largest.any())
@@ -259,6 +267,12 @@ class Factor:
         rows = unit * np.sqrt(np.square(fields / unit).mean(axis=0))  # (n,)
         largest = np.maximum(np.abs(h).max(axis=1), rows.max(initial=0.0))
         return largest, np.hypot(h, rows).mean(axis=1)
+
+    def reach(self, h: Floats) -> Floats:
+        # sum_j |sum_k A_ki A_kj| <= sum_k |A_ki| sum_j |A_kj|
+        A = np.abs(self.A)
+        reach: Floats = np.abs(h) + abs(self.scale) * np.einsum("ki,k->i", A, A.sum(axis=1))
+        return reach
 
     def any(self) -> bool:
         return bool(self.scale) and bool(self.A.any())
@@ -354,6 +368,14 @@ class Pattern:
             for end in (self.rows, self.columns):
                 squares[b] += np.bincount(end, values, h.shape[1])
         return largest, unit * np.sqrt(squares).mean(axis=1)
+
+    def reach(self, h: Floats) -> Floats:
+        reach = np.abs(h)
+        for b, out in enumerate(reach):
+            values = np.abs(self.values if self.shared else self.values[b])
+            for end in (self.rows, self.columns):
+                out += np.bincount(end, values, h.shape[1])
+        return reach
 
     def any(self) -> bool:
         return bool(self.values.any())

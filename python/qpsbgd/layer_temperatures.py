@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from qpsbgd import _core, schedule
 from qpsbgd.arguments import BetaRule
-from qpsbgd.batch import found_range, spread
+from qpsbgd.batch import auto_temperatures, dwave_range, spread
 from qpsbgd.couplings import Matrices
 
 Inputs = npt.NDArray[np.float32]
@@ -13,6 +13,8 @@ Inputs = npt.NDArray[np.float32]
 #: Reads of a neuron whose energy differences count, and flips of each, for the sign objective.
 SIGN_READS = 2
 SIGN_FLIPS = 64
+#: Sweeps of a descent to a minimum.
+SCOUT_SWEEPS = 20
 
 
 def quadratic_beta_range(
@@ -39,7 +41,12 @@ def quadratic_beta_range(
     )
     couplings = Matrices.checked(J, h.shape, num_threads)  # (n, n)
     fields = np.ascontiguousarray(h, np.float64)  # (m, n)
-    (first, last), factors = found_range(rule, couplings, fields, "dense", num_threads)
+    if rule == "dwave":
+        (first, last), factors = dwave_range(couplings, fields, num_threads)
+    else:
+        # The tail beyond the knee is for the smallest barriers of long schedules.
+        temperatures, factors = auto_temperatures(couplings, fields, "dense", False, num_threads)
+        first, last = temperatures.hot, temperatures.knee
     return float(first * factors[0]), float(last * factors[0])
 
 
@@ -48,8 +55,9 @@ def sign_beta_range(
 ) -> tuple[float, float]:
     """Return the range of a layer's sign problems, from the energy differences of some flips.
 
-    It is :func:`qpsbgd.schedule.auto_beta_range` for an objective without couplings: the median
-    over up to 16 neurons, each with ``SIGN_READS`` random states and the minima below them.
+    The rule is that of :func:`qpsbgd.schedule.temperatures_of_barriers`, from hot to knee: the
+    median over up to 16 neurons, each with ``SIGN_READS`` random states and the minima below them.
+    The largest difference that is met stands for the highest barrier.
 
     Args:
         X: inputs, ``(N, n)``.
@@ -61,14 +69,14 @@ def sign_beta_range(
     rng = np.random.default_rng(0)
     flips = np.unique(np.linspace(0, n - 1, min(n, SIGN_FLIPS)).astype(np.intp))
     ranges = []
-    for neuron in spread(np.flatnonzero(T.any(axis=0))):
+    for neuron in spread(np.flatnonzero(T.any(axis=0)), n):
         t = T[:, neuron].astype(np.float64)
         t /= np.abs(t / np.abs(t).max()).mean() * np.abs(t).max()  # the mean must not overflow
         states = rng.choice(np.array([-1, 1], np.int8), (SIGN_READS, n))
         minima = _core.project(
             X, _copies(t, SIGN_READS), initial=_core.InitialState.given, initial_states=states,
             objective=_core.Objective.sign, scale=1.0, step_length=_core.StepLength.norm,
-            num_sweeps=schedule.SCOUT_SWEEPS, num_reads=1, betas=[], target_eps=target_eps,
+            num_sweeps=SCOUT_SWEEPS, num_reads=1, betas=[], target_eps=target_eps,
             seed=0, num_threads=num_threads,
         )  # fmt: skip
         differences, barriers = (
@@ -77,9 +85,10 @@ def sign_beta_range(
             )
             for group in (states, minima)
         )
-        mean = float(np.sqrt(np.square(differences).mean()))
-        if mean > 0:
-            ranges.append(schedule.range_of_differences(mean, barriers))
+        highest = np.full(len(barriers), max(differences.max(), barriers.max()))
+        if highest.max() > 0:
+            temperatures = schedule.temperatures_of_barriers(barriers, highest)
+            ranges.append((temperatures.hot, temperatures.knee))
     if not ranges:
         return schedule.ARBITRARY
     first, last = np.median(ranges, axis=0)

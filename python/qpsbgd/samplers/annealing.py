@@ -121,7 +121,8 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
             bqm: the problem.
             beta_range: inverse temperatures ``(first, last)``, >= 0; ``"auto"`` or ``None`` for
                 :func:`~qpsbgd.schedule.auto_beta_range`, ``"dwave"`` for the rule of
-                dwave-samplers.
+                dwave-samplers. A schedule with the automatic range has two parts, of which the
+                colder one is short (:func:`~qpsbgd.schedule.cooling`).
             num_reads: number of anneals; default: as many as initial states, or 1.
             num_sweeps: sweeps of a read, default 1000, or as many as fit into ``time_limit`` where
                 that is fewer; 0 returns the initial states. A sweep proposes every variable once.
@@ -334,6 +335,11 @@ def _schedule(
             f"num_sweeps is {num_sweeps}, but must be a multiple of num_sweeps_per_beta, "
             f"{num_sweeps_per_beta}"
         )
+    automatic = beta_range is None or (isinstance(beta_range, str) and beta_range == "auto")
+    if automatic and problem.variables:
+        temperatures = schedule.auto_temperatures(problem)
+        spacing: Any = kind  # one of the two that are left
+        return schedule.cooling(temperatures, num_betas, spacing)
     first, last = _ends(problem, beta_range)
     if kind == "geometric" and not (0 < first < np.inf and 0 < last < np.inf):
         raise ValueError(
