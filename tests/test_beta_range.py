@@ -9,6 +9,8 @@ import pytest
 import qpsbgd
 from problems import layer, random_bqm
 from qpsbgd import schedule
+from qpsbgd.batch import auto_temperatures
+from qpsbgd.couplings import checked_couplings
 from qpsbgd.ising import Problem
 
 RULE = "must be 'auto', 'dwave', None or two numbers"
@@ -125,8 +127,10 @@ def test_rules_of_a_layer_are_those_of_its_problems(rng):
     X, T = layer(rng, 40, 12, 5)
     J, h, _ = qpsbgd.gradient_qubo(X, T)
     options = {"num_sweeps": 10, "seed": 2}
-    for rule in ("auto", "dwave"):
-        ends = qpsbgd.sample_batch(J, h, beta_range=rule, num_sweeps=5).info["beta_range"][0]
+    couplings = checked_couplings(J, h.shape, 1)
+    found, factors = auto_temperatures(couplings, h.astype(np.float64), "dense", False, 1)
+    dwave = qpsbgd.sample_batch(J, h, beta_range="dwave", num_sweeps=5).info["beta_range"][0]
+    for rule, ends in (("auto", factors[0] * np.array([found.hot, found.knee])), ("dwave", dwave)):
         np.testing.assert_array_equal(
             qpsbgd.project(X, T, beta_range=rule, **options),
             qpsbgd.project(X, T, beta_range=tuple(ends), **options),

@@ -88,7 +88,8 @@ class BatchResult:
         info: ``method``, ``isa``, ``num_threads``, ``seed``, ``num_sweeps``, ``beta_range`` (of
             annealing, ``(B, 2)``), ``keep`` (of annealing), ``num_begun`` (problems that were
             begun; others have their initial states), ``form``, ``precision`` (``"float64"``, or
-            ``"float32"``, which includes narrow integers where all biases fit) and ``stopped_by`` (``"finished"``,
+            ``"float32"``, which includes narrow integers where all biases fit) and ``stopped_by``
+            (``"finished"``,
             ``"time_limit"`` or ``"interrupt"``).
         vartype: ``"SPIN"`` or ``"BINARY"``.
     """

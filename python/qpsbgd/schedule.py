@@ -18,6 +18,8 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 HOT = 5.0
 #: ... namely this quantile of the barriers, weighted by the energy that is in dispute.
 HOT_QUANTILE = 0.9
+#: ... or this many times the median barrier if that is more, as where all barriers are equal.
+LARGE_PER_MEDIAN = 2.0
 #: At the knee this part of the spins is thermally excited ...
 KNEE_EXCITED = 2e-4
 #: ... where those whose barriers are in this lowest part of all barriers count less.
@@ -161,7 +163,8 @@ def temperatures_of_barriers(barriers: Floats, highest: Floats) -> Temperatures:
     median barrier)``: ``highest_i - barrier_i`` is twice the magnitude of its unsatisfied biases,
     and the median stands for disputes of its neighbours. ``b`` is the 90 % quantile of the
     barriers, weighted by the energy in dispute. The hot end is ``5 / b``. In homogeneous problems
-    ``b`` is about twice the mean barrier. With heavy-tailed couplings it is much larger, since few
+    ``b`` is about twice the mean barrier; where barriers are nearly equal, as with penalties, twice
+    the median takes its place. With heavy-tailed couplings it is much larger, since few
     variables hold most of the energy. One strong coupling among many weak ones does not move it.
     Barriers at minima, unlike energy differences in random states, do not overestimate problems of
     low rank, whose fields shrink as the energy falls.
@@ -206,7 +209,8 @@ def _hot_and_knee(barriers: Floats, highest: Floats) -> tuple[float, float]:
     barriers, highest = barriers[order], highest[order]
     unsatisfied = np.maximum(highest - barriers, 0.0)
     disputed = np.cumsum(np.minimum(barriers, unsatisfied + np.median(barriers)))
-    hot = HOT / float(barriers[np.searchsorted(disputed, HOT_QUANTILE * disputed[-1])])
+    large = float(barriers[np.searchsorted(disputed, HOT_QUANTILE * disputed[-1])])
+    hot = HOT / max(large, LARGE_PER_MEDIAN * float(np.median(barriers)))
     fractions = np.searchsorted(barriers, barriers, "right") / len(barriers)
     weights = np.minimum(1.0, fractions / KNEE_LOWEST) ** 2
     return hot, _beta_of_excitations(barriers, KNEE_EXCITED * len(barriers), hot, weights)
