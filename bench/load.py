@@ -30,9 +30,8 @@ def spin():
 
 def dense(n):
     rng = np.random.default_rng(n)
-    return dimod.BinaryQuadraticModel(
-        rng.normal(size=n), np.triu(rng.normal(size=(n, n)), 1), 0.0, "SPIN"
-    )
+    J = np.triu(rng.integers(-9, 10, size=(n, n)), 1).astype(float)
+    return dimod.BinaryQuadraticModel(rng.integers(-9, 10, size=n).astype(float), J, 0.0, "SPIN")
 
 
 def projection(samples, inputs, neurons, **options):
@@ -93,7 +92,7 @@ def cases():
             f"descent, {n} variables, {reads} reads",
             sampling(descent, n, num_reads=reads, seed=0),
         )
-    for n, reads, restarts in ((20, 1, 10), (100, 4, 100), (300, 10, 100)):
+    for n, reads, restarts in ((20, 1, 10), (100, 4, 50), (300, 20, 10)):
         yield (
             f"tabu, {n} variables, {reads} reads",
             sampling(tabu, n, num_reads=reads, num_restarts=restarts, timeout=None, seed=0),

@@ -367,7 +367,7 @@ def test_two_python_threads_at_once(rng):
 
 
 def test_a_forked_child_can_project():
-    # GNU OpenMP hangs where a child opens a parallel region after its parent did.
+    # A child has none of its parent's threads, and must start its own.
     code = """
 import os
 import numpy as np, qpsbgd

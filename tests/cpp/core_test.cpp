@@ -307,9 +307,11 @@ void test_lowest_target() {
           margins(kLanes * kLanes), states(kLanes * kLanes), lanes(3 * kLanes * kLanes);
       qpsbgd::Buffer<std::int32_t> targets(kLanes * kLanes);
       qpsbgd::Buffer<std::uint64_t> critical(1);
-      for (auto* zeros : {&packed, &transposed, &reach, &margins, &states}) {
+      for (auto* zeros : {&packed, &transposed, &reach, &states}) {
         std::fill_n(zeros->data(), zeros->size(), 0.0f);
       }
+      // Samples without a target never matter.
+      std::fill_n(margins.data(), margins.size(), std::numeric_limits<float>::infinity());
       std::fill_n(targets.data(), targets.size(), 0);
       packed[0] = transposed[0] = 1.0f;
       reach[0] = 2.0f;
