@@ -10,6 +10,7 @@ from draws import EXTREME, KINDS, InlineExecutor, forced_isa, matrix_of, models,
 from fuzz.junk import junk, places, works_or_is_refused
 from fuzz.samplers import all_models, build, check_samples, is_extreme, isas, threads
 from fuzz.targets import need, target
+from qpsbgd import _core
 from qpsbgd.batch import sample_bqms
 
 #: Forms that couplings of a kind may be kept in, by annealing, beside "auto" and "dense".
@@ -136,6 +137,23 @@ def batch(
         options["form"] = "interleaved" if used == "dense" else "dense"
         other = qpsbgd.sample_batch(J, h, **options)
         need((other.states == found.states).all(), "dense and interleaved forms differ")
+
+
+@target(
+    model=models(("big",), most=65, graphs=("complete", "random")),
+    kind=st.sampled_from(("shared", "own", "pattern")),
+    problems=st.sampled_from((2, 3, 5)),
+    vartype=st.sampled_from(("SPIN", "BINARY")),
+    method=st.sampled_from(("tabu", "tabu", "sa", "descent")),
+    seed=seeds,
+)
+def split_batches(model, kind, problems, vartype, method, seed):
+    """Integer fields beside real ones: a problem is solved alike whatever its neighbours are."""
+    batch(
+        model, kind, problems, reads=2, fields="every other real", vartype=vartype, method=method,
+        sweeps=10, betas="auto", keep="best", form="auto", rank=1, scale=1.0, seed=seed,
+        isa=_core.available_isas()[-1], num_threads=1, workers=3, are_given=False,
+    )  # fmt: skip
 
 
 @target(
