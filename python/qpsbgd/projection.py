@@ -263,7 +263,7 @@ def project(
         seed: integer in ``[0, 2**31)``; drawn anew if ``None``. A single descent from a given or
             linear start draws nothing.
         num_threads: at most this many threads, of which no more than four a processor are started;
-            ``None`` for as many as OpenMP would use.
+            ``None`` for as many as there are processors for this process.
         backend: ``"native"``; any unstructured ``dimod.Sampler``, for
             :class:`~qpsbgd.SamplerProjector` of it; or a projector, such as
             ``NativeProjector(...)`` or ``qpsbgd.hardware.DWaveProjector(...)``. A projector's own
