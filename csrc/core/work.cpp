@@ -93,7 +93,7 @@ double tabu_work(const Ising& problem, std::size_t num_reads, std::size_t num_re
 
 double enumeration_work(const Ising& problem) {
   const std::size_t n = std::min(problem.num_variables(), kMaxExhaustiveVariables);
-  return 0.1 * static_cast<double>(std::uint64_t{1} << n);
+  return 0.06 * static_cast<double>(std::uint64_t{1} << n);
 }
 
 double energies_work(const Ising& problem, std::size_t num_states) {

@@ -30,8 +30,8 @@ SHRINK_SECONDS = 10.0
 CRASHES_MAX = 5
 #: Bytes of memory that a worker may map; a file must not make it ask for more.
 MEMORY_LIMIT = 32 << 30
-#: Seconds that a worker checks cases for, however long it took to start.
-LEAST_SECONDS = 2.0
+#: Cases that a worker checks however late it is: some targets read data sets first.
+LEAST_CASES = 50
 #: Exit status of a worker that faulthandler ended because a case took too long.
 HANG_STATUS = 1
 
@@ -97,7 +97,7 @@ def check_for(name: str, first_seed: int, end: float, hang: float, path: Path) -
     """Check cases of a target, drawn from `first_seed` on, until a time."""
     outcome, journal = Outcome(name), Journal(path)
     for round_seed in range(first_seed, first_seed + 10**6):
-        if time.time() >= end:
+        if time.time() >= end and journal.num_cases >= LEAST_CASES:
             break
         check_round(outcome, round_seed, end, hang, journal)
     outcome.num_cases = journal.num_cases
@@ -126,7 +126,8 @@ def check_round(
     def check(case: dict[str, Any]) -> None:
         nonlocal shrink_end
         now = time.time()
-        if now >= (end if shrink_end == float("inf") else shrink_end):
+        is_over = now >= end and journal.num_cases >= LEAST_CASES
+        if is_over if shrink_end == float("inf") else now >= shrink_end:
             return  # the rest of the round does nothing
         text = print_case(name, case)
         journal.begin(text)
@@ -160,8 +161,9 @@ def run_worker(arguments: argparse.Namespace) -> int:
     if "asan" not in os.environ.get("LD_PRELOAD", ""):  # it maps terabytes
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     importlib.import_module(arguments.topic)
-    end = max(arguments.end, time.time() + LEAST_SECONDS)
-    outcome = check_for(arguments.targets[0], arguments.seed, end, arguments.hang, arguments.worker)
+    outcome = check_for(
+        arguments.targets[0], arguments.seed, arguments.end, arguments.hang, arguments.worker
+    )
     faults = [vars(fault) for fault in outcome.faults.values()]
     counts = [outcome.counts[fault.signature] for fault in outcome.faults.values()]
     print("\n" + json.dumps({"num_cases": outcome.num_cases, "faults": faults, "counts": counts}))
