@@ -433,6 +433,17 @@ Array<double> ising_reach(const qpsbgd::Ising& problem) {
   return Array<double>(static_cast<py::ssize_t>(reach.size()), reach.data());
 }
 
+bool ising_needs_float64(const qpsbgd::Ising& problem) {
+  PythonWatch watch;
+  bool needed = false;
+  {
+    const py::gil_scoped_release release;
+    needed = qpsbgd::needs_float64(problem, &watch.stop());
+  }
+  watch.rethrow();
+  return needed;
+}
+
 py::tuple anneal(const qpsbgd::Ising& problem, const States& initial_states,
                  std::vector<double> betas, qpsbgd::Acceptance acceptance, bool random_order,
                  bool keep_best, std::uint64_t seed, int num_threads, double time_limit,
@@ -652,14 +663,23 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
            "time_limit"_a, "energy_threshold"_a, "watch"_a, "precision"_a = py::none(),
            "descend_at_limit"_a = false)
       .def("fits", &qpsbgd::fits, "precision"_a, py::kw_only(), "random_order"_a)
-      .def("best_precision", &qpsbgd::best_precision, py::kw_only(), "random_order"_a,
-           "num_reads"_a, py::call_guard<py::gil_scoped_release>())
-      .def("needs_float64", &qpsbgd::needs_float64, py::call_guard<py::gil_scoped_release>())
+      .def(
+          "best_precision",
+          [](const qpsbgd::Ising& problem, bool random_order, std::size_t num_reads) {
+            return ising_needs_float64(problem)
+                       ? qpsbgd::Precision::kFloat64
+                       : qpsbgd::narrow_precision(problem, random_order, num_reads);
+          },
+          py::kw_only(), "random_order"_a, "num_reads"_a)
+      .def("needs_float64", &ising_needs_float64)
       .def("descend", &descend, "initial_states"_a.noconvert(), py::kw_only(), "precision"_a,
            "num_threads"_a, "time_limit"_a, "watch"_a)
       .def("tabu_fits", &qpsbgd::tabu_fits, "precision"_a)
-      .def("best_tabu_precision", &qpsbgd::best_tabu_precision,
-           py::call_guard<py::gil_scoped_release>())
+      .def("best_tabu_precision",
+           [](const qpsbgd::Ising& problem) {
+             return ising_needs_float64(problem) ? qpsbgd::Precision::kFloat64
+                                                 : qpsbgd::narrow_tabu_precision(problem);
+           })
       .def("tabu", &tabu, "initial_states"_a.noconvert(), py::kw_only(), "shortest_tenure"_a,
            "longest_tenure"_a, "num_restarts"_a, "first_moves"_a, "restart_moves"_a,
            "seconds_per_read"_a, "precision"_a, "seed"_a, "num_threads"_a, "time_limit"_a,

@@ -232,7 +232,7 @@ bool batch_needs_float64(const KernelTable& kernels, const BatchView& view, int 
         if (needed || stop.poll_interrupt()) return;
         const bool scout = b % step == 0;
         if (!scout && !is_suspect(kernels, view, b)) return;
-        if (needs_float64(make_problem(view, b))) needed = true;
+        if (needs_float64(make_problem(view, b), &stop)) needed = true;
       },
       [&stop] { stop.poll_interrupt(); });
   return needed;

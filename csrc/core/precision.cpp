@@ -49,7 +49,7 @@ bool is_product_of_integers(const Ising& problem, const FactorView& factor,
 
 }  // namespace
 
-bool needs_float64(const Ising& problem) {
+bool needs_float64(const Ising& problem, Stop* stop) {
   const std::size_t n = problem.num_variables();
   if (n == 0 || problem.exact()) return false;
   if (problem.exact(Precision::kFloat64) && problem.has_common_unit()) return true;
@@ -66,7 +66,7 @@ bool needs_float64(const Ising& problem) {
     for (std::size_t i = 0; i < n; ++i) {
       state[i] = splitmix64(start * 0x9e3779b97f4a7c15u + i) & 1 ? 1 : -1;
     }
-    minimum.descend(0, state.data(), nullptr);
+    if (!minimum.descend(0, state.data(), stop)) return false;
     energies[start] = minimum.energy();
     norm = std::max(norm, minimum.field_norm());
   }

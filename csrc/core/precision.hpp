@@ -17,7 +17,8 @@ namespace qpsbgd {
 // variables have small biases alone.
 //
 // The minima are those that descents from a few fixed states lead to: the answer depends on the
-// problem alone. Of several problems with shared couplings it is that of the selected one.
-bool needs_float64(const Ising& problem);
+// problem alone. Of several problems with shared couplings it is that of the selected one. What it
+// says does not count where an interrupt of `stop` ends it.
+bool needs_float64(const Ising& problem, Stop* stop = nullptr);
 
 }  // namespace qpsbgd

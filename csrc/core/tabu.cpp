@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "core/parallel.hpp"
-#include "core/precision.hpp"
 #include "core/random.hpp"
 #include "core/tabu_search.hpp"
 #include "core/tabu_walkers.hpp"
@@ -193,10 +192,6 @@ bool tabu_fits(const Ising& problem, Precision precision) {
 
 Precision narrow_tabu_precision(const Ising& problem) {
   return fits_int16(problem) ? Precision::kInt16 : Precision::kFloat32;
-}
-
-Precision best_tabu_precision(const Ising& problem) {
-  return needs_float64(problem) ? Precision::kFloat64 : narrow_tabu_precision(problem);
 }
 
 namespace {

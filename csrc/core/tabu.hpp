@@ -40,9 +40,8 @@ struct TabuRead {
 // dense problem; only a search tells whether 16 bits hold all gains, and if not, its read is made
 // again in floats. In float32 and float64 always.
 bool tabu_fits(const Ising& problem, Precision precision);
-// int16 where that fits, else float32; and with float64, where needs_float64(problem).
+// int16 where that fits, else float32.
 Precision narrow_tabu_precision(const Ising& problem);
-Precision best_tabu_precision(const Ising& problem);
 
 // states (num_reads, n): in, where each read starts; out, the best state that it found. A read
 // depends on the problem, its start, the options and its number alone, where neither time nor

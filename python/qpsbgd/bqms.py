@@ -263,7 +263,7 @@ class GradientBQMs(Sequence[dimod.BinaryQuadraticModel]):
         Args:
             r: number of the neuron.
             states: ``(k, V)`` of -1 and +1, any real dtype; of weights, see :meth:`complete`.
-            num_threads: at most this many threads; ``None`` for as many as there are processors for this process.
+            num_threads: at most this many threads; ``None`` for the processors of this process.
 
         Returns:
             float64 ``(k,)``.
@@ -334,7 +334,7 @@ def gradient_bqms(
         target_eps: as for :func:`qpsbgd.project`; sign only.
         penalty_factor: > 1; the smaller, the larger the loss beside the penalties, which is what an
             annealer of limited precision needs; sign only.
-        num_threads: at most this many threads; ``None`` for as many as there are processors for this process.
+        num_threads: at most this many threads; ``None`` for the processors of this process.
 
     Returns:
         ``m`` models of vartype SPIN, one a neuron.

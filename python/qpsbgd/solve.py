@@ -139,7 +139,7 @@ def solve(
         time_limit: seconds, > 0; ``None`` for no limit.
         target: the search ends at an objective as good as this.
         seed: integer in ``[0, 2**31)``; drawn anew if ``None``.
-        num_threads: at most this many; ``None`` for as many as there are processors for this process.
+        num_threads: at most this many; ``None`` for the processors of this process.
         progress: called many times a second.
         initial: state from which the search starts, a value for each variable of
             ``instance.bqm``; the solution is never worse. Descent and tabu search of a portfolio, a

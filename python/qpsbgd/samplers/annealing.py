@@ -139,7 +139,7 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
             randomize_order: propose variables drawn with replacement instead of one after another.
             proposal_acceptance_criteria: ``"Metropolis"`` or ``"Gibbs"``.
             num_threads: at most this many threads, of which no more than four a processor are
-                started; ``None`` for as many as there are processors for this process.
+                started; ``None`` for the processors of this process. Short calls use fewer.
             time_limit: seconds for the call's sampling, > 0; ``None`` for no limit. Reads that it
                 ends before they are cold go on to a local minimum, which takes as long as it takes;
                 at one temperature they end as they are.

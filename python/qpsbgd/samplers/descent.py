@@ -95,7 +95,7 @@ class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
             seed: of random initial states, an integer in ``[0, 2**32)``; drawn anew if ``None``.
             large_sparse_opt: True is ``form="sparse"``; False leaves the choice to ``form``.
             num_threads: at most this many threads, of which no more than four a processor are
-                started; ``None`` for as many as there are processors for this process.
+                started; ``None`` for the processors of this process. Short calls use fewer.
             time_limit: seconds for the call's sampling, > 0; ``None`` for no limit. It ends the
                 call between two reads, not a read.
             interrupt_function: asked many times a second, in the calling thread; where it returns

@@ -72,7 +72,7 @@ class ExhaustiveSampler(dimod.Sampler):
             bqm: the problem, of at most 48 variables.
             num_states: how many of the lowest states to return; all ``2**n`` if there are fewer.
             num_threads: at most this many threads, of which no more than four a processor are
-                started; ``None`` for as many as there are processors for this process.
+                started; ``None`` for the processors of this process. Short calls use fewer.
             time_limit: seconds for the call's search, > 0; ``None`` for no limit.
             interrupt_function: asked many times a second, in the calling thread; where it returns
                 True the call ends and returns what it has.

@@ -140,8 +140,8 @@ class TabuSampler(dimod.Sampler, dimod.Initialized):
                 ``coefficient_z_first // 4``.
             lower_bound_z: default 500000.
             num_threads: at most this many threads, of which no more than four a processor are
-                started; ``None`` for as many as there are processors for this process. They share the reads, or the
-                searches of a read where there are fewer reads than threads.
+                started; ``None`` for the processors of this process. They share the
+                reads, or the searches of a read where there are fewer reads than threads.
             time_limit: seconds for the call's search, > 0; ``None`` for no limit. Reads that were
                 begun go on to their first local minimum.
             interrupt_function: asked many times a second, in the calling thread; where it returns
