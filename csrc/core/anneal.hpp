@@ -15,8 +15,8 @@ namespace qpsbgd {
 struct AnnealOptions {
   std::vector<double> betas;  // one a sweep; 0 and infinity are allowed
   Acceptance acceptance = Acceptance::kMetropolis;
-  bool random_order = false;           // variables drawn with replacement, else one after the other
-  std::optional<Precision> precision;  // must fit; by default best_precision's
+  bool random_order = false;  // variables drawn with replacement, else one after the other
+  std::optional<Precision> precision = std::nullopt;  // must fit; by default best_precision's
   bool keep_best = true;  // the best state at the start or the end of a sweep, else the last
   // Reads that a time limit ends go on to a local minimum: not where they are samples.
   bool descend_at_limit = false;
