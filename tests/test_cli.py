@@ -245,7 +245,7 @@ REPLACED = [
     ),
     (("model", "layers.1.weight"), None, "model layers.1.weight is None, but must be a tensor"),
     (("model",), [], "model has [], but must have layers.0.weight"),
-    (("optimizer", "state"), {}, "the optimizer has states of parameters []"),
+    (("optimizer", "state"), {}, "its entries do not match its digest"),
     (("optimizer", "state", 1), {}, "the optimizer's state of parameter 1 has other entries"),
     (("optimizer", "state", 0, "step"), "x", "the optimizer's step of parameter 0 does not fit"),
     (("optimizer", "param_groups"), [], "checkpoint.pt is damaged: "),

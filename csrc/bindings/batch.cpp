@@ -109,6 +109,7 @@ bool needs_float64_of(const Couplings& couplings, const Array<double>& linear, i
   const BatchView view = view_of(couplings, linear);
   PythonWatch watch;
   const KernelTable& table = kernels();
+  num_threads = threads_for(precision_work(view), num_threads);
   bool needed = false;
   {
     const py::gil_scoped_release release;

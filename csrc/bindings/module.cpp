@@ -448,7 +448,8 @@ py::tuple anneal(const qpsbgd::Ising& problem, const States& initial_states,
                  std::vector<double> betas, qpsbgd::Acceptance acceptance, bool random_order,
                  bool keep_best, std::uint64_t seed, int num_threads, double time_limit,
                  double energy_threshold, const py::object& watch_function,
-                 std::optional<qpsbgd::Precision> precision, bool descend_at_limit) {
+                 std::optional<qpsbgd::Precision> precision, bool descend_at_limit,
+                 bool descend_always) {
   check_states(initial_states, problem);
   if (precision && !qpsbgd::fits(problem, *precision, random_order)) {
     throw std::invalid_argument("the problem's fields do not fit the precision");
@@ -468,6 +469,7 @@ py::tuple anneal(const qpsbgd::Ising& problem, const States& initial_states,
       .precision = precision,
       .keep_best = keep_best,
       .descend_at_limit = descend_at_limit,
+      .descend_always = descend_always,
       .watch = !watch_function.is_none() || energy_threshold > -kInfinity,
       .seed = seed,
       .num_threads = num_threads};
@@ -661,7 +663,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def("anneal", &anneal, "initial_states"_a.noconvert(), py::kw_only(), "betas"_a,
            "acceptance"_a, "random_order"_a, "keep_best"_a, "seed"_a, "num_threads"_a,
            "time_limit"_a, "energy_threshold"_a, "watch"_a, "precision"_a = py::none(),
-           "descend_at_limit"_a = false)
+           "descend_at_limit"_a = false, "descend_always"_a = false)
       .def("fits", &qpsbgd::fits, "precision"_a, py::kw_only(), "random_order"_a)
       .def(
           "best_precision",

@@ -155,10 +155,10 @@ void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOption
           tile.keep(all);
         }
         if (started) tile.finish();
-        if (sweep == num_sweeps || !options.descend_at_limit ||
-            stop.reason() != Stop::Reason::kTimeLimit) {
-          return;
-        }
+        const bool cut = sweep < num_sweeps && stop.reason() == Stop::Reason::kTimeLimit;
+        const bool ended = cut || stop.reason() == Stop::Reason::kNone ||
+                           stop.reason() == Stop::Reason::kTimeLimit;
+        if (!(options.descend_at_limit && cut) && !(options.descend_always && ended)) return;
         auto& minimum = minima[static_cast<std::size_t>(worker)];
         if (!minimum) minimum = std::make_unique<LocalMinimum>(problem);
         for (std::size_t r = 0; r < rows; ++r) {

@@ -18,8 +18,9 @@ struct AnnealOptions {
   bool random_order = false;  // variables drawn with replacement, else one after the other
   std::optional<Precision> precision = std::nullopt;  // must fit; by default best_precision's
   bool keep_best = true;  // the best state at the start or the end of a sweep, else the last
-  // Reads that a time limit ends go on to a local minimum: not where they are samples.
-  bool descend_at_limit = false;
+  // Reads that a time limit ends, or all reads, go on to a local minimum: not where they are
+  // samples.
+  bool descend_at_limit = false, descend_always = false;
   bool watch = false;  // tell `stop` of energies even so
   std::uint64_t seed = 0;
   std::uint64_t number = 0;  // of the first problem, for the random streams

@@ -108,6 +108,16 @@ double products_work(const BatchStates& batch, std::size_t rows) {
          product(batch.num_problems, batch.num_reads, batch.num_variables);
 }
 
+double precision_work(const BatchView& view) {
+  const auto n = static_cast<double>(view.num_variables);
+  const auto* pattern = std::get_if<PatternView>(&view.couplings);
+  const double entries = pattern != nullptr ? static_cast<double>(pattern->num_pairs) : n * n;
+  // Some problems are built and descended in, all are looked at.
+  constexpr double kScouts = 16.0, kScoutNanoseconds = 10.0, kLookNanoseconds = 0.2;
+  const auto problems = static_cast<double>(view.num_problems);
+  return entries * (kScoutNanoseconds * std::min(problems, kScouts) + kLookNanoseconds * problems);
+}
+
 double batch_work(const BatchView& view, const BatchOptions& options) {
   const std::size_t n = view.num_variables;
   const double size = static_cast<double>(n);

@@ -40,6 +40,7 @@ double energies_work(const Ising& problem, std::size_t num_states);
 // rows.
 double matrices_work(std::size_t count, std::size_t n);
 double products_work(const BatchStates& batch, std::size_t rows);
+double precision_work(const BatchView& view);  // of batch_needs_float64
 double batch_work(const BatchView& view, const BatchOptions& options);
 
 }  // namespace qpsbgd

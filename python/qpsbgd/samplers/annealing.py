@@ -221,6 +221,8 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
         if shaped:
             start = time.perf_counter()
             fitting = _fitting_sweeps(problem, initial, betas, num_sweeps_per_beta, limit, options)
+            # Few sweeps leave a read far from a minimum, but a time limit must not.
+            options["descend_always"] = options["descend_at_limit"] and fitting < len(betas)
             # The coldest is always one of them.
             betas = betas[np.linspace(len(betas) - 1, 0, fitting).round().astype(int)[::-1]]
             limit = max(limit - (time.perf_counter() - start), 1e-9)
