@@ -176,45 +176,52 @@ void descend_begun(const KernelTable& kernels, const BatchView& view, const Batc
 }
 
 // Whether a problem's biases look unlike real numbers of one scale: then it is worth more than this
-// glance whether float32 is enough.
+// glance whether float32 is enough. values: some couplings of it; degree: of its variables; linear
+// (n).
 template <class Value>
-bool is_suspect(const KernelTable::Matrix<Value>& kernels, const Value* values, std::size_t count,
-                double rows, const KernelTable& table, const double* linear, std::size_t n) {
-  // Of `rows` * n normal variates the smallest is rarely that small.
+bool is_suspect(const KernelTable& table, const KernelTable::Matrix<Value>& kernels,
+                const Value* values, std::size_t count, double degree, const double* linear,
+                std::size_t n) {
+  const auto& linear_kernels = table.matrix_double;
   const double largest = kernels.largest(values, count);
-  if (kernels.smallest(values, count) < largest / (256.0 * rows * static_cast<double>(n))) {
+  const double reach = std::max(largest * degree, linear_kernels.largest(linear, n));
+  // Of so many normal variates the smallest is rarely that small.
+  if (kernels.smallest(values, count) < largest / (256.0 * static_cast<double>(count)) ||
+      linear_kernels.smallest(linear, n) < 0x1p-20 * reach) {
     return true;
   }
-  const double largest_linear = table.matrix_double.largest(linear, n);
-  const double reach = std::max(largest * rows, largest_linear);
-  if (table.matrix_double.smallest(linear, n) < 0x1p-16 * reach) return true;
-  // Integers of more bits than float32 has, by some entries.
+  // Integers of more bits than float32 has, by some of these.
   constexpr std::size_t kLooks = 16;
   int lowest = Ising::kNoBit;
-  for (std::size_t k = 0; k < kLooks; ++k) {
-    const auto value = static_cast<double>(values[splitmix64(k) % count]);
+  for (std::size_t k = 0; k < std::min(count, kLooks); ++k) {
+    const auto value = static_cast<double>(values[k]);
     if (value != 0.0) lowest = std::min(lowest, lowest_bit_of(value));
   }
   const double units = std::ldexp(reach, -std::min(lowest, 1000));
-  return lowest != Ising::kNoBit && units > 0x1p24 && units < 0x1p56;
+  return lowest != Ising::kNoBit && units > 0x1p22 && units < 0x1p44;
 }
 
+// Of matrices one row is looked at: to read all of them takes as long as some sweeps.
 bool is_suspect(const KernelTable& kernels, const BatchView& view, std::size_t b) {
+  constexpr std::size_t kMostPairs = 256;
   const std::size_t n = view.num_variables;
   const double* linear = view.linear + b * n;
   if (const auto* pattern = std::get_if<PatternView>(&view.couplings)) {
     const std::size_t count = pattern->num_pairs;
     if (count == 0) return false;
     const double degree = 2.0 * static_cast<double>(count) / static_cast<double>(n);
-    return is_suspect(kernels.matrix_double, pattern->values + (view.shared ? 0 : b * count), count,
-                      degree, kernels, linear, n);
+    return is_suspect(kernels, kernels.matrix_double,
+                      pattern->values + (view.shared ? 0 : b * count), std::min(count, kMostPairs),
+                      degree, linear, n);
   }
   const auto& all = std::get<MatrixView>(view.couplings);
   const MatrixView matrix = view.shared ? all : all[b];
-  const auto rows = static_cast<double>(n);
-  return matrix.doubles()
-             ? is_suspect(kernels.matrix_double, matrix.doubles(), n * n, rows, kernels, linear, n)
-             : is_suspect(kernels.matrix_float, matrix.floats(), n * n, rows, kernels, linear, n);
+  const std::size_t first = splitmix64(b) % n * n;
+  const auto degree = static_cast<double>(n);
+  return matrix.doubles() ? is_suspect(kernels, kernels.matrix_double, matrix.doubles() + first, n,
+                                       degree, linear, n)
+                          : is_suspect(kernels, kernels.matrix_float, matrix.floats() + first, n,
+                                       degree, linear, n);
 }
 
 }  // namespace

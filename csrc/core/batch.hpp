@@ -67,7 +67,7 @@ struct BatchStates {
 };
 
 // Whether any problem needs float64, by needs_float64: of some problems spread over the batch, and
-// of all whose biases look unlike real numbers of one scale. Not of factors.
+// of all of which some biases look unlike real numbers of one scale. Not of factors.
 bool batch_needs_float64(const KernelTable& kernels, const BatchView& view, int num_threads,
                          Stop& stop);
 

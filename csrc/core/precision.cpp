@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <variant>
 #include <vector>
 
@@ -12,11 +11,13 @@
 namespace qpsbgd {
 namespace {
 
-constexpr std::size_t kFewVariables = 64, kStartsOfFew = 8, kStarts = 4;
+constexpr std::size_t kFewVariables = 64, kStartsOfFew = 8, kStarts = 6;
 constexpr double kFloat32Rounding = 0x1p-24;
-// Energies of minima must differ by so many times the rounding. With independent normal biases the
-// two nearest of four minima nearly always do, whatever their size.
+// Energies of minima must differ by so many times the rounding, all neighbours but one pair: with
+// real biases of one scale it happens by chance that two minima are nearly alike.
 constexpr double kMargin = 0x1p9;
+// Integers of more bits than this are as good as real numbers, such as products of float32 numbers.
+constexpr int kIntegerBits = 40;
 // The largest field of a variable is at least so many times the rounding.
 constexpr double kReachMargin = 4.0;
 // Where all descents end alike, so many times the rounding must still be less than any bias.
@@ -44,7 +45,7 @@ bool is_product_of_integers(const Ising& problem, const FactorView& factor,
   }
   const double reach = *std::max_element(coupling_reach.begin(), coupling_reach.end());
   const double units = std::ldexp(reach / factor.scale, -2 * lowest);
-  return kShare * near >= nonzero && units > 0x1p23 && units <= 0x1p52;
+  return kShare * near >= nonzero && units > 0x1p23 && units <= 0x1p40;
 }
 
 }  // namespace
@@ -52,7 +53,7 @@ bool is_product_of_integers(const Ising& problem, const FactorView& factor,
 bool needs_float64(const Ising& problem, Stop* stop) {
   const std::size_t n = problem.num_variables();
   if (n == 0 || problem.exact()) return false;
-  if (problem.exact(Precision::kFloat64) && problem.has_common_unit()) return true;
+  if (problem.significant_bits() <= kIntegerBits && problem.has_common_unit()) return true;
   LocalMinimum minimum(problem);
   const CouplingsView couplings = problem.couplings_view();
   const auto* factor = std::get_if<FactorView>(&couplings);
@@ -77,13 +78,14 @@ bool needs_float64(const Ising& problem, Stop* stop) {
     }
   }
   std::sort(energies.begin(), energies.end());
-  double difference = std::numeric_limits<double>::infinity();
+  std::vector<double> differences;
   for (std::size_t k = 1; k < energies.size(); ++k) {
     const double next = energies[k] - energies[k - 1];
-    if (next > kSame * norm) difference = std::min(difference, next);
+    if (next > kSame * norm) differences.push_back(next);
   }
-  if (difference < std::numeric_limits<double>::infinity()) {
-    return !(difference > kMargin * rounding);
+  std::sort(differences.begin(), differences.end());
+  if (!differences.empty()) {
+    return !(differences[differences.size() > 1 ? 1 : 0] > kMargin * rounding);
   }
   return !(problem.smallest_bias() > kBiasMargin * rounding);
 }
