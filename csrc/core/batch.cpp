@@ -182,12 +182,18 @@ template <class Value>
 bool is_suspect(const KernelTable& table, const KernelTable::Matrix<Value>& kernels,
                 const Value* values, std::size_t count, double degree, const double* linear,
                 std::size_t n) {
-  const auto& linear_kernels = table.matrix_double;
   const double largest = kernels.largest(values, count);
-  const double reach = std::max(largest * degree, linear_kernels.largest(linear, n));
-  // Of so many normal variates the smallest is rarely that small.
-  if (kernels.smallest(values, count) < largest / (256.0 * static_cast<double>(count)) ||
-      linear_kernels.smallest(linear, n) < 0x1p-20 * reach) {
+  const double smallest = kernels.smallest(values, count);
+  const double largest_linear = table.matrix_double.largest(linear, n);
+  const double reach = std::max(largest * degree, largest_linear);
+  // Of normal variates the smallest is rarely that small, and they are not nearly all alike.
+  const auto is_wide = [](double low, double high, std::size_t size) {
+    return low < high / (4096.0 * static_cast<double>(size));
+  };
+  const bool are_alike = smallest < largest && largest < 2.0 * smallest;
+  if (are_alike || is_wide(smallest, largest, count) ||
+      is_wide(table.matrix_double.smallest(linear, n), largest_linear, n) ||
+      (largest_linear > 0.0 && largest_linear < 0x1p-20 * reach)) {
     return true;
   }
   // Integers of more bits than float32 has, by some of these.
@@ -228,17 +234,28 @@ bool is_suspect(const KernelTable& kernels, const BatchView& view, std::size_t b
 
 bool batch_needs_float64(const KernelTable& kernels, const BatchView& view, int num_threads,
                          Stop& stop) {
-  // Problems that share J differ in their fields alone: fewer are looked at.
-  const std::size_t problems = view.num_problems, scouts = view.shared ? 4 : 16;
+  const std::size_t problems = view.num_problems;
   if (problems == 0 || view.num_variables == 0) return false;
-  const std::size_t step = divide_up(problems, scouts);
+  if (view.shared) {
+    // To make a problem of a large J takes as long as a batch: only where there is a suspicion.
+    std::unique_ptr<Ising> problem;
+    for (std::size_t b = 0; b < problems && !stop.poll_interrupt(); ++b) {
+      if (!is_suspect(kernels, view, b)) continue;
+      if (!problem) problem = std::make_unique<Ising>(make_problem(view, b));
+      problem->select(b, view.linear + b * view.num_variables);
+      if (needs_float64(*problem, &stop)) return true;
+    }
+    return false;
+  }
+  constexpr std::size_t kScouts = 16, kProblemsPerScout = 64;
+  const std::size_t step = std::max(kProblemsPerScout, divide_up(problems, kScouts));
   std::atomic<bool> needed{false};
   parallel_for(
       problems, num_threads,
       [&](std::size_t b, int) {
         if (needed || stop.poll_interrupt()) return;
-        const bool scout = b % step == 0;
-        if (!scout && !is_suspect(kernels, view, b)) return;
+        const bool is_scout = b % step == 0;
+        if (!is_scout && !is_suspect(kernels, view, b)) return;
         if (needs_float64(make_problem(view, b), &stop)) needed = true;
       },
       [&stop] { stop.poll_interrupt(); });

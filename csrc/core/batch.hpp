@@ -66,8 +66,8 @@ struct BatchStates {
   std::size_t num_variables;
 };
 
-// Whether any problem needs float64, by needs_float64: of some problems spread over the batch, and
-// of all of which some biases look unlike real numbers of one scale. Not of factors.
+// Whether any problem needs float64, by needs_float64: of those of which some
+// biases look unlike real numbers of one scale, and of some others. Not of factors.
 bool batch_needs_float64(const KernelTable& kernels, const BatchView& view, int num_threads,
                          Stop& stop);
 
