@@ -188,7 +188,7 @@ bool is_suspect(const KernelTable& table, const KernelTable::Matrix<Value>& kern
   const double reach = std::max(largest * degree, largest_linear);
   // Of normal variates the smallest is rarely that small, and they are not nearly all alike.
   const auto is_wide = [](double low, double high, std::size_t size) {
-    return low < high / (4096.0 * static_cast<double>(size));
+    return low < 0x1p-16 * high / static_cast<double>(size);
   };
   const bool are_alike = smallest < largest && largest < 2.0 * smallest;
   if (are_alike || is_wide(smallest, largest, count) ||
@@ -222,7 +222,7 @@ bool is_suspect(const KernelTable& kernels, const BatchView& view, std::size_t b
   }
   const auto& all = std::get<MatrixView>(view.couplings);
   const MatrixView matrix = view.shared ? all : all[b];
-  const std::size_t first = splitmix64(b) % n * n;
+  const std::size_t first = view.shared ? 0 : splitmix64(b) % n * n;
   const auto degree = static_cast<double>(n);
   return matrix.doubles() ? is_suspect(kernels, kernels.matrix_double, matrix.doubles() + first, n,
                                        degree, linear, n)

@@ -22,6 +22,8 @@ constexpr int kIntegerBits = 40;
 constexpr double kReachMargin = 4.0;
 // Where all descents end alike, so many times the rounding must still be less than any bias.
 constexpr double kBiasMargin = 0x1p6;
+// Up to this rank a factor's minima may be nearly degenerate, as in number partitioning.
+constexpr std::size_t kFewFactors = 4;
 // Energies in float64 that differ by less, relative to the fields, are the same.
 constexpr double kSame = 0x1p-44;
 
@@ -57,8 +59,10 @@ bool needs_float64(const Ising& problem, Stop* stop) {
   LocalMinimum minimum(problem);
   const CouplingsView couplings = problem.couplings_view();
   const auto* factor = std::get_if<FactorView>(&couplings);
-  if (factor != nullptr && is_product_of_integers(problem, *factor, minimum.coupling_reach())) {
-    return true;
+  if (factor != nullptr) {
+    if (is_product_of_integers(problem, *factor, minimum.coupling_reach())) return true;
+    // Sums of more products of real numbers are real numbers of one scale.
+    if (factor->rank > kFewFactors) return false;
   }
   std::vector<std::int8_t> state(n);
   std::vector<double> energies(n <= kFewVariables ? kStartsOfFew : kStarts);
