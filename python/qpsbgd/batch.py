@@ -154,7 +154,8 @@ def sample_batch(
             matrices entry by entry, for annealing small problems that each have their own.
             ``"low_rank"``: by their factor, for annealing; a flip and a field take O(N) instead of
             O(n). ``"sparse"``: as lists of neighbours. ``"auto"`` for what is expected to be
-            fastest; told in ``info``. Dense and interleaved forms give the same samples.
+            fastest; told in ``info``. Dense and interleaved forms give the same samples
+            in one precision.
         precision: ``"float32"`` or ``"float64"``: what local fields are kept as, narrow integers
             included where all biases fit. ``"float64"`` goes with the dense and the sparse form.
             ``None`` for ``"float64"`` where float32 would round away what tells states of a
@@ -414,16 +415,19 @@ def _formed(
                 return couplings, "low_rank", "float32"
             precision = "float64"
         couplings = couplings.formed()
+    # First the form, so that a matrix is examined alike however it is given.
+    if isinstance(couplings, Matrices) and (
+        form == "sparse" or (form == "auto" and couplings.shared and _is_sparse(couplings.J))
+    ):
+        couplings = couplings.pattern()
+    elif isinstance(couplings, Pattern) and form not in ("auto", "sparse"):
+        couplings = couplings.formed(n)
     if precision is None:
         wide = form not in ("interleaved", "low_rank") and _needs_float64(couplings, h, num_threads)
         precision = "float64" if wide else "float32"
     if isinstance(couplings, Pattern):
-        if form in ("auto", "sparse"):
-            return couplings, "sparse", precision
-        couplings = couplings.formed(n)
+        return couplings, "sparse", precision
     assert isinstance(couplings, Matrices)
-    if form == "sparse" or (form == "auto" and couplings.shared and _is_sparse(couplings.J)):
-        return couplings.pattern(), "sparse", precision
     if form == "low_rank":
         raise ValueError("form is 'low_rank', but J is no LowRank")
     possible = method == "sa" and not couplings.shared

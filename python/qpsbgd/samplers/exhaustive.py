@@ -3,6 +3,7 @@
 from typing import Any
 
 import dimod
+import numpy as np
 
 from qpsbgd import _core
 from qpsbgd.arguments import check_model, checked_count, checked_threads, checked_time_limit
@@ -117,6 +118,8 @@ class ExhaustiveSampler(dimod.Sampler):
             watch=watch,
         )
         clock.lap()
+        # In the order of the model's own energies, whose rounding may differ from the core's.
+        states = states[np.argsort(problem.energies(states, threads), kind="stable")]
         result = call.sampleset(bqm, problem, states, threads)
         result.info.update(num_visited=num_visited, stopped_by=reason.name, timing=clock.timing())
         return call.deliver(result, error)
