@@ -117,7 +117,7 @@ def batch(
     need(same, f"other states on {isa} with {num_threads} threads ({used})")
     # Temperatures of biases that span more than float32 does depend on the largest of a part
     # (docs/precision.md).
-    is_promised = kind != "shared" or model["kind"] not in EXTREME
+    is_promised = model["kind"] not in EXTREME
     unsplit = not is_promised or (parts.states == found.states).all()
     need(unsplit, f"other states where the batch is split ({used})")
     magnitudes = np.abs(matrices).sum(axis=(1, 2)) + np.abs(h).sum(axis=1)
