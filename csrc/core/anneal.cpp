@@ -81,8 +81,9 @@ void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOption
   const std::size_t rows_max = sparse ? kLanes : std::min(kLanes, divide_up(num_reads, threads));
   const std::size_t num_tiles = divide_up(num_reads, rows_max);
   std::vector<std::unique_ptr<ReadTile>> tiles(num_workers(num_tiles, options.num_threads));
-  const Precision precision =
-      options.precision.value_or(best_precision(problem, options.random_order, num_reads));
+  const Precision precision = options.precision
+                                  ? *options.precision
+                                  : best_precision(problem, options.random_order, num_reads);
   const bool wide = precision == Precision::kFloat64;
   const bool exact = problem.exact(precision);
   const double error = (wide ? kFloat64Error : kFloat32Error) * problem.total_magnitude();
@@ -155,9 +156,9 @@ void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOption
           tile.keep(all);
         }
         if (started) tile.finish();
-        const bool cut = sweep < num_sweeps && stop.reason() == Stop::Reason::kTimeLimit;
-        const bool ended = cut || stop.reason() == Stop::Reason::kNone ||
-                           stop.reason() == Stop::Reason::kTimeLimit;
+        const bool timed_out = stop.reason() == Stop::Reason::kTimeLimit;
+        const bool cut = sweep < num_sweeps && timed_out;
+        const bool ended = timed_out || stop.reason() == Stop::Reason::kNone;
         if (!(options.descend_at_limit && cut) && !(options.descend_always && ended)) return;
         auto& minimum = minima[static_cast<std::size_t>(worker)];
         if (!minimum) minimum = std::make_unique<LocalMinimum>(problem);
