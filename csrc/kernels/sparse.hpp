@@ -5,6 +5,8 @@
 // less memory, and the same decisions; or doubles where floats would round differences away.
 #pragma once
 
+#include <type_traits>
+
 #include "exponential.hpp"
 #include "lanes.hpp"
 #include "wide_lanes.hpp"
@@ -135,6 +137,81 @@ class SparseThermal {
   typename Noise::Type slack_[kSparseDrawn];
 };
 
+#if defined(__AVX512BW__)
+// SparseThermal's decisions for Metropolis acceptance and integer fields, without a logarithm. The
+// noise never grows with the uniform variate, so a flip that raises the energy by a given number of
+// units is accepted if and only if the variate, counted in steps of 2^-23, is below a bound. Two
+// registers hold the bounds of 32 values.
+template <class Value>
+class SparseTable {
+ public:
+  static constexpr int kNumValues = 32;
+
+  // Whether no value outside the table can be accepted, and the sweep is long enough to pay for it:
+  // the table costs about as much as a hundred variables.
+  static QPSBGD_INLINE bool suits(float unit, float threshold, std::size_t num_variables) {
+    return threshold * kExponentialMax < unit * kNumValues && num_variables >= 256;
+  }
+
+  QPSBGD_INLINE SparseTable(const SparseTile<Value>& tile, float threshold, const StreamKey* keys)
+      : tile_(tile), keys_(lane_keys(keys)) {
+    Vec fields[2];
+    Ints below[2] = {};
+    for (int part = 0; part < 2; ++part) {
+      for (int lane = 0; lane < 16; ++lane) {
+        fields[part][lane] = tile.unit * static_cast<float>(16 * part + lane - kNumValues);
+      }
+    }
+    // A bisection by powers of two. The second step of 1 reaches 2^23: every variate is accepted.
+    for (int bit = 22; bit >= -1; --bit) {
+      const std::int32_t step = bit < 0 ? 1 : 1 << bit;
+      Words bits[2];
+      Vec slack[2];
+      for (int part = 0; part < 2; ++part) bits[part] = (Words)(below[part] + (step - 1)) << 9;
+      noise<Acceptance::kMetropolis, 2>(bits, slack);
+      for (int part = 0; part < 2; ++part) {
+        below[part] += (Ints)(fields[part] + threshold * slack[part] >= 0.0f) & step;
+      }
+    }
+    lowest_ = 0;
+    for (int part = 0; part < 2; ++part) {
+      bounds_[part] = (__m512i)below[part];
+      lowest_ -=
+          __builtin_popcount(mask_word(_mm512_test_epi32_mask(bounds_[part], bounds_[part])));
+    }
+  }
+
+  QPSBGD_INLINE bool near(std::size_t i) const {
+    return _mm512_cmpge_epi32_mask(spin_field(i), _mm512_set1_epi32(lowest_)) != 0;
+  }
+  QPSBGD_INLINE void draw(std::size_t first) {
+    lane_bits<kSparseDrawn>(keys_, static_cast<std::uint32_t>(first), bits_);
+    for (Words& bits : bits_) bits >>= 9;
+  }
+  QPSBGD_INLINE std::uint32_t flips(std::size_t i, std::size_t k) const {
+    // The bound of the lowest value is 0, so it serves everything below. The low five bits of a
+    // value in [-32, -1] choose among the 32 bounds.
+    const Ints field = (Ints)spin_field(i), lowest = Ints{} - kNumValues;
+    const auto value = (__m512i)(field > lowest ? field : lowest);
+    const __m512i bound = _mm512_permutex2var_epi32(bounds_[0], value, bounds_[1]);
+    return _mm512_cmplt_epi32_mask((__m512i)bits_[k], bound) |
+           _mm512_cmpge_epi32_mask(value, _mm512_setzero_si512());
+  }
+
+ private:
+  QPSBGD_INLINE __m512i spin_field(std::size_t i) const {
+    const auto field = (__m512i)load_as_ints(tile_.fields + i * kLanes);
+    const auto down = static_cast<__mmask16>(~tile_.spins[i]);
+    return _mm512_mask_sub_epi32(field, down, _mm512_setzero_si512(), field);
+  }
+  const SparseTile<Value> tile_;
+  LaneKeys keys_;
+  __m512i bounds_[2];  // of spin times field in [-32, -17] and [-16, -1]
+  int lowest_;         // the lowest value whose bound is not 0
+  Words bits_[kSparseDrawn];
+};
+#endif
+
 // The tile by value: stores to fields might change it else, and it would be read again and again.
 template <class Decision, class Value>
 QPSBGD_INLINE void sparse_sweep(const SparseTile<Value> tile, std::size_t first, std::size_t last,
@@ -155,13 +232,21 @@ QPSBGD_INLINE void sparse_sweep(const SparseTile<Value> tile, std::size_t first,
 template <class Value>
 void sparse_anneal(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
                    Acceptance acceptance, float threshold, const StreamKey* keys) {
-  if (acceptance == Acceptance::kMetropolis) {
-    sparse_sweep(tile, first, last,
-                 SparseThermal<Acceptance::kMetropolis, Value>(tile, threshold, keys));
-  } else {
+  if (acceptance == Acceptance::kGibbs) {
     sparse_sweep(tile, first, last,
                  SparseThermal<Acceptance::kGibbs, Value>(tile, threshold, keys));
+    return;
   }
+#if defined(__AVX512BW__)
+  if constexpr (std::is_integral_v<Value>) {
+    if (SparseTable<Value>::suits(tile.unit, threshold, last - first)) {
+      sparse_sweep(tile, first, last, SparseTable<Value>(tile, threshold, keys));
+      return;
+    }
+  }
+#endif
+  sparse_sweep(tile, first, last,
+               SparseThermal<Acceptance::kMetropolis, Value>(tile, threshold, keys));
 }
 
 // Every lane draws variables of its own, so each is a chain by itself.
