@@ -13,7 +13,7 @@ import statistics
 from pathlib import Path
 
 from qpsbgd import cli
-from qpsbgd.experiments.recipes import RECIPES
+from qpsbgd.training.recipes import RECIPES
 
 #: Four rates each, a factor of about 3 apart.
 GRIDS = {

@@ -14,8 +14,8 @@ import numpy as np
 from dwave.samplers.sa.simulated_annealing import simulated_annealing
 
 from qpsbgd import _core
-from qpsbgd.ising import Problem
-from qpsbgd.schedule import auto_temperatures, cooling, dwave_beta_range
+from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.schedule import auto_temperatures, cooling, dwave_beta_range
 
 
 def dense(n, rng):

@@ -57,8 +57,8 @@ def training_step(num_threads=None):
     import torch
 
     from qpsbgd import NativeProjector
-    from qpsbgd.experiments.networks import BinaryMLP
     from qpsbgd.optim import QPSBGD
+    from qpsbgd.training.networks import BinaryMLP
 
     torch.manual_seed(0)
     torch.set_num_threads(1)  # what torch does with threads is not measured here

@@ -16,7 +16,7 @@ import numpy as np
 from dwave.samplers import SimulatedAnnealingSampler
 
 import qpsbgd
-from qpsbgd.experiments.datasets import mnist5k
+from qpsbgd.training.datasets import mnist5k
 
 
 def problem(samples, inputs, neurons, kind, seed):

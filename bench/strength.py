@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from qpsbgd import project
-from qpsbgd.experiments.datasets import mnist5k
 from qpsbgd.experiments.graphs import NUM_HIDDEN, scaled_features
-from qpsbgd.experiments.networks import BinaryGCN, BinaryMLP
 from qpsbgd.experiments.planetoid import load
 from qpsbgd.optim import QPSBGD
+from qpsbgd.training.datasets import mnist5k
+from qpsbgd.training.networks import BinaryGCN, BinaryMLP
 
 SCALES = (0.0, 0.1, 0.3, 1.0, 3.0)
 
@@ -43,9 +43,7 @@ def measured(optimizer, own_loss, other_loss):
     T1, T2 = T1[:, reached], T2[:, reached]
     found = []
     for scale in SCALES:
-        B = project(
-            X1, T1, scale=scale or 1.0, step_length="fit", num_sweeps=5 if scale else 0, seed=0
-        )
+        B = project(X1, T1, scale=scale or 1.0, alpha="fit", num_sweeps=5 if scale else 0, seed=0)
         found.append((cosine(X1, T1, B), cosine(X2, T2, B)))
     return found, X1.shape
 

@@ -45,8 +45,8 @@ def test_projection_energy(benchmark, layer):
 
 def test_training_step(benchmark):
     torch = pytest.importorskip("torch")
-    from qpsbgd.experiments.networks import BinaryMLP
     from qpsbgd.optim import QPSBGD
+    from qpsbgd.training.networks import BinaryMLP
 
     torch.manual_seed(0)
     net = BinaryMLP((784, 256, 256, 10))

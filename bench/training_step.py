@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 import qpsbgd
-from qpsbgd.experiments.datasets import mnist5k
-from qpsbgd.experiments.training import NETWORKS
 from qpsbgd.optim import QPSBGD, BinaryConnect
+from qpsbgd.training.datasets import mnist5k
+from qpsbgd.training.loop import NETWORKS
 
 
 def batches(sizes, batch_size):

@@ -11,8 +11,9 @@ import pytest
 import qpsbgd
 from interrupts import ctrl_c_in_the_core
 from problems import DRIFT, drifting_problem, largest_gain, random_bqm
-from qpsbgd import LowRank, SharedPattern, _core, reference, sample_batch
-from qpsbgd.schedule import geometric
+from qpsbgd import LowRank, SparseBatch, _core, sample_batch
+from qpsbgd.samplers.schedule import geometric
+from reference import twins as reference
 
 
 def problems(rng, count, n, *, shared=True, kind="integer"):
@@ -187,7 +188,7 @@ def sparse(rng, count, n, *, shared):
     J = J + J.swapaxes(-1, -2)
     rows, columns = np.nonzero(pattern | pattern.T)
     indptr = np.searchsorted(rows, np.arange(n + 1))
-    return SharedPattern(J[..., rows, columns], columns, indptr), J, rng.normal(size=(count, n))
+    return SparseBatch(J[..., rows, columns], columns, indptr), J, rng.normal(size=(count, n))
 
 
 @pytest.mark.parametrize("vartype", ["SPIN", "BINARY"])
@@ -218,9 +219,9 @@ def test_sparse_couplings(rng, method, shared, vartype):
 def test_problems_that_share_sparse_couplings_are_annealed_as_alone(rng, isa, largest, keep):
     pattern, _, h = sparse(rng, 21, 90, shared=True)
     if largest:
-        pattern = SharedPattern(np.round(pattern.data * largest), pattern.indices, pattern.indptr)
+        pattern = SparseBatch(np.round(pattern.data * largest), pattern.indices, pattern.indptr)
         h = np.round(h * largest)
-    own = SharedPattern(np.tile(pattern.data, (21, 1)), pattern.indices, pattern.indptr)
+    own = SparseBatch(np.tile(pattern.data, (21, 1)), pattern.indices, pattern.indptr)
     options = {"num_sweeps": 40, "num_reads": 3, "seed": 2, "beta_range": (0.01, 2), "keep": keep}
     together, apart = (sample_batch(J, h, **options) for J in (pattern, own))
     np.testing.assert_array_equal(together.states, apart.states)
@@ -254,7 +255,7 @@ def test_sparse_matrices_of_scipy(rng):
     stored = scipy_sparse.coo_array((np.append(stored.data, 0.0), ends), shape=(30, 30))
     found = sample_batch(stored, h, num_sweeps=20, seed=1)
     np.testing.assert_array_equal(found.states, expected.states)
-    none = sample_batch(SharedPattern([], [], [0] * 31), h, num_sweeps=20, seed=1)
+    none = sample_batch(SparseBatch([], [], [0] * 31), h, num_sweeps=20, seed=1)
     np.testing.assert_allclose(none.energies, -np.abs(h).sum(axis=1, keepdims=True))
     with pytest.raises(ValueError, match=r"J has shape \(4, 4\), but must be \(30, 30\)"):
         sample_batch(scipy_sparse.csr_array(np.zeros((4, 4))), h)
@@ -476,23 +477,23 @@ def test_processes(rng):
             ValueError,
             r"form is 'low_rank': J.scale \* max\|J.A\|\^2 is 1e\+101, but must lie in",
         ),
-        ({"J": SharedPattern([1.0], [1], [0, 1])}, ValueError, r"J.indptr has shape \(2,\)"),
-        ({"J": SharedPattern([1.0], [1], [0, 2, 1])}, ValueError, "and never fall"),
-        ({"J": SharedPattern([1.0], [1], [0, 1, 2])}, ValueError, r"J.data \(1,\), but must be"),
-        ({"J": SharedPattern([1.0, 1.0], [1, 2], [0, 1, 2])}, ValueError, r"J.indices\[1\] is 2"),
-        ({"J": SharedPattern([1.0], [1], [0, 1, 1])}, ValueError, r"J\[0, 1\] is there, but"),
-        ({"J": SharedPattern([1.0] * 4, [1, 1, 0, 0], [0, 2, 4])}, ValueError, "comes twice"),
+        ({"J": SparseBatch([1.0], [1], [0, 1])}, ValueError, r"J.indptr has shape \(2,\)"),
+        ({"J": SparseBatch([1.0], [1], [0, 2, 1])}, ValueError, "and never fall"),
+        ({"J": SparseBatch([1.0], [1], [0, 1, 2])}, ValueError, r"J.data \(1,\), but must be"),
+        ({"J": SparseBatch([1.0, 1.0], [1, 2], [0, 1, 2])}, ValueError, r"J.indices\[1\] is 2"),
+        ({"J": SparseBatch([1.0], [1], [0, 1, 1])}, ValueError, r"J\[0, 1\] is there, but"),
+        ({"J": SparseBatch([1.0] * 4, [1, 1, 0, 0], [0, 2, 4])}, ValueError, "comes twice"),
         (
-            {"J": SharedPattern([[1.0, 3.0]], [1, 0], [0, 1, 2])},
+            {"J": SparseBatch([[1.0, 3.0]], [1, 0], [0, 1, 2])},
             ValueError,
             r"J\[0, 0, 1\] is 1.0, but must equal the entry across the diagonal, 3.0",
         ),
         (
-            {"J": SharedPattern([1.0], [0], [0, 1, 1])},
+            {"J": SparseBatch([1.0], [0], [0, 1, 1])},
             ValueError,
             r"J\[0, 0\] is 1.0, but the diag",
         ),
-        ({"J": SharedPattern([1.0], [0.5], [0, 1, 1])}, TypeError, "J.indices is"),
+        ({"J": SparseBatch([1.0], [0.5], [0, 1, 1])}, TypeError, "J.indices is"),
         ({"method": "tabu", "keep": "final"}, ValueError, "keep is 'final', but goes with method"),
         ({"keep": "last"}, ValueError, "keep is 'last', but must be 'best' or 'final'"),
     ],

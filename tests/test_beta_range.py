@@ -8,10 +8,10 @@ import pytest
 
 import qpsbgd
 from problems import layer, random_bqm
-from qpsbgd import schedule
-from qpsbgd.batch import auto_temperatures
-from qpsbgd.couplings import checked_couplings
-from qpsbgd.ising import Problem
+from qpsbgd.samplers import schedule
+from qpsbgd.samplers.batch import auto_temperatures
+from qpsbgd.samplers.couplings import checked_couplings
+from qpsbgd.samplers.ising import Problem
 
 RULE = "must be 'auto', 'dwave', None or two numbers"
 BQM = dimod.BQM({"a": 0.5}, {"ab": 1.0}, 0.0, "SPIN")

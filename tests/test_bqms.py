@@ -11,7 +11,9 @@ import pytest
 
 import qpsbgd
 from problems import layer
-from qpsbgd import _core, bqms, reference_bqms
+from qpsbgd import _core
+from qpsbgd.projection.layers import models as bqms
+from reference import models as reference_bqms
 
 SIGN = {"objective": "sign"}
 FIELDS = reference_bqms.Problems._fields
@@ -192,14 +194,14 @@ def test_the_penalty_is_tight(rng):
 # ---- the quadratic objective -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step_length", ["norm", "fit"])
+@pytest.mark.parametrize("alpha", ["norm", "fit"])
 @pytest.mark.parametrize("scale", [0.1, 1.0, 3.0])
 @pytest.mark.parametrize("shape", [(1, 1, 2), (7, 5, 3), (100, 16, 8), (20, 70, 5)])
-def test_energies_are_the_quadratic_objective(rng, step_length, scale, shape):
+def test_energies_are_the_quadratic_objective(rng, alpha, scale, shape):
     X, T = layer(rng, *shape)
     X, T = 1e3 * X + 5, 1e-6 * T
     T[:, 1] = 0
-    options = {"scale": scale, "step_length": step_length}
+    options = {"scale": scale, "alpha": alpha}
     problems = qpsbgd.gradient_bqms(X, T, **options)
     n, m = shape[1:]
     assert problems.num_variables == n
@@ -228,8 +230,8 @@ def test_an_exact_fit_has_no_energy(rng):
 
 def test_quadratic_problems_are_those_of_gradient_qubo(rng):
     X, T = layer(rng, 30, 20, 6)
-    J, h, offsets = qpsbgd.gradient_qubo(X, T, 0.7, step_length="fit")
-    problems = qpsbgd.gradient_bqms(X, T, scale=0.7, step_length="fit")
+    J, h, offsets = qpsbgd.gradient_qubo(X, T, 0.7, alpha="fit")
+    problems = qpsbgd.gradient_bqms(X, T, scale=0.7, alpha="fit")
     np.testing.assert_allclose(
         problems.values, J[problems.rows, problems.columns], rtol=1e-4, atol=1e-5 * J.max()
     )
@@ -264,10 +266,10 @@ def test_sign_equals_twin(rng, shape, target_eps):
 
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("shape", [(1, 1, 1), (9, 4, 33), (40, 17, 70), (5, 70, 3)])
-@pytest.mark.parametrize("step_length", ["norm", "fit"])
-def test_quadratic_equals_twin(rng, shape, step_length):
+@pytest.mark.parametrize("alpha", ["norm", "fit"])
+def test_quadratic_equals_twin(rng, shape, alpha):
     X, T = layer(rng, *shape)
-    options = {"scale": 0.8, "step_length": step_length}
+    options = {"scale": 0.8, "alpha": alpha}
     twin = reference_bqms.quadratic_bqms(X, T, **options)
     for num_threads in (1, 2, 5):
         ours = qpsbgd.gradient_bqms(X, T, num_threads=num_threads, **options)
@@ -437,7 +439,7 @@ def test_bad_states():
         ({"objective": "cubic"}, ValueError, "objective is 'cubic', but must be 'quadratic' or"),
         ({"scale": 0}, ValueError, "scale is 0, but must be positive"),
         ({"scale": 1e-30, "objective": "quadratic"}, ValueError, "scale is 1e-30, but must lie"),
-        ({"step_length": "long"}, ValueError, "step_length is 'long'"),
+        ({"alpha": "long"}, ValueError, "alpha is 'long'"),
         ({"target_eps": -1}, ValueError, "target_eps is -1"),
         ({"penalty_factor": 0.99}, ValueError, "penalty_factor is 0.99, but must be more than 1"),
         ({"penalty_factor": 1}, ValueError, "penalty_factor is 1, but must be more than 1"),

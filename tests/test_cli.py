@@ -23,7 +23,8 @@ pytest.importorskip("sklearn")
 
 from commands import metrics, run
 from qpsbgd.cli.train import OPTIMIZER_NAMES
-from qpsbgd.experiments import checkpoints, datasets, recipes, training
+from qpsbgd.training import checkpoints, datasets, recipes
+from qpsbgd.training import loop as training
 
 BASELINES = [name for name in OPTIMIZER_NAMES if name != "qpsbgd"]
 

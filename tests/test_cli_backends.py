@@ -15,7 +15,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
 
 from commands import invoke, metrics, run
-from qpsbgd.experiments.datasets import DATASETS
+from qpsbgd.training.datasets import DATASETS
 
 #: Three steps an epoch, of as few reads as show something.
 SHORT = ("--batch-size", 479, "--reads", 3)
@@ -216,7 +216,7 @@ def test_a_call_that_fails(whole, tmp_path, monkeypatch):
     failing(monkeypatch, 6, SolverFailureError("broken"))
     folder = tmp_path / "run"
     text = invoke("train", "digits", *MOCK, *SHORT, "--epochs", 2, "--out", folder, expect=1)
-    assert "CallFailed: call qpsbgd/run/1/layers.0/1: no answer after 1 attempt: " in text
+    assert "CallError: call qpsbgd/run/1/layers.0/1: no answer after 1 attempt: " in text
     assert "SolverFailureError: broken" in text
     assert f"To go on: qpsbgd train digits --resume {folder}" in text
     invoke("train", "digits", "--resume", folder)

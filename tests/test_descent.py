@@ -11,8 +11,9 @@ import pytest
 
 from interrupts import ctrl_c_in_the_core
 from problems import random_bqm, random_graph
-from qpsbgd import SteepestDescentSampler, _core, reference
-from qpsbgd.ising import Problem
+from qpsbgd import SteepestDescentSampler, _core
+from qpsbgd.samplers.ising import Problem
+from reference import twins as reference
 
 
 @dimod.testing.load_sampler_bqm_tests(SteepestDescentSampler)

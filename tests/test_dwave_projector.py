@@ -16,15 +16,9 @@ from dwave.system import DWaveSampler
 from dwave.system.testing import MockDWaveSampler
 
 import qpsbgd
-from qpsbgd.bqms import InexpressibleError
-from qpsbgd.hardware import (
-    CallFailed,
-    DWaveProjector,
-    QPUBudgetExceeded,
-    UnembeddableError,
-    mock_annealer,
-)
-from qpsbgd.projection import LayerProblem
+from qpsbgd.errors import CallError, UnembeddableError, UnsupportedInputsError
+from qpsbgd.hardware import BudgetExceededError, DWaveProjector, mock_annealer
+from qpsbgd.projection.layers import LayerProblem
 
 SMALL = {"chimera": (4, 4, 4), "pegasus": (4,), "zephyr": (3, 4)}
 
@@ -221,7 +215,7 @@ def test_a_layer_that_does_not_fit(rng, make):
 
 def test_the_sign_objective_of_real_inputs(rng, make):
     X, T = data(rng)
-    with pytest.raises(InexpressibleError, match="objective='sign' needs"):
+    with pytest.raises(UnsupportedInputsError, match="objective='sign' needs"):
         make()(X, T, objective="sign")
     projector = make(on_unembeddable="native")
     with pytest.warns(UserWarning, match="natively"):
@@ -266,7 +260,7 @@ def test_a_step_that_may_exceed_the_budget_is_not_sent(rng, make):
     X, T = data(rng, m=7)
     sampler = Failing({})
     projector = make(sampler, budget_us=1.0, max_copies=3)
-    with pytest.raises(QPUBudgetExceeded, match=r"step 0 \(3 calls\) is estimated to take"):
+    with pytest.raises(BudgetExceededError, match=r"step 0 \(3 calls\) is estimated to take"):
         projector(X, T)
     assert sampler.num_calls == 0
     assert projector.budget.spent_us == projector.budget.reserved_us == 0.0
@@ -333,7 +327,7 @@ def test_a_call_that_fails(rng, make, fault, on_failure):
         assert (energies <= before).all()
         assert "natively" in projector.last_calls[1].get("solved", "")
     else:
-        with pytest.raises(CallFailed, match=r"call qpsbgd/run/0/layer/\d: ") as caught:
+        with pytest.raises(CallError, match=r"call qpsbgd/run/0/layer/\d: ") as caught:
             projector(X, T, seed=1)
         assert caught.value.__cause__ is not None
     assert projector.budget.reserved_us == 0.0
@@ -388,7 +382,7 @@ def test_answers_of_a_step_that_failed_are_not_paid_for_again(rng, make):
     X, T = data(rng, m=7)
     sampler = Failing({1: SolverFailureError("broken")})
     projector = make(sampler, max_copies=3)
-    with pytest.raises(CallFailed):
+    with pytest.raises(CallError):
         projector(X, T, seed=4)
     spent = projector.budget.spent_us
     assert spent == pytest.approx(2 * 8550.28)
@@ -479,7 +473,7 @@ def test_a_line_a_call(rng, make, tmp_path):
 def test_a_failed_call_has_a_line_too(rng, make, tmp_path):
     log = tmp_path / "calls.jsonl"
     projector = make(Failing({0: SolverFailureError("broken")}), log=log)
-    with pytest.raises(CallFailed):
+    with pytest.raises(CallError):
         projector(*data(rng))
     (line,) = map(json.loads, log.read_text().splitlines())
     assert "SolverFailureError: broken" in line["error"]
@@ -490,7 +484,7 @@ def test_records_and_budget_agree(rng, make, tmp_path):
     faults = {1: SolverFailureError("broken"), 4: NONSENSE["NaN"]}
     projector = make(Failing(faults), max_copies=3, log=log)
     for seed in range(3):
-        with contextlib.suppress(CallFailed):
+        with contextlib.suppress(CallError):
             projector(*data(rng, m=7), seed=seed)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(lines) == 9
@@ -544,7 +538,7 @@ def test_no_token_in_records_and_errors(rng, make, tmp_path, secretive):
     log = tmp_path / "calls.jsonl"
     fault = SolverFailureError(f"headers were X-Auth-Token: {secretive}")
     projector = make(Failing({0: fault, 1: fault}), log=log)
-    with pytest.raises(CallFailed, match="X-Auth-Token") as caught:
+    with pytest.raises(CallError, match="X-Auth-Token") as caught:
         projector(*data(rng))
     projector.on_failure = "native"
     with pytest.warns(UserWarning, match="X-Auth-Token") as warned:

@@ -23,11 +23,11 @@ import dwave.graphs
 import networkx as nx
 from dwave.system.testing import MockDWaveSampler
 
+from qpsbgd.errors import UnembeddableError
 from qpsbgd.hardware import cache as cache_module
 from qpsbgd.hardware.cache import EmbeddingCache
 from qpsbgd.hardware.embedding import (
     Packing,
-    UnembeddableError,
     check_packing,
     graph_hash,
     ideal_graph,

@@ -6,12 +6,14 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("tqdm")
 
-from qpsbgd.experiments import graphs, optimizers, rosenbrock, training
+from qpsbgd.experiments import graphs, rosenbrock
 from qpsbgd.experiments.graphs import GraphEpoch, selected, train_graph, train_nodes
-from qpsbgd.experiments.networks import BinaryCNN, BinaryGCN, BinaryMLP
 from qpsbgd.experiments.planetoid import CitationGraph
-from qpsbgd.nn.binary import binary_layers
+from qpsbgd.nn.layers import binary_layers
 from qpsbgd.optim import QPSBGD, BinaryConnect
+from qpsbgd.training import loop as training
+from qpsbgd.training import optimizers
+from qpsbgd.training.networks import BinaryCNN, BinaryGCN, BinaryMLP
 
 
 @pytest.mark.parametrize(

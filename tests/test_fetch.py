@@ -9,8 +9,8 @@ import urllib.request
 
 import pytest
 
-from qpsbgd.experiments import datasets, fetch
-from qpsbgd.experiments.datasets import MissingDataError
+from qpsbgd.errors import MissingDataError
+from qpsbgd.training import datasets, fetch
 
 CONTENT = bytes(range(256)) * 8
 CHECKSUMS = {"a": hashlib.sha256(CONTENT).hexdigest()}

@@ -131,7 +131,7 @@ def project(samples, n, m, **options):
 
 PROJECTIONS = {
     "descent": {},
-    "fit": {"step_length": "fit", "num_sweeps": 2},
+    "fit": {"alpha": "fit", "num_sweeps": 2},
     "reads": {"num_reads": 4, "initial": "random"},
     "annealed": {"beta_range": (0.1, 10.0), "num_sweeps": 20, "num_reads": 2},
     "sign": {"objective": "sign"},

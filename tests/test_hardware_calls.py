@@ -23,7 +23,8 @@ from dwave.cloud.exceptions import (
 )
 from dwave.system.exceptions import FailoverCondition
 
-from qpsbgd.hardware import Budget, CallFailed, QPUBudgetExceeded, calls
+from qpsbgd.errors import CallError
+from qpsbgd.hardware import Budget, BudgetExceededError, calls
 from qpsbgd.hardware.calls import Submission
 from qpsbgd.hardware.timing import access_time_us, check_run_time
 
@@ -159,7 +160,7 @@ def test_a_problem_that_an_offline_machine_has_is_sent_again_and_costs_nothing()
 def test_retrieval_that_fails_is_an_attempt():
     machine = Machine(("p1", PollingTimeout("slow")), retrieved=[None])
     submission, budget = submit(machine)
-    with pytest.raises(CallFailed, match="after 2 attempts: UseAfterCloseError"):
+    with pytest.raises(CallError, match="after 2 attempts: UseAfterCloseError"):
         submission.answer()
     assert (budget.reserved_us, budget.spent_us) == (0.0, ESTIMATE)
 
@@ -214,7 +215,7 @@ def test_a_call_that_may_have_been_accepted_counts_as_spent(error):
 def test_retries_end():
     machine = Machine(*[SolverOfflineError("off")] * 10)
     submission, budget = submit(machine, max_retries=2)
-    with pytest.raises(CallFailed, match="after 3 attempts: SolverOfflineError: off") as caught:
+    with pytest.raises(CallError, match="after 3 attempts: SolverOfflineError: off") as caught:
         submission.answer()
     assert isinstance(caught.value.__cause__, SolverOfflineError)
     assert machine.num_sent == 3
@@ -246,7 +247,7 @@ def test_each_wait_before_a_retry_is_twice_the_last(monkeypatch):
 def test_what_is_final_is_not_tried_again(error, spent):
     machine = Machine(error, ("p", answer()))
     submission, budget = submit(machine)
-    with pytest.raises(CallFailed, match="after 1 attempt: "):
+    with pytest.raises(CallError, match="after 1 attempt: "):
         submission.answer()
     assert machine.num_sent == 1
     assert (budget.reserved_us, budget.spent_us) == (0.0, spent)
@@ -254,7 +255,7 @@ def test_what_is_final_is_not_tried_again(error, spent):
 
 def test_a_failure_after_an_id_is_counted_as_spent():
     submission, budget = submit(Machine(("p", SolverFailureError("broken"))))
-    with pytest.raises(CallFailed):
+    with pytest.raises(CallError):
         submission.answer()
     assert budget.spent_us == ESTIMATE
 
@@ -269,7 +270,7 @@ def test_failover_is_looked_through():
 def test_no_attempt_beyond_the_budget():
     machine = Machine(ConnectionError("?"), ("p", answer()))
     submission, budget = submit(machine, Budget(1.5 * ESTIMATE))
-    with pytest.raises(QPUBudgetExceeded, match="another attempt at a call"):
+    with pytest.raises(BudgetExceededError, match="another attempt at a call"):
         submission.answer()
     assert machine.num_sent == 1
     assert (budget.reserved_us, budget.spent_us) == (0.0, ESTIMATE)
@@ -296,7 +297,7 @@ def test_a_budget_refuses_what_does_not_fit():
     budget.settle(100.0, 90.0)
     budget.reserve(150.0, "two")
     with pytest.raises(
-        QPUBudgetExceeded, match=r"three is estimated to take 20 us.* only 10 are left \(90 spent"
+        BudgetExceededError, match=r"three is estimated to take 20 us.* only 10 are left \(90 spent"
     ):
         budget.reserve(20.0, "three")
     assert budget.left_us == 10.0
@@ -312,7 +313,7 @@ def test_a_budget_may_be_spent_to_the_last_microsecond():
     assert budget.left_us == 0.0
     budget.settle(150.0, 100.0)
     budget.reserve(50.0, "three")
-    with pytest.raises(QPUBudgetExceeded):
+    with pytest.raises(BudgetExceededError):
         budget.reserve(1e-9, "four")
 
 
@@ -358,7 +359,7 @@ def test_a_ledger_that_cannot_be_written(tmp_path):
 def test_a_budget_is_not_turned_off_by_nan():
     budget = Budget(1000.0)
     budget.spent_us = float("nan")
-    with pytest.raises(QPUBudgetExceeded):
+    with pytest.raises(BudgetExceededError):
         budget.reserve(1.0, "one")
 
 

@@ -10,7 +10,7 @@ from dwave.embedding import embed_bqm, unembed_sampleset
 from dwave.system.coupling_groups import coupling_groups
 
 import qpsbgd
-from qpsbgd.hardware import UnembeddableError
+from qpsbgd.errors import UnembeddableError
 from qpsbgd.hardware.embedding import ideal_graph, pack_cliques, pack_graph
 from qpsbgd.hardware.programming import Program, Ranges
 

@@ -1,4 +1,4 @@
-"""Every kernel against its twin in qpsbgd.reference, bit for bit, on every instruction set."""
+"""Every kernel against its twin in reference.twins, bit for bit, on every instruction set."""
 
 import itertools
 from fractions import Fraction
@@ -8,7 +8,8 @@ import pytest
 
 import qpsbgd
 from problems import layer
-from qpsbgd import _core, reference
+from qpsbgd import _core
+from reference import twins as reference
 
 pytestmark = pytest.mark.usefixtures("isa")
 
@@ -27,16 +28,16 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(
-    ("objective", "step_length"), [("quadratic", "norm"), ("quadratic", "fit"), ("sign", "norm")]
+    ("objective", "alpha"), [("quadratic", "norm"), ("quadratic", "fit"), ("sign", "norm")]
 )
 @pytest.mark.parametrize("kind", ["real", "binary"])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("beta_range", [None, (0.05, 5.0)])
-def test_project_equals_twin(rng, objective, step_length, kind, shape, beta_range):
+def test_project_equals_twin(rng, objective, alpha, kind, shape, beta_range):
     X, T = layer(rng, *shape, kind=kind)
     options = {
         "objective": objective, "num_sweeps": 3, "num_reads": 2, "beta_range": beta_range,
-        "seed": 7, "scale": 0.8, "step_length": step_length,
+        "seed": 7, "scale": 0.8, "alpha": alpha,
     }  # fmt: skip
     np.testing.assert_array_equal(
         qpsbgd.project(X, T, **options), reference.project(X, T, **options)
@@ -74,12 +75,12 @@ def test_project_equals_twin_from_each_start(rng, initial):
         )
 
 
-@pytest.mark.parametrize("step_length", ["norm", "fit"])
+@pytest.mark.parametrize("alpha", ["norm", "fit"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_gradient_qubo_equals_twin(rng, shape, step_length):
+def test_gradient_qubo_equals_twin(rng, shape, alpha):
     X, T = layer(rng, *shape)
-    J, h, offset = qpsbgd.gradient_qubo(X, T, 0.7, step_length=step_length)
-    J_slow, h_slow, offset_slow = reference.gradient_qubo(X, T, 0.7, step_length)
+    J, h, offset = qpsbgd.gradient_qubo(X, T, 0.7, alpha=alpha)
+    J_slow, h_slow, offset_slow = reference.gradient_qubo(X, T, 0.7, alpha)
     assert (J.dtype, h.dtype, offset.dtype) == (np.float32, np.float32, np.float64)
     np.testing.assert_allclose(J, J_slow, rtol=1e-5, atol=1e-5 * np.abs(J_slow).max(initial=1e-9))
     np.testing.assert_allclose(h, h_slow, rtol=1e-5, atol=1e-5 * np.abs(h_slow).max())
@@ -88,13 +89,13 @@ def test_gradient_qubo_equals_twin(rng, shape, step_length):
     assert not J.diagonal().any()
 
 
-@pytest.mark.parametrize("step_length", ["norm", "fit"])
+@pytest.mark.parametrize("alpha", ["norm", "fit"])
 @pytest.mark.parametrize("objective", ["quadratic", "sign"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_projection_energy_equals_twin(rng, objective, shape, step_length):
+def test_projection_energy_equals_twin(rng, objective, shape, alpha):
     X, T = layer(rng, *shape)
     B = rng.choice([-1, 1], size=(shape[2], shape[1]))
-    options = {"objective": objective, "step_length": step_length}
+    options = {"objective": objective, "alpha": alpha}
     np.testing.assert_allclose(
         qpsbgd.projection_energy(X, T, B, **options),
         reference.projection_energy(X, T, B, **options),
@@ -145,7 +146,7 @@ def test_results_do_not_depend_on_isa_or_threads(rng, monkeypatch):
     for options in (
         {"objective": "quadratic", "beta_range": (0.01, 3.0), "num_reads": 3},
         {"objective": "quadratic"},
-        {"objective": "quadratic", "step_length": "fit"},
+        {"objective": "quadratic", "alpha": "fit"},
         {"objective": "sign", "beta_range": (0.1, 3.0)},
         {"objective": "sign", "initial": "random"},
     ):

@@ -12,8 +12,8 @@ import pytest
 
 import qpsbgd
 from problems import random_bqm, random_graph
-from qpsbgd import model_groups
-from qpsbgd.batch import sample_bqms
+from qpsbgd.samplers import model_groups
+from qpsbgd.samplers.batch import sample_bqms
 
 SAMPLERS = (
     qpsbgd.SimulatedAnnealingSampler,
@@ -204,8 +204,8 @@ class Clock:
 def test_the_time_limit_is_that_of_the_call(rng, monkeypatch, share, expected):
     clock = Clock()
     clock.share = share
-    monkeypatch.setattr("qpsbgd.batch.time", clock)
-    monkeypatch.setattr("qpsbgd.batch.sample_batch", clock.sample_batch)
+    monkeypatch.setattr("qpsbgd.samplers.batch.time", clock)
+    monkeypatch.setattr("qpsbgd.samplers.batch.sample_batch", clock.sample_batch)
     sample_bqms(chains(rng, "own", count=4, n=70), "sa", num_sweeps=1, time_limit=4.0)
     np.testing.assert_allclose(clock.limits[: len(expected)], expected)
     assert clock.now <= 4.0 + 1e-6

@@ -28,12 +28,10 @@ def gradients_at_outputs(net, batch):
 
 @pytest.mark.parametrize("objective", ["quadratic", "sign"])
 @pytest.mark.parametrize("target", ["preactivation", "activation"])
-@pytest.mark.parametrize("step_length", ["fit", "norm"])
-def test_step_is_the_projection_of_the_gradient(net, batch, objective, target, step_length):
+@pytest.mark.parametrize("alpha", ["fit", "norm"])
+def test_step_is_the_projection_of_the_gradient(net, batch, objective, target, alpha):
     (x1, dz1, da1), (x2, dz2) = gradients_at_outputs(net, batch)
-    optimizer = QPSBGD(
-        net, lr=0.1, objective=objective, step_length=step_length, target=target, seed=5
-    )
+    optimizer = QPSBGD(net, lr=0.1, objective=objective, alpha=alpha, target=target, seed=5)
     before = [net.first.weight.clone(), net.second.weight.clone()]
     backward(net, batch)
     optimizer.step()
@@ -43,7 +41,7 @@ def test_step_is_the_projection_of_the_gradient(net, batch, objective, target, s
     ):
         binary = qpsbgd.project(
             x, t, objective=objective, num_sweeps=optimizer.param_groups[index]["num_sweeps"],
-            seed=step_seed(5, index, 0), step_length=step_length,
+            seed=step_seed(5, index, 0), alpha=alpha,
         )  # fmt: skip
         step = 0.1 * torch.from_numpy(binary) * (t != 0).any(dim=0)[:, None]
         assert torch.allclose(layer.weight, (old - step).clamp(-1, 1))
@@ -218,7 +216,7 @@ def test_activation_target_needs_an_activation(batch):
         ({"num_sweeps": -2}, ValueError, "num_sweeps is -2"),
         ({"num_sweeps": 2.0}, TypeError, r"num_sweeps is 2\.0"),
         ({"update": "none"}, ValueError, "update is 'none'"),
-        ({"step_length": "long"}, ValueError, "step_length is 'long'"),
+        ({"alpha": "long"}, ValueError, "alpha is 'long'"),
         ({"target": "weights"}, ValueError, "target is 'weights'"),
         ({"seed": 2**31}, ValueError, r"seed is 2147483648, but must lie in \[0, 2147483648\)"),
         ({"seed": None}, TypeError, "seed is None"),

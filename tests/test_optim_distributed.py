@@ -13,10 +13,11 @@ if not torch.distributed.is_available():
 import qpsbgd
 import ranks as ranks_module
 from problems import layer as make_layer
-from qpsbgd import NativeProjector, reference
+from qpsbgd import NativeProjector
 from qpsbgd.optim import QPSBGD
 from qpsbgd.optim.distributed import Shard, project_shards
 from ranks import Ranks, bytes_sent, project
+from reference import twins as reference
 
 NATIVE = NativeProjector(num_threads=1)
 
@@ -30,9 +31,9 @@ def groups(tmp_path_factory):
         group.close()
 
 
-def shard(X, T, *, name="layer", objective="quadratic", step_length="norm", num_sweeps=2):
+def shard(X, T, *, name="layer", objective="quadratic", alpha="norm", num_sweeps=2):
     shape = (T.shape[1], X.shape[1])
-    return Shard(name, shape, (X, T), objective, 0.9, num_sweeps, 5, step_length)
+    return Shard(name, shape, (X, T), objective, 0.9, num_sweeps, 5, alpha)
 
 
 def divided(shards, counts):
@@ -66,8 +67,8 @@ def assert_same(gradients, expected):
     [NATIVE, NativeProjector(num_threads=2, num_reads=3, beta_range=(0.1, 2.0), initial="random")],
     ids=["descent", "annealing"],
 )
-@pytest.mark.parametrize("step_length", ["norm", "fit"])
-def test_gathered_samples_are_one_rank(rng, groups, counts, projector, step_length):
+@pytest.mark.parametrize("alpha", ["norm", "fit"])
+def test_gathered_samples_are_one_rank(rng, groups, counts, projector, alpha):
     wholes = []
     # Fields and residuals; more ranks than neurons.
     for neurons, inputs, objective in ((50, 9, "quadratic"), (7, 70, "quadratic"), (2, 9, "sign")):
@@ -77,8 +78,8 @@ def test_gathered_samples_are_one_rank(rng, groups, counts, projector, step_leng
         X[:, 2] = 0
         X[counts[0] :, 3] = 0  # the first rank's alone
         name = f"of {neurons}"
-        wholes.append(shard(X, T, name=name, objective=objective, step_length=step_length))
-    options = {"scale": 0.9, "step_length": step_length, "num_sweeps": 2, "seed": 5}
+        wholes.append(shard(X, T, name=name, objective=objective, alpha=alpha))
+    options = {"scale": 0.9, "alpha": alpha, "num_sweeps": 2, "seed": 5}
     expected = [
         (
             projector(*whole.samples, objective=whole.objective, **options),
@@ -92,19 +93,19 @@ def test_gathered_samples_are_one_rank(rng, groups, counts, projector, step_leng
 
 
 @pytest.mark.parametrize("counts", [(20, 20), (1, 39), (13, 7, 20), (0, 25, 15)])
-@pytest.mark.parametrize(("num_reads", "step_length"), [(1, "norm"), (1, "fit"), (3, "norm")])
-def test_sums_of_integral_data_are_one_rank(rng, groups, counts, num_reads, step_length):
+@pytest.mark.parametrize(("num_reads", "alpha"), [(1, "norm"), (1, "fit"), (3, "norm")])
+def test_sums_of_integral_data_are_one_rank(rng, groups, counts, num_reads, alpha):
     projector = NativeProjector(num_threads=1, num_reads=num_reads)
     wholes = []
     for neurons, inputs in ((50, 9), (7, 70), (2, 9)):
         X, T = (np.rint(3 * a) for a in make_layer(rng, 40, inputs, neurons))
         T[:, 1] = 0
         X[:, 2] = 0
-        wholes.append(shard(X, T, step_length=step_length))
+        wholes.append(shard(X, T, alpha=alpha))
     expected = [
         (
             reference.project_products(
-                *reference.products(*whole.samples), 40, scale=0.9, step_length=step_length,
+                *reference.products(*whole.samples), 40, scale=0.9, alpha=alpha,
                 num_sweeps=2, seed=5, num_reads=num_reads,
             ),
             whole.samples[1].any(axis=0),
@@ -204,7 +205,7 @@ def test_an_error_of_one_rank_is_raised_on_all(rng, groups, exchange):
 def test_ranks_must_agree(rng, groups):
     X, T = make_layer(rng, 12, 10, 8)
     here = shard(X, T)
-    for there in (shard(X, T, num_sweeps=3), shard(X, T, step_length="fit")):
+    for there in (shard(X, T, num_sweeps=3), shard(X, T, alpha="fit")):
         for error in groups[2].run(project, [([here], NATIVE), ([there], NATIVE)]):
             with pytest.raises(RuntimeError, match="ranks differ in the layer's shape or options"):
                 raise error
@@ -216,8 +217,8 @@ def test_ranks_must_agree(rng, groups):
 def test_another_projector_gets_all_samples_on_one_rank(rng, groups):
     X, T = make_layer(rng, 12, 10, 8)
     T[:, 3] = 0
-    expected = [(qpsbgd.project(X, T, scale=0.9, step_length="fit", num_sweeps=2), T.any(0))]
-    whole = shard(X, T, step_length="fit")
+    expected = [(qpsbgd.project(X, T, scale=0.9, alpha="fit", num_sweeps=2), T.any(0))]
+    whole = shard(X, T, alpha="fit")
     arguments = [(own, ranks_module.Other()) for own in divided([whole], (3, 4, 5))]
     assert_same(groups[3].run(project, arguments), expected)
 
@@ -260,8 +261,8 @@ def test_bad_arguments(rng):
         project_shards(layers, NATIVE, exchange="fewer")
     with pytest.raises(ValueError, match="layer 'layer': objective is 'cubic'"):
         project([shard(*make_layer(rng, 4, 3, 2), objective="cubic")], NATIVE)
-    with pytest.raises(ValueError, match="layer 'layer': step_length is 'long'"):
-        project([shard(*make_layer(rng, 4, 3, 2), step_length="long")], NATIVE)
+    with pytest.raises(ValueError, match="layer 'layer': alpha is 'long'"):
+        project([shard(*make_layer(rng, 4, 3, 2), alpha="long")], NATIVE)
 
 
 def integral_batches(count, size):

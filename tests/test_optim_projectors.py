@@ -13,7 +13,7 @@ from torch import nn
 
 import qpsbgd
 from networks import backward
-from qpsbgd.answers import InvalidAnswer
+from qpsbgd.errors import InvalidSampleSetError
 from qpsbgd.nn import BinaryConv2d, BinaryLinear
 from qpsbgd.optim import QPSBGD
 from qpsbgd.optim.problems import step_seed
@@ -84,7 +84,7 @@ def test_a_step_goes_along_what_project_finds(net, batch, tmp_path, backend):
     assert [layer.name for layer in layers] == ["first", "second"]
     for index, (layer, rows) in enumerate(zip(layers, found, strict=True)):
         expected = qpsbgd.project(
-            layer.X, layer.T, step_length="fit", seed=step_seed(5, index, 0),
+            layer.X, layer.T, alpha="fit", seed=step_seed(5, index, 0),
             backend=BACKENDS[backend](tmp_path),
         )  # fmt: skip
         expected = expected * layer.T.any(axis=0)[:, None]
@@ -120,7 +120,7 @@ def test_all_layers_of_a_step_come_at_once():
         assert [layer.shape for layer in layers] == [(3, 4), (3, 4), (3, 24)]
         assert [layer.objective for layer in layers] == ["quadratic", "quadratic", "sign"]
         assert [layer.scale for layer in layers] == [0.5, 0.5, 1.0]
-        assert [layer.step_length for layer in layers] == ["fit"] * 3
+        assert [layer.alpha for layer in layers] == ["fit"] * 3
         assert [len(layer.X) for layer in layers] == [20, 20, 5]  # patches, samples
     assert len(recorder.steps) == 2
 
@@ -213,12 +213,13 @@ class FaultyStep(Faulty):
 
 
 def errors():
-    yield "InvalidAnswer", InvalidAnswer("nonsense")
+    yield "InvalidSampleSetError", InvalidSampleSetError("nonsense")
     yield "KeyboardInterrupt", KeyboardInterrupt()
     with contextlib.suppress(ImportError):
-        from qpsbgd.hardware import CallFailed, QPUBudgetExceeded, UnembeddableError
+        from qpsbgd.errors import CallError, UnembeddableError
+        from qpsbgd.hardware import BudgetExceededError
 
-        for kind in (CallFailed, QPUBudgetExceeded, UnembeddableError):
+        for kind in (CallError, BudgetExceededError, UnembeddableError):
             yield kind.__name__, kind("of the machine")
 
 
@@ -258,14 +259,14 @@ def test_a_budget_is_raised_and_the_step_taken(net, batch, tmp_path):
     from_start = annealer(tmp_path)
     twin = copy.deepcopy(net)
     small = annealer(tmp_path, budget_us=20_000.0)
-    from qpsbgd.hardware import QPUBudgetExceeded
+    from qpsbgd.hardware import BudgetExceededError
 
     for model, projector in ((twin, from_start), (net, small)):
         optimizer = QPSBGD(model, projector=projector, lr=0.1)
         backward(model, batch)
         if projector is small:
             before = snapshot(model)
-            with pytest.raises(QPUBudgetExceeded, match=r"step 0 \(5 calls\) is estimated"):
+            with pytest.raises(BudgetExceededError, match=r"step 0 \(5 calls\) is estimated"):
                 optimizer.step()
             assert all(map(torch.equal, before, snapshot(model)))
             projector.budget.limit_us = None
@@ -279,7 +280,7 @@ def test_a_call_that_fails_in_mid_step(net, batch, tmp_path):
     projector = annealer(tmp_path, max_retries=0)
     from dwave.cloud.exceptions import SolverOfflineError
 
-    from qpsbgd.hardware import CallFailed
+    from qpsbgd.errors import CallError
 
     sample, labels = projector.machine.sampler.sample, []
 
@@ -293,7 +294,7 @@ def test_a_call_that_fails_in_mid_step(net, batch, tmp_path):
     optimizer = QPSBGD(net, projector=projector, lr=0.1)
     backward(net, batch)
     before = snapshot(net)
-    with pytest.raises(CallFailed, match=r"call qpsbgd/run/0/first/1: .*SolverOfflineError: off"):
+    with pytest.raises(CallError, match=r"call qpsbgd/run/0/first/1: .*SolverOfflineError: off"):
         optimizer.step()
     assert all(map(torch.equal, before, snapshot(net)))
     optimizer.step()
@@ -304,7 +305,7 @@ def test_a_call_that_fails_in_mid_step(net, batch, tmp_path):
 
 def test_a_layer_that_does_not_fit_leaves_all_as_it_was(batch, tmp_path):
     projector = annealer(tmp_path)
-    from qpsbgd.hardware import UnembeddableError
+    from qpsbgd.errors import UnembeddableError
 
     model = nn.Sequential(BinaryLinear(12, 60, bias=False), BinaryLinear(60, 4, bias=False))
     optimizer = QPSBGD(model, projector=projector)

@@ -13,7 +13,8 @@ import pytest
 import qpsbgd
 from interrupts import ctrl_c_in_the_core
 from problems import layer
-from qpsbgd import _core, reference
+from qpsbgd import _core
+from reference import twins as reference
 
 
 def ising_energy(J, h, offset, b):
@@ -92,10 +93,10 @@ def test_no_seed_draws_a_new_one(rng):
     assert len(draws) == 3
 
 
-@pytest.mark.parametrize("step_length", ["norm", "fit"])
-def test_gradient_qubo_is_the_objective(rng, step_length):
+@pytest.mark.parametrize("alpha", ["norm", "fit"])
+def test_gradient_qubo_is_the_objective(rng, alpha):
     X, T = layer(rng, 15, 12, 6)
-    options = {"scale": 0.9, "step_length": step_length}
+    options = {"scale": 0.9, "alpha": alpha}
     J, h, offset = qpsbgd.gradient_qubo(X, T, **options)
     B = rng.choice([-1, 1], size=(6, 12))
     energies = qpsbgd.projection_energy(X, T, B, **options)
@@ -120,7 +121,7 @@ def test_objective_is_the_papers(rng):
     )  # fmt: skip
 
 
-def test_fitted_step_length_is_the_least_squares(rng):
+def test_fitted_alpha_is_the_least_squares(rng):
     X, T = layer(rng, 60, 12, 5)
     B = qpsbgd.project(X, T, num_sweeps=0)
     target, margins = (T / np.abs(T.astype(float)).mean(axis=0)).ravel(), (X @ B.T).ravel()
@@ -128,11 +129,11 @@ def test_fitted_step_length_is_the_least_squares(rng):
     assert alpha > 0
 
     def energy(scale):
-        return qpsbgd.projection_energy(X, T, B, scale=scale, step_length="fit").sum()
+        return qpsbgd.projection_energy(X, T, B, scale=scale, alpha="fit").sum()
 
     assert energy(1.0) == pytest.approx(least, rel=1e-6)
     assert energy(1.0) < min(energy(0.999), energy(1.001))
-    J, *_ = qpsbgd.gradient_qubo(X, T, step_length="fit")
+    J, *_ = qpsbgd.gradient_qubo(X, T, alpha="fit")
     gram = X.T @ X
     np.fill_diagonal(gram, 0)
     np.testing.assert_allclose(J, 2 * alpha**2 * gram, rtol=1e-4, atol=1e-6)
@@ -145,15 +146,15 @@ def test_what_no_input_explains_changes_nothing_of_a_fit(rng):
     noise = 30 * np.abs(T) * rng.choice(np.array([-1, 1], np.float32), size=T.shape)
     noisy = np.concatenate([X, X]), np.concatenate([T + noise, T - noise])
     B0 = qpsbgd.project(X, T, num_sweeps=0)
-    for step_length, same in (("fit", True), ("norm", False)):
-        B = qpsbgd.project(X, T, step_length=step_length)
+    for alpha, same in (("fit", True), ("norm", False)):
+        B = qpsbgd.project(X, T, alpha=alpha)
         assert (B != B0).any()
-        assert (qpsbgd.project(*noisy, step_length=step_length) == B).all() == same
+        assert (qpsbgd.project(*noisy, alpha=alpha) == B).all() == same
 
 
-def test_sign_objective_has_no_step_length(rng):
+def test_sign_objective_has_no_alpha(rng):
     X, T = layer(rng, 20, 9, 4)
-    B, other = (qpsbgd.project(X, T, objective="sign", step_length=s) for s in ("norm", "fit"))
+    B, other = (qpsbgd.project(X, T, objective="sign", alpha=s) for s in ("norm", "fit"))
     np.testing.assert_array_equal(B, other)
 
 
@@ -200,13 +201,13 @@ def test_sign_descent_weighs_targets_of_any_size(rng):
 
 
 @pytest.mark.parametrize(
-    ("objective", "step_length"), [("quadratic", "norm"), ("quadratic", "fit"), ("sign", "norm")]
+    ("objective", "alpha"), [("quadratic", "norm"), ("quadratic", "fit"), ("sign", "norm")]
 )
 @pytest.mark.parametrize("factor", [2.0**-120, 2.0**100])
-def test_extreme_magnitudes_change_nothing(rng, objective, step_length, factor):
+def test_extreme_magnitudes_change_nothing(rng, objective, alpha, factor):
     X, T = layer(rng, 20, 15, 5)
     options = {
-        "objective": objective, "step_length": step_length, "seed": 0, "beta_range": (0.1, 2.0),
+        "objective": objective, "alpha": alpha, "seed": 0, "beta_range": (0.1, 2.0),
     }  # fmt: skip
     plain = qpsbgd.project(X, T, target_eps=0.0, **options)
     factor = np.float32(factor)
@@ -215,24 +216,24 @@ def test_extreme_magnitudes_change_nothing(rng, objective, step_length, factor):
     )
 
 
-@pytest.mark.parametrize("step_length", ["norm", "fit"])
+@pytest.mark.parametrize("alpha", ["norm", "fit"])
 @pytest.mark.parametrize("objective", ["quadratic", "sign"])
-def test_all_zero_data(objective, step_length):
+def test_all_zero_data(objective, alpha):
     zeros, ones = np.zeros((4, 3), np.float32), np.ones((4, 2), np.float32)
-    options = {"objective": objective, "step_length": step_length}
+    options = {"objective": objective, "alpha": alpha}
     for X, T in ((zeros, ones), (np.ones((4, 3), np.float32), 0 * ones), (zeros, 0 * ones)):
         B = qpsbgd.project(X, T, **options)
         np.testing.assert_array_equal(B, np.ones((2, 3), np.int8))
         assert np.isfinite(qpsbgd.projection_energy(X, T, B, **options)).all()
-        qubo = qpsbgd.gradient_qubo(X, T, step_length=step_length)
+        qubo = qpsbgd.gradient_qubo(X, T, alpha=alpha)
         assert all(np.isfinite(part).all() for part in qubo)
 
 
 def test_targets_that_no_input_explains_leave_a_fit_at_its_start():
     X, T = np.ones((2, 3), np.float32), np.array([[1], [-1]], np.float32)
-    np.testing.assert_array_equal(qpsbgd.project(X, T, step_length="fit"), np.ones((1, 3)))
+    np.testing.assert_array_equal(qpsbgd.project(X, T, alpha="fit"), np.ones((1, 3)))
     np.testing.assert_array_equal(
-        qpsbgd.projection_energy(X, T, np.ones((1, 3)), step_length="fit"), [2.0]
+        qpsbgd.projection_energy(X, T, np.ones((1, 3)), alpha="fit"), [2.0]
     )
 
 
@@ -288,8 +289,8 @@ def spoiled(array, value):
         ({"scale": float("nan")}, ValueError, "scale is nan"),
         ({"scale": "1"}, TypeError, "scale is '1'"),
         ({"scale": 1e-30}, ValueError, "scale is 1e-30, but must lie between"),
-        ({"scale": 1e-30, "step_length": "fit"}, ValueError, "scale is 1e-30, but must lie"),
-        ({"step_length": "long"}, ValueError, "step_length is 'long', but must be 'norm' or 'fit'"),
+        ({"scale": 1e-30, "alpha": "fit"}, ValueError, "scale is 1e-30, but must lie"),
+        ({"alpha": "long"}, ValueError, "alpha is 'long', but must be 'norm' or 'fit'"),
         ({"num_sweeps": -1}, ValueError, "num_sweeps is -1, but must lie in"),
         ({"num_sweeps": 1.5}, TypeError, "num_sweeps is 1.5"),
         ({"num_reads": 2**31}, ValueError, "num_reads is 2147483648"),
@@ -326,10 +327,10 @@ def test_bad_binary_for_energy():
         qpsbgd.projection_energy(X_OK, T_OK, np.ones((3, 2)))
 
 
-def test_bad_step_length_elsewhere():
+def test_bad_alpha_elsewhere():
     for call in (qpsbgd.gradient_qubo, partial(qpsbgd.projection_energy, B=np.ones((2, 3)))):
-        with pytest.raises(ValueError, match="step_length is 'long'"):
-            call(X_OK, T_OK, step_length="long")
+        with pytest.raises(ValueError, match="alpha is 'long'"):
+            call(X_OK, T_OK, alpha="long")
 
 
 def test_bad_tensors():

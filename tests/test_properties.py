@@ -29,8 +29,10 @@ from draws import (
     sizes,
     typical_field,
 )
-from qpsbgd import _core, reference, reference_tabu
-from qpsbgd.schedule import geometric
+from qpsbgd import _core
+from qpsbgd.samplers.schedule import geometric
+from reference import tabu as reference_tabu
+from reference import twins as reference
 
 NUM_EXAMPLES = int(os.environ.get("QPSBGD_EXAMPLES", "0"))
 ISAS = _core.available_isas()
@@ -327,7 +329,7 @@ LAYERS = st.fixed_dictionaries(
         "X": st.sampled_from(("normal", "signs", "small", "gaps", "dyadic", "wide", "zeros")),
         "T": st.sampled_from(("normal", "small", "signs", "gaps", "wide", "zeros")),
         "objective": st.sampled_from(("quadratic", "sign")),
-        "step_length": st.sampled_from(("norm", "fit")),
+        "alpha": st.sampled_from(("norm", "fit")),
         "scale": st.sampled_from((1.0, 0.1, 3.0)),
         "num_sweeps": st.sampled_from((0, 1, 2, 5, 10)),
         "num_reads": st.sampled_from((1, 2, 3)),
@@ -346,12 +348,12 @@ def test_projection(case):
     N, n, m = case["samples"], case["inputs"], case["neurons"]
     X = numbers(rng, (N, n), case["X"]).astype(np.float32)
     T = numbers(rng, (N, m), case["T"]).astype(np.float32)
-    names = ("objective", "step_length", "scale", "num_sweeps", "num_reads", "beta_range",
+    names = ("objective", "alpha", "scale", "num_sweeps", "num_reads", "beta_range",
              "target_eps", "seed")  # fmt: skip
     options = {name: case[name] for name in names} | {"initial": case["initial"]}
     if case["initial"] == "given":
         options["initial"] = random_states(case["seed"], m, n)
-    energy = {name: case[name] for name in ("objective", "step_length", "scale", "target_eps")}
+    energy = {name: case[name] for name in ("objective", "alpha", "scale", "target_eps")}
 
     def solve(threads):
         rows = qpsbgd.project(X, T, num_threads=threads, **options)
@@ -418,7 +420,7 @@ def batch_of(case):
     data = J[rows, columns]
     if case["couplings"] == "own pattern":
         data = data * rng.integers(1, 4, (count, 1))
-    return qpsbgd.SharedPattern(data, columns, starts), h
+    return qpsbgd.SparseBatch(data, columns, starts), h
 
 
 @examples(0.15)

@@ -23,7 +23,7 @@ pytest.importorskip("networkx")
 from commands import invoke
 from qpsbgd.cli import reproduce
 from qpsbgd.cli.reproduce import NAMES
-from qpsbgd.experiments.datasets import MissingDataError
+from qpsbgd.errors import MissingDataError
 from qpsbgd.experiments.reproduce import experiments
 from qpsbgd.experiments.reproduce.study import check_budgets
 

@@ -294,7 +294,7 @@ def test_settings_are_those_of_the_run(monkeypatch):
     project = spied(monkeypatch)
     optimise(Problem(2), "QP-SBGD latent", LATENT, 0, 1)
     _, options = project[0]
-    assert (options["num_sweeps"], options["step_length"]) == (3, "fit")
+    assert (options["num_sweeps"], options["alpha"]) == (3, "fit")
 
 
 def spied(monkeypatch):

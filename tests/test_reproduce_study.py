@@ -19,7 +19,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from qpsbgd import __version__
-from qpsbgd.experiments.datasets import MissingDataError
+from qpsbgd.errors import MissingDataError
 from qpsbgd.experiments.reproduce import page, plots, report, study
 from qpsbgd.experiments.reproduce.comparison import compare_orders
 from qpsbgd.experiments.reproduce.experiment import (

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import qpsbgd
-from qpsbgd.answers import InvalidAnswer, checked_spins
-from qpsbgd.projection import as_projector
+from qpsbgd.errors import InvalidSampleSetError
+from qpsbgd.projection.answers import checked_spins
+from qpsbgd.projection.layers import as_projector
 
 OBJECTIVES = ["quadratic", "sign"]
 
@@ -189,7 +190,7 @@ def with_values(values):
 )
 def test_an_answer_that_is_none(rng, answer, message):
     X, T = layer(rng, "quadratic", n=2)
-    with pytest.raises(InvalidAnswer, match=message):
+    with pytest.raises(InvalidSampleSetError, match=message):
         qpsbgd.project(X, T, backend=Scripted(lambda bqm: answer))
 
 

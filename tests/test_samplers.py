@@ -13,8 +13,10 @@ from scipy import stats
 import qpsbgd
 from interrupts import ctrl_c_in_the_core
 from problems import DRIFT, drifting_problem, largest_gain, random_bqm
-from qpsbgd import SimulatedAnnealingSampler, _core, reference, schedule
-from qpsbgd.ising import Problem
+from qpsbgd import SimulatedAnnealingSampler, _core
+from qpsbgd.samplers import schedule
+from qpsbgd.samplers.ising import Problem
+from reference import twins as reference
 
 
 @dimod.testing.load_sampler_bqm_tests(SimulatedAnnealingSampler)

@@ -7,10 +7,11 @@ import dimod
 import numpy as np
 import pytest
 
-from qpsbgd import LowRank, SimulatedAnnealingSampler, batch, sample_batch, schedule
-from qpsbgd.couplings import checked_couplings
-from qpsbgd.ising import Problem
-from qpsbgd.schedule import Temperatures, auto_beta_range, auto_temperatures, cooling
+from qpsbgd import LowRank, SimulatedAnnealingSampler, sample_batch
+from qpsbgd.samplers import batch, schedule
+from qpsbgd.samplers.couplings import checked_couplings
+from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.schedule import Temperatures, auto_beta_range, auto_temperatures, cooling
 
 # Fixed seeds: a bound passes for ever or fails for ever.
 

@@ -7,13 +7,14 @@ import pytest
 
 import qpsbgd
 from problems import layer
-from qpsbgd import _core, reference
-from qpsbgd.schedule import geometric
+from qpsbgd import _core
+from qpsbgd.samplers.schedule import geometric
+from reference import twins as reference
 
 pytestmark = pytest.mark.usefixtures("isa")
 
 OPTIONS = {
-    "objective": "quadratic", "scale": 0.8, "step_length": "norm", "target_eps": 0.01,
+    "objective": "quadratic", "scale": 0.8, "alpha": "norm", "target_eps": 0.01,
     "num_sweeps": 3, "betas": [], "num_reads": 1, "initial": "linear", "seed": 7,
 }  # fmt: skip
 
@@ -22,7 +23,7 @@ def solved(shares, **changes):
     """The rows of all shares, each given the norms of all."""
     options = {**OPTIONS, **changes}
     options["objective"] = _core.Objective[options["objective"]]
-    options["step_length"] = _core.StepLength[options["step_length"]]
+    options["alpha"] = _core.AlphaRule[options["alpha"]]
     options["initial"] = _core.InitialState[options["initial"]]
     norms = np.concatenate([share.norms() for share in shares])
     return np.concatenate([share.project(norms, **options) for share in shares])
@@ -47,41 +48,39 @@ def gram_shares(X, T, splits):
 
 
 @pytest.mark.parametrize(
-    ("objective", "step_length"), [("quadratic", "norm"), ("quadratic", "fit"), ("sign", "norm")]
+    ("objective", "alpha"), [("quadratic", "norm"), ("quadratic", "fit"), ("sign", "norm")]
 )
 @pytest.mark.parametrize("beta_range", [None, (0.05, 5.0)])
 @pytest.mark.parametrize("shape", [(40, 70, 49), (200, 20, 49)])  # residuals, fields
 @pytest.mark.parametrize(("num_reads", "initial"), [(1, "linear"), (3, "linear"), (1, "random")])
-def test_any_shares_are_the_whole(
-    rng, objective, step_length, beta_range, shape, num_reads, initial
-):
+def test_any_shares_are_the_whole(rng, objective, alpha, beta_range, shape, num_reads, initial):
     X, T = layer(rng, *shape)
     T[:, 20] = 0
     whole = qpsbgd.project(
-        X, T, objective=objective, scale=0.8, step_length=step_length, num_sweeps=3,
+        X, T, objective=objective, scale=0.8, alpha=alpha, num_sweeps=3,
         beta_range=beta_range, num_reads=num_reads, initial=initial, seed=7,
     )  # fmt: skip
     betas = [] if beta_range is None else geometric(*beta_range, 3)
     for splits in ((0, 49), (0, 24, 49), (0, 1, 18, 19, 49)):
         parts = solved(
-            sample_shares(X, T, splits), objective=objective, step_length=step_length, betas=betas,
+            sample_shares(X, T, splits), objective=objective, alpha=alpha, betas=betas,
             num_reads=num_reads, initial=initial,
         )  # fmt: skip
         np.testing.assert_array_equal(parts, whole)
 
 
-@pytest.mark.parametrize("step_length", ["norm", "fit"])
+@pytest.mark.parametrize("alpha", ["norm", "fit"])
 @pytest.mark.parametrize("kind", ["real", "binary", "integral"])
 @pytest.mark.parametrize("beta_range", [None, (0.05, 5.0)])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 33, 49), (12, 131, 4), (200, 20, 17)])
 @pytest.mark.parametrize(("num_reads", "initial"), [(1, "linear"), (3, "random")])
-def test_products_equal_twin(rng, step_length, kind, beta_range, shape, num_reads, initial):
+def test_products_equal_twin(rng, alpha, kind, beta_range, shape, num_reads, initial):
     X, T = layer(rng, *shape, kind="binary" if kind == "binary" else "real")
     if kind == "integral":
         X, T = np.rint(4 * X), np.rint(3 * T)
     T[:, 0] = 0
     options = {
-        "scale": 0.8, "step_length": step_length, "num_sweeps": 3, "num_reads": num_reads,
+        "scale": 0.8, "alpha": alpha, "num_sweeps": 3, "num_reads": num_reads,
         "seed": 7, "initial": initial,
     }  # fmt: skip
     expected = reference.project_products(
@@ -94,10 +93,10 @@ def test_products_equal_twin(rng, step_length, kind, beta_range, shape, num_read
             np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("step_length", ["norm", "fit"])
-def test_products_and_samples_pose_the_same_problems(rng, step_length):
+@pytest.mark.parametrize("alpha", ["norm", "fit"])
+def test_products_and_samples_pose_the_same_problems(rng, alpha):
     X, T = layer(rng, 300, 40, 25)
-    options = {"scale": 1.0, "step_length": step_length, "num_sweeps": 1000}
+    options = {"scale": 1.0, "alpha": alpha, "num_sweeps": 1000}
     from_samples = qpsbgd.project(X, T, **options)
     from_products = solved(gram_shares(X, T, (0, 25)), **options)
     # Rounding may decide a tie otherwise, of which normal variates have none.
@@ -110,11 +109,11 @@ def test_start_of_products_is_exact_for_integral_data(rng):
     np.testing.assert_array_equal(solved(gram_shares(X, T, (0, 20)), num_sweeps=0), expected)
 
 
-@pytest.mark.parametrize("step_length", ["norm", "fit"])
+@pytest.mark.parametrize("alpha", ["norm", "fit"])
 @pytest.mark.parametrize("factor", [2.0**-60, 2.0**-17, 2.0**55])
-def test_extreme_magnitudes_of_products_change_nothing(rng, factor, step_length):
+def test_extreme_magnitudes_of_products_change_nothing(rng, factor, alpha):
     X, T = layer(rng, 20, 15, 5)
-    options = {"step_length": step_length, "num_reads": 3, "betas": [0.1, 1.0, 2.0]}
+    options = {"alpha": alpha, "num_reads": 3, "betas": [0.1, 1.0, 2.0]}
     plain = solved(gram_shares(X, T, (0, 5)), **options)
     X, T = X * np.float32(factor), T / np.float32(factor)
     np.testing.assert_array_equal(solved(gram_shares(X, T, (0, 5)), **options), plain)
@@ -145,7 +144,7 @@ def test_what_does_not_fit_is_refused(rng):
     with pytest.raises(ValueError, match="scale is 1e-30, but must lie between"):
         solved([products], scale=1e-30)
     with pytest.raises(ValueError, match="scale is 1e-30, but must lie between"):
-        solved([products], scale=1e-30, step_length="fit")
+        solved([products], scale=1e-30, alpha="fit")
     with pytest.raises(ValueError, match="do not fit"):
         _core.GramLayer(
             np.eye(3), np.ones((2, 4)), np.ones(2), np.ones(2),

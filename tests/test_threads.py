@@ -96,8 +96,8 @@ def test_a_large_call_opens_parallel_loops(by_work, name):
 
 def test_a_training_step_of_small_layers_opens_no_parallel_loop(by_work):
     torch = pytest.importorskip("torch")
-    from qpsbgd.experiments.networks import BinaryMLP
     from qpsbgd.optim import QPSBGD
+    from qpsbgd.training.networks import BinaryMLP
 
     net = BinaryMLP((64, 128, 128, 10))
     optimizer = QPSBGD(net)

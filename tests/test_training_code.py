@@ -20,8 +20,8 @@ from networks import Net, backward
 from qpsbgd.nn import BinaryConv2d, BinaryGCNConv, BinaryLinear
 from qpsbgd.nn.functional import ste_sign
 from qpsbgd.optim import QPSBGD, split_parameters
+from qpsbgd.optim.device import to_devices, to_host
 from qpsbgd.optim.problems import LayerGradient
-from qpsbgd.optim.transfer import to_devices, to_host
 
 
 class Recorder:
@@ -526,9 +526,9 @@ def test_agreement_is_that_of_inputs_seen_here(rng):
     X = rng.normal(size=(6, 5)).astype(np.float32)
     X[:, 3:] = 0  # which another rank has seen
     T = rng.normal(size=(6, 4)).astype(np.float32)
-    binary = qpsbgd.project(X, T, step_length="fit", num_sweeps=0)
+    binary = qpsbgd.project(X, T, alpha="fit", num_sweeps=0)
     binary[:, 3:] *= -1
-    group = {"objective": "quadratic", "scale": 1.0, "step_length": "fit"}
+    group = {"objective": "quadratic", "scale": 1.0, "alpha": "fit"}
     capture = types.SimpleNamespace(layer=types.SimpleNamespace(num_groups=1))
     gradient = LayerGradient(0, group, torch.zeros(4, 5), capture, 0, [(X, T)], binary)
     before, after, agreement = gradient.energies(qpsbgd.NativeProjector())
@@ -667,7 +667,7 @@ def test_last_step_has_the_energies_asked_for(net, batch):
     assert T.any(axis=0).all()
     start = qpsbgd.project(X, T, num_sweeps=0)
     for told_energy, states in ((told.energy_before, start), (told.energy_after, binary)):
-        energies = qpsbgd.projection_energy(X, T, states, step_length="fit")
+        energies = qpsbgd.projection_energy(X, T, states, alpha="fit")
         assert told_energy == pytest.approx(energies.mean())
     assert told.energy_after < told.energy_before
     assert told.agreement == pytest.approx((binary == start).mean())

@@ -11,10 +11,10 @@ import pytest
 
 import qpsbgd
 from problems import layer
-from qpsbgd import LowRank, SharedPattern, sample_batch
-from qpsbgd.batch import sample_bqms
+from qpsbgd import LowRank, SparseBatch, sample_batch
 from qpsbgd.formats import Instance
-from qpsbgd.ising import Problem
+from qpsbgd.samplers.batch import sample_bqms
+from qpsbgd.samplers.ising import Problem
 from qpsbgd.solve import solve
 
 SAMPLERS = (
@@ -217,7 +217,7 @@ def test_instances(wrong):
 J, H = [[0.0, 1.0], [1.0, 0.0]], [[1.0, 2.0]]
 MASKED = np.ma.masked_array
 MASK = [[False, True], [True, False]]
-PATTERN = SharedPattern([1.0, 1.0], [1, 0], [0, 1, 2])
+PATTERN = SparseBatch([1.0, 1.0], [1, 0], [0, 1, 2])
 SAMPLE = {"num_sweeps": 2, "seed": 1}
 
 

@@ -18,19 +18,19 @@
 #include <vector>
 
 #include "bindings/watch.hpp"
-#include "core/anneal.hpp"
-#include "core/descent.hpp"
-#include "core/dispatch.hpp"
-#include "core/exhaustive.hpp"
-#include "core/ising.hpp"
-#include "core/parallel.hpp"
-#include "core/precision.hpp"
-#include "core/projection.hpp"
-#include "core/random.hpp"
-#include "core/sign_qubo.hpp"
-#include "core/stop.hpp"
-#include "core/tabu.hpp"
-#include "core/work.hpp"
+#include "core/projection/projection.hpp"
+#include "core/projection/sign_qubo.hpp"
+#include "core/samplers/anneal.hpp"
+#include "core/samplers/descent.hpp"
+#include "core/samplers/exhaustive.hpp"
+#include "core/samplers/ising.hpp"
+#include "core/samplers/precision.hpp"
+#include "core/samplers/tabu.hpp"
+#include "core/support/dispatch.hpp"
+#include "core/support/parallel.hpp"
+#include "core/support/stop.hpp"
+#include "core/support/streams.hpp"
+#include "core/support/work.hpp"
 
 using namespace py::literals;
 
@@ -60,7 +60,7 @@ void check_binary(const Array<std::int8_t>& states, const qpsbgd::SampleView& vi
 }
 
 qpsbgd::ProjectionOptions options_of(qpsbgd::Objective objective, double scale,
-                                     qpsbgd::StepLength step_length, double target_eps,
+                                     qpsbgd::AlphaRule alpha_rule, double target_eps,
                                      std::size_t num_sweeps, std::vector<double> betas,
                                      std::size_t num_reads, qpsbgd::InitialState initial,
                                      std::uint64_t seed) {
@@ -73,7 +73,7 @@ qpsbgd::ProjectionOptions options_of(qpsbgd::Objective objective, double scale,
   qpsbgd::ProjectionOptions options;
   options.objective = objective;
   options.scale = scale;
-  options.step_length = step_length;
+  options.alpha_rule = alpha_rule;
   options.target_eps = target_eps;
   options.annealing = {.num_sweeps = num_sweeps, .betas = std::move(betas), .seed = seed};
   options.num_reads = num_reads;
@@ -103,15 +103,14 @@ Array<std::int8_t> solved(std::size_t m, std::size_t n, const Solve& solve) {
 }
 
 Array<std::int8_t> project(const Array<float>& inputs, const Array<float>& targets,
-                           qpsbgd::Objective objective, double scale,
-                           qpsbgd::StepLength step_length, double target_eps,
-                           std::size_t num_sweeps, std::vector<double> betas, std::size_t num_reads,
-                           qpsbgd::InitialState initial,
+                           qpsbgd::Objective objective, double scale, qpsbgd::AlphaRule alpha_rule,
+                           double target_eps, std::size_t num_sweeps, std::vector<double> betas,
+                           std::size_t num_reads, qpsbgd::InitialState initial,
                            const std::optional<Array<std::int8_t>>& initial_states,
                            std::uint64_t seed, int num_threads) {
   const qpsbgd::SampleView view = view_of(inputs, targets);
   qpsbgd::ProjectionOptions options =
-      options_of(objective, scale, step_length, target_eps, num_sweeps, std::move(betas), num_reads,
+      options_of(objective, scale, alpha_rule, target_eps, num_sweeps, std::move(betas), num_reads,
                  initial, seed);
   if ((initial == qpsbgd::InitialState::kGiven) != initial_states.has_value()) {
     throw std::invalid_argument("initial_states goes with InitialState.given");
@@ -154,7 +153,7 @@ class Share {
   }
 
   Array<std::int8_t> project(const Array<double>& norms, qpsbgd::Objective objective, double scale,
-                             qpsbgd::StepLength step_length, double target_eps,
+                             qpsbgd::AlphaRule alpha_rule, double target_eps,
                              std::size_t num_sweeps, std::vector<double> betas,
                              std::size_t num_reads, qpsbgd::InitialState initial,
                              std::uint64_t seed) const {
@@ -173,7 +172,7 @@ class Share {
       rows.push_back({norms.at(r, 0), norms.at(r, 1), norms.at(r, 2)});
     }
     const qpsbgd::ProjectionOptions options =
-        options_of(objective, scale, step_length, target_eps, num_sweeps, std::move(betas),
+        options_of(objective, scale, alpha_rule, target_eps, num_sweeps, std::move(betas),
                    num_reads, initial, seed);
     return solved(layer_->num_neurons(), layer_->num_inputs(),
                   [&](std::int8_t* out, qpsbgd::Stop& stop) {
@@ -223,13 +222,13 @@ template <class Layer>
 void define_project(py::class_<Layer>& layer) {
   layer.def("norms", &Layer::norms)
       .def("project", &Layer::project, "norms"_a.noconvert(), py::kw_only(), "objective"_a,
-           "scale"_a, "step_length"_a, "target_eps"_a, "num_sweeps"_a, "betas"_a, "num_reads"_a,
+           "scale"_a, "alpha"_a, "target_eps"_a, "num_sweeps"_a, "betas"_a, "num_reads"_a,
            "initial"_a, "seed"_a);
 }
 
 Array<double> projection_energy(const Array<float>& inputs, const Array<float>& targets,
                                 const Array<std::int8_t>& binary, qpsbgd::Objective objective,
-                                double scale, qpsbgd::StepLength step_length, double target_eps,
+                                double scale, qpsbgd::AlphaRule alpha_rule, double target_eps,
                                 int num_threads) {
   const qpsbgd::SampleView view = view_of(inputs, targets);
   check_binary(binary, view);
@@ -239,14 +238,14 @@ Array<double> projection_energy(const Array<float>& inputs, const Array<float>& 
   // Chosen before others may run: it reads the environment.
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
   uninterrupted([&](qpsbgd::Stop& stop) {
-    qpsbgd::projection_energy(kernels, view, objective, scale, step_length, target_eps,
+    qpsbgd::projection_energy(kernels, view, objective, scale, alpha_rule, target_eps,
                               binary.data(), num_threads, out, &stop);
   });
   return energies;
 }
 
 py::tuple gradient_qubo(const Array<float>& inputs, const Array<float>& targets, double scale,
-                        qpsbgd::StepLength step_length, int num_threads) {
+                        qpsbgd::AlphaRule alpha_rule, int num_threads) {
   const qpsbgd::SampleView view = view_of(inputs, targets);
   Array<float> coupling({inputs.shape(1), inputs.shape(1)});
   Array<float> fields({targets.shape(1), inputs.shape(1)});
@@ -258,14 +257,14 @@ py::tuple gradient_qubo(const Array<float>& inputs, const Array<float>& targets,
   // Chosen before others may run: it reads the environment.
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
   uninterrupted([&](qpsbgd::Stop& stop) {
-    qpsbgd::gradient_qubo(kernels, view, scale, step_length, num_threads, j, h, offset, &stop);
+    qpsbgd::gradient_qubo(kernels, view, scale, alpha_rule, num_threads, j, h, offset, &stop);
   });
   return py::make_tuple(coupling, fields, offsets);
 }
 
 // Rows, columns and values (pairs), fields (m, n) and offsets (m).
 py::tuple gradient_ising(const Array<float>& inputs, const Array<float>& targets, double scale,
-                         qpsbgd::StepLength step_length, int num_threads) {
+                         qpsbgd::AlphaRule alpha_rule, int num_threads) {
   const qpsbgd::SampleView view = view_of(inputs, targets);
   const auto pairs = static_cast<py::ssize_t>(view.num_inputs * (view.num_inputs - 1) / 2);
   Array<std::int32_t> rows(pairs), columns(pairs);
@@ -279,8 +278,8 @@ py::tuple gradient_ising(const Array<float>& inputs, const Array<float>& targets
   // Chosen before others may run: it reads the environment.
   const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
   uninterrupted([&](qpsbgd::Stop& stop) {
-    qpsbgd::gradient_ising(kernels, view, scale, step_length, num_threads, row, column, j, h,
-                           offset, &stop);
+    qpsbgd::gradient_ising(kernels, view, scale, alpha_rule, num_threads, row, column, j, h, offset,
+                           &stop);
   });
   return py::make_tuple(rows, columns, values, fields, offsets);
 }
@@ -573,9 +572,9 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .value("quadratic", qpsbgd::Objective::kQuadratic)
       .value("sign", qpsbgd::Objective::kSign)
       .finalize();
-  py::native_enum<qpsbgd::StepLength>(m, "StepLength", "enum.Enum")
-      .value("norm", qpsbgd::StepLength::kNorm)
-      .value("fit", qpsbgd::StepLength::kFit)
+  py::native_enum<qpsbgd::AlphaRule>(m, "AlphaRule", "enum.Enum")
+      .value("norm", qpsbgd::AlphaRule::kNorm)
+      .value("fit", qpsbgd::AlphaRule::kFit)
       .finalize();
   py::native_enum<qpsbgd::InitialState>(m, "InitialState", "enum.Enum")
       .value("linear", qpsbgd::InitialState::kLinear)
@@ -584,7 +583,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .finalize();
 
   m.def("project", &project, "inputs"_a.noconvert(), "targets"_a.noconvert(), py::kw_only(),
-        "objective"_a, "scale"_a, "step_length"_a, "target_eps"_a, "num_sweeps"_a, "betas"_a,
+        "objective"_a, "scale"_a, "alpha"_a, "target_eps"_a, "num_sweeps"_a, "betas"_a,
         "num_reads"_a, "initial"_a, "initial_states"_a.noconvert(), "seed"_a, "num_threads"_a);
   py::class_<SampleShare> sample_layer(m, "SampleLayer");
   sample_layer.def(py::init(&make_sample_share), "inputs"_a.noconvert(), "targets"_a.noconvert(),
@@ -598,12 +597,12 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("step_along", &step_along, "weights"_a.noconvert(), "binary"_a.noconvert(), py::kw_only(),
         "lr"_a, "clip"_a, "num_threads"_a);
   m.def("projection_energy", &projection_energy, "inputs"_a.noconvert(), "targets"_a.noconvert(),
-        "binary"_a.noconvert(), py::kw_only(), "objective"_a, "scale"_a, "step_length"_a,
-        "target_eps"_a, "num_threads"_a);
+        "binary"_a.noconvert(), py::kw_only(), "objective"_a, "scale"_a, "alpha"_a, "target_eps"_a,
+        "num_threads"_a);
   m.def("gradient_qubo", &gradient_qubo, "inputs"_a.noconvert(), "targets"_a.noconvert(),
-        py::kw_only(), "scale"_a, "step_length"_a, "num_threads"_a);
+        py::kw_only(), "scale"_a, "alpha"_a, "num_threads"_a);
   m.def("gradient_ising", &gradient_ising, "inputs"_a.noconvert(), "targets"_a.noconvert(),
-        py::kw_only(), "scale"_a, "step_length"_a, "num_threads"_a);
+        py::kw_only(), "scale"_a, "alpha"_a, "num_threads"_a);
   m.def("sign_qubo", &sign_qubo, "inputs"_a.noconvert(), "targets"_a.noconvert(), py::kw_only(),
         "target_eps"_a, "penalty_factor"_a, "num_threads"_a);
   m.def(

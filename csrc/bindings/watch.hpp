@@ -7,7 +7,7 @@
 #include <limits>
 #include <utility>
 
-#include "core/stop.hpp"
+#include "core/support/stop.hpp"
 
 namespace py = pybind11;
 

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "table.hpp"
+#include "kernels.hpp"
 
 #if defined(__SSE2__)
 #include <immintrin.h>

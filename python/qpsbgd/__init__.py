@@ -5,11 +5,16 @@ optimiser in :mod:`qpsbgd.optim`; both import torch (``pip install qpsbgd[torch]
 """
 
 from qpsbgd._core import __version__
-from qpsbgd.answers import InvalidAnswer
-from qpsbgd.batch import BatchResult, sample_batch
-from qpsbgd.bqms import GradientBQMs, InexpressibleError, gradient_bqms
-from qpsbgd.couplings import LowRank, SharedPattern
-from qpsbgd.projection import (
+from qpsbgd.errors import (
+    BudgetExceededError,
+    CallError,
+    InvalidSampleSetError,
+    MissingDataError,
+    QPSBGDError,
+    UnembeddableError,
+    UnsupportedInputsError,
+)
+from qpsbgd.projection.layers import (
     LayerProblem,
     NativeProjector,
     Projector,
@@ -18,30 +23,38 @@ from qpsbgd.projection import (
     project,
     projection_energy,
 )
-from qpsbgd.sampler_projector import SamplerProjector
+from qpsbgd.projection.models import GradientBQMs, gradient_bqms
+from qpsbgd.projection.sampler_projector import SamplerProjector
 from qpsbgd.samplers import (
     ExhaustiveSampler,
     SimulatedAnnealingSampler,
     SteepestDescentSampler,
     TabuSampler,
 )
+from qpsbgd.samplers.batch import BatchResult, sample_batch
+from qpsbgd.samplers.couplings import LowRank, SparseBatch
 
 __all__ = [
     "BatchResult",
+    "BudgetExceededError",
+    "CallError",
     "ExhaustiveSampler",
     "GradientBQMs",
-    "InexpressibleError",
-    "InvalidAnswer",
+    "InvalidSampleSetError",
     "LayerProblem",
     "LowRank",
+    "MissingDataError",
     "NativeProjector",
     "Projector",
+    "QPSBGDError",
     "SamplerProjector",
-    "SharedPattern",
     "SimulatedAnnealingSampler",
+    "SparseBatch",
     "SteepestDescentSampler",
     "StepProjector",
     "TabuSampler",
+    "UnembeddableError",
+    "UnsupportedInputsError",
     "__version__",
     "gradient_bqms",
     "gradient_qubo",

@@ -15,7 +15,7 @@ class Objective(enum.Enum):
     quadratic = ...
     sign = ...
 
-class StepLength(enum.Enum):
+class AlphaRule(enum.Enum):
     norm = ...
     fit = ...
 
@@ -30,7 +30,7 @@ def project(
     *,
     objective: Objective,
     scale: float,
-    step_length: StepLength,
+    alpha: AlphaRule,
     target_eps: float,
     num_sweeps: int,
     betas: Sequence[float],
@@ -59,7 +59,7 @@ class SampleLayer:
         *,
         objective: Objective,
         scale: float,
-        step_length: StepLength,
+        alpha: AlphaRule,
         target_eps: float,
         num_sweeps: int,
         betas: Sequence[float],
@@ -89,7 +89,7 @@ class GramLayer:
         *,
         objective: Objective,
         scale: float,
-        step_length: StepLength,
+        alpha: AlphaRule,
         target_eps: float,
         num_sweeps: int,
         betas: Sequence[float],
@@ -113,7 +113,7 @@ def projection_energy(
     *,
     objective: Objective,
     scale: float,
-    step_length: StepLength,
+    alpha: AlphaRule,
     target_eps: float,
     num_threads: int,
 ) -> npt.NDArray[np.float64]: ...
@@ -122,7 +122,7 @@ def gradient_qubo(
     targets: npt.NDArray[np.float32],
     *,
     scale: float,
-    step_length: StepLength,
+    alpha: AlphaRule,
     num_threads: int,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float64]]: ...
 def gradient_ising(
@@ -130,7 +130,7 @@ def gradient_ising(
     targets: npt.NDArray[np.float32],
     *,
     scale: float,
-    step_length: StepLength,
+    alpha: AlphaRule,
     num_threads: int,
 ) -> tuple[
     npt.NDArray[np.int32],

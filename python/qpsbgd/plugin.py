@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from qpsbgd.arguments import (
+from qpsbgd._checks import (
     SEED_LIMIT,
     checked_choice,
     checked_count,
@@ -19,7 +19,7 @@ from qpsbgd.arguments import (
     described,
     refuse_masked,
 )
-from qpsbgd.batch import DEFAULT_NUM_SWEEPS, Method, sample_batch
+from qpsbgd.samplers.batch import DEFAULT_NUM_SWEEPS, Method, sample_batch
 
 try:
     from dwave.plugins.torch.models.boltzmann_machine import GraphRestrictedBoltzmannMachine

@@ -9,7 +9,7 @@ import numpy as np
 from dimod.variables import iter_serialize_variables
 
 from qpsbgd import __version__, _core, strategies
-from qpsbgd.arguments import (
+from qpsbgd._checks import (
     check_instance,
     checked_choice,
     checked_real,

@@ -9,7 +9,7 @@ import dimod
 import numpy as np
 
 from qpsbgd import samplers
-from qpsbgd.arguments import COUNT_LIMIT, SEED_LIMIT
+from qpsbgd._checks import COUNT_LIMIT, SEED_LIMIT
 
 #: Sweeps of annealing's first round; each further one has twice as many, up to the most.
 FIRST_SWEEPS, MOST_SWEEPS = 128, 2**20

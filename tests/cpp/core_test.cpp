@@ -21,17 +21,17 @@
 #include <variant>
 #include <vector>
 
-#include "core/anneal.hpp"
-#include "core/batch.hpp"
-#include "core/descent.hpp"
-#include "core/dispatch.hpp"
-#include "core/exhaustive.hpp"
-#include "core/parallel.hpp"
-#include "core/projection.hpp"
-#include "core/random.hpp"
-#include "core/sign_qubo.hpp"
-#include "core/tabu.hpp"
-#include "core/work.hpp"
+#include "core/batch/batch.hpp"
+#include "core/projection/projection.hpp"
+#include "core/projection/sign_qubo.hpp"
+#include "core/samplers/anneal.hpp"
+#include "core/samplers/descent.hpp"
+#include "core/samplers/exhaustive.hpp"
+#include "core/samplers/tabu.hpp"
+#include "core/support/dispatch.hpp"
+#include "core/support/parallel.hpp"
+#include "core/support/streams.hpp"
+#include "core/support/work.hpp"
 
 namespace {
 
@@ -122,7 +122,7 @@ std::vector<std::int8_t> solved_products(const Shape& shape, const std::vector<f
 }
 
 // Every layer is solved whole and as shares of its rows, from samples and from products of them.
-void test_project(const Shape& shape, qpsbgd::Objective objective, qpsbgd::StepLength step_length,
+void test_project(const Shape& shape, qpsbgd::Objective objective, qpsbgd::AlphaRule alpha_rule,
                   bool anneal) {
   // Exactly as long as they are, so that a read past the end is one.
   const std::vector<float> inputs = noise(shape.samples * shape.inputs, 1);
@@ -131,7 +131,7 @@ void test_project(const Shape& shape, qpsbgd::Objective objective, qpsbgd::StepL
                                 shape.neurons};
   qpsbgd::ProjectionOptions options;
   options.objective = objective;
-  options.step_length = step_length;
+  options.alpha_rule = alpha_rule;
   options.target_eps = 0.01;
   options.num_reads = 3;
   options.annealing = {.num_sweeps = 4, .betas = {}, .seed = 5};
@@ -140,7 +140,7 @@ void test_project(const Shape& shape, qpsbgd::Objective objective, qpsbgd::StepL
   CAPTURE(shape.inputs);
   CAPTURE(shape.neurons);
   CAPTURE(static_cast<int>(objective));
-  CAPTURE(static_cast<int>(step_length));
+  CAPTURE(static_cast<int>(alpha_rule));
   CAPTURE(anneal);
   std::vector<Result<std::int8_t>> results, from_products;
   for (const std::string& isa : qpsbgd::available_isas()) {
@@ -158,10 +158,10 @@ void test_project(const Shape& shape, qpsbgd::Objective objective, qpsbgd::StepL
     results.push_back(
         {setting_of(isa, 2, "in shares"), solved_shares(shape, inputs, targets, options)});
     std::vector<double> energies(shape.neurons);
-    qpsbgd::projection_energy(kernels, view, objective, 1.0, step_length, 0.01,
+    qpsbgd::projection_energy(kernels, view, objective, 1.0, alpha_rule, 0.01,
                               results.back().values.data(), 2, energies.data());
     std::vector<float> coupling(shape.inputs * shape.inputs), fields(results.back().values.size());
-    qpsbgd::gradient_qubo(kernels, view, 1.0, step_length, 2, coupling.data(), fields.data(),
+    qpsbgd::gradient_qubo(kernels, view, 1.0, alpha_rule, 2, coupling.data(), fields.data(),
                           energies.data());
   }
   unsetenv("QPSBGD_ISA");
@@ -240,7 +240,7 @@ void test_problems(const Shape& shape, double target_eps) {
       for (std::size_t r = 0; r < m; ++r) binary.insert(binary.end(), state.data(), &state[0] + n);
       std::vector<double> expected(m);
       qpsbgd::projection_energy(kernels, view, qpsbgd::Objective::kSign, 1.0,
-                                qpsbgd::StepLength::kNorm, target_eps, binary.data(), threads,
+                                qpsbgd::AlphaRule::kNorm, target_eps, binary.data(), threads,
                                 expected.data());
       for (std::size_t r = 0; r < m; ++r) {
         double energy = offsets[r];
@@ -257,7 +257,7 @@ void test_problems(const Shape& shape, double target_eps) {
       std::vector<double> quadratic(n * (n - 1) / 2 + m * n + m);
       double* const linear = quadratic.data() + n * (n - 1) / 2;
       std::vector<std::int32_t> firsts(n * (n - 1) / 2), seconds(firsts.size());
-      qpsbgd::gradient_ising(kernels, view, 1.0, qpsbgd::StepLength::kNorm, threads, firsts.data(),
+      qpsbgd::gradient_ising(kernels, view, 1.0, qpsbgd::AlphaRule::kNorm, threads, firsts.data(),
                              seconds.data(), quadratic.data(), linear, linear + m * n);
       for (std::size_t i = 0, at = 0; i < n; ++i) {
         for (std::size_t j = i + 1; j < n; ++j, ++at) {
@@ -873,9 +873,9 @@ TEST_CASE("projections") {
   for (const Shape& shape :
        {Shape{1, 1, 1}, Shape{5, 17, 49}, Shape{33, 16, 3}, Shape{130, 50, 97}}) {
     for (const bool anneal : {false, true}) {
-      test_project(shape, qpsbgd::Objective::kQuadratic, qpsbgd::StepLength::kNorm, anneal);
-      test_project(shape, qpsbgd::Objective::kQuadratic, qpsbgd::StepLength::kFit, anneal);
-      test_project(shape, qpsbgd::Objective::kSign, qpsbgd::StepLength::kNorm, anneal);
+      test_project(shape, qpsbgd::Objective::kQuadratic, qpsbgd::AlphaRule::kNorm, anneal);
+      test_project(shape, qpsbgd::Objective::kQuadratic, qpsbgd::AlphaRule::kFit, anneal);
+      test_project(shape, qpsbgd::Objective::kSign, qpsbgd::AlphaRule::kNorm, anneal);
     }
   }
 }

@@ -11,7 +11,7 @@ from fuzz.junk import junk, places, works_or_is_refused
 from fuzz.samplers import all_models, build, check_samples, is_extreme, isas, threads
 from fuzz.targets import need, target
 from qpsbgd import _core
-from qpsbgd.batch import sample_bqms
+from qpsbgd.samplers.batch import sample_bqms
 
 #: Forms that couplings of a kind may be kept in, by annealing, beside "auto" and "dense".
 FORMS = {
@@ -43,7 +43,7 @@ def couplings(kind, model, problems, rank, scale, rng):
         data, matrices = J[rows, columns] * factors, J * factors[:, :, None]
     if kind == "pattern":
         data = data[0]
-    return qpsbgd.SharedPattern(data, columns, starts), matrices
+    return qpsbgd.SparseBatch(data, columns, starts), matrices
 
 
 def energies(J, h, states):

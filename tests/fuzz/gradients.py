@@ -15,7 +15,7 @@ SMALL_LAYER = {
     "neurons": sizes(8),
     "kinds": st.tuples(st.sampled_from(FLOAT32_KINDS), st.sampled_from(FLOAT32_KINDS)),
     "seed": seeds,
-    "step_length": st.sampled_from(("norm", "fit")),
+    "alpha": st.sampled_from(("norm", "fit")),
     "scale": st.sampled_from((1.0, 0.1, 1e-3, 30.0)),
 }
 
@@ -43,14 +43,14 @@ def check_models(bqms, X, T, B, **objective):
 
 
 @target(**SMALL_LAYER, penalty=st.sampled_from((1.1, 2.0, 1.0000001)))
-def quadratic_problems(samples, inputs, neurons, kinds, seed, step_length, scale, penalty):
+def quadratic_problems(samples, inputs, neurons, kinds, seed, alpha, scale, penalty):
     X, T = layer_of(samples, inputs, neurons, kinds, seed)
     B = random_rows(seed, neurons, inputs)
-    objective = {"objective": "quadratic", "scale": scale, "step_length": step_length}
+    objective = {"objective": "quadratic", "scale": scale, "alpha": alpha}
     with Unchanged(X, T):
         try:
             bqms = qpsbgd.gradient_bqms(X, T, penalty_factor=penalty, **objective)
-            J, h, offset = qpsbgd.gradient_qubo(X, T, scale, step_length=step_length)
+            J, h, offset = qpsbgd.gradient_qubo(X, T, scale, alpha=alpha)
         except ValueError as error:
             need("scale" in str(error), f"ValueError: {error}")
             return
@@ -71,7 +71,7 @@ def quadratic_problems(samples, inputs, neurons, kinds, seed, step_length, scale
     penalty=st.sampled_from((1.1, 2.0, 1.0000001)),
 )
 def sign_problems(
-    samples, inputs, neurons, kinds, seed, step_length, scale, magnitudes, gaps, target_eps,
+    samples, inputs, neurons, kinds, seed, alpha, scale, magnitudes, gaps, target_eps,
     penalty,
 ):  # fmt: skip
     X, T = layer_of(samples, inputs, neurons, ("signs", kinds[1]), seed)
@@ -82,7 +82,7 @@ def sign_problems(
     objective = {"objective": "sign", "target_eps": target_eps}
     try:
         bqms = qpsbgd.gradient_bqms(X, T, penalty_factor=penalty, **objective)
-    except qpsbgd.InexpressibleError:
+    except qpsbgd.UnsupportedInputsError:
         return
     check_models(bqms, X, T, random_rows(seed, neurons, inputs), **objective)
 
@@ -111,7 +111,7 @@ def answers_that_must_be_refused(seed, fault, value):
 def gradient_arguments(seed, objective, place, value):
     X, T = layer_of(5, 4, 2, ("signs", "normal"), seed)
     names = (
-        "objective", "scale", "step_length", "target_eps", "penalty_factor", "num_threads",
+        "objective", "scale", "alpha", "target_eps", "penalty_factor", "num_threads",
     )  # fmt: skip
 
     def call(**changed):

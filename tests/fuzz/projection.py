@@ -25,7 +25,7 @@ LAYER = {
 OBJECTIVE = {
     "objective": st.sampled_from(("quadratic", "sign")),
     "scale": st.sampled_from((1.0, 0.1, 3.0, 1e-3, 1e3, 1e-30, 1e30, 1e-300)),
-    "step_length": st.sampled_from(("norm", "fit")),
+    "alpha": st.sampled_from(("norm", "fit")),
     "target_eps": st.sampled_from((0.01, 0.0, 1.0, 1e-30, 1e30)),
 }
 
@@ -37,7 +37,7 @@ def layer_of(samples, inputs, neurons, kinds, seed):
     return X, numbers(rng, (samples, neurons), kinds[1]).astype(np.float32)
 
 
-def numpy_energy(X, T, B, objective, scale, step_length, target_eps):
+def numpy_energy(X, T, B, objective, scale, alpha, target_eps):
     """Energy of each row and its possible error, infinite where float32 decides on alpha."""
     X, T, B = (np.asarray(array, np.float64) for array in (X, T, B))
     for array in (X, T):
@@ -57,7 +57,7 @@ def numpy_energy(X, T, B, objective, scale, step_length, target_eps):
     margins = unit_X @ np.where(field >= 0, 1.0, -1.0)  # (N, m)
     square = (margins**2).sum()
     alpha = 0.0
-    if square > 0 and step_length == "norm":
+    if square > 0 and alpha == "norm":
         alpha = scale * np.sqrt((unit_T**2).sum() / square)
     elif square > 0:
         alpha = scale * (unit_T * margins).sum() / square
@@ -83,12 +83,12 @@ def numpy_energy(X, T, B, objective, scale, step_length, target_eps):
     num_threads=threads,
 )
 def project(
-    samples, inputs, neurons, kinds, seed, objective, scale, step_length, target_eps, num_sweeps,
+    samples, inputs, neurons, kinds, seed, objective, scale, alpha, target_eps, num_sweeps,
     num_reads, beta_range, initial, layout, isa, num_threads,
 ):  # fmt: skip
     X, T = layer_of(samples, inputs, neurons, kinds, seed)
     energy_options = {
-        "objective": objective, "scale": scale, "step_length": step_length,
+        "objective": objective, "scale": scale, "alpha": alpha,
         "target_eps": target_eps,
     }  # fmt: skip
     if initial not in ("linear", "random"):
@@ -170,7 +170,7 @@ def layers_that_must_be_refused(samples, inputs, neurons, kinds, seed, fault):
 def projection_arguments(seed, place, value):
     X, T = layer_of(7, 9, 3, ("normal", "normal"), seed)
     names = (
-        "objective", "scale", "step_length", "target_eps", "beta_range", "initial", "seed",
+        "objective", "scale", "alpha", "target_eps", "beta_range", "initial", "seed",
         "num_threads", "backend",
     )  # fmt: skip
 

@@ -18,10 +18,10 @@ from fuzz.damage import damaged_either_way
 from fuzz.targets import need, target
 from qpsbgd.experiments.reproduce.experiment import Cell, Outcome
 from qpsbgd.experiments.reproduce.store import Run, Store
-from qpsbgd.experiments.training import Config, read_config
 from qpsbgd.hardware.budget import Budget
 from qpsbgd.hardware.cache import EmbeddingCache
 from qpsbgd.hardware.embedding import check_packing
+from qpsbgd.training.loop import Config, read_config
 
 counts = st.integers(1, 3)
 

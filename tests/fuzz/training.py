@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from draws import seeds
 from fuzz.damage import damaged, damaged_tree
 from fuzz.targets import target
-from qpsbgd.experiments import training
+from qpsbgd.training import loop as training
 
 #: What an entry of a configuration becomes.
 VALUES = (

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import click
 
-from qpsbgd.experiments.backends import BACKEND_OPTIONS, TOPOLOGIES, BackendName
+from qpsbgd.training.backends import BACKEND_OPTIONS, TOPOLOGIES, BackendName
 
 
 class JSONObject(click.ParamType[dict[str, Any]]):

@@ -8,8 +8,8 @@ from typing import Any, get_args
 import click
 
 from qpsbgd.cli.train import DATASET_NAMES
-from qpsbgd.experiments.backends import TOPOLOGIES
-from qpsbgd.experiments.recipes import RECIPES, NetworkName
+from qpsbgd.training.backends import TOPOLOGIES
+from qpsbgd.training.recipes import RECIPES, NetworkName
 
 
 @click.command("plan")
@@ -61,10 +61,10 @@ def plan_command(
     microseconds of access time; in all for so many epochs of DATASET.
     """
     try:
-        from qpsbgd.experiments.datasets import DATASETS
-        from qpsbgd.experiments.training import NETWORKS
         from qpsbgd.hardware import DWaveProjector, mock_annealer
         from qpsbgd.hardware.plan import plan_for
+        from qpsbgd.training.datasets import DATASETS
+        from qpsbgd.training.loop import NETWORKS
     except ImportError as error:
         missing = f"planning needs {error.name}, which is not installed: pip install 'qpsbgd[all]'"
         raise click.ClickException(missing if error.name else str(error)) from error

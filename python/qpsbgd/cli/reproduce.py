@@ -174,7 +174,7 @@ def _run(request: Request) -> None:
 @contextlib.contextmanager
 def _faults_of(experiment: "Experiment", faults: list[str]) -> Iterator[None]:
     """Keep missing and damaged data for the end; a full disk is a fault of all experiments."""
-    from qpsbgd.experiments.datasets import MissingDataError
+    from qpsbgd.errors import MissingDataError
 
     try:
         yield

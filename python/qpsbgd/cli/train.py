@@ -12,10 +12,10 @@ from qpsbgd import _core
 from qpsbgd.cli.backend import backend_options, check_backend
 from qpsbgd.cli.errors import InputError
 from qpsbgd.cli.paths import OutPath
-from qpsbgd.experiments.recipes import RECIPES, NetworkName, OptimizerName
+from qpsbgd.training.recipes import RECIPES, NetworkName, OptimizerName
 
 if TYPE_CHECKING:
-    from qpsbgd.experiments.training import Run
+    from qpsbgd.training.loop import Run
 
 DATASET_NAMES = tuple(dict.fromkeys(dataset for dataset, _ in RECIPES))
 OPTIMIZER_NAMES: tuple[str, ...] = get_args(OptimizerName)
@@ -73,7 +73,7 @@ OPTIMIZER_NAMES: tuple[str, ...] = get_args(OptimizerName)
     help="Strength of the quadratic objective's curvature; qpsbgd only.  [default: mlp 1, cnn 0.3]",
 )
 @click.option(
-    "--step-length",
+    "--alpha",
     type=click.Choice(["fit", "norm"]),
     default="fit",
     show_default=True,
@@ -146,7 +146,7 @@ def train_command(
     what was spent; each step is saved, so that --resume pays for none twice.
     """
     try:
-        import qpsbgd.experiments.training  # noqa: F401
+        import qpsbgd.training.loop  # noqa: F401
     except ImportError as error:
         raise click.ClickException(
             f"training needs {error.name}, which is not installed: pip install 'qpsbgd[train]'"
@@ -185,7 +185,7 @@ def train_command(
             raise
         # Of a machine or a sampler, whose errors are of any type.
         kind = type(error).__name__
-        more = " --budget-us MORE" if kind == "QPUBudgetExceeded" else ""
+        more = " --budget-us MORE" if kind == "BudgetExceededError" else ""
         raise click.ClickException(f"{kind}: {error}\nTo go on: {go_on(run)}{more}") from error
     if as_json:
         click.echo(json.dumps(summary))
@@ -204,11 +204,11 @@ def go_on(run: "Run") -> str:
 
 def started(options: dict[str, Any], given: set[str]) -> "Run":
     """A new run with the options of the command line."""
-    from qpsbgd.experiments.config import Config
-    from qpsbgd.experiments.training import Run, default_folders
+    from qpsbgd.training.config import Config
+    from qpsbgd.training.loop import Run, default_folders
 
     optimizer, out = options["optimizer"], options.pop("out")
-    for name in ("num_sweeps", "objective", "scale", "step_length", "momentum", "backend"):
+    for name in ("num_sweeps", "objective", "scale", "alpha", "momentum", "backend"):
         if optimizer != "qpsbgd" and name in given:
             raise ValueError(
                 f"--{name.replace('_', '-')} goes with --optimizer qpsbgd, not {optimizer}"
@@ -233,8 +233,8 @@ def started(options: dict[str, Any], given: set[str]) -> "Run":
 
 def resumed(folder: Path, options: dict[str, Any], given: set[str]) -> "Run":
     """The run in ``folder``; options that were given must be its own, but for a few."""
-    from qpsbgd.experiments.config import read_config
-    from qpsbgd.experiments.training import RESUMABLE, Run
+    from qpsbgd.training.config import read_config
+    from qpsbgd.training.loop import RESUMABLE, Run
 
     if "out" in given:
         raise ValueError("--out does not go with --resume: a run stays in its folder")

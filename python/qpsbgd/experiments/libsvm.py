@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd.experiments import fetch
+from qpsbgd.training import fetch
 
 SOURCE = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/binary"
 #: SHA-256 of the uncompressed files, as the source serves them.

@@ -19,8 +19,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd.arguments import checked_choice
-from qpsbgd.experiments import fetch
+from qpsbgd._checks import checked_choice
+from qpsbgd.training import fetch
 
 Name = Literal["cora", "citeseer", "pubmed"]
 PARTS = ("x", "y", "tx", "ty", "allx", "ally", "graph", "test.index")

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from qpsbgd.experiments.optimizers import use_published_lambda
 from qpsbgd.optim import BinaryConnect, ProxQuant, SignSGD
 from qpsbgd.optim.update import update_momentum, update_weight
-from qpsbgd.projection import project
+from qpsbgd.projection.layers import project
+from qpsbgd.training.optimizers import use_published_lambda
 
 Doubles = npt.NDArray[np.float64]
 
@@ -238,7 +238,7 @@ def stepper(method: str, options: Mapping[str, Any], v: torch.nn.Parameter, num_
             # PAPER: b = argmin ||Z b - Z g||^2 up to scale: one neuron with X = Z and T = Z g.
             b = project(
                 sample.Z.astype(np.float32), sample.slopes.astype(np.float32)[:, None],
-                scale=options["scale"], step_length="fit", num_sweeps=NUM_SWEEPS, seed=0,
+                scale=options["scale"], alpha="fit", num_sweeps=NUM_SWEEPS, seed=0,
                 num_threads=1,
             )  # fmt: skip
             direction: Tensor = torch.from_numpy(b)  # (1, n)

@@ -9,10 +9,10 @@ try:
 except ImportError as error:
     raise ImportError("qpsbgd.hardware needs dwave-system: pip install 'qpsbgd[dwave]'") from error
 
-from qpsbgd.hardware.budget import Budget, QPUBudgetExceeded
+from qpsbgd.errors import BudgetExceededError, CallError, UnembeddableError
+from qpsbgd.hardware.budget import Budget
 from qpsbgd.hardware.cache import EmbeddingCache
-from qpsbgd.hardware.calls import CallFailed
-from qpsbgd.hardware.embedding import Packing, UnembeddableError
+from qpsbgd.hardware.embedding import Packing
 from qpsbgd.hardware.mock import mock_annealer
 from qpsbgd.hardware.plan import LayerPlan, Plan, plan
 from qpsbgd.hardware.projector import DWaveProjector
@@ -22,13 +22,13 @@ redact_client_logs()
 
 __all__ = [
     "Budget",
-    "CallFailed",
+    "BudgetExceededError",
+    "CallError",
     "DWaveProjector",
     "EmbeddingCache",
     "LayerPlan",
     "Packing",
     "Plan",
-    "QPUBudgetExceeded",
     "UnembeddableError",
     "mock_annealer",
     "plan",

@@ -5,12 +5,9 @@ import math
 import warnings
 from pathlib import Path
 
-from qpsbgd.arguments import checked_real
+from qpsbgd._checks import checked_real
 from qpsbgd.atomic import write_atomically
-
-
-class QPUBudgetExceeded(Exception):
-    """A call was not sent, as its estimate does not fit in what is left of the budget."""
+from qpsbgd.errors import BudgetExceededError
 
 
 class Budget:
@@ -54,11 +51,11 @@ class Budget:
         """Set aside what a call, or several, is estimated to take.
 
         Raises:
-            QPUBudgetExceeded: less is left.
+            BudgetExceededError: less is left.
             OSError: the ledger cannot be written; nothing is reserved.
         """
         if not estimate_us <= self.left_us:
-            raise QPUBudgetExceeded(
+            raise BudgetExceededError(
                 f"{what} is estimated to take {estimate_us:.0f} us, but of the budget of "
                 f"{self.limit_us:.0f} us only {max(self.left_us, 0.0):.0f} are left "
                 f"({self.spent_us:.0f} spent, {self.reserved_us:.0f} reserved); it was not sent"

@@ -29,7 +29,7 @@ from dwave.cloud.exceptions import (
 )
 from dwave.system.exceptions import FailoverCondition, RetryCondition
 
-from qpsbgd.answers import InvalidAnswer
+from qpsbgd.errors import CallError, InvalidSampleSetError
 from qpsbgd.hardware.budget import Budget
 from qpsbgd.hardware.redact import redacted
 
@@ -58,13 +58,6 @@ NOT_ACCEPTED = (
 )
 #: Below whatever error they are found, nothing was sent.
 NEVER_CONNECTED = (urllib3.exceptions.ConnectTimeoutError, requests.exceptions.ConnectTimeout)
-
-
-class CallFailed(Exception):
-    """A call has no answer, its retries included; the cause is the last attempt's error.
-
-    Not a RuntimeError: it comes out of ``QPSBGD.step`` as what it is.
-    """
 
 
 class Submission:
@@ -125,8 +118,8 @@ class Submission:
         """Wait for the answer; its bill, or the estimate where it has none, goes to the budget.
 
         Raises:
-            CallFailed: see the module.
-            QPUBudgetExceeded: the retry does not fit in what is left.
+            CallError: see the module.
+            BudgetExceededError: the retry does not fit in what is left.
         """
         while True:
             try:
@@ -151,7 +144,7 @@ class Submission:
     def _resolved(self) -> dimod.SampleSet:
         sampleset = self._pending
         if not isinstance(sampleset, dimod.SampleSet):
-            raise InvalidAnswer(
+            raise InvalidSampleSetError(
                 f"the sampler returned a {type(sampleset).__name__}, but must return a "
                 "dimod.SampleSet"
             )
@@ -176,7 +169,7 @@ class Submission:
         if self.num_attempts > self._max_retries or not (retrieve or send):
             self.failed = True
             self._settle(self._spent_on(error))
-            raise CallFailed(
+            raise CallError(
                 f"no answer after {self.num_attempts} attempt{'s'[: self.num_attempts != 1]}: "
                 f"{type(error).__name__}: {redacted(str(error))}"
             ) from error

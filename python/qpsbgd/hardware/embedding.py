@@ -16,7 +16,8 @@ from typing import Literal, TypeAlias
 import minorminer
 import networkx as nx
 
-from qpsbgd.arguments import checked_count, checked_seed, checked_time_limit
+from qpsbgd._checks import checked_count, checked_seed, checked_time_limit
+from qpsbgd.errors import UnembeddableError
 from qpsbgd.hardware.graphs import (
     check_lattice,
     describe,
@@ -44,10 +45,6 @@ Edges: TypeAlias = Iterable[tuple[int, int]]
 
 #: Seconds for a sparse packing where the caller names none.
 DEFAULT_TIMEOUT = 60.0
-
-
-class UnembeddableError(ValueError):
-    """A problem has no embedding in a graph, or none was found."""
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qpsbgd.bqms import GradientBQMs
+from qpsbgd.errors import UnembeddableError
 from qpsbgd.hardware.cache import EmbeddingCache
-from qpsbgd.hardware.embedding import Packing, UnembeddableError
+from qpsbgd.hardware.embedding import Packing
 from qpsbgd.hardware.machine import Machine
 from qpsbgd.hardware.programming import Program
+from qpsbgd.projection.models import GradientBQMs
 
 #: The sign objective's problems are embedded for a multiple of so many different samples.
 _SAMPLES_AT_A_TIME = 5

@@ -11,7 +11,7 @@ from dwave.cloud.exceptions import ConfigFileError, RequestTimeout
 from dwave.system import DWaveSampler
 from dwave.system.testing import MockDWaveSampler
 
-from qpsbgd.arguments import check_instance
+from qpsbgd._checks import check_instance
 from qpsbgd.hardware.embedding import working_graph
 from qpsbgd.hardware.programming import Ranges
 from qpsbgd.hardware.redact import keep_out, redacted

@@ -9,7 +9,7 @@ import numpy as np
 from dwave.cloud.testing.mocks import qpu_problem_timing_data
 from dwave.system.testing import MockDWaveSampler
 
-from qpsbgd.arguments import SEED_LIMIT
+from qpsbgd._checks import SEED_LIMIT
 from qpsbgd.hardware.embedding import ideal_graph
 from qpsbgd.hardware.timing import access_time_us
 from qpsbgd.samplers import SimulatedAnnealingSampler

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import dimod
 import numpy as np
 
-from qpsbgd.arguments import checked_choice, checked_count, described
-from qpsbgd.bqms import GradientBQMs, gradient_bqms
-from qpsbgd.hardware.embedding import Packing, UnembeddableError
+from qpsbgd._checks import checked_choice, checked_count, described
+from qpsbgd.errors import UnembeddableError
+from qpsbgd.hardware.embedding import Packing
 from qpsbgd.hardware.mock import mock_annealer
 from qpsbgd.hardware.projector import DWaveProjector
 from qpsbgd.hardware.timing import access_time_us, check_run_time
-from qpsbgd.projection import OBJECTIVES, Objective
+from qpsbgd.projection.layers import OBJECTIVES, Objective
+from qpsbgd.projection.models import GradientBQMs, gradient_bqms
 
 if TYPE_CHECKING:
     from torch import nn
@@ -224,7 +225,7 @@ def _shapes(model: Any) -> list[tuple[str, tuple[int, int]]]:
             return [(name, (m, n)) for name, (m, n) in model]
         except (TypeError, ValueError):
             raise TypeError(rule) from None
-    from qpsbgd.nn.binary import binary_layers
+    from qpsbgd.nn.layers import binary_layers
 
     shapes = []
     for name, layer in binary_layers(model):

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from dwave.system.coupling_groups import coupling_groups
 
-from qpsbgd.bqms import GradientBQMs
 from qpsbgd.hardware.embedding import Packing
+from qpsbgd.projection.models import GradientBQMs
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.integer[Any]]

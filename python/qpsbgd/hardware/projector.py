@@ -12,23 +12,22 @@ import numpy as np
 import numpy.typing as npt
 from dwave.embedding.chain_strength import uniform_torque_compensation
 
-from qpsbgd.answers import InvalidAnswer, never_worse
-from qpsbgd.arguments import (
+from qpsbgd._checks import (
     checked_choice,
     checked_count,
     checked_real,
     checked_seed,
     checked_threads,
 )
-from qpsbgd.bqms import (
-    GradientBQMs,
-    InexpressibleError,
-    checked_penalty_factor,
-    gradient_bqms,
+from qpsbgd.errors import (
+    BudgetExceededError,
+    CallError,
+    InvalidSampleSetError,
+    UnembeddableError,
+    UnsupportedInputsError,
 )
-from qpsbgd.hardware.budget import Budget, QPUBudgetExceeded
-from qpsbgd.hardware.calls import CallFailed, Submission
-from qpsbgd.hardware.embedding import UnembeddableError
+from qpsbgd.hardware.budget import Budget
+from qpsbgd.hardware.calls import Submission
 from qpsbgd.hardware.layouts import Layouts
 from qpsbgd.hardware.machine import Machine, connect
 from qpsbgd.hardware.programming import Program
@@ -36,16 +35,18 @@ from qpsbgd.hardware.record import write_record
 from qpsbgd.hardware.redact import redacted
 from qpsbgd.hardware.timing import access_time_us, check_run_time
 from qpsbgd.hardware.work import CallWork, LayerWork
-from qpsbgd.projection import (
+from qpsbgd.projection.answers import never_worse
+from qpsbgd.projection.layers import (
     DEFAULT_NUM_SWEEPS,
     DEFAULT_TARGET_EPS,
+    AlphaRule,
     LayerProblem,
     Objective,
-    StepLength,
     checked_eps,
     checked_layer,
     project,
 )
+from qpsbgd.projection.models import GradientBQMs, checked_penalty_factor, gradient_bqms
 
 OnUnembeddable = Literal["native", "error"]
 OnFailure = Literal["retry", "native", "error"]
@@ -115,8 +116,8 @@ class DWaveProjector:
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: a value out of range; no token. The call raises ``UnembeddableError``,
-            ``QPUBudgetExceeded`` (before anything of the step was sent, or instead of another
-            attempt), or ``CallFailed``; the optimiser's weights are then as they were, and the step
+            ``BudgetExceededError`` (before anything of the step was sent, or instead of another
+            attempt), or ``CallError``; the optimiser's weights are then as they were, and the step
             can be taken again: calls that have been answered are not made anew.
 
     Example:
@@ -195,7 +196,7 @@ class DWaveProjector:
         *,
         objective: Objective = "quadratic",
         scale: float = 1.0,
-        step_length: StepLength = "norm",
+        alpha: AlphaRule = "norm",
         num_sweeps: int = DEFAULT_NUM_SWEEPS,
         seed: int | None = None,
     ) -> Spins:
@@ -206,7 +207,7 @@ class DWaveProjector:
         (binary,) = self.project_step(
             [
                 LayerProblem(
-                    "layer", self._num_calls - 1, X, T, objective, scale, step_length, num_sweeps,
+                    "layer", self._num_calls - 1, X, T, objective, scale, alpha, num_sweeps,
                     seed,
                 )
             ]
@@ -299,7 +300,7 @@ class DWaveProjector:
                 num_threads=self.num_threads,
             )
             program = self.layouts.program(bqms)
-        except (UnembeddableError, InexpressibleError) as error:
+        except (UnembeddableError, UnsupportedInputsError) as error:
             if self.on_unembeddable == "error":
                 raise type(error)(
                     f"layer {layer.name!r}: {error}; with on_unembeddable='native' it is solved "
@@ -394,16 +395,18 @@ class DWaveProjector:
         """Take in a call's answer; the error of a call that has none, if it is to be raised."""
         try:
             num_reads = call.receive(work.found, self.target_eps, self.num_threads)
-        except (CallFailed, InvalidAnswer, QPUBudgetExceeded) as error:
+        except (CallError, InvalidSampleSetError, BudgetExceededError) as error:
             message = redacted(str(error))
             call.record["error"] = f"{type(error).__name__}: {message}"
-            if isinstance(error, QPUBudgetExceeded):
+            if isinstance(error, BudgetExceededError):
                 return error
             if call.submission is not None:
                 call.submission.failed = True  # nonsense is not kept
             if self.on_failure != "native":
-                failed = CallFailed(f"call {call.label}: {message}")
-                failed.__cause__ = error if isinstance(error, InvalidAnswer) else error.__cause__
+                failed = CallError(f"call {call.label}: {message}")
+                failed.__cause__ = (
+                    error if isinstance(error, InvalidSampleSetError) else error.__cause__
+                )
                 return failed
             self._tell(
                 "failed", f"call {call.label} failed, its neurons are solved natively: {message}"

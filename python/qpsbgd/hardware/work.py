@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd.answers import Comparison, Ranking, checked_spins
-from qpsbgd.bqms import GradientBQMs
 from qpsbgd.hardware.calls import Submission
 from qpsbgd.hardware.programming import Call
 from qpsbgd.hardware.record import timing_us
-from qpsbgd.projection import LayerProblem
+from qpsbgd.projection.answers import Comparison, Ranking, checked_spins
+from qpsbgd.projection.layers import LayerProblem
+from qpsbgd.projection.models import GradientBQMs
 
 Spins = npt.NDArray[np.int8]
 
@@ -78,8 +78,8 @@ class CallWork:
             Reads that the answer has.
 
         Raises:
-            CallFailed: see ``calls.py``; and so is QPUBudgetExceeded.
-            InvalidAnswer: see :func:`qpsbgd.answers.checked_spins`.
+            CallError: see ``calls.py``; and so is BudgetExceededError.
+            InvalidSampleSetError: see :func:`qpsbgd.projection.answers.checked_spins`.
         """
         assert self.submission is not None
         submission, program = self.submission, self.call.program

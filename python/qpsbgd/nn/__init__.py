@@ -5,7 +5,7 @@ from qpsbgd.nn.conv import BinaryConv1d, BinaryConv2d
 from qpsbgd.nn.convert import convert_to_binary
 from qpsbgd.nn.gcn import BinaryGCNConv
 from qpsbgd.nn.linear import BinaryLinear
-from qpsbgd.nn.pack import PackedModel, PackedWeight, pack
+from qpsbgd.nn.packing import PackedModel, PackedWeight, pack
 
 __all__ = [
     "BinaryConv1d",

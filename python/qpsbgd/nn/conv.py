@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from qpsbgd.nn.binary import BinaryLayer
 from qpsbgd.nn.functional import Quantizer
+from qpsbgd.nn.layers import BinaryLayer
 
 if TYPE_CHECKING:
     from torch.nn.modules.conv import _ConvNd

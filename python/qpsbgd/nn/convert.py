@@ -6,9 +6,9 @@ from typing import TypeVar, cast
 
 from torch import nn
 
-from qpsbgd.nn.binary import BinaryLayer
 from qpsbgd.nn.conv import BinaryConv1d, BinaryConv2d
 from qpsbgd.nn.functional import Quantizer
+from qpsbgd.nn.layers import BinaryLayer
 from qpsbgd.nn.linear import BinaryLinear
 
 Model = TypeVar("Model", bound=nn.Module)

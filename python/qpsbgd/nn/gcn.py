@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qpsbgd.nn.binary import BinaryLayer
 from qpsbgd.nn.functional import Quantizer
+from qpsbgd.nn.layers import BinaryLayer
 
 
 class BinaryGCNConv(BinaryLayer, nn.Module):

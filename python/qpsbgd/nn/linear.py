@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qpsbgd.nn.binary import BinaryLayer
 from qpsbgd.nn.functional import Quantizer
+from qpsbgd.nn.layers import BinaryLayer
 
 
 class BinaryLinear(BinaryLayer, nn.Linear):

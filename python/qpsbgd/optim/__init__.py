@@ -9,8 +9,8 @@ from qpsbgd.optim.baselines import (
     binarize,
     binary_weights,
 )
+from qpsbgd.optim.optimizer import QPSBGD
 from qpsbgd.optim.parameters import split_parameters
-from qpsbgd.optim.qpsbgd import QPSBGD
 from qpsbgd.optim.stats import LayerStep
 
 __all__ = [

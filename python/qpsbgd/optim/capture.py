@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from qpsbgd.nn.binary import BinaryLayer, add_observer
+from qpsbgd.nn.layers import BinaryLayer, add_observer
 
 Target = Literal["preactivation", "activation"]
 

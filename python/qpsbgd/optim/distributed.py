@@ -34,18 +34,18 @@ import torch
 import torch.distributed as dist
 
 from qpsbgd import _core
-from qpsbgd.arguments import checked_choice, checked_threads
-from qpsbgd.projection import (
+from qpsbgd._checks import checked_choice, checked_threads
+from qpsbgd.projection.layers import (
+    AlphaRule,
     NativeProjector,
     Objective,
     Projector,
-    StepLength,
     check_binary,
     checked_layer,
 )
 
 if TYPE_CHECKING:
-    from qpsbgd.projection import ArrayLike
+    from qpsbgd.projection.layers import ArrayLike
 
 Exchange = Literal["auto", "gather", "gram"]
 
@@ -70,7 +70,7 @@ class Shard:
         scale: as for :func:`qpsbgd.project`.
         num_sweeps: as for :func:`qpsbgd.project`.
         seed: as for :func:`qpsbgd.project`, but not None.
-        step_length: as for :func:`qpsbgd.project`.
+        alpha: as for :func:`qpsbgd.project`.
         agreed: whatever else must be the same everywhere, such as the learning rate.
     """
 
@@ -81,7 +81,7 @@ class Shard:
     scale: float
     num_sweeps: int
     seed: int
-    step_length: StepLength = "norm"
+    alpha: AlphaRule = "norm"
     agreed: tuple[Any, ...] = ()
 
 
@@ -260,7 +260,7 @@ def _solve(layer: Shard, projector: Projector, ranks: _Ranks, exchange: Exchange
     options: dict[str, Any] = {
         "objective": layer.objective,
         "scale": layer.scale,
-        "step_length": layer.step_length,
+        "alpha": layer.alpha,
         "num_sweeps": layer.num_sweeps,
         "seed": layer.seed,
     }

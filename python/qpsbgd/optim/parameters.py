@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from qpsbgd.nn.binary import binary_layers
+from qpsbgd.nn.layers import binary_layers
 
 
 class Parameters(NamedTuple):

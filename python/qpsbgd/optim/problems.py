@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from qpsbgd.arguments import SEED_LIMIT
+from qpsbgd._checks import SEED_LIMIT
 from qpsbgd.optim.capture import Capture
-from qpsbgd.optim.transfer import to_host
-from qpsbgd.projection import (
+from qpsbgd.optim.device import to_host
+from qpsbgd.projection.layers import (
     DEFAULT_TARGET_EPS,
     LayerProblem,
     NativeProjector,
@@ -75,7 +75,7 @@ class LayerGradient:
         return {
             "objective": self.group["objective"],
             "scale": float(self.group["scale"]),
-            "step_length": self.group["step_length"],
+            "alpha": self.group["alpha"],
         }
 
     def options(self, number: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torch.utils.hooks import RemovableHandle
 
 if TYPE_CHECKING:
-    from qpsbgd.optim.qpsbgd import QPSBGD
+    from qpsbgd.optim.optimizer import QPSBGD
 
 
 @dataclass(frozen=True)

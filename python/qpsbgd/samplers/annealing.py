@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from dimod.core.initialized import InitialStateGenerator
 
-from qpsbgd import _core, schedule
-from qpsbgd.arguments import (
+from qpsbgd import _core
+from qpsbgd._checks import (
     BetaRule,
     check_model,
     checked_beta_range,
@@ -24,9 +24,10 @@ from qpsbgd.arguments import (
     refuse_masked,
     resolved_keep,
 )
-from qpsbgd.batch import sample_bqms
-from qpsbgd.ising import Form, Problem
-from qpsbgd.samplers import call
+from qpsbgd.samplers import base as call
+from qpsbgd.samplers import schedule
+from qpsbgd.samplers.batch import sample_bqms
+from qpsbgd.samplers.ising import Form, Problem
 
 DEFAULT_NUM_SWEEPS = 1000
 
@@ -120,9 +121,9 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
         Args:
             bqm: the problem.
             beta_range: inverse temperatures ``(first, last)``, >= 0; ``"auto"`` or ``None`` for
-                :func:`~qpsbgd.schedule.auto_beta_range`, ``"dwave"`` for the rule of
+                :func:`~qpsbgd.samplers.schedule.auto_beta_range`, ``"dwave"`` for the rule of
                 dwave-samplers. A schedule with the automatic range has two parts, of which the
-                colder one is short (:func:`~qpsbgd.schedule.cooling`).
+                colder one is short (:func:`~qpsbgd.samplers.schedule.cooling`).
             num_reads: number of anneals; default: as many as initial states, or 1.
             num_sweeps: sweeps of a read, default 1000, or as many as fit into ``time_limit`` where
                 that is fewer; 0 returns the initial states. A sweep proposes every variable once.
@@ -256,7 +257,7 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
     def sample_batch(
         self, bqms: Iterable[dimod.BinaryQuadraticModel], **options: Any
     ) -> list[dimod.SampleSet]:
-        """Sample from many models; options as in :func:`qpsbgd.batch.sample_bqms`."""
+        """Sample from many models; options as in :func:`qpsbgd.samplers.batch.sample_bqms`."""
         return sample_bqms(bqms, "sa", **options)
 
 

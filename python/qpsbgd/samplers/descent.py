@@ -7,7 +7,7 @@ import dimod
 from dimod.core.initialized import InitialStateGenerator
 
 from qpsbgd import _core
-from qpsbgd.arguments import (
+from qpsbgd._checks import (
     WIDE_SEED_LIMIT,
     check_model,
     checked_choice,
@@ -16,9 +16,9 @@ from qpsbgd.arguments import (
     checked_time_limit,
     refuse_masked,
 )
-from qpsbgd.batch import sample_bqms
-from qpsbgd.ising import Form, Problem
-from qpsbgd.samplers import call
+from qpsbgd.samplers import base as call
+from qpsbgd.samplers.batch import sample_bqms
+from qpsbgd.samplers.ising import Form, Problem
 
 
 class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
@@ -167,7 +167,7 @@ class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
     def sample_batch(
         self, bqms: Iterable[dimod.BinaryQuadraticModel], **options: Any
     ) -> list[dimod.SampleSet]:
-        """Sample from many models; options as in :func:`qpsbgd.batch.sample_bqms`."""
+        """Sample from many models; options as in :func:`qpsbgd.samplers.batch.sample_bqms`."""
         return sample_bqms(bqms, "descent", **options)
 
 

@@ -6,9 +6,9 @@ import dimod
 import numpy as np
 
 from qpsbgd import _core
-from qpsbgd.arguments import check_model, checked_count, checked_threads, checked_time_limit
-from qpsbgd.ising import Problem
-from qpsbgd.samplers import call
+from qpsbgd._checks import check_model, checked_count, checked_threads, checked_time_limit
+from qpsbgd.samplers import base as call
+from qpsbgd.samplers.ising import Problem
 
 #: More variables than this are refused: their states would take days.
 MAX_NUM_VARIABLES = _core.max_exhaustive_variables

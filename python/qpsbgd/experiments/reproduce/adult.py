@@ -16,7 +16,6 @@ import torch
 
 from qpsbgd.experiments import libsvm
 from qpsbgd.experiments.adult import NUM_FOLDS, accuracy, held_out_loss, train, train_as_published
-from qpsbgd.experiments.optimizers import one_thread
 from qpsbgd.experiments.reproduce.experiment import (
     Axes,
     Cell,
@@ -27,6 +26,7 @@ from qpsbgd.experiments.reproduce.experiment import (
     grid,
     tuning_seeds,
 )
+from qpsbgd.training.optimizers import one_thread
 
 #: In the place of ``NUM_FOLDS`` in a quick run.
 QUICK_FOLDS = 2
@@ -197,7 +197,7 @@ class Adult:
             "options": f"best of {size} a method by {folds}-fold cross-validation on a1a: the mean "
             f"loss of all its rows, held out in their turn, {runs} time(s) with another order, "
             "weights and batches; then trained on all of a1a, and tested once",
-            "QP-SBGD": "quadratic objective, step_length fit, T the gradient at the "
+            "QP-SBGD": "quadratic objective, alpha fit, T the gradient at the "
             "pre-activations, 2 sweeps",
             "ProxQuant": "strength from 0 to the option's, the same more a step",
         }

@@ -9,7 +9,6 @@ from typing import Any
 
 from qpsbgd.experiments import planetoid
 from qpsbgd.experiments.cosines import MEASURED_EVERY, FirstLayer
-from qpsbgd.experiments.datasets import data_folder
 from qpsbgd.experiments.graphs import (
     NUM_HIDDEN,
     GraphEpoch,
@@ -20,7 +19,6 @@ from qpsbgd.experiments.graphs import (
     train_method,
 )
 from qpsbgd.experiments.karate import karate_club, made_up_club
-from qpsbgd.experiments.optimizers import QP
 from qpsbgd.experiments.reproduce import missing_packages
 from qpsbgd.experiments.reproduce.experiment import (
     Axes,
@@ -32,6 +30,8 @@ from qpsbgd.experiments.reproduce.experiment import (
     grid,
     tuning_seeds,
 )
+from qpsbgd.training.datasets import data_folder
+from qpsbgd.training.optimizers import QP
 
 KARATE = "karate"
 #: Cora once more, by QP-SBGD alone: how strong may the projection be?
@@ -267,7 +267,7 @@ def published_rates() -> dict[str, tuple[Mapping[str, Any], ...]]:
     # deep net; their lambda of ProxQuant is in train_method. Adam, which the paper has not, has its
     # own usual rate.
     return {
-        QP: ({"lr": 0.1, "step_length": "norm"},),
+        QP: ({"lr": 0.1, "alpha": "norm"},),
         "BinaryConnect": ({"lr": 0.01},),
         "BinaryConnect Adam": ({"lr": 0.001},),
         "signSGD": ({"lr": 0.02},),

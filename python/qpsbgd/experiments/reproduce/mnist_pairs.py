@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from qpsbgd.experiments.optimizers import QP
 from qpsbgd.experiments.pairs import (
     MAX_COPIES,
     NETS,
@@ -38,7 +37,8 @@ from qpsbgd.experiments.reproduce.experiment import (
     grid,
     tuning_seeds,
 )
-from qpsbgd.projection import Projector
+from qpsbgd.projection.layers import Projector
+from qpsbgd.training.optimizers import QP
 
 SIGN, QUBO, MOCK = f"{QP} sign", f"{QP} penalised QUBO", f"{QP} mock annealer"
 #: Solved so slowly that they are not tuned.
@@ -244,10 +244,10 @@ def published_rates() -> dict[str, tuple[Mapping[str, Any], ...]]:
     # NOTES: not released for the pairs. These are Adult's of two layers; ProxQuant, which is not
     # there, has the rate of Adult's ten and, in train, their lambda.
     return {
-        QP: ({"lr": 0.008, "step_length": "norm"},),
+        QP: ({"lr": 0.008, "alpha": "norm"},),
         SIGN: ({"lr": 0.008, "objective": "sign"},),
         QUBO: ({"lr": 0.008, "objective": "sign"},),
-        MOCK: ({"lr": 0.008, "step_length": "norm"},),
+        MOCK: ({"lr": 0.008, "alpha": "norm"},),
         "BinaryConnect": ({"lr": 0.01},),
         "BinaryConnect Adam": ({"lr": 0.01},),
         "signSGD": ({"lr": 0.005},),

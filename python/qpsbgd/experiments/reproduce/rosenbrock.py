@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from qpsbgd.experiments.optimizers import one_thread
 from qpsbgd.experiments.reproduce.experiment import (
     Axes,
     Cell,
@@ -27,6 +26,7 @@ from qpsbgd.experiments.rosenbrock import (
     mean_norms,
     optimise,
 )
+from qpsbgd.training.optimizers import one_thread
 
 NUM_STEPS = 1000
 QUICK_STEPS = 200
@@ -151,7 +151,7 @@ class Rosenbrock:
             "signs",
             "steps": str(_num_steps(quick)),
             **(self._paper() if setting == "paper" else self._sound(quick)),
-            "QP-SBGD": f"quadratic objective, step_length fit, {NUM_SWEEPS} sweeps",
+            "QP-SBGD": f"quadratic objective, alpha fit, {NUM_SWEEPS} sweeps",
             "exponent of T": "not measured in a quick run" if quick else _RATE,
         }
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qpsbgd.experiments.datasets import MissingDataError
+from qpsbgd.errors import MissingDataError
 from qpsbgd.experiments.reproduce.experiment import (
     Cell,
     Experiment,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from qpsbgd.arguments import checked_real
+from qpsbgd._checks import checked_real
 from qpsbgd.nn.functional import ON_ACTIVATION
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]

@@ -1,0 +1,239 @@
+// Passes over a batch's couplings as the caller holds them.
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "core/batch/batch.hpp"
+#include "core/support/buffer.hpp"
+#include "core/support/parallel.hpp"
+
+namespace qpsbgd {
+namespace {
+
+// Calls function(values, kernels) with the matrices' own type.
+template <class Function>
+auto with_type(const KernelTable& kernels, const MatrixView& matrices, const Function& function) {
+  return matrices.doubles() ? function(matrices.doubles(), kernels.matrix_double)
+                            : function(matrices.floats(), kernels.matrix_float);
+}
+
+template <class Value>
+bool is_sound(const Value* matrix, std::size_t n, double largest) {
+  constexpr std::size_t kSide = 32;  // of a square of entries that stays in the first cache
+  if (std::isinf(largest)) return false;
+  bool sound = true;
+  for (std::size_t i = 0; i < n; ++i) sound &= matrix[i * (n + 1)] == 0;
+  for (std::size_t row = 0; row < n && sound; row += kSide) {
+    for (std::size_t column = 0; column <= row; column += kSide) {
+      for (std::size_t i = row; i < std::min(row + kSide, n); ++i) {
+        for (std::size_t j = column; j < std::min(column + kSide, i); ++j) {
+          sound &= matrix[i * n + j] == matrix[j * n + i];
+        }
+      }
+    }
+  }
+  return sound;
+}
+
+BadEntry bad_entry_of(const MatrixView& matrix, std::size_t number) {
+  const std::size_t n = matrix.size();
+  const auto find = [&](const auto& is_bad) -> std::optional<BadEntry> {
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t j = 0; j < n; ++j) {
+        if (is_bad(i, j)) return BadEntry{number, i, j};
+      }
+    }
+    return std::nullopt;
+  };
+  if (const auto bad = find([&](auto i, auto j) { return !std::isfinite(matrix(i, j)); })) {
+    return *bad;
+  }
+  if (const auto bad = find([&](auto i, auto j) { return i == j && matrix(i, j) != 0.0; })) {
+    return *bad;
+  }
+  return *find([&](auto i, auto j) { return matrix(i, j) != matrix(j, i); });
+}
+
+// Sixteen of a batch's states, from row `begin` to `end` of all, and the fields of their problems,
+// as (n, kLanes). Lanes beyond the last repeat it.
+struct StateLanes {
+  StateLanes(const BatchStates& batch, std::size_t begin, std::size_t end)
+      : states(batch.num_variables * kLanes), linear(batch.num_variables * kLanes) {
+    const std::size_t n = batch.num_variables;
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      const std::size_t row = std::min(begin + lane, end - 1);
+      const double* h = batch.linear + row / batch.num_reads * n;
+      for (std::size_t i = 0; i < n; ++i) {
+        states[i * kLanes + lane] = batch.states[row * n + i];
+        linear[i * kLanes + lane] = h[i];
+      }
+    }
+  }
+  Buffer<double> states, linear;
+};
+
+// Calls function(lanes, results) for the rows [begin, end), sixteen at a time, whose results
+// (width, kLanes) go to out (rows, width).
+template <class Function>
+void in_lanes(const BatchStates& batch, std::size_t begin, std::size_t end, std::size_t width,
+              double* out, const Function& function) {
+  Buffer<double> results(width * kLanes);
+  for (; begin < end; begin += kLanes) {
+    const std::size_t count = std::min(kLanes, end - begin);
+    function(StateLanes(batch, begin, begin + count), results.data());
+    for (std::size_t lane = 0; lane < count; ++lane) {
+      for (std::size_t i = 0; i < width; ++i) {
+        out[(begin + lane) * width + i] = results[i * kLanes + lane];
+      }
+    }
+  }
+}
+
+// The same for all rows of problems that share their couplings, on threads.
+template <class Function>
+void all_in_lanes(const BatchStates& batch, std::size_t width, int num_threads, double* out,
+                  const Function& function) {
+  const std::size_t rows = batch.num_problems * batch.num_reads;
+  parallel_for(divide_up(rows, kLanes), num_threads, [&](std::size_t tile, int) {
+    in_lanes(batch, tile * kLanes, std::min(rows, (tile + 1) * kLanes), width, out, function);
+  });
+}
+
+// What the kernels take for a factor (rank, n).
+struct Factor {
+  Factor(const double* values, std::size_t rank, double scale, std::size_t n)
+      : squares(n),
+        tile{.factor = values,
+             .squares = squares.data(),
+             .margins = nullptr,
+             .scale = scale,
+             .rank = rank,
+             .num_variables = n} {
+    for (std::size_t at = 0; at < rank * n; ++at) squares[at % n] += values[at] * values[at];
+  }
+  std::vector<double> squares;
+  FactorTile tile;
+};
+
+}  // namespace
+
+std::optional<BadEntry> find_bad_entry(const KernelTable& kernels, const MatrixView& matrices,
+                                       std::size_t num_matrices, int num_threads, double* largest) {
+  std::atomic<std::size_t> first = num_matrices;
+  const std::size_t n = matrices.size();
+  with_type(kernels, matrices, [&](const auto* values, const auto& matrix_kernels) {
+    parallel_for(num_matrices, num_threads, [&](std::size_t b, int) {
+      const auto* matrix = values + b * n * n;
+      largest[b] = matrix_kernels.largest(matrix, n * n);
+      if (is_sound(matrix, n, largest[b])) return;
+      for (std::size_t old = first; b < old && !first.compare_exchange_weak(old, b);) {
+      }
+    });
+  });
+  if (first == num_matrices) return std::nullopt;
+  return bad_entry_of(matrices[first], first);
+}
+
+void batch_magnitudes(const KernelTable& kernels, const MatrixView& matrices, bool shared,
+                      const double* coupling, const double* linear, std::size_t num_problems,
+                      int num_threads, double* largest, double* typical) {
+  constexpr double kLeastUnit = std::numeric_limits<double>::min();  // whose inverse is finite
+  const std::size_t n = matrices.size();
+  with_type(kernels, matrices, [&](const auto* values, const auto& matrix_kernels) {
+    const double shared_unit = shared ? std::max(*coupling, kLeastUnit) : 0.0;
+    std::vector<double> shared_squares(shared ? n : 0);  // of couplings in that unit
+    for (std::size_t i = 0; i < shared_squares.size(); ++i) {
+      shared_squares[i] = matrix_kernels.sum_squares(values + i * n, n, 1.0 / shared_unit);
+    }
+    parallel_for(num_problems, num_threads, [&](std::size_t b, int) {
+      const double* h = linear + b * n;
+      const double most = coupling[shared ? 0 : b];
+      largest[b] = std::max(most, kernels.matrix_double.largest(h, n));
+      const double unit = std::max(largest[b], kLeastUnit), ratio = shared_unit / unit;
+      double sum = 0.0;
+      for (std::size_t i = 0; i < n; ++i) {
+        const double squares =
+            shared ? ratio * ratio * shared_squares[i]
+                   : matrix_kernels.sum_squares(values + (b * n + i) * n, n, 1.0 / unit);
+        sum += std::sqrt(h[i] / unit * (h[i] / unit) + squares);
+      }
+      typical[b] = unit * (sum / static_cast<double>(n));
+    });
+  });
+}
+
+void problem_energies(const KernelTable& kernels, const MatrixView& matrix,
+                      const BatchStates& batch, std::size_t problem, double* energies) {
+  const std::size_t n = matrix.size(), reads = batch.num_reads;
+  with_type(kernels, matrix, [&](const auto* values, const auto& matrix_kernels) {
+    const std::size_t begin = problem * reads, end = begin + reads;
+    // By the number of reads alone, as the two round differently.
+    if (reads >= kLanes) {
+      in_lanes(batch, begin, end, 1, energies, [&](const StateLanes& lanes, double* out) {
+        matrix_kernels.energies(values, lanes.linear.data(), lanes.states.data(), n, out);
+      });
+      return;
+    }
+    Buffer<double> state(n);
+    for (std::size_t row = begin; row < end; ++row) {
+      std::copy_n(batch.states + row * n, n, state.data());
+      energies[row] = matrix_kernels.energy(values, batch.linear + problem * n, state.data(), n);
+    }
+  });
+}
+
+void batch_energies(const KernelTable& kernels, const MatrixView& matrices, bool shared,
+                    const BatchStates& batch, int num_threads, double* energies) {
+  if (!shared) {
+    parallel_for(batch.num_problems, num_threads, [&](std::size_t b, int) {
+      problem_energies(kernels, matrices[b], batch, b, energies);
+    });
+    return;
+  }
+  const std::size_t n = matrices.size();
+  with_type(kernels, matrices, [&](const auto* values, const auto& matrix_kernels) {
+    all_in_lanes(batch, 1, num_threads, energies, [&](const StateLanes& lanes, double* out) {
+      matrix_kernels.energies(values, lanes.linear.data(), lanes.states.data(), n, out);
+    });
+  });
+}
+
+void batch_fields(const KernelTable& kernels, const MatrixView& matrices, bool shared,
+                  const BatchStates& batch, int num_threads, double* fields) {
+  const std::size_t n = matrices.size(), reads = batch.num_reads;
+  with_type(kernels, matrices, [&](const auto* values, const auto& matrix_kernels) {
+    const auto fields_of = [&, n](const auto* matrix) {
+      return [&, n, matrix](const StateLanes& lanes, double* out) {
+        matrix_kernels.fields(matrix, lanes.linear.data(), lanes.states.data(), n, out);
+      };
+    };
+    if (shared) return all_in_lanes(batch, n, num_threads, fields, fields_of(values));
+    parallel_for(batch.num_problems, num_threads, [&](std::size_t b, int) {
+      in_lanes(batch, b * reads, (b + 1) * reads, n, fields, fields_of(values + b * n * n));
+    });
+  });
+}
+
+void factor_energies(const KernelTable& kernels, const double* values, std::size_t rank,
+                     double scale, const BatchStates& batch, int num_threads, double* energies) {
+  const Factor factor(values, rank, scale, batch.num_variables);
+  all_in_lanes(batch, 1, num_threads, energies, [&](const StateLanes& lanes, double* out) {
+    kernels.factor_energies(factor.tile, lanes.linear.data(), lanes.states.data(), out);
+  });
+}
+
+void factor_fields(const KernelTable& kernels, const double* values, std::size_t rank, double scale,
+                   const BatchStates& batch, int num_threads, double* fields) {
+  const Factor factor(values, rank, scale, batch.num_variables);
+  all_in_lanes(batch, batch.num_variables, num_threads, fields,
+               [&](const StateLanes& lanes, double* out) {
+                 Buffer<double> margins(rank * kLanes);
+                 FactorTile tile = factor.tile;
+                 tile.margins = margins.data();
+                 kernels.factor_fields(tile, lanes.linear.data(), lanes.states.data(), out);
+               });
+}
+
+}  // namespace qpsbgd

@@ -1,0 +1,343 @@
+#include "core/samplers/descent.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "core/samplers/local_minimum.hpp"
+#include "core/support/parallel.hpp"
+
+namespace qpsbgd {
+namespace {
+
+// Floats that a dense descent reads, and steps of a sparse one, between two looks at the clock:
+// some hundred microseconds.
+constexpr std::size_t kDenseRun = 1 << 21;
+constexpr std::size_t kSparseRun = 1 << 10;
+
+// Steps by float32 or float64 fields from one state.
+class Descent {
+ public:
+  virtual ~Descent() = default;
+  // Fields are the problem's, or, where they are given, those in float64.
+  virtual void start(const std::int8_t* spins, const double* fields) = 0;
+  // Makes steps until none lowers the energy, max_steps are made, or `stop` says so; returns how
+  // many.
+  virtual std::size_t run(std::size_t max_steps, Stop& stop) = 0;
+  virtual void spins(std::int8_t* out) const = 0;
+};
+
+// Couplings in float64, scaled, (n, ld); of dense problems.
+using WideCouplings = std::shared_ptr<const Buffer<double>>;
+
+template <class Value>
+class DenseDescent final : public Descent {
+ public:
+  static constexpr bool kWide = std::is_same_v<Value, double>;
+
+  DenseDescent(const KernelTable& kernels, const Ising& problem, WideCouplings wide)
+      : kernels_(kernels),
+        problem_(problem),
+        wide_(std::move(wide)),
+        fields_(problem.ld()),
+        spins_(problem.ld()) {}
+
+  void start(const std::int8_t* spins, const double* fields) override {
+    const std::size_t n = problem_.num_variables();
+    std::copy_n(spins, n, spins_.data());
+    if (fields != nullptr) {
+      set_fields(fields);
+    } else if constexpr (kWide) {
+      std::vector<double> fields64(n);
+      problem_.fields64(spins, fields64.data());
+      set_fields(fields64.data());
+    } else {
+      problem_.dense_fields(spins_.data(), fields_.data());
+    }
+    std::fill(spins_.data() + n, spins_.data() + problem_.ld(), Value{1});
+    std::fill(fields_.data() + n, fields_.data() + problem_.ld(),
+              -std::numeric_limits<Value>::infinity());
+  }
+
+  std::size_t run(std::size_t max_steps, Stop& stop) override {
+    const std::size_t chunk = std::max<std::size_t>(1, kDenseRun / problem_.ld());
+    std::size_t steps = 0;
+    while (steps < max_steps && !stop.poll_interrupt()) {
+      const std::size_t wanted = std::min(chunk, max_steps - steps);
+      const std::size_t made = make_steps(wanted);
+      steps += made;
+      if (made < wanted) break;
+    }
+    return steps;
+  }
+
+  void spins(std::int8_t* out) const override {
+    for (std::size_t i = 0; i < problem_.num_variables(); ++i) out[i] = spins_[i] > 0 ? 1 : -1;
+  }
+
+ private:
+  void set_fields(const double* fields) {
+    for (std::size_t i = 0; i < problem_.num_variables(); ++i) {
+      fields_[i] = static_cast<Value>(problem_.scale() * fields[i]);
+    }
+  }
+  std::size_t make_steps(std::size_t most) {
+    if constexpr (kWide) {
+      return kernels_.steepest_descent_double(wide_->data(), problem_.ld(), fields_.data(),
+                                              spins_.data(), most);
+    } else {
+      return kernels_.steepest_descent_float(problem_.couplings(), problem_.ld(), fields_.data(),
+                                             spins_.data(), most);
+    }
+  }
+
+  const KernelTable& kernels_;
+  const Ising& problem_;
+  const WideCouplings wide_;
+  Buffer<Value> fields_;  // (ld), padding -inf
+  Buffer<Value> spins_;   // (ld), padding +1
+};
+
+// The variables of positive gain, the largest gain and of equal ones the first on top; any can be
+// changed.
+template <class Value>
+class GainHeap {
+ public:
+  explicit GainHeap(std::size_t num_variables) : places_(num_variables) {}
+
+  // From all gains at once, in linear time.
+  void assign(const Value* fields, const std::int8_t* spins) {
+    entries_.clear();
+    for (std::uint32_t i = 0; i < places_.size(); ++i) {
+      const Value gain = static_cast<Value>(spins[i]) * fields[i];
+      places_[i] = kAbsent;
+      if (!(gain > 0)) continue;
+      places_[i] = static_cast<std::uint32_t>(entries_.size());
+      entries_.push_back(entry(gain, i));
+    }
+    for (std::size_t place = entries_.size() / kArity + 1; place-- > 0;) {
+      if (place < entries_.size()) sink(place, entries_[place]);
+    }
+  }
+
+  bool empty() const { return entries_.empty(); }
+  std::uint32_t top() const { return variable(entries_[0]); }
+
+  void change(std::uint32_t i, Value gain) {
+    const std::size_t place = places_[i];
+    if (gain > 0) {
+      const Entry changed = entry(gain, i);
+      if (place == kAbsent) {
+        entries_.push_back(changed);
+        rise(entries_.size() - 1, changed);
+      } else if (changed > entries_[place]) {
+        rise(place, changed);
+      } else {
+        sink(place, changed);
+      }
+    } else if (place != kAbsent) {
+      places_[i] = kAbsent;
+      const Entry last = entries_.back();
+      entries_.pop_back();
+      if (place == entries_.size()) return;
+      if (last > entries_[place]) {
+        rise(place, last);
+      } else {
+        sink(place, last);
+      }
+    }
+  }
+
+ private:
+  using Bits = std::conditional_t<std::is_same_v<Value, float>, std::uint32_t, std::uint64_t>;
+  __extension__ typedef unsigned __int128 Long;
+  using Entry = std::conditional_t<std::is_same_v<Value, float>, std::uint64_t, Long>;
+  static constexpr std::size_t kArity = 4;  // four entries are half a cache line, or one
+  static constexpr std::uint32_t kAbsent = ~std::uint32_t{0};
+
+  // Ordered by gain, as the bits of positive floats are, then by variable.
+  static Entry entry(Value gain, std::uint32_t i) {
+    return Entry{std::bit_cast<Bits>(gain)} << 32 | static_cast<std::uint32_t>(~i);
+  }
+  static std::uint32_t variable(Entry entry) { return ~static_cast<std::uint32_t>(entry); }
+
+  void put(std::size_t place, Entry entry) {
+    entries_[place] = entry;
+    places_[variable(entry)] = static_cast<std::uint32_t>(place);
+  }
+  void rise(std::size_t place, Entry entry) {
+    while (place > 0) {
+      const std::size_t parent = (place - 1) / kArity;
+      if (entries_[parent] > entry) break;
+      put(place, entries_[parent]);
+      place = parent;
+    }
+    put(place, entry);
+  }
+  void sink(std::size_t place, Entry entry) {
+    for (;;) {
+      const std::size_t first = kArity * place + 1;
+      if (first >= entries_.size()) break;
+      const auto begin = entries_.begin() + static_cast<std::ptrdiff_t>(first);
+      const auto end =
+          begin + static_cast<std::ptrdiff_t>(std::min(kArity, entries_.size() - first));
+      const auto child = std::max_element(begin, end);
+      if (*child < entry) break;
+      put(place, *child);
+      place = static_cast<std::size_t>(child - entries_.begin());
+    }
+    put(place, entry);
+  }
+
+  std::vector<Entry> entries_;
+  std::vector<std::uint32_t> places_;  // (n)
+};
+
+template <class Value>
+class SparseDescent final : public Descent {
+ public:
+  explicit SparseDescent(const Ising& problem)
+      : problem_(problem),
+        fields_(problem.num_variables()),
+        spins_(problem.num_variables()),
+        heap_(problem.num_variables()) {}
+
+  void start(const std::int8_t* spins, const double* fields) override {
+    const std::size_t n = problem_.num_variables();
+    std::copy_n(spins, n, spins_.data());
+    for (std::size_t i = 0; i < n; ++i) {
+      if (fields != nullptr) {
+        fields_[i] = static_cast<Value>(problem_.scale() * fields[i]);
+        continue;
+      }
+      Value field = linear(i);
+      for (std::size_t e = problem_.offsets()[i]; e < problem_.offsets()[i + 1]; ++e) {
+        field += coupling(e) * static_cast<Value>(spins_[problem_.neighbours()[e]]);
+      }
+      fields_[i] = field;
+    }
+    heap_.assign(fields_.data(), spins_.data());
+  }
+
+  std::size_t run(std::size_t max_steps, Stop& stop) override {
+    std::size_t steps = 0;
+    for (; steps < max_steps && !heap_.empty(); ++steps) {
+      if (steps % kSparseRun == 0 && stop.poll_interrupt()) break;
+      const std::uint32_t i = heap_.top();
+      const auto change = static_cast<Value>(-2 * spins_[i]);
+      spins_[i] = static_cast<std::int8_t>(-spins_[i]);
+      heap_.change(i, static_cast<Value>(spins_[i]) * fields_[i]);
+      for (std::size_t e = problem_.offsets()[i]; e < problem_.offsets()[i + 1]; ++e) {
+        const std::uint32_t j = problem_.neighbours()[e];
+        fields_[j] += change * coupling(e);
+        heap_.change(j, static_cast<Value>(spins_[j]) * fields_[j]);
+      }
+    }
+    return steps;
+  }
+
+  void spins(std::int8_t* out) const override { std::copy_n(spins_.data(), spins_.size(), out); }
+
+ private:
+  static constexpr bool kWide = std::is_same_v<Value, double>;
+  Value linear(std::size_t i) const {
+    if constexpr (kWide) return problem_.scale() * problem_.linear64()[i];
+    return static_cast<Value>(problem_.linear()[i]);
+  }
+  Value coupling(std::size_t e) const {
+    if constexpr (kWide) return problem_.scale() * problem_.sparse_couplings64()[e];
+    return static_cast<Value>(problem_.couplings()[e]);
+  }
+
+  const Ising& problem_;
+  Buffer<Value> fields_;       // (n)
+  Buffer<std::int8_t> spins_;  // (n)
+  GainHeap<Value> heap_;
+};
+
+// One read. Returns the number of steps.
+std::size_t descend(const Ising& problem, Descent& descent, bool exact, std::int8_t* spins,
+                    Stop& stop) {
+  constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
+  const std::size_t n = problem.num_variables();
+  descent.start(spins, nullptr);
+  // Rounded fields may hide a gain, or show gains that are none, even for ever: then float64
+  // decides.
+  std::size_t steps = descent.run(exact ? kUnlimited : 4 * n, stop);
+  descent.spins(spins);
+  if (exact) return steps;
+  Buffer<double> fields(n);
+  double lowest = std::numeric_limits<double>::infinity();
+  for (bool rounded = true; !stop.poll_interrupt();) {
+    problem.fields64(spins, fields.data());
+    std::size_t steepest = n;
+    double largest = 0.0, energy = 0.0;
+    for (std::size_t i = 0; i < n; ++i) {
+      const double gain = spins[i] * fields[i];
+      energy += 0.5 * (spins[i] * problem.linear64()[i] + gain);
+      if (gain <= std::max(largest, kRounding64 * problem.reach()[i])) continue;
+      largest = gain;
+      steepest = i;
+    }
+    if (steepest == n) break;
+    // Again from better fields, but only as long as that helps: so this ends.
+    rounded = rounded && energy < lowest;
+    lowest = energy;
+    if (rounded) {
+      descent.start(spins, fields.data());
+      steps += descent.run(4 * n, stop);
+      descent.spins(spins);
+    } else {
+      spins[steepest] = static_cast<std::int8_t>(-spins[steepest]);
+      ++steps;
+    }
+  }
+  return steps;
+}
+
+}  // namespace
+
+void descend(const KernelTable& kernels, const Ising& problem, Precision precision, int num_threads,
+             std::size_t num_reads, std::int8_t* states, std::int64_t* steps, Stop& stop) {
+  const std::size_t n = problem.num_variables(), ld = problem.ld();
+  std::fill_n(steps, num_reads, n == 0 ? 0 : -1);
+  if (n == 0) return;
+  const bool dense = problem.form() == Ising::Form::kDense;
+  const bool wide = precision == Precision::kFloat64;
+  WideCouplings couplings;
+  if (dense && wide) {
+    auto values = std::make_shared<Buffer<double>>(n * ld);
+    for (std::size_t i = 0; i < n; ++i) problem.scaled_row(i, ld, values->data() + i * ld);
+    couplings = std::move(values);
+  }
+  std::vector<std::unique_ptr<Descent>> descents(num_workers(num_reads, num_threads));
+  for (auto& descent : descents) {
+    if (dense && wide) {
+      descent = std::make_unique<DenseDescent<double>>(kernels, problem, couplings);
+    } else if (dense) {
+      descent = std::make_unique<DenseDescent<float>>(kernels, problem, nullptr);
+    } else if (wide) {
+      descent = std::make_unique<SparseDescent<double>>(problem);
+    } else {
+      descent = std::make_unique<SparseDescent<float>>(problem);
+    }
+  }
+  parallel_for(
+      num_reads, num_threads,
+      [&](std::size_t read, int worker) {
+        // Limits end the call between two descents; the first one always begins.
+        if (read > 0 ? stop.poll() : stop.poll_interrupt()) return;
+        steps[read] = static_cast<std::int64_t>(
+            descend(problem, *descents[worker], problem.exact(precision), states + read * n, stop));
+      },
+      [&stop] {
+        stop.poll();
+        stop.poll_interrupt();
+      });
+}
+
+}  // namespace qpsbgd

@@ -1,0 +1,333 @@
+#include "core/samplers/exhaustive.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+#include "core/samplers/descent.hpp"
+#include "core/support/parallel.hpp"
+
+namespace qpsbgd {
+namespace {
+
+// Blocks between two looks at the clock: a few ten microseconds.
+constexpr std::uint64_t kRun = 128;
+// States of a call that its caller interrupts: what takes a few milliseconds to sort.
+constexpr std::size_t kInterruptedStates = 1 << 10;
+// Tasks at most; each computes its first fields anew.
+constexpr std::uint64_t kMaxTasks = 1 << 12;
+
+// A state is the number whose binary digits are its variables, the first the highest, +1 a one.
+struct Candidate {
+  double energy;
+  std::uint64_t code;
+
+  bool operator<(const Candidate& other) const {
+    return energy < other.energy || (energy == other.energy && code < other.code);
+  }
+};
+
+// The lowest of the candidates that it was given.
+class Lowest {
+ public:
+  explicit Lowest(std::size_t capacity) : capacity_(capacity) {}
+
+  bool full() const { return heap_.size() == capacity_; }
+  bool takes(const Candidate& candidate) const { return !full() || candidate < heap_.front(); }
+  void take(const Candidate& candidate) {
+    if (full()) {
+      std::pop_heap(heap_.begin(), heap_.end());
+      heap_.pop_back();
+    }
+    heap_.push_back(candidate);
+    std::push_heap(heap_.begin(), heap_.end());
+  }
+  const std::vector<Candidate>& candidates() const { return heap_; }
+
+ private:
+  std::size_t capacity_;
+  std::vector<Candidate> heap_;  // the highest first
+};
+
+template <class Value>
+Value lowest_energy(const KernelTable& kernels, const StateBlock<Value>& block) {
+  if constexpr (std::is_same_v<Value, double>) {
+    return kernels.lowest_double(block);
+  } else if constexpr (std::is_same_v<Value, float>) {
+    return kernels.lowest_float(block);
+  } else {
+    return kernels.lowest_int16(block);
+  }
+}
+
+// Energies are those of the problem times `scale`. The last kBits variables are a block's own; if
+// there are fewer, the block's first have no bias, and the largest energy where one of them is +1.
+template <class Value>
+class Enumeration {
+  using Block = StateBlock<Value>;
+
+ public:
+  Enumeration(const KernelTable& kernels, const Ising& problem, double scale,
+              std::uint64_t low_state)
+      : kernels_(kernels),
+        n_(problem.num_variables()),
+        num_low_(std::min(n_, Block::kBits)),
+        num_high_(n_ - num_low_),
+        first_high_(low_state >> num_low_),
+        scale_(scale),
+        linear_(problem.linear64()),
+        couplings_(problem.couplings64()),
+        table_(Block::kStates) {
+    for (double& bias : linear_) bias *= scale;
+    for (double& bias : couplings_) bias *= scale;
+    fill_table();
+  }
+
+  std::uint64_t num_blocks() const { return std::uint64_t{1} << num_high_; }
+  std::uint64_t block_states() const { return std::uint64_t{1} << num_low_; }
+
+  // Looks at the blocks [first, last), counted from that of a state that is low already: so fewer
+  // blocks hold states that are lower than those before. Returns the number of states that `stop`
+  // let it see.
+  std::uint64_t visit(std::uint64_t first, std::uint64_t last, Lowest& lowest, Stop& stop) const {
+    // levels[d]: with the first d variables set, fields of the others and energy of those set.
+    // Computed from the level above, and so always in the same order: nothing drifts.
+    std::vector<double> fields((num_high_ + 1) * n_), energies(num_high_ + 1);
+    std::copy(linear_.begin(), linear_.end(), fields.begin());
+    alignas(64) Value low_fields[Block::kBits] = {}, row_sums[Block::kRows],
+                      column_sums[Block::kColumns];
+    bool collected = false;  // which takes a hundred times longer
+    for (std::uint64_t block_number = first; block_number < last; ++block_number) {
+      const bool is_time = collected || (block_number - first) % kRun == 0;
+      if (block_number > first && is_time && stop.poll()) {
+        return (block_number - first) * block_states();
+      }
+      const std::uint64_t high = block_number ^ first_high_;
+      // The variables before this one are as they were in the last block.
+      const auto changed = static_cast<std::size_t>(std::countr_zero(block_number)) + 1;
+      const std::size_t same =
+          block_number == first || changed > num_high_ ? 0 : num_high_ - changed;
+      for (std::size_t d = same; d < num_high_; ++d) {
+        const double spin = high >> (num_high_ - 1 - d) & 1 ? 1.0 : -1.0;
+        const double* above = &fields[d * n_];
+        double* below = &fields[(d + 1) * n_];
+        for (std::size_t i = d + 1; i < n_; ++i)
+          below[i] = above[i] + spin * couplings_[d * n_ + i];
+        energies[d + 1] = energies[d] + spin * above[d];
+      }
+      for (std::size_t i = 0; i < num_low_; ++i) {
+        low_fields[Block::kBits - num_low_ + i] =
+            static_cast<Value>(fields[num_high_ * n_ + num_high_ + i]);
+      }
+      const Block block{.table = table_.data(),
+                        .fields = low_fields,
+                        .energy = static_cast<Value>(energies[num_high_]),
+                        .row_sums = row_sums,
+                        .column_sums = column_sums};
+      const std::uint64_t code = high << num_low_;
+      const auto least = static_cast<double>(lowest_energy<Value>(kernels_, block));
+      collected = lowest.takes({least, code});
+      if (collected) collect(block, code, lowest, stop);
+    }
+    return (last - first) * block_states();
+  }
+
+ private:
+  void fill_table() {
+    // Variable by variable from the last: each doubles the states of those after it.
+    std::vector<double> energies(Block::kStates, std::numeric_limits<double>::max());
+    std::vector<double> fields(Block::kStates);
+    energies[0] = 0.0;
+    for (std::size_t bit = 0; bit < num_low_; ++bit) {
+      const double* row = &couplings_[(n_ - 1 - bit) * n_];
+      fields[0] = 0.0;
+      for (std::size_t other = 0; other < bit; ++other) {
+        const std::size_t count = std::size_t{1} << other;
+        for (std::size_t code = 0; code < count; ++code) {
+          fields[count + code] = fields[code] + row[n_ - 1 - other];
+          fields[code] -= row[n_ - 1 - other];
+        }
+      }
+      const std::size_t count = std::size_t{1} << bit;
+      for (std::size_t code = 0; code < count; ++code) {
+        energies[count + code] = energies[code] + fields[code];
+        energies[code] -= fields[code];
+      }
+    }
+    for (std::size_t code = 0; code < Block::kStates; ++code) {
+      table_[code] = static_cast<Value>(energies[code]);
+    }
+  }
+
+  void collect(const Block& block, std::uint64_t code, Lowest& lowest, Stop& stop) const {
+    for (std::size_t row = 0; row < Block::kRows && row * Block::kColumns < block_states(); ++row) {
+      Value energies[Block::kColumns];
+      const Value* table = block.table + row * Block::kColumns;
+      for (std::size_t column = 0; column < Block::kColumns; ++column) {
+        // As the kernel rounds.
+        energies[column] = static_cast<Value>(
+            static_cast<Value>(table[column] + block.row_sums[row]) + block.column_sums[column]);
+      }
+      const std::size_t count = std::min<std::uint64_t>(Block::kColumns, block_states());
+      for (std::size_t column = 0; column < count; ++column) {
+        const Candidate candidate{static_cast<double>(energies[column]),
+                                  code + row * Block::kColumns + column};
+        if (!lowest.takes(candidate)) continue;
+        lowest.take(candidate);
+        const double energy = candidate.energy / scale_;
+        stop.found(energy);
+        if (energy <= stop.energy_threshold()) stop.reached();
+      }
+    }
+  }
+
+  const KernelTable& kernels_;
+  std::size_t n_, num_low_, num_high_;
+  std::uint64_t first_high_;  // of the first block
+  double scale_;
+  std::vector<double> linear_;     // (n)
+  std::vector<double> couplings_;  // (n, n)
+  Buffer<Value> table_;
+};
+
+void to_spins(std::uint64_t code, std::size_t n, std::int8_t* spins) {
+  for (std::size_t i = 0; i < n; ++i) spins[i] = code >> (n - 1 - i) & 1 ? 1 : -1;
+}
+
+// Sorts candidates in runs, which are merged then. False, with some of them missing or double,
+// where the caller wants the call to end at once.
+bool sort(std::vector<Candidate>& candidates, Stop& stop) {
+  constexpr std::size_t kRunSize = std::size_t{1} << 14;
+  const std::size_t count = candidates.size();
+  const auto at = [](std::vector<Candidate>& of, std::size_t k) {
+    return of.begin() + static_cast<std::ptrdiff_t>(k);
+  };
+  for (std::size_t first = 0; first < count; first += kRunSize) {
+    if (stop.poll_interrupt()) return false;
+    std::sort(at(candidates, first), at(candidates, std::min(first + kRunSize, count)));
+  }
+  std::vector<Candidate> merged(count > kRunSize ? count : 0);
+  for (std::size_t size = kRunSize; size < count; size *= 2) {
+    for (std::size_t first = 0; first < count; first += 2 * size) {
+      std::size_t left = first, right = std::min(first + size, count), out = first;
+      const std::size_t middle = right, end = std::min(first + 2 * size, count);
+      while (out < end) {
+        if (out % kRunSize == 0 && stop.poll_interrupt()) return false;
+        const std::size_t stretch = std::min(out + kRunSize - out % kRunSize, end);
+        for (; out < stretch; ++out) {
+          const bool from_right =
+              left == middle || (right < end && candidates[right] < candidates[left]);
+          merged[out] = candidates[from_right ? right++ : left++];
+        }
+      }
+    }
+    candidates.swap(merged);
+  }
+  return true;
+}
+
+// The code of a local minimum; of the lowest state if all are equal.
+std::uint64_t low_state(const KernelTable& kernels, const Ising& problem, Stop& stop) {
+  std::vector<std::int8_t> spins(problem.num_variables(), -1);
+  std::int64_t steps = 0;
+  descend(kernels, problem, Precision::kFloat64, 1, 1, spins.data(), &steps, stop);
+  std::uint64_t code = 0;
+  for (const std::int8_t spin : spins) code = code << 1 | (spin > 0);
+  return code;
+}
+
+template <class Value>
+LowestStates enumerate(const KernelTable& kernels, const Ising& problem, double scale,
+                       std::size_t num_states, int num_threads, Stop& stop) {
+  const Enumeration<Value> enumeration(kernels, problem, scale, low_state(kernels, problem, stop));
+  const std::size_t n = problem.num_variables();
+  const std::uint64_t num_blocks = enumeration.num_blocks();
+  const std::uint64_t num_tasks = std::min(num_blocks, kMaxTasks);
+  const std::uint64_t task_blocks = num_blocks / num_tasks;
+  num_states = std::min<std::uint64_t>(num_states, std::uint64_t{1} << n);
+  std::vector<Lowest> lowest(num_workers(num_tasks, num_threads), Lowest(num_states));
+  std::atomic<std::uint64_t> num_visited{0};
+  parallel_for(
+      num_tasks, num_threads,
+      [&](std::size_t task, int worker) {
+        // The first begins in any case, so that there is something to return.
+        if (task != 0 && stop.poll()) return;
+        num_visited +=
+            enumeration.visit(task * task_blocks, (task + 1) * task_blocks, lowest[worker], stop);
+      },
+      [&stop] { stop.poll(); });
+  std::vector<Candidate> found;
+  for (const Lowest& part : lowest) {
+    found.insert(found.end(), part.candidates().begin(), part.candidates().end());
+  }
+  // Once more by the energies that the caller will see, whose last digits may differ.
+  const auto renew = [&](Candidate& candidate, std::int8_t* spins) {
+    to_spins(candidate.code, n, spins);
+    problem.energies(kernels, spins, 1, 1, &candidate.energy);
+  };
+  std::vector<Candidate> copy = found;
+  if (!sort(copy, stop)) {
+    // The caller does not want to wait until all are sorted.
+    num_states = std::min(num_states, kInterruptedStates);
+    const std::size_t count = std::min(found.size(), num_states);
+    std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count),
+                      found.end());
+    found.resize(count);
+  } else {
+    found = std::move(copy);
+    found.resize(std::min(found.size(), num_states));
+  }
+  std::vector<std::int8_t> spins(n);
+  std::size_t renewed = 0;
+  while (renewed < found.size()) {
+    renew(found[renewed++], spins.data());
+    if (renewed % kRun == 0 && renewed >= kInterruptedStates && stop.poll_interrupt()) break;
+  }
+  found.resize(renewed);
+  if (!sort(found, stop)) {
+    const std::size_t count = std::min(found.size(), kInterruptedStates);
+    std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count),
+                      found.end());
+    found.resize(count);
+  }
+  LowestStates result{found.size(), std::vector<std::int8_t>(found.size() * n), num_visited};
+  for (std::size_t k = 0; k < found.size(); ++k) {
+    to_spins(found[k].code, n, result.states.data() + k * n);
+  }
+  return result;
+}
+
+}  // namespace
+
+LowestStates enumerate(const KernelTable& kernels, const Ising& problem, std::size_t num_states,
+                       int num_threads, Stop& stop) {
+  const std::size_t n = problem.num_variables();
+  if (n > kMaxExhaustiveVariables) {
+    throw std::invalid_argument("the problem has " + std::to_string(n) +
+                                " variables, but must have at most " +
+                                std::to_string(kMaxExhaustiveVariables));
+  }
+  // Every sum on the way to an energy is of some of the biases, each once. If a type holds all of
+  // them together as integers, it is exact.
+  double bound = 0.0;  // of the scaled energy
+  for (std::size_t i = 0; i < n; ++i) {
+    const double linear = problem.scale() * std::fabs(problem.linear64()[i]);
+    bound += 0.5 * (linear + problem.scale() * problem.reach()[i]);
+  }
+  const double unit = bound > 0.0 ? std::ldexp(1.0, problem.lowest_bit()) : 1.0;
+  const double largest = bound / problem.scale() / unit;
+  if (n >= StateBlock<std::int16_t>::kBits && largest < 0x1p15) {
+    return enumerate<std::int16_t>(kernels, problem, 1.0 / unit, num_states, num_threads, stop);
+  }
+  if (n >= StateBlock<float>::kBits && largest <= 0x1p24) {
+    return enumerate<float>(kernels, problem, 1.0 / unit, num_states, num_threads, stop);
+  }
+  return enumerate<double>(kernels, problem, problem.scale(), num_states, num_threads, stop);
+}
+
+}  // namespace qpsbgd

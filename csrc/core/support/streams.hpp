@@ -1,0 +1,48 @@
+// Names of random streams. The numbers themselves are made in kernels/random.hpp.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/kernels.hpp"
+
+namespace qpsbgd {
+
+// SplitMix64's output function (Steele, Lea, Flood 2014): a bijection of 64-bit words.
+constexpr std::uint64_t splitmix64(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+// The streams of one read of one problem, one a sweep.
+class ReadStreams {
+ public:
+  constexpr ReadStreams() = default;
+  constexpr ReadStreams(std::uint64_t seed, std::uint64_t problem, std::uint64_t read)
+      : key_(splitmix64(splitmix64(splitmix64(seed) ^ problem) ^ read)) {}
+  constexpr StreamKey sweep(std::uint64_t sweep) const {
+    const std::uint64_t key = splitmix64(key_ ^ sweep);
+    return {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)};
+  }
+
+ private:
+  std::uint64_t key_ = 0;
+};
+
+// Depends on these four numbers alone: not on threads, tiles, or how many reads or problems there
+// are beside it.
+constexpr StreamKey stream_key(std::uint64_t seed, std::uint64_t problem, std::uint64_t read,
+                               std::uint64_t sweep) {
+  return ReadStreams(seed, problem, read).sweep(sweep);
+}
+
+// The stream beside a sweep's own that draws the order of its variables.
+constexpr StreamKey order_key(StreamKey key) {
+  return {key.word0 ^ 0x9e3779b9u, key.word1 ^ 0x7f4a7c15u};
+}
+
+// The stream that draws a read's random start, beside those of its sweeps 0, 1, ...
+inline constexpr std::uint64_t kInitialState = ~std::uint64_t{0};
+
+}  // namespace qpsbgd

@@ -1,0 +1,1 @@
+"""Projecting a layer's gradient onto binary variables."""

@@ -1,0 +1,119 @@
+"""Temperatures of a layer's problems, found by a rule."""
+
+import numpy as np
+import numpy.typing as npt
+
+from qpsbgd import _core
+from qpsbgd._checks import BetaRule
+from qpsbgd.samplers import schedule
+from qpsbgd.samplers.batch import auto_temperatures, dwave_range, spread
+from qpsbgd.samplers.couplings import Matrices
+
+Inputs = npt.NDArray[np.float32]
+
+#: Reads of a neuron whose energy differences count, and flips of each, for the sign objective.
+SIGN_READS = 2
+SIGN_FLIPS = 64
+#: Sweeps of a descent to a minimum.
+SCOUT_SWEEPS = 20
+
+
+def quadratic_beta_range(
+    rule: BetaRule,
+    X: Inputs,
+    T: Inputs,
+    *,
+    scale: float,
+    alpha: _core.AlphaRule,
+    num_threads: int,
+) -> tuple[float, float]:
+    """Return the range of a layer's quadratic problems, which share their couplings.
+
+    Args:
+        rule: ``"auto"`` or ``"dwave"``.
+        X: inputs, ``(N, n)``.
+        T: targets, ``(N, m)``.
+        scale: of the step length.
+        alpha: which one.
+        num_threads: at most so many.
+    """
+    J, h, _ = _core.gradient_qubo(X, T, scale=scale, alpha=alpha, num_threads=num_threads)
+    couplings = Matrices.checked(J, h.shape, num_threads)  # (n, n)
+    fields = np.ascontiguousarray(h, np.float64)  # (m, n)
+    if rule == "dwave":
+        (first, last), factors = dwave_range(couplings, fields, num_threads)
+    else:
+        # The tail beyond the knee is for the smallest barriers of long schedules.
+        temperatures, factors = auto_temperatures(couplings, fields, "dense", False, num_threads)
+        first, last = temperatures.hot, temperatures.knee
+    return float(first * factors[0]), float(last * factors[0])
+
+
+def sign_beta_range(
+    X: Inputs, T: Inputs, *, target_eps: float, num_threads: int
+) -> tuple[float, float]:
+    """Return the range of a layer's sign problems, from the energy differences of some flips.
+
+    The rule is that of :func:`qpsbgd.samplers.schedule.temperatures_of_barriers`, from hot to
+    knee: the median over up to 16 neurons, each with ``SIGN_READS`` random states and the minima
+    below them.
+    The largest difference that is met stands for the highest barrier.
+
+    Args:
+        X: inputs, ``(N, n)``.
+        T: targets, ``(N, m)``.
+        target_eps: of the tie rule.
+        num_threads: at most so many.
+    """
+    n = X.shape[1]
+    rng = np.random.default_rng(0)
+    flips = np.unique(np.linspace(0, n - 1, min(n, SIGN_FLIPS)).astype(np.intp))
+    ranges = []
+    for neuron in spread(np.flatnonzero(T.any(axis=0)), n):
+        t = T[:, neuron].astype(np.float64)
+        t /= np.abs(t / np.abs(t).max()).mean() * np.abs(t).max()  # the mean must not overflow
+        states = rng.choice(np.array([-1, 1], np.int8), (SIGN_READS, n))
+        minima = _core.project(
+            X, _copies(t, SIGN_READS), initial=_core.InitialState.given, initial_states=states,
+            objective=_core.Objective.sign, scale=1.0, alpha=_core.AlphaRule.norm,
+            num_sweeps=SCOUT_SWEEPS, num_reads=1, betas=[], target_eps=target_eps,
+            seed=0, num_threads=num_threads,
+        )  # fmt: skip
+        differences, barriers = (
+            np.concatenate(
+                [_differences(X, t, state, flips, target_eps, num_threads) for state in group]
+            )
+            for group in (states, minima)
+        )
+        highest = np.full(len(barriers), max(differences.max(), barriers.max()))
+        if highest.max() > 0:
+            temperatures = schedule.temperatures_of_barriers(barriers, highest)
+            ranges.append((temperatures.hot, temperatures.knee))
+    if not ranges:
+        return schedule.ARBITRARY
+    first, last = np.median(ranges, axis=0)
+    return float(first), float(last)
+
+
+def _differences(
+    X: Inputs,
+    t: npt.NDArray[np.float64],
+    state: npt.NDArray[np.int8],
+    flips: npt.NDArray[np.intp],
+    target_eps: float,
+    num_threads: int,
+) -> npt.NDArray[np.float64]:
+    """Magnitudes of the energy differences that single flips of a state make, ``(flips,)``."""
+    states = np.tile(state, (len(flips) + 1, 1))  # the last is the state itself
+    states[np.arange(len(flips)), flips] *= -1
+    energies = _core.projection_energy(
+        X, _copies(t, len(states)), states, objective=_core.Objective.sign, scale=1.0,
+        alpha=_core.AlphaRule.norm, target_eps=target_eps, num_threads=num_threads,
+    )  # fmt: skip
+    magnitudes: npt.NDArray[np.float64] = np.abs(energies[:-1] - energies[-1])
+    return magnitudes
+
+
+def _copies(t: npt.NDArray[np.float64], count: int) -> Inputs:
+    """Targets of so many neurons that are alike, ``(N, count)``."""
+    return np.ascontiguousarray(np.repeat(t[:, None], count, axis=1), np.float32)

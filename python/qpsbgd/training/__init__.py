@@ -1,0 +1,1 @@
+"""Networks, data sets and the loop behind ``qpsbgd train``."""
