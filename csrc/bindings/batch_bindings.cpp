@@ -114,8 +114,8 @@ bool needs_float64_of(const Couplings& couplings, const Array<double>& linear, i
   {
     const py::gil_scoped_release release;
     if (const auto* factor = std::get_if<FactorView>(&view.couplings)) {
-      const Ising problem(table, view.linear, view.num_variables, *factor, num_threads);
-      needed = needs_float64(problem, &watch.stop());
+      needed = needs_float64(table, view.linear, view.num_variables, *factor, num_threads,
+                             &watch.stop());
     } else {
       needed = batch_needs_float64(table, view, num_threads, watch.stop());
     }

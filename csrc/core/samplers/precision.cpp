@@ -1,7 +1,9 @@
 #include "core/samplers/precision.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <numeric>
 #include <variant>
 #include <vector>
 
@@ -27,26 +29,41 @@ constexpr std::size_t kFewFactors = 4;
 // Energies in float64 that differ by less, relative to the fields, are the same.
 constexpr double kSame = 0x1p-44;
 
-// Whether couplings scale * A^T A are integers of more bits than float32 has and float64 holds: A
-// looks like integers times a unit, as Ising::has_common_unit() says it of biases.
-bool is_product_of_integers(const Ising& problem, const FactorView& factor,
-                            const std::vector<double>& coupling_reach) {
+// Returns an upper bound of sum_j |J_ij| over all variables i.
+double largest_reach(const FactorView& factor, std::size_t num_variables) {
+  std::vector<double> reach(num_variables);
+  for (std::size_t k = 0; k < factor.rank; ++k) {
+    const float* row = factor.values + k * num_variables;
+    double sum = 0.0;
+    for (std::size_t i = 0; i < num_variables; ++i) sum += std::fabs(row[i]);
+    for (std::size_t i = 0; i < num_variables; ++i) {
+      reach[i] += std::fabs(factor.scale * row[i]) * sum;
+    }
+  }
+  return *std::max_element(reach.begin(), reach.end());
+}
+
+// Returns whether couplings scale * A^T A are integers of more bits than float32 holds and fewer
+// than float64 holds: A looks like integers times a unit, as Ising::has_common_unit() tests biases.
+bool is_product_of_integers(const FactorView& factor, std::size_t num_variables) {
   constexpr int kNear = 2;
   constexpr std::size_t kShare = 8;
-  const std::size_t count = factor.rank * problem.num_variables();
-  int lowest = Ising::kNoBit;
+  const std::size_t count = factor.rank * num_variables;
+  // num_ending[b] counts the entries whose last place is 2^(b + kLowestBit).
+  constexpr int kLowestBit = -149, kNumBits = 300;
+  std::array<std::size_t, kNumBits> num_ending{};
   for (std::size_t k = 0; k < count; ++k) {
-    if (factor.values[k] != 0.0f) lowest = std::min(lowest, lowest_bit_of(factor.values[k]));
+    const float value = factor.values[k];
+    if (value != 0.0f) ++num_ending[static_cast<std::size_t>(lowest_bit_of(value) - kLowestBit)];
   }
-  if (lowest == Ising::kNoBit) return false;
-  std::size_t near = 0, nonzero = 0;
-  for (std::size_t k = 0; k < count; ++k) {
-    if (factor.values[k] == 0.0f) continue;
-    ++nonzero;
-    near += lowest_bit_of(factor.values[k]) < lowest + kNear;
-  }
-  const double reach = *std::max_element(coupling_reach.begin(), coupling_reach.end());
-  const double units = std::ldexp(reach / factor.scale, -2 * lowest);
+  const auto* first =
+      std::find_if(num_ending.begin(), num_ending.end(), [](auto c) { return c > 0; });
+  if (first == num_ending.end()) return false;
+  const auto last = first + std::min<std::ptrdiff_t>(kNear, num_ending.end() - first);
+  const std::size_t near = std::accumulate(first, last, std::size_t{0});
+  const std::size_t nonzero = std::accumulate(first, num_ending.end(), std::size_t{0});
+  const int lowest = static_cast<int>(first - num_ending.begin()) + kLowestBit;
+  const double units = std::ldexp(largest_reach(factor, num_variables) / factor.scale, -2 * lowest);
   return kShare * near >= nonzero && units > 0x1p23 && units <= 0x1p40;
 }
 
@@ -60,7 +77,7 @@ bool needs_float64(const Ising& problem, Stop* stop) {
   const CouplingsView couplings = problem.couplings_view();
   const auto* factor = std::get_if<FactorView>(&couplings);
   if (factor != nullptr) {
-    if (is_product_of_integers(problem, *factor, minimum.coupling_reach())) return true;
+    if (is_product_of_integers(*factor, n)) return true;
     // Sums of more products of real numbers are real numbers of one scale.
     if (factor->rank > kFewFactors) return false;
   }
@@ -92,6 +109,14 @@ bool needs_float64(const Ising& problem, Stop* stop) {
     return !(differences[differences.size() > 1 ? 1 : 0] > kMargin * rounding);
   }
   return !(problem.smallest_bias() > kBiasMargin * rounding);
+}
+
+bool needs_float64(const KernelTable& kernels, const double* linear, std::size_t num_variables,
+                   const FactorView& factor, int num_threads, Stop* stop) {
+  if (num_variables == 0) return false;
+  // Building the problem takes as long as some sweeps: most factors need no look at local minima.
+  if (factor.rank > kFewFactors) return is_product_of_integers(factor, num_variables);
+  return needs_float64(Ising(kernels, linear, num_variables, factor, num_threads), stop);
 }
 
 }  // namespace qpsbgd
