@@ -12,7 +12,7 @@ import pytest
 import qpsbgd
 from problems import layer
 from qpsbgd import _core
-from qpsbgd.projection.layers import models as bqms
+from qpsbgd.projection import models as bqms
 from reference import models as reference_bqms
 
 SIGN = {"objective": "sign"}

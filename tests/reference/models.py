@@ -119,15 +119,15 @@ def quadratic_bqms(X: Floats, T: Floats, *, scale: float = 1.0, alpha: str = "no
     x, t = X.astype(np.float64), T.astype(np.float64)
     mean = np.abs(t).mean(axis=0)
     unit = (t / np.where(mean > 0, mean, 1.0)).T  # (m, N)
-    alpha = scale * unit_alpha(X, T, alpha)
-    gram = alpha**2 * x.T @ x
+    step = scale * unit_alpha(X, T, alpha)
+    gram = step**2 * x.T @ x
     rows, columns = np.triu_indices(n, 1)
     return Problems(
         rows.astype(np.int32),
         columns.astype(np.int32),
         2 * gram[rows, columns],
         np.ones(m),
-        -2 * alpha * unit @ x,
+        -2 * step * unit @ x,
         (unit**2).sum(axis=1) + np.trace(gram),
         np.zeros((0, n), np.int8),
         np.zeros(0, np.int32),

@@ -193,10 +193,10 @@ def gradient_qubo(
 ) -> tuple[Doubles, Doubles, Doubles]:
     """Couplings ``(n, n)``, fields ``(m, n)`` and offsets ``(m,)`` of the quadratic objective."""
     x, unit = X.astype(np.float64), normalised_targets(T).astype(np.float64)
-    alpha = scale * unit_alpha(X, T, alpha)
-    gram = alpha**2 * x.T @ x
+    step = scale * unit_alpha(X, T, alpha)
+    gram = step**2 * x.T @ x
     J = 2 * (gram - np.diag(np.diag(gram)))
-    h = -2 * alpha * unit @ x
+    h = -2 * step * unit @ x
     return J, h, (unit**2).sum(axis=1) + np.trace(gram)
 
 
@@ -232,7 +232,7 @@ def project(
     """:func:`qpsbgd.project`, one row, read, sweep and variable at a time."""
     m, n = T.shape[1], X.shape[1]
     betas = None if beta_range is None else geometric(*beta_range, num_sweeps)
-    alpha = scale * unit_alpha(X, T, alpha)
+    step = scale * unit_alpha(X, T, alpha)
     reads = []
     for read in range(num_reads):
         start = initial if read == 0 else "random"
@@ -245,8 +245,8 @@ def project(
         for row in range(m):
             t = normalised_targets(T)[row]
             if objective == "quadratic":
-                if alpha != 0:
-                    _quadratic_row(X, t, alpha, B[row], num_sweeps, betas, (seed, row, read))
+                if step != 0:
+                    _quadratic_row(X, t, step, B[row], num_sweeps, betas, (seed, row, read))
             else:
                 _sign_row(X, t, target_eps, B[row], num_sweeps, betas, (seed, row, read))
         reads.append(B)
@@ -310,20 +310,20 @@ def project_products(
     target2 = ordered_sum(squares * inverse * inverse)
     sums = np.array([ordered_sum(np.abs(row)) for row in cross])
     product = ordered_sum(sums * inverse * unit)
-    alpha = scale * _unit_alpha(target2, margin2, product, alpha)
+    step = scale * _unit_alpha(target2, margin2, product, alpha)
     reads, energies = [], []
     for read in range(num_reads):
         B = linear.copy()
         if read > 0 or initial == "random":
             B = np.array([_random_spins(seed, row, read, n) for row in range(m)])
         images = image(B)
-        for row in range(m if alpha != 0 else 0):
-            factor = unit * inverse[row] / alpha
+        for row in range(m if step != 0 else 0):
+            factor = unit * inverse[row] / step
             fields = (images[row] - cross[row] * factor).astype(np.float32)
-            _sweeps(couplings, fields, alpha, B[row], num_sweeps, betas, (seed, row, read))
+            _sweeps(couplings, fields, step, B[row], num_sweeps, betas, (seed, row, read))
         b = B.astype(np.float64)
         quadratic = ((b @ gram) * b).sum(axis=1) - np.trace(gram)
-        a = alpha * unit
+        a = step * unit
         reads.append(B)
         energies.append(a * (a * quadratic - 2 * ((b * cross).sum(axis=1) * inverse)))
     best = np.argmin(energies, axis=0)  # the first of equals, (m,)

@@ -56,7 +56,7 @@ bool is_product_of_integers(const FactorView& factor, std::size_t num_variables)
     const float value = factor.values[k];
     if (value != 0.0f) ++num_ending[static_cast<std::size_t>(lowest_bit_of(value) - kLowestBit)];
   }
-  const auto* first =
+  const auto first =
       std::find_if(num_ending.begin(), num_ending.end(), [](auto c) { return c > 0; });
   if (first == num_ending.end()) return false;
   const auto last = first + std::min<std::ptrdiff_t>(kNear, num_ending.end() - first);
