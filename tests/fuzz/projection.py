@@ -56,18 +56,18 @@ def numpy_energy(X, T, B, objective, scale, alpha, target_eps):
     field = unit_X.T @ unit_T  # (n, m)
     margins = unit_X @ np.where(field >= 0, 1.0, -1.0)  # (N, m)
     square = (margins**2).sum()
-    alpha = 0.0
+    step = 0.0
     if square > 0 and alpha == "norm":
-        alpha = scale * np.sqrt((unit_T**2).sum() / square)
+        step = scale * np.sqrt((unit_T**2).sum() / square)
     elif square > 0:
-        alpha = scale * (unit_T * margins).sum() / square
+        step = scale * (unit_T * margins).sum() / square
     reach = np.abs(unit_X).sum(axis=1)  # (N,)
-    energy = ((unit_T - alpha * unit_X @ B.T) ** 2).sum(axis=0)
-    # A field that cancels may have either sign, and alpha depends on it.
+    energy = ((unit_T - step * unit_X @ B.T) ** 2).sum(axis=0)
+    # A field that cancels may have either sign, and the step depends on it.
     cancels = (np.abs(field) <= 1e-5 * (np.abs(unit_X).T @ np.abs(unit_T)) + 1e-300).any()
     cancels |= square <= 1e-9 * (reach**2).sum() * T.shape[1]
     return energy, np.inf if cancels else 2e-4 * (
-        (unit_T**2).sum(axis=0) + ((alpha * reach) ** 2).sum()
+        (unit_T**2).sum(axis=0) + ((step * reach) ** 2).sum()
     )
 
 
