@@ -467,7 +467,7 @@ def test_the_core_checks_what_it_relies_on():
     options = {"target_eps": 0.0, "penalty_factor": 1.1, "num_threads": 1}
     with pytest.raises(ValueError, match="one magnitude beside 0"):
         _core.sign_qubo(X, T, **options)
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="must have shapes"):
         _core.sign_qubo(X, np.ones((2, 1), np.float32), **options)
     with pytest.raises(ValueError, match="target_eps"):
         _core.sign_qubo(X[:, :1], T, **{**options, "target_eps": -1.0})

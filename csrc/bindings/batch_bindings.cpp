@@ -1,36 +1,37 @@
-#include "core/batch/batch.hpp"
-
+// Bindings of batches: many Ising problems of one size in one call.
 #include <pybind11/native_enum.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <tuple>
+#include <utility>
 #include <variant>
 #include <vector>
 
+#include "bindings/module.hpp"
 #include "bindings/watch.hpp"
+#include "core/batch/batch.hpp"
 #include "core/samplers/precision.hpp"
-#include "core/support/dispatch.hpp"
-#include "core/support/work.hpp"
 
 using namespace py::literals;
 
 namespace qpsbgd::bindings {
 namespace {
 
-using States = Array<std::int8_t>;
 using Indices = Array<std::uint32_t>;
-using Matrices = std::variant<Array<double>, Array<float>>;   // (n, n), or (problems, n, n)
-using Factor = std::tuple<Array<float>, double>;              // A (rank, n), and its scale
-using Pattern = std::tuple<Indices, Indices, Array<double>>;  // pairs, and (problems, pairs) values
+using Matrices = std::variant<Array<double>, Array<float>>;   // (n, n) or (num_problems, n, n)
+using Factor = std::tuple<Array<float>, double>;              // A (rank, n) and its scale
+using Pattern = std::tuple<Indices, Indices, Array<double>>;  // values: (num_problems, num_pairs)
 using Couplings = std::variant<Array<double>, Array<float>, Factor, Pattern>;
 
 template <class Value>
 MatrixView view_of(const Array<Value>& matrices) {
   const auto ndim = matrices.ndim();
   if ((ndim != 2 && ndim != 3) || matrices.shape(ndim - 1) != matrices.shape(ndim - 2)) {
-    throw std::invalid_argument("couplings must be (n, n) or (problems, n, n)");
+    throw std::invalid_argument("couplings must have shape (n, n) or (num_problems, n, n)");
   }
   return {matrices.data(), static_cast<std::size_t>(matrices.shape(ndim - 1))};
 }
@@ -53,7 +54,7 @@ void check(bool fits, const char* rule) {
   if (!fits) throw std::invalid_argument(rule);
 }
 
-// Fills in the couplings of a view whose sizes are known.
+// Sets the couplings of a view, whose sizes the caller has set.
 struct SetCouplings {
   BatchView& view;
 
@@ -62,14 +63,15 @@ struct SetCouplings {
     const MatrixView all = view_of(matrices);
     view.couplings = all;
     view.shared = matrices.ndim() == 2;
-    check(all.size() == view.num_variables, "couplings and linear differ in variables");
+    check(all.size() == view.num_variables,
+          "couplings and linear must have the same number of variables");
     check(view.shared || static_cast<std::size_t>(matrices.shape(0)) == view.num_problems,
-          "couplings and linear differ in problems");
+          "couplings and linear must have the same number of problems");
   }
   void operator()(const Factor& factor) const {
     const auto& [values, scale] = factor;
     check(values.ndim() == 2 && static_cast<std::size_t>(values.shape(1)) == view.num_variables,
-          "the factor must be (rank, n)");
+          "the factor must have shape (rank, n)");
     view.couplings = FactorView{values.data(), static_cast<std::size_t>(values.shape(0)), scale};
     view.shared = true;
   }
@@ -77,23 +79,24 @@ struct SetCouplings {
     const auto& [rows, columns, values] = pattern;
     check(rows.size() == columns.size() && (values.ndim() == 1 || values.ndim() == 2) &&
               values.shape(values.ndim() - 1) == rows.size(),
-          "rows, columns and values differ in pairs");
+          "rows, columns and values must have the same number of pairs");
     view.shared = values.ndim() == 1;
     check(view.shared || static_cast<std::size_t>(values.shape(0)) == view.num_problems,
-          "values and linear differ in problems");
+          "values and linear must have the same number of problems");
     view.couplings = PatternView{rows.data(), columns.data(), values.data(),
                                  static_cast<std::size_t>(rows.size())};
   }
 };
 
-// (problems, reads), or (problems, reads, n).
+// Returns an array (num_problems, num_reads), or (num_problems, num_reads, n) for values of
+// variables.
 Array<double> results_for(const States& states, bool of_variables) {
   std::vector<py::ssize_t> shape(states.shape(), states.shape() + (of_variables ? 3 : 2));
   return Array<double>(shape);
 }
 
 BatchView view_of(const Couplings& couplings, const Array<double>& linear) {
-  check(linear.ndim() == 2 && linear.shape(0) > 0, "linear must be (problems, n)");
+  check(linear.ndim() == 2 && linear.shape(0) > 0, "linear must have shape (num_problems, n)");
   BatchView view{.couplings = FactorView{},
                  .shared = true,
                  .linear = linear.data(),
@@ -104,23 +107,18 @@ BatchView view_of(const Couplings& couplings, const Array<double>& linear) {
   return view;
 }
 
-// Of a factor the first problem decides.
-bool needs_float64_of(const Couplings& couplings, const Array<double>& linear, int num_threads) {
+// Of a factor the first problem decides for all.
+bool problems_need_float64(const Couplings& couplings, const Array<double>& linear,
+                           int num_threads) {
   const BatchView view = view_of(couplings, linear);
-  PythonWatch watch;
-  const KernelTable& table = kernels();
-  num_threads = threads_for(precision_work(view), num_threads);
   bool needed = false;
-  {
-    const py::gil_scoped_release release;
-    if (const auto* factor = std::get_if<FactorView>(&view.couplings)) {
-      needed = needs_float64(table, view.linear, view.num_variables, *factor, num_threads,
-                             &watch.stop());
-    } else {
-      needed = batch_needs_float64(table, view, num_threads, watch.stop());
-    }
-  }
-  watch.rethrow();
+  run_uninterrupted(
+      precision_work(view), num_threads, [&](const KernelTable& table, int threads, Stop& stop) {
+        const auto* factor = std::get_if<FactorView>(&view.couplings);
+        needed = factor != nullptr ? needs_float64(table, view.linear, view.num_variables, *factor,
+                                                   threads, &stop)
+                                   : batch_needs_float64(table, view, threads, stop);
+      });
   return needed;
 }
 
@@ -133,16 +131,18 @@ py::tuple solve(const Couplings& couplings, const Array<double>& linear,
   const auto problems = linear.shape(0), n = linear.shape(1);
   const bool factor = std::holds_alternative<FactorView>(view.couplings);
   const bool matrices = std::holds_alternative<MatrixView>(view.couplings);
-  check(factor == (form == BatchForm::kLowRank), "a factor is of the low-rank form");
+  check(factor == (form == BatchForm::kLowRank),
+        "a factor needs BatchForm.low_rank, and matrices and pairs another form");
   check(form != BatchForm::kInterleaved || (matrices && !view.shared),
-        "problems are interleaved whose couplings are matrices of their own");
-  check(!wide || form == BatchForm::kDense, "float64 goes with the dense form");
+        "BatchForm.interleaved needs a matrix of couplings for each problem");
+  check(!wide || form == BatchForm::kDense, "float64 needs BatchForm.dense");
   check(method == BatchMethod::kAnneal || form == BatchForm::kDense,
-        "other forms than dense ones are for annealing");
+        "descent and tabu search need BatchForm.dense");
   check(initial_states.ndim() == 3 && initial_states.shape(0) == problems &&
             initial_states.shape(2) == n,
-        "initial_states must be (problems, reads, n)");
-  check(beta_factors.size() == view.num_problems, "beta_factors needs one a problem");
+        "initial_states must have shape (num_problems, num_reads, n)");
+  check(beta_factors.size() == view.num_problems,
+        "beta_factors must have one value for each problem");
   check(n == 0 || tenure < view.num_variables, "tenure must be less than the number of variables");
   States states({problems, initial_states.shape(1), n});
   std::copy_n(initial_states.data(), initial_states.size(), states.mutable_data());
@@ -162,31 +162,27 @@ py::tuple solve(const Couplings& couplings, const Array<double>& linear,
                        .moves = moves,
                        .tenure = tenure,
                        .seed = seed,
-                       .number = number,
-                       .num_threads = num_threads};
-  options.num_threads = threads_for(batch_work(view, options), num_threads);
-  PythonWatch watch(time_limit);
-  const KernelTable& table = kernels();
-  {
-    const py::gil_scoped_release release;
-    solve_batch(table, view, options, states_out, done_out, energies_out, watch.stop());
-  }
-  return py::make_tuple(states, energies, done, watch.stop().reason(), watch.exception());
+                       .number = number};
+  const auto ending =
+      run_sampler(batch_work(view, options), num_threads, {.seconds = time_limit},
+                  [&](const KernelTable& table, int threads, Stop& stop) {
+                    options.num_threads = threads;
+                    solve_batch(table, view, options, states_out, done_out, energies_out, stop);
+                  });
+  return py::make_tuple(states, energies, done, ending.reason, ending.exception);
 }
 
-// The bad entry, or None, and the largest magnitudes.
+// Returns the first unsound entry, or None, and the largest magnitude of each matrix.
 py::tuple check_matrices(const Matrices& matrices, int num_threads) {
   const MatrixView view = view_of(matrices);
   const std::size_t count = count_of(matrices);
   Array<double> largest(static_cast<py::ssize_t>(count));
   double* largest_out = largest.mutable_data();
-  num_threads = threads_for(matrices_work(count, view.size()), num_threads);
-  const KernelTable& table = kernels();
   std::optional<BadEntry> bad;
-  {
-    const py::gil_scoped_release release;
-    bad = find_bad_entry(table, view, count, num_threads, largest_out);
-  }
+  run_uninterrupted(matrices_work(count, view.size()), num_threads,
+                    [&](const KernelTable& table, int threads, Stop&) {
+                      bad = find_bad_entry(table, view, count, threads, largest_out);
+                    });
   py::object entry = py::none();
   if (bad) entry = py::make_tuple(bad->matrix, bad->row, bad->column);
   return py::make_tuple(entry, largest);
@@ -194,9 +190,9 @@ py::tuple check_matrices(const Matrices& matrices, int num_threads) {
 
 void check_linear(const Array<double>& linear, const Matrices& matrices, const MatrixView& view) {
   check(linear.ndim() == 2 && static_cast<std::size_t>(linear.shape(1)) == view.size(),
-        "linear must be (problems, n)");
+        "linear must have shape (num_problems, n)");
   check(is_shared(matrices) || count_of(matrices) == static_cast<std::size_t>(linear.shape(0)),
-        "couplings and linear differ in problems");
+        "couplings and linear must have the same number of problems");
 }
 
 py::tuple magnitudes(const Matrices& matrices, const Array<double>& coupling,
@@ -204,25 +200,23 @@ py::tuple magnitudes(const Matrices& matrices, const Array<double>& coupling,
   const MatrixView view = view_of(matrices);
   check_linear(linear, matrices, view);
   check(static_cast<std::size_t>(coupling.size()) == count_of(matrices),
-        "coupling needs one a matrix");
+        "coupling must have one value for each matrix");
   const bool shared = is_shared(matrices);
   Array<double> largest(linear.shape(0)), typical(linear.shape(0));
   double *largest_out = largest.mutable_data(), *typical_out = typical.mutable_data();
-  num_threads = threads_for(matrices_work(count_of(matrices), view.size()), num_threads);
-  const KernelTable& table = kernels();
-  {
-    const py::gil_scoped_release release;
-    batch_magnitudes(table, view, shared, coupling.data(), linear.data(),
-                     static_cast<std::size_t>(linear.shape(0)), num_threads, largest_out,
-                     typical_out);
-  }
+  const auto problems = static_cast<std::size_t>(linear.shape(0));
+  run_uninterrupted(matrices_work(count_of(matrices), view.size()), num_threads,
+                    [&](const KernelTable& table, int threads, Stop&) {
+                      batch_magnitudes(table, view, shared, coupling.data(), linear.data(),
+                                       problems, threads, largest_out, typical_out);
+                    });
   return py::make_tuple(largest, typical);
 }
 
 BatchStates check_states(const Array<double>& linear, const States& states) {
   check(states.ndim() == 3 && linear.ndim() == 2 && states.shape(0) == linear.shape(0) &&
             states.shape(2) == linear.shape(1),
-        "states must be (problems, reads, n)");
+        "states must have shape (num_problems, num_reads, n)");
   return {.linear = linear.data(),
           .states = states.data(),
           .num_problems = static_cast<std::size_t>(states.shape(0)),
@@ -239,12 +233,11 @@ Array<double> of_matrices(const Matrices& matrices, const Array<double>& linear,
   const bool shared = is_shared(matrices);
   Array<double> results = results_for(states, kFields);
   double* out = results.mutable_data();
-  num_threads = threads_for(products_work(batch, view.size()), num_threads);
-  const KernelTable& table = kernels();
-  {
-    const py::gil_scoped_release release;
-    (kFields ? batch_fields : batch_energies)(table, view, shared, batch, num_threads, out);
-  }
+  run_uninterrupted(products_work(batch, view.size()), num_threads,
+                    [&](const KernelTable& table, int threads, Stop&) {
+                      (kFields ? batch_fields : batch_energies)(table, view, shared, batch, threads,
+                                                                out);
+                    });
   return results;
 }
 
@@ -252,17 +245,16 @@ template <bool kFields>
 Array<double> of_factor(const Array<double>& factor, double scale, const Array<double>& linear,
                         const States& states, int num_threads) {
   const BatchStates batch = check_states(linear, states);
-  check(factor.ndim() == 2 && factor.shape(1) == linear.shape(1), "factor must be (rank, n)");
+  check(factor.ndim() == 2 && factor.shape(1) == linear.shape(1),
+        "the factor must have shape (rank, n)");
   const auto rank = static_cast<std::size_t>(factor.shape(0));
   Array<double> results = results_for(states, kFields);
   double* out = results.mutable_data();
-  num_threads = threads_for(products_work(batch, rank), num_threads);
-  const KernelTable& table = kernels();
-  {
-    const py::gil_scoped_release release;
-    (kFields ? factor_fields : factor_energies)(table, factor.data(), rank, scale, batch,
-                                                num_threads, out);
-  }
+  run_uninterrupted(products_work(batch, rank), num_threads,
+                    [&](const KernelTable& table, int threads, Stop&) {
+                      (kFields ? factor_fields : factor_energies)(table, factor.data(), rank, scale,
+                                                                  batch, threads, out);
+                    });
   return results;
 }
 
@@ -279,8 +271,8 @@ void define_batch(py::module_& m) {
       .value("interleaved", BatchForm::kInterleaved)
       .value("low_rank", BatchForm::kLowRank)
       .finalize();
-  m.def("batch_needs_float64", &needs_float64_of, "couplings"_a.noconvert(), "linear"_a.noconvert(),
-        py::kw_only(), "num_threads"_a);
+  m.def("batch_needs_float64", &problems_need_float64, "couplings"_a.noconvert(),
+        "linear"_a.noconvert(), py::kw_only(), "num_threads"_a);
   m.def("solve_batch", &solve, "couplings"_a.noconvert(), "linear"_a.noconvert(),
         "initial_states"_a.noconvert(), py::kw_only(), "method"_a, "form"_a, "wide"_a, "betas"_a,
         "beta_factors"_a, "keep_best"_a, "moves"_a, "tenure"_a, "seed"_a, "number"_a,

@@ -1,42 +1,43 @@
-// What the bindings' files share: arrays without conversion, and Ctrl-C.
+// Calls into the core: without the GIL, on as many threads as the work is worth, and interruptible.
 #pragma once
 
-#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
 #include <limits>
 #include <utility>
 
+#include "bindings/module.hpp"
+#include "core/support/dispatch.hpp"
 #include "core/support/stop.hpp"
-
-namespace py = pybind11;
+#include "core/support/work.hpp"
 
 namespace qpsbgd::bindings {
 
-template <class T>
-using Array = py::array_t<T, py::array::c_style>;  // with noconvert(): exact dtype, contiguous
-
 inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// Asks Python whether to stop: a signal that is waiting, such as Ctrl-C's, or a function that gets
-// the lowest energy so far. An exception stops the call too, and is kept for the caller.
+// Limits at which a sampler ends.
+struct Limits {
+  double seconds = kInfinity;
+  double energy_threshold = -kInfinity;
+  py::object watch = py::none();  // called with the lowest energy so far; a true result ends
+
+  bool needs_energies() const { return !watch.is_none() || energy_threshold > -kInfinity; }
+};
+
+// Connection of a Stop to Python: asks for pending signals, such as that of Ctrl-C, and calls the
+// caller's watch function. An exception of either ends the call; the object holds it for the
+// caller.
 class PythonWatch {
  public:
-  explicit PythonWatch(double time_limit = kInfinity, double energy_threshold = -kInfinity,
-                       py::object function = py::none())
-      : function_(std::move(function)),
-        stop_(time_limit, [this] { return ask(); }, energy_threshold) {}
+  explicit PythonWatch(const Limits& limits)
+      : function_(limits.watch),
+        stop_(limits.seconds, [this] { return should_stop(); }, limits.energy_threshold) {}
 
   Stop& stop() { return stop_; }
   const py::object& exception() const { return exception_; }
-  void rethrow() const {
-    if (exception_.is_none()) return;
-    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception_.ptr())), exception_.ptr());
-    throw py::error_already_set();
-  }
 
  private:
-  bool ask() {
+  bool should_stop() {
     const py::gil_scoped_acquire acquire;
     try {
       if (PyErr_CheckSignals() != 0) throw py::error_already_set();
@@ -55,7 +56,42 @@ class PythonWatch {
   Stop stop_;
 };
 
-// What module.cpp does not define itself.
-void define_batch(py::module_& m);
+inline void rethrow(const py::object& exception) {
+  if (exception.is_none()) return;
+  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.ptr())), exception.ptr());
+  throw py::error_already_set();
+}
+
+// How a sampler ended. `exception` is None or what a signal handler or the watch function raised.
+struct Ending {
+  Stop::Reason reason;
+  py::object exception;
+};
+
+// Calls work(kernels, num_threads, stop) without the GIL. `nanoseconds` is the time that the work
+// takes one thread; num_threads is lowered to what it is worth. An exception of Python is returned,
+// so that the caller can still return the states found so far.
+template <class Work>
+Ending run_sampler(double nanoseconds, int num_threads, const Limits& limits, const Work& work) {
+  // These two read environment variables, which no other Python thread may change meanwhile.
+  num_threads = threads_for(nanoseconds, num_threads);
+  const KernelTable& table = kernels();
+  PythonWatch watch(limits);
+  try {
+    const py::gil_scoped_release release;
+    work(table, num_threads, watch.stop());
+  } catch (const Stopped&) {
+    rethrow(watch.exception());
+    throw;
+  }
+  return {watch.stop().reason(), watch.exception()};
+}
+
+// Calls work(kernels, num_threads, stop) like run_sampler, for work that has no result when it is
+// interrupted: rethrows an exception of Python, such as KeyboardInterrupt.
+template <class Work>
+void run_uninterrupted(double nanoseconds, int num_threads, const Work& work) {
+  rethrow(run_sampler(nanoseconds, num_threads, Limits{}, work).exception);
+}
 
 }  // namespace qpsbgd::bindings

@@ -1,25 +1,23 @@
 #include "core/batch/batch.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <cmath>
 #include <limits>
 #include <memory>
 
+#include "core/batch/problem_lanes.hpp"
 #include "core/samplers/anneal.hpp"
 #include "core/samplers/descent.hpp"
 #include "core/samplers/local_minimum.hpp"
 #include "core/samplers/precision.hpp"
 #include "core/samplers/tabu.hpp"
 #include "core/support/parallel.hpp"
-#include "core/support/streams.hpp"
 
 namespace qpsbgd {
 namespace {
 
-// Whether floats of one scale hold the fields and couplings of all problems as well as floats of
-// each one's own: then both ways give the same bits, and it does not matter how a batch is split.
-// coupling: the largest magnitude of one.
+// Returns whether one scale for all problems rounds nothing more than a scale for each. Then both
+// give the same bits, and the result does not depend on how a batch is split. coupling: the largest
+// magnitude of a coupling.
 bool one_scale(const KernelTable& kernels, double coupling, const BatchView& view) {
   constexpr double kMostRatio = 0x1p60;
   const std::size_t n = view.num_variables;
@@ -32,8 +30,8 @@ bool one_scale(const KernelTable& kernels, double coupling, const BatchView& vie
   return most <= kMostRatio * least;
 }
 
-// All problems as one that shares their couplings; none where they do not, or floats of one scale
-// do not hold them.
+// Returns all problems as one Ising that holds their couplings once; null where they do not share
+// couplings, or one scale does not do for all.
 std::unique_ptr<Ising> all_problems(const KernelTable& kernels, const BatchView& view,
                                     int num_threads) {
   const std::size_t n = view.num_variables;
@@ -56,7 +54,7 @@ std::unique_ptr<Ising> all_problems(const KernelTable& kernels, const BatchView&
                                  view.num_problems);
 }
 
-// Whether reads are to be minima, and not samples of one temperature.
+// Returns whether reads are meant to be minima, and not samples of one temperature.
 bool cools(const BatchOptions& options) {
   return !options.betas.empty() && options.betas.back() > options.betas.front();
 }
@@ -73,7 +71,7 @@ AnnealOptions anneal_options(const BatchOptions& options, std::size_t problem, i
   return anneal;
 }
 
-// Brings reads that a time limit kept from beginning to a local minimum; begun (num_reads).
+// Brings the reads that a time limit kept from beginning to a local minimum. begun: (num_reads).
 void descend_unbegun(const Ising& problem, std::size_t number, const std::vector<bool>& begun,
                      std::int8_t* states, Stop& stop) {
   if (stop.reason() != Stop::Reason::kTimeLimit) return;
@@ -92,7 +90,7 @@ std::vector<bool> begun_reads(const Count* counts, std::size_t num_reads) {
   return begun;
 }
 
-// All problems' reads together.
+// Anneals the reads of all problems together.
 void anneal_shared(const KernelTable& kernels, const Ising& all, const BatchOptions& options,
                    std::int8_t* states, std::uint8_t* done, Stop& stop) {
   const std::size_t problems = all.num_problems(), reads = options.num_reads;
@@ -144,17 +142,6 @@ void solve_one(const KernelTable& kernels, const Ising& problem, const BatchOpti
   descend_unbegun(problem, 0, begun, states, stop);
 }
 
-// Problem b by itself.
-Ising make_problem(const BatchView& view, std::size_t b) {
-  const double* linear = view.linear + b * view.num_variables;
-  const std::size_t which = view.shared ? 0 : b;
-  if (const auto* matrices = std::get_if<MatrixView>(&view.couplings)) {
-    return {linear, (*matrices)[which]};
-  }
-  const auto& pattern = std::get<PatternView>(view.couplings);
-  return {linear, view.num_variables, pattern.interactions(which), Ising::Form::kSparse};
-}
-
 // Brings all reads of the problems that were begun to local minima, and their energies up to date.
 void descend_begun(const KernelTable& kernels, const BatchView& view, const BatchOptions& options,
                    const std::uint8_t* done, std::int8_t* states, double* energies, Stop& stop) {
@@ -175,91 +162,16 @@ void descend_begun(const KernelTable& kernels, const BatchView& view, const Batc
       [&stop] { stop.poll_interrupt(); });
 }
 
-// Whether a problem's biases look unlike real numbers of one scale: then it is worth more than this
-// glance whether float32 is enough. values: some couplings of it; degree: of its variables; linear
-// (n).
-template <class Value>
-bool is_suspect(const KernelTable& table, const KernelTable::Matrix<Value>& kernels,
-                const Value* values, std::size_t count, double degree, const double* linear,
-                std::size_t n) {
-  const double largest = kernels.largest(values, count);
-  const double smallest = kernels.smallest(values, count);
-  const double largest_linear = table.matrix_double.largest(linear, n);
-  const double reach = std::max(largest * degree, largest_linear);
-  // Of normal variates the smallest is rarely that small, and they are not nearly all alike.
-  const auto is_wide = [](double low, double high, std::size_t size) {
-    return low < 0x1p-16 * high / static_cast<double>(size);
-  };
-  const bool are_alike = smallest < largest && largest < 2.0 * smallest;
-  if (are_alike || is_wide(smallest, largest, count) ||
-      is_wide(table.matrix_double.smallest(linear, n), largest_linear, n) ||
-      (largest_linear > 0.0 && largest_linear < 0x1p-20 * reach)) {
-    return true;
-  }
-  // Integers of more bits than float32 has, by some of these.
-  constexpr std::size_t kLooks = 16;
-  int lowest = Ising::kNoBit;
-  for (std::size_t k = 0; k < std::min(count, kLooks); ++k) {
-    const auto value = static_cast<double>(values[k]);
-    if (value != 0.0) lowest = std::min(lowest, lowest_bit_of(value));
-  }
-  const double units = std::ldexp(reach, -std::min(lowest, 1000));
-  return lowest != Ising::kNoBit && units > 0x1p22 && units < 0x1p44;
-}
-
-// Of matrices one row is looked at: to read all of them takes as long as some sweeps.
-bool is_suspect(const KernelTable& kernels, const BatchView& view, std::size_t b) {
-  constexpr std::size_t kMostPairs = 256;
-  const std::size_t n = view.num_variables;
-  const double* linear = view.linear + b * n;
-  if (const auto* pattern = std::get_if<PatternView>(&view.couplings)) {
-    const std::size_t count = pattern->num_pairs;
-    if (count == 0) return false;
-    const double degree = 2.0 * static_cast<double>(count) / static_cast<double>(n);
-    return is_suspect(kernels, kernels.matrix_double,
-                      pattern->values + (view.shared ? 0 : b * count), std::min(count, kMostPairs),
-                      degree, linear, n);
-  }
-  const auto& all = std::get<MatrixView>(view.couplings);
-  const MatrixView matrix = view.shared ? all : all[b];
-  const std::size_t first = view.shared ? 0 : splitmix64(b) % n * n;
-  const auto degree = static_cast<double>(n);
-  return matrix.doubles() ? is_suspect(kernels, kernels.matrix_double, matrix.doubles() + first, n,
-                                       degree, linear, n)
-                          : is_suspect(kernels, kernels.matrix_float, matrix.floats() + first, n,
-                                       degree, linear, n);
-}
-
 }  // namespace
 
-bool batch_needs_float64(const KernelTable& kernels, const BatchView& view, int num_threads,
-                         Stop& stop) {
-  const std::size_t problems = view.num_problems;
-  if (problems == 0 || view.num_variables == 0) return false;
-  if (view.shared) {
-    // To make a problem of a large J takes as long as a batch: only where there is a suspicion.
-    std::unique_ptr<Ising> problem;
-    for (std::size_t b = 0; b < problems && !stop.poll_interrupt(); ++b) {
-      if (!is_suspect(kernels, view, b)) continue;
-      if (!problem) problem = std::make_unique<Ising>(make_problem(view, b));
-      problem->select(b, view.linear + b * view.num_variables);
-      if (needs_float64(*problem, &stop)) return true;
-    }
-    return false;
+Ising make_problem(const BatchView& view, std::size_t b) {
+  const double* linear = view.linear + b * view.num_variables;
+  const std::size_t which = view.shared ? 0 : b;
+  if (const auto* matrices = std::get_if<MatrixView>(&view.couplings)) {
+    return {linear, (*matrices)[which]};
   }
-  constexpr std::size_t kScouts = 16, kProblemsPerScout = 64;
-  const std::size_t step = std::max(kProblemsPerScout, divide_up(problems, kScouts));
-  std::atomic<bool> needed{false};
-  parallel_for(
-      problems, num_threads,
-      [&](std::size_t b, int) {
-        if (needed || stop.poll_interrupt()) return;
-        const bool is_scout = b % step == 0;
-        if (!is_scout && !is_suspect(kernels, view, b)) return;
-        if (needs_float64(make_problem(view, b), &stop)) needed = true;
-      },
-      [&stop] { stop.poll_interrupt(); });
-  return needed;
+  const auto& pattern = std::get<PatternView>(view.couplings);
+  return {linear, view.num_variables, pattern.interactions(which), Ising::Form::kSparse};
 }
 
 void solve_batch(const KernelTable& kernels, const BatchView& view, const BatchOptions& options,
@@ -278,7 +190,7 @@ void solve_batch(const KernelTable& kernels, const BatchView& view, const BatchO
     return;
   }
   const auto make_all = [&] { return all_problems(kernels, view, options.num_threads); };
-  // Searches select one problem after the other: each thread has an Ising of its own.
+  // Searches select one problem after the other, so each thread has its own Ising.
   std::vector<std::unique_ptr<Ising>> all(1);
   if (view.shared) all[0] = make_all();
   if (all[0] && options.method == BatchMethod::kAnneal) {

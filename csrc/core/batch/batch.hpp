@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/samplers/ising.hpp"
+#include "core/state/state_lanes.hpp"
 #include "core/support/matrix.hpp"
 #include "core/support/stop.hpp"
 #include "kernels/kernels.hpp"
@@ -57,17 +58,11 @@ struct BatchOptions {
   int num_threads = 1;
 };
 
-// States of a batch's problems, of -1 and +1, or 0 and 1.
-struct BatchStates {
-  const double* linear;       // (num_problems, n)
-  const std::int8_t* states;  // (num_problems, num_reads, n)
-  std::size_t num_problems;
-  std::size_t num_reads;
-  std::size_t num_variables;
-};
+// Returns problem b of a batch. Not for factors.
+Ising make_problem(const BatchView& view, std::size_t b);
 
-// Whether any problem needs float64, by needs_float64: of those of which some
-// biases look unlike real numbers of one scale, and of some others. Not of factors.
+// Returns whether any problem needs float64. Asks needs_float64() about the problems whose biases
+// look unlike real numbers of one scale, and about a few others. Not for factors.
 bool batch_needs_float64(const KernelTable& kernels, const BatchView& view, int num_threads,
                          Stop& stop);
 
@@ -80,11 +75,6 @@ bool batch_needs_float64(const KernelTable& kernels, const BatchView& view, int 
 // interleaved form alone, which has the couplings in cache.
 void solve_batch(const KernelTable& kernels, const BatchView& view, const BatchOptions& options,
                  std::int8_t* states, std::uint8_t* done, double* energies, Stop& stop);
-
-// The interleaved form's, of matrices that are not shared.
-void anneal_interleaved(const KernelTable& kernels, const BatchView& view,
-                        const BatchOptions& options, std::int8_t* states, std::uint8_t* done,
-                        double* energies, Stop& stop);
 
 // An entry of num_matrices matrices that is not what it must be: finite, 0 on the diagonal, equal
 // to the one across it; the first of the first bad matrix, in this order. largest (num_matrices):

@@ -6,18 +6,12 @@
 #include <vector>
 
 #include "core/batch/batch.hpp"
+#include "core/state/state_lanes.hpp"
 #include "core/support/buffer.hpp"
 #include "core/support/parallel.hpp"
 
 namespace qpsbgd {
 namespace {
-
-// Calls function(values, kernels) with the matrices' own type.
-template <class Function>
-auto with_type(const KernelTable& kernels, const MatrixView& matrices, const Function& function) {
-  return matrices.doubles() ? function(matrices.doubles(), kernels.matrix_double)
-                            : function(matrices.floats(), kernels.matrix_float);
-}
 
 template <class Value>
 bool is_sound(const Value* matrix, std::size_t n, double largest) {
@@ -56,52 +50,7 @@ BadEntry bad_entry_of(const MatrixView& matrix, std::size_t number) {
   return *find([&](auto i, auto j) { return matrix(i, j) != matrix(j, i); });
 }
 
-// Sixteen of a batch's states, from row `begin` to `end` of all, and the fields of their problems,
-// as (n, kLanes). Lanes beyond the last repeat it.
-struct StateLanes {
-  StateLanes(const BatchStates& batch, std::size_t begin, std::size_t end)
-      : states(batch.num_variables * kLanes), linear(batch.num_variables * kLanes) {
-    const std::size_t n = batch.num_variables;
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      const std::size_t row = std::min(begin + lane, end - 1);
-      const double* h = batch.linear + row / batch.num_reads * n;
-      for (std::size_t i = 0; i < n; ++i) {
-        states[i * kLanes + lane] = batch.states[row * n + i];
-        linear[i * kLanes + lane] = h[i];
-      }
-    }
-  }
-  Buffer<double> states, linear;
-};
-
-// Calls function(lanes, results) for the rows [begin, end), sixteen at a time, whose results
-// (width, kLanes) go to out (rows, width).
-template <class Function>
-void in_lanes(const BatchStates& batch, std::size_t begin, std::size_t end, std::size_t width,
-              double* out, const Function& function) {
-  Buffer<double> results(width * kLanes);
-  for (; begin < end; begin += kLanes) {
-    const std::size_t count = std::min(kLanes, end - begin);
-    function(StateLanes(batch, begin, begin + count), results.data());
-    for (std::size_t lane = 0; lane < count; ++lane) {
-      for (std::size_t i = 0; i < width; ++i) {
-        out[(begin + lane) * width + i] = results[i * kLanes + lane];
-      }
-    }
-  }
-}
-
-// The same for all rows of problems that share their couplings, on threads.
-template <class Function>
-void all_in_lanes(const BatchStates& batch, std::size_t width, int num_threads, double* out,
-                  const Function& function) {
-  const std::size_t rows = batch.num_problems * batch.num_reads;
-  parallel_for(divide_up(rows, kLanes), num_threads, [&](std::size_t tile, int) {
-    in_lanes(batch, tile * kLanes, std::min(rows, (tile + 1) * kLanes), width, out, function);
-  });
-}
-
-// What the kernels take for a factor (rank, n).
+// A factor (rank, n) as the kernels take it.
 struct Factor {
   Factor(const double* values, std::size_t rank, double scale, std::size_t n)
       : squares(n),
@@ -166,22 +115,13 @@ void batch_magnitudes(const KernelTable& kernels, const MatrixView& matrices, bo
 
 void problem_energies(const KernelTable& kernels, const MatrixView& matrix,
                       const BatchStates& batch, std::size_t problem, double* energies) {
-  const std::size_t n = matrix.size(), reads = batch.num_reads;
-  with_type(kernels, matrix, [&](const auto* values, const auto& matrix_kernels) {
-    const std::size_t begin = problem * reads, end = begin + reads;
-    // By the number of reads alone, as the two round differently.
-    if (reads >= kLanes) {
-      in_lanes(batch, begin, end, 1, energies, [&](const StateLanes& lanes, double* out) {
-        matrix_kernels.energies(values, lanes.linear.data(), lanes.states.data(), n, out);
-      });
-      return;
-    }
-    Buffer<double> state(n);
-    for (std::size_t row = begin; row < end; ++row) {
-      std::copy_n(batch.states + row * n, n, state.data());
-      energies[row] = matrix_kernels.energy(values, batch.linear + problem * n, state.data(), n);
-    }
-  });
+  const std::size_t n = matrix.size(), begin = problem * batch.num_reads;
+  const BatchStates states{.linear = batch.linear + problem * n,
+                           .states = batch.states + begin * n,
+                           .num_problems = 1,
+                           .num_reads = batch.num_reads,
+                           .num_variables = n};
+  matrix_energies(kernels, matrix, states, 1, energies + begin);
 }
 
 void batch_energies(const KernelTable& kernels, const MatrixView& matrices, bool shared,

@@ -1,10 +1,12 @@
+#include "core/batch/problem_lanes.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
 #include <vector>
 
-#include "core/batch/batch.hpp"
+#include "core/state/anneal_rows.hpp"
 #include "core/support/buffer.hpp"
 #include "core/support/parallel.hpp"
 #include "core/support/streams.hpp"
@@ -12,15 +14,12 @@
 namespace qpsbgd {
 namespace {
 
-// Sums of floats drift: after so many sweeps fields are computed anew, as in
-// core/samplers/anneal.cpp.
-constexpr std::size_t kRefresh = 256;
 constexpr std::uint32_t kAllLanes = (std::uint32_t{1} << kLanes) - 1;
 
 // Sixteen problems that a thread anneals, one read of each at a time.
-class Tile {
+class ProblemLanes final : public AnnealedRows {
  public:
-  Tile(const KernelTable& kernels, const BatchView& view, const BatchOptions& options)
+  ProblemLanes(const KernelTable& kernels, const BatchView& view, const BatchOptions& options)
       : kernels_(kernels),
         matrices_(std::get<MatrixView>(view.couplings)),
         view_(view),
@@ -58,48 +57,62 @@ class Tile {
     kernels_.interleaved.pack(rows_.data(), n, ld_, couplings_.data());
   }
 
-  // Read `read` of each; states (count, num_reads, n) of the first problem's first.
+  // Anneals read `read` of each problem. states: (count, num_reads, n).
   void anneal(std::size_t read, std::int8_t* states, Stop& stop) {
-    const InterleavedTile tile{.couplings = couplings_.data(),
-                               .linear = linear_.data(),
-                               .fields = fields_.data(),
-                               .spins = spins_.data(),
-                               .kept = kept_.data(),
-                               .num_variables = view_.num_variables};
     take_states(read, states);
-    kernels_.interleaved.fields(tile);
+    kernels_.interleaved.fields(make_tile());
     ReadStreams streams[kLanes];
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
       streams[lane] = {options_.seed, options_.number + first_ + lane, read};
     }
-    double best[kLanes];
-    std::fill_n(best, kLanes, std::numeric_limits<double>::infinity());
-    const auto look = [&] {
-      double energies[kLanes];
-      kernels_.interleaved.energies(tile, energies);
-      std::uint32_t better = 0;
-      for (std::size_t lane = 0; lane < kLanes; ++lane) {
-        if (!(energies[lane] < best[lane])) continue;
-        best[lane] = energies[lane];
-        better |= std::uint32_t{1} << lane;
-      }
-      if (better != 0) kernels_.interleaved.keep(tile, better);
-    };
-    if (options_.keep_best) look();
-    for (std::size_t sweep = 0; sweep < options_.betas.size() && !stop.poll(); ++sweep) {
-      if (sweep % kRefresh == kRefresh - 1) kernels_.interleaved.fields(tile);
-      StreamKey keys[kLanes];
-      alignas(64) float thresholds[kLanes];
-      for (std::size_t lane = 0; lane < kLanes; ++lane) keys[lane] = streams[lane].sweep(sweep);
-      set_thresholds(options_.betas[sweep], thresholds);
-      kernels_.interleaved.anneal(tile, thresholds, keys);
-      if (options_.keep_best) look();
-    }
-    if (!options_.keep_best) kernels_.interleaved.keep(tile, kAllLanes);
+    std::fill_n(best_, kLanes, std::numeric_limits<double>::infinity());
+    if (options_.keep_best) keep_improved();
+    anneal_rows(*this, options_.betas, Refresh::kPeriodically, streams, kLanes, stop,
+                [&](std::size_t) {
+                  if (options_.keep_best) keep_improved();
+                });
+    if (!options_.keep_best) kernels_.interleaved.keep(make_tile(), kAllLanes);
     give_states(read, states);
   }
 
+  bool sweep(double beta, const StreamKey* keys, Stop& stop) override {
+    if (stop.poll()) return false;
+    alignas(64) float thresholds[kLanes];
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      thresholds[lane] = acceptance_threshold(scales_[lane], 2.0, factors_[lane] * beta);
+    }
+    kernels_.interleaved.anneal(make_tile(), thresholds, keys);
+    return true;
+  }
+
+  bool refresh_fields(Stop&) override {
+    kernels_.interleaved.fields(make_tile());
+    return true;
+  }
+
  private:
+  InterleavedTile make_tile() {
+    return {.couplings = couplings_.data(),
+            .linear = linear_.data(),
+            .fields = fields_.data(),
+            .spins = spins_.data(),
+            .kept = kept_.data(),
+            .num_variables = view_.num_variables};
+  }
+
+  // Keeps the current states that are better than best_.
+  void keep_improved() {
+    double energies[kLanes];
+    kernels_.interleaved.energies(make_tile(), energies);
+    std::uint32_t better = 0;
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      if (!(energies[lane] < best_[lane])) continue;
+      best_[lane] = energies[lane];
+      better |= std::uint32_t{1} << lane;
+    }
+    if (better != 0) kernels_.interleaved.keep(make_tile(), better);
+  }
+
   template <class Value>
   void load(std::size_t lane, const Value* matrix, const KernelTable::Matrix<Value>& kernels) {
     const std::size_t n = view_.num_variables;
@@ -111,23 +124,11 @@ class Tile {
       total += reach;
     }
     Ising::check_total(total);
-    // As Ising's: fields in (-1, 1).
-    int exponent = 0;
-    std::frexp(largest, &exponent);
-    const double scale = largest > 0.0 ? std::ldexp(1.0, std::clamp(-exponent, -1000, 1000)) : 1.0;
+    const double scale = Ising::scale_for(largest);
     scales_[lane] = scale;
     for (std::size_t i = 0; i < n; ++i) {
       kernels.scaled(matrix + i * n, n, scale, &rows_[(lane * n + i) * ld_]);
       linear_[i * kLanes + lane] = static_cast<float>(scale * linear[i]);
-    }
-  }
-
-  // As threshold() of core/state/read_tile.hpp.
-  void set_thresholds(double beta, float* thresholds) const {
-    constexpr double kMost = std::numeric_limits<float>::max() / 64;
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      const double value = scales_[lane] / (2.0 * (factors_[lane] * beta));
-      thresholds[lane] = static_cast<float>(value < kMost ? value : kMost);
     }
   }
 
@@ -154,6 +155,7 @@ class Tile {
   std::size_t ld_;
   std::size_t first_ = 0, count_ = 0;
   double scales_[kLanes], factors_[kLanes];  // 0 and 1 in lanes without a problem
+  double best_[kLanes];                      // lowest energies of the current reads
   Buffer<float> rows_;  // (kLanes, n, ld): the couplings before they are interleaved
   Buffer<float> couplings_;
   Buffer<float> linear_, fields_, spins_, kept_;  // (ld, kLanes)
@@ -171,8 +173,8 @@ void anneal_interleaved(const KernelTable& kernels, const BatchView& view,
                           .num_reads = options.num_reads,
                           .num_variables = view.num_variables};
   const std::size_t n = view.num_variables, num_tiles = divide_up(view.num_problems, kLanes);
-  std::vector<std::unique_ptr<Tile>> tiles(num_workers(num_tiles, options.num_threads));
-  for (auto& tile : tiles) tile = std::make_unique<Tile>(kernels, view, options);
+  std::vector<std::unique_ptr<ProblemLanes>> tiles(num_workers(num_tiles, options.num_threads));
+  for (auto& tile : tiles) tile = std::make_unique<ProblemLanes>(kernels, view, options);
   parallel_for(
       num_tiles, options.num_threads,
       [&](std::size_t task, int worker) {

@@ -5,18 +5,18 @@
 
 #include "core/support/parallel.hpp"
 #include "core/support/product.hpp"
+#include "core/support/scale.hpp"
 
 namespace qpsbgd {
 namespace {
 
-double unit_scale(const GramView& view) {
+// Returns the power of two that brings the largest mean square of a variable into [1/4, 1).
+double scale_of(const GramView& view) {
   const std::size_t n = view.num_inputs;
   double largest = 0.0;
   for (std::size_t i = 0; i < n; ++i) largest = std::max(largest, view.gram[i * (n + 1)]);
-  int exponent = 0;
-  std::frexp(largest / static_cast<double>(view.num_samples), &exponent);
-  // Half of it, rounded up.
-  return std::ldexp(1.0, -((exponent + (exponent > 0)) / 2));
+  const int exponent = exponent_of(largest / static_cast<double>(view.num_samples));
+  return std::ldexp(1.0, -((exponent + (exponent > 0)) / 2));  // half of it, rounded up
 }
 
 }  // namespace
@@ -25,7 +25,7 @@ GramLayer::GramLayer(const GramView& view, const KernelTable& kernels, int num_t
     : Layer(kernels, view.num_inputs, view.num_neurons, view.first_row, view.num_inputs,
             num_threads),
       view_(view),
-      scale_(unit_scale(view)),
+      scale_(scale_of(view)),
       coupling_(inputs_ld() * inputs_ld()),
       packed_(round_up(view.num_inputs, kernels.panel_columns) * view.num_inputs),
       inverse_means_(view.num_neurons) {

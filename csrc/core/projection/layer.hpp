@@ -75,10 +75,10 @@ class Layer {
   virtual void image(const std::int8_t* spins, std::size_t rows, float* c, float* scratch,
                      Stop* stop) const = 0;
 
-  // Named by the row's number in the whole layer.
-  StreamKey stream(std::uint64_t seed, std::size_t row, std::size_t read,
-                   std::uint64_t sweep) const {
-    return stream_key(seed, first_row_ + row, read, sweep);
+  // Returns the random streams of a read of a row. They are named by the row's number in the whole
+  // layer.
+  ReadStreams streams(std::uint64_t seed, std::size_t row, std::size_t read) const {
+    return {seed, first_row_ + row, read};
   }
 
  protected:

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "core/support/parallel.hpp"
@@ -12,42 +11,48 @@
 namespace qpsbgd {
 namespace {
 
-// Flips a proposal in the last sweep above which the next one has neurons in lanes: what both cost
-// meets at .24 with AVX-512 and at .14 with AVX2. At first there usually are many.
-constexpr double kManyFlips = 0.15;
-
-class SignSolver final : public TileSolver {
+class SignRows final : public ProjectionRows {
  public:
-  SignSolver(const SignProblem& problem, const Annealing& annealing)
+  explicit SignRows(const SignProblem& problem)
       : problem_(problem),
         layer_(problem.layer()),
-        annealing_(annealing),
         targets_(kLanes * layer_.samples_ld()),
         margins_(kLanes * layer_.samples_ld()),
         spins_(kLanes * layer_.inputs_ld()),
-        critical_(divide_up(layer_.samples_ld(), 64)),
-        lanes_(annealing.descent() ? 0 : (2 * layer_.samples_ld() + layer_.inputs_ld()) * kLanes) {
-    // Rows that a tile does not have are read, if not used.
+        critical_(divide_up(layer_.samples_ld(), 64)) {
+    // Kernels read, but do not use, the memory of rows beyond the last.
     std::fill_n(targets_.data(), targets_.size(), 0);
     std::fill_n(margins_.data(), margins_.size(), 0.0f);
     std::fill_n(spins_.data(), spins_.size(), 0.0f);
   }
 
-  void solve(std::size_t first_row, std::size_t rows, std::size_t read, const float* margins,
-             std::int8_t* spins, Stop& stop) override {
+  bool load(std::size_t first_row, std::size_t rows, const float* margins,
+            const std::int8_t* states, Stop&) override {
     const std::size_t n = layer_.num_inputs();
+    num_rows_ = rows;
     set_samples(first_row, rows, margins);
     for (std::size_t r = 0; r < rows; ++r) {
-      layer_.kernels().from_spins(spins + r * n, n, &spins_[r * layer_.inputs_ld()]);
+      layer_.kernels().from_spins(states + r * n, n, &spins_[r * layer_.inputs_ld()]);
     }
-    const SignTile tile = make_tile(rows);
-    if (annealing_.descent()) {
-      descend(tile, stop);
-    } else {
-      anneal(tile, first_row, read, stop);
-    }
-    for (std::size_t r = 0; r < rows; ++r) {
-      layer_.kernels().to_spins(&spins_[r * layer_.inputs_ld()], n, spins + r * n);
+    return true;
+  }
+
+  void descend(std::uint8_t* active) override {
+    layer_.kernels().sign_descent(make_tile(), active);
+  }
+
+  bool sweep(double beta, const StreamKey* keys, Stop& stop) override {
+    if (stop.poll()) return false;
+    // A flip takes four times its gain off the objective.
+    const float threshold = acceptance_threshold(problem_.target_scale(), 4.0, beta);
+    layer_.kernels().sign_anneal(make_tile(), threshold, keys);
+    return true;
+  }
+
+  void save(std::int8_t* states) const override {
+    const std::size_t n = layer_.num_inputs();
+    for (std::size_t r = 0; r < num_rows_; ++r) {
+      layer_.kernels().to_spins(&spins_[r * layer_.inputs_ld()], n, states + r * n);
     }
   }
 
@@ -66,7 +71,7 @@ class SignSolver final : public TileSolver {
     }
   }
 
-  SignTile make_tile(std::size_t rows) {
+  SignTile make_tile() {
     return {.packed_inputs = layer_.inputs().packed(),
             .inputs_t = layer_.inputs_t(),
             .reach = problem_.reach(),
@@ -75,46 +80,19 @@ class SignSolver final : public TileSolver {
             .ld = layer_.samples_ld(),
             .spins = spins_.data(),
             .spins_ld = layer_.inputs_ld(),
-            .rows = rows,
+            .rows = num_rows_,
             .num_variables = layer_.num_inputs(),
             .num_samples = layer_.num_samples(),
-            .critical = critical_.data(),
-            .lanes = lanes_.data()};
-  }
-
-  void descend(const SignTile& tile, Stop& stop) const {
-    std::uint8_t active[kLanes];
-    std::memset(active, 1, tile.rows);
-    for (std::size_t sweep = 0; sweep < annealing_.num_sweeps && !stop.poll(); ++sweep) {
-      layer_.kernels().sign_descent(tile, active);
-      if (std::memchr(active, 1, tile.rows) == nullptr) return;  // all at a local maximum
-    }
-  }
-
-  void anneal(const SignTile& tile, std::size_t first_row, std::size_t read, Stop& stop) const {
-    const KernelTable& kernels = layer_.kernels();
-    StreamKey keys[kLanes] = {};
-    bool many_flips = true;
-    for (std::size_t sweep = 0; sweep < annealing_.num_sweeps && !stop.poll(); ++sweep) {
-      for (std::size_t r = 0; r < tile.rows; ++r) {
-        keys[r] = layer_.stream(annealing_.seed, first_row + r, read, sweep);
-      }
-      // A flip takes four times its gain off the objective.
-      const double threshold = problem_.target_scale() / (4.0 * annealing_.betas[sweep]);
-      const auto anneal = many_flips ? kernels.sign_anneal_lanes : kernels.sign_anneal;
-      const std::size_t flips = anneal(tile, static_cast<float>(threshold), keys);
-      many_flips = flips > kManyFlips * static_cast<double>(tile.rows * tile.num_variables);
-    }
+            .critical = critical_.data()};
   }
 
   const SignProblem& problem_;
   const SampleLayer& layer_;
-  const Annealing& annealing_;
+  std::size_t num_rows_ = 0;
   Buffer<std::int32_t> targets_;  // (rows, samples_ld)
   Buffer<float> margins_;         // (rows, samples_ld), eps included
   Buffer<float> spins_;           // (rows, inputs_ld)
   Buffer<std::uint64_t> critical_;
-  Buffer<float> lanes_;  // annealing only
 };
 
 }  // namespace
@@ -141,8 +119,8 @@ SignProblem::SignProblem(const SampleLayer& layer, double eps, Stop* stop)
       [&] { is_stopped(stop); });
 }
 
-std::unique_ptr<TileSolver> SignProblem::make_solver(const Annealing& annealing) const {
-  return std::make_unique<SignSolver>(*this, annealing);
+std::unique_ptr<ProjectionRows> SignProblem::make_rows() const {
+  return std::make_unique<SignRows>(*this);
 }
 
 }  // namespace qpsbgd

@@ -3,26 +3,28 @@
 
 #include <memory>
 
+#include "core/projection/projection_rows.hpp"
 #include "core/projection/sample_layer.hpp"
-#include "core/state/tile_solver.hpp"
 
 namespace qpsbgd {
 
-// What a layer's neurons share.
+// The part of the problem that all neurons of a layer share.
 class SignProblem {
  public:
   // eps: PAPER 0.01, in the caller's units of X. Unfinished where `stop` says to end; null never
   // does.
   SignProblem(const SampleLayer& layer, double eps, Stop* stop = nullptr);
 
-  std::unique_ptr<TileSolver> make_solver(const Annealing& annealing) const;
+  // Returns the rows of one thread. This object must outlive them.
+  std::unique_ptr<ProjectionRows> make_rows() const;
 
   const SampleLayer& layer() const { return layer_; }
   float eps() const { return eps_; }  // in the layer's scaled units
-  // Solvers count targets in units of t^ / target_scale(), and cut off what is less: a power of
-  // two, so large that the magnitudes of a neuron's sum to 2^29 .. 2^30.
+  // Solvers use the integers t^ * target_scale(), rounded towards zero. The scale is a power of two
+  // for which the magnitudes of a neuron's targets sum to between 2^29 and 2^30.
   float target_scale() const { return target_scale_; }
-  // (blocks of kBlock variables, samples_ld): 2 max|x_ik| over a block, the longest step.
+  // (blocks of kBlock variables, samples_ld): 2 max|x_ik| over a block, the largest change of a
+  // margin by one flip.
   const float* reach() const { return reach_.data(); }
 
  private:

@@ -60,7 +60,6 @@ SignQubo::SignQubo(const SampleView& view, const KernelTable& kernels, double ta
     : view_(view),
       num_threads_(num_threads),
       samples_(view.num_samples),
-      stop_(stop),
       products_(view.num_inputs * view.num_inputs) {
   const std::size_t count = view.num_samples * view.num_inputs;
   if (first_other_magnitude(view.inputs, view.num_samples, view.num_inputs, stop) < count) {
@@ -69,19 +68,19 @@ SignQubo::SignQubo(const SampleView& view, const KernelTable& kernels, double ta
   if (view.num_inputs > kMaxVariables) {
     throw std::invalid_argument("the number of variables must be less than 2^28");
   }
-  const float scale = unit_scale(view.inputs, count, kernels, stop);
-  find_counts(scale, target_eps * scale);
-  multiply_patterns();
-  add_penalties();
+  const float scale = scale_to_unit(view.inputs, count, kernels, stop);
+  find_counts(scale, target_eps * scale, stop);
+  multiply_patterns(stop);
+  add_penalties(stop);
 }
 
 // Samples whose outputs always agree, or always differ, share a count.
-void SignQubo::find_counts(float scale, double eps) {
+void SignQubo::find_counts(float scale, double eps, Stop* stop) {
   const std::size_t n = view_.num_inputs;
   std::unordered_map<std::string, std::size_t> known;  // by pattern and threshold
   std::vector<std::int8_t> pattern(n);
   num_variables_ = n;
-  for (std::size_t i = 0; i < view_.num_samples && !is_stopped(stop_); ++i) {
+  for (std::size_t i = 0; i < view_.num_samples && !is_stopped(stop); ++i) {
     std::int32_t size = 0;
     double magnitude = 0.0;
     for (std::size_t k = 0; k < n; ++k) {
@@ -119,7 +118,7 @@ void SignQubo::find_counts(float scale, double eps) {
   }
 }
 
-void SignQubo::multiply_patterns() {
+void SignQubo::multiply_patterns(Stop* stop) {
   const std::size_t n = view_.num_inputs;
   first_.assign(n + 1, 0);
   const std::size_t run = run_length(4 * n);  // counts between two polls
@@ -130,7 +129,7 @@ void SignQubo::multiply_patterns() {
         std::fill_n(row, n, 0);
         std::size_t couplings = 0;
         for (std::size_t g = 0; g < counts_.size(); ++g) {
-          if (g % run == 0 && is_stopped(stop_)) return;
+          if (g % run == 0 && is_stopped(stop)) return;
           const std::int8_t* s = pattern(g);
           if (s[k] == 0) continue;
           for (std::size_t l = k + 1; l < n; ++l) row[l] += s[k] * s[l];
@@ -139,7 +138,7 @@ void SignQubo::multiply_patterns() {
         for (std::size_t l = k + 1; l < n; ++l) couplings += row[l] != 0;
         first_[k + 1] = couplings;
       },
-      [&] { is_stopped(stop_); });
+      [&] { is_stopped(stop); });
   for (std::size_t k = 0; k < n; ++k) first_[k + 1] += first_[k];
   num_couplings_ = first_[n];
   for (const Count& count : counts_) {
@@ -149,10 +148,10 @@ void SignQubo::multiply_patterns() {
 
 // In spins a square is (C + v.s / 2)^2: v is the pattern, -M, and the weights with a minus,
 // C = (n' + 1) / 2 - M.
-void SignQubo::add_penalties() {
+void SignQubo::add_penalties(Stop* stop) {
   const std::size_t n = view_.num_inputs;
   penalty_fields_.assign(num_variables_, 0.0);
-  for (std::size_t g = 0; g < counts_.size() && !is_stopped(stop_); ++g) {
+  for (std::size_t g = 0; g < counts_.size() && !is_stopped(stop); ++g) {
     const Count& count = counts_[g];
     const double constant = 0.5 * (count.size + 1) - count.threshold;
     const double threshold = count.threshold;
@@ -176,18 +175,19 @@ void SignQubo::thresholds(std::int32_t* out) const {
   for (const Count& count : counts_) *out++ = count.threshold;
 }
 
-void SignQubo::couplings(std::int32_t* rows, std::int32_t* columns, double* values) const {
+void SignQubo::couplings(std::int32_t* rows, std::int32_t* columns, double* values,
+                         Stop* stop) const {
   const std::size_t n = view_.num_inputs;
   const auto put = [&](std::size_t at, std::size_t row, std::size_t column, double value) {
     rows[at] = static_cast<std::int32_t>(row);
     columns[at] = static_cast<std::int32_t>(column);
     values[at] = value;
   };
-  const auto waiting = [&] { is_stopped(stop_); };
+  const auto waiting = [&] { is_stopped(stop); };
   parallel_for(
       n, num_threads_,
       [&](std::size_t k, int) {
-        if (is_stopped(stop_)) return;
+        if (is_stopped(stop)) return;
         std::size_t at = first_[k];
         for (std::size_t l = k + 1; l < n; ++l) {
           const std::int32_t product = products_[k * n + l];
@@ -218,7 +218,8 @@ void SignQubo::couplings(std::int32_t* rows, std::int32_t* columns, double* valu
   }
 }
 
-void SignQubo::rows(double penalty_factor, double* factors, double* fields, double* offsets) const {
+void SignQubo::rows(double penalty_factor, double* factors, double* fields, double* offsets,
+                    Stop* stop) const {
   const std::size_t m = view_.num_neurons, width = num_variables_;
   parallel_for(
       divide_up(m, Layer::kTileRows), num_threads_,
@@ -228,7 +229,7 @@ void SignQubo::rows(double penalty_factor, double* factors, double* fields, doub
         std::fill(fields + first * width, fields + end * width, 0.0);
         std::fill(offsets + first, offsets + end, 0.0);
         // The loss of an output y = +-1 is 1 + t^2 - 2 y t; fields keep the sums of t meanwhile.
-        for (std::size_t i = 0; i < view_.num_samples && !is_stopped(stop_); ++i) {
+        for (std::size_t i = 0; i < view_.num_samples && !is_stopped(stop); ++i) {
           const Sample& sample = samples_[i];
           const std::size_t variable = sample.sign != 0.0 ? counts_[sample.count].indicator : 0;
           for (std::size_t r = first; r < end; ++r) {
@@ -241,7 +242,7 @@ void SignQubo::rows(double penalty_factor, double* factors, double* fields, doub
             }
           }
         }
-        for (std::size_t r = first; r < end && !is_stopped(stop_); ++r) {
+        for (std::size_t r = first; r < end && !is_stopped(stop); ++r) {
           double* row = fields + r * width;
           double largest = 0.0;
           for (const Count& count : counts_) {
@@ -255,7 +256,7 @@ void SignQubo::rows(double penalty_factor, double* factors, double* fields, doub
           offsets[r] += factors[r] * penalty_offset_;
         }
       },
-      [&] { is_stopped(stop_); });
+      [&] { is_stopped(stop); });
 }
 
 }  // namespace qpsbgd

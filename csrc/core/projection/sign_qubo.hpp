@@ -44,11 +44,13 @@ class SignQubo {
   void thresholds(std::int32_t* out) const;  // M (num_counts)
 
   // The couplings of a row of factor 1: rows < columns, in lexicographic order.
-  void couplings(std::int32_t* rows, std::int32_t* columns, double* values) const;
+  void couplings(std::int32_t* rows, std::int32_t* columns, double* values,
+                 Stop* stop = nullptr) const;
 
   // A row's factor (m) is penalty_factor times the largest difference that an indicator makes to
   // its loss; 1 where none makes any. fields (m, num_variables) and offsets (m) include it.
-  void rows(double penalty_factor, double* factors, double* fields, double* offsets) const;
+  void rows(double penalty_factor, double* factors, double* fields, double* offsets,
+            Stop* stop = nullptr) const;
 
  private:
   struct Count {
@@ -67,17 +69,16 @@ class SignQubo {
   const std::int8_t* pattern(std::size_t count) const {
     return &patterns_[count * view_.num_inputs];
   }
-  void find_counts(float scale, double eps);
-  void multiply_patterns();
-  void add_penalties();
+  void find_counts(float scale, double eps, Stop* stop);
+  void multiply_patterns(Stop* stop);
+  void add_penalties(Stop* stop);
 
   SampleView view_;
   int num_threads_;
   std::size_t num_variables_ = 0, num_couplings_ = 0;
   std::vector<Count> counts_;
   std::vector<Sample> samples_;
-  std::vector<std::int8_t> patterns_;  // (num_counts, n)
-  Stop* stop_;
+  std::vector<std::int8_t> patterns_;   // (num_counts, n)
   Buffer<std::int32_t> products_;       // P^T P (n, n) of the patterns P, above the diagonal
   std::vector<std::size_t> first_;      // of each weight's couplings, and of the auxiliaries'
   std::vector<double> penalty_fields_;  // (num_variables), of factor 1

@@ -1,177 +1,191 @@
 #include "core/samplers/anneal.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
+#include <memory>
 #include <stdexcept>
+#include <vector>
 
 #include "core/samplers/local_minimum.hpp"
 #include "core/samplers/precision.hpp"
-#include "core/state/read_tile.hpp"
+#include "core/samplers/read_rows.hpp"
+#include "core/state/anneal_rows.hpp"
 #include "core/support/parallel.hpp"
 #include "core/support/streams.hpp"
 
 namespace qpsbgd {
 namespace {
 
-// Sums of floats that are not exact drift: after so many sweeps fields are computed anew.
-constexpr std::size_t kRefresh = 256;
-// More than the error of the energies of sweeps, in the sum of all biases' magnitudes: nearer to a
-// threshold, an energy computed anew decides.
+// Bounds on the error of energies that sweeps compute, relative to the sum of all biases'
+// magnitudes. Nearer to the energy threshold than this, an energy computed anew decides.
 constexpr double kFloat32Error = 0x1p-20, kFloat64Error = 0x1p-48;
-// Couplings of dense problems in int16: the largest, in units, whose block of flips changes a field
-// by less than 2^14. See kernels/sweep_rows.hpp.
-constexpr double kNarrowCoupling = 127.0;
+
+RowsMaker rows_maker(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
+                     Precision precision) {
+  switch (problem.form()) {
+    case Ising::Form::kLowRank:
+      return low_rank_rows(kernels, problem, options);
+    case Ising::Form::kSparse:
+      return sparse_rows(kernels, problem, options, precision);
+    default:
+      return precision == Precision::kFloat64 ? float64_rows(kernels, problem, options)
+                                              : dense_rows(kernels, problem, options, precision);
+  }
+}
+
+// One call of anneal(): reads are dealt to threads in tiles.
+class AnnealCall {
+ public:
+  AnnealCall(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
+             std::size_t num_reads, std::int8_t* states, std::int64_t* sweeps, Stop& stop)
+      : kernels_(kernels),
+        problem_(problem),
+        options_(options),
+        num_reads_(num_reads),
+        reads_each_(num_reads / problem.num_problems()),
+        states_(states),
+        sweeps_(sweeps),
+        stop_(stop) {
+    const Precision precision = options.precision
+                                    ? *options.precision
+                                    : best_precision(problem, options.random_order, num_reads);
+    const bool is_float64 = precision == Precision::kFloat64;
+    refresh_ = problem.exact(precision) ? Refresh::kNever : Refresh::kPeriodically;
+    error_ = (is_float64 ? kFloat64Error : kFloat32Error) * problem.total_magnitude();
+    // Full tiles share the couplings best, but every thread should have one. Sparse problems' lanes
+    // cost the same with and without a read.
+    const auto threads = static_cast<std::size_t>(num_workers(num_reads, options.num_threads));
+    tile_rows_ = problem.form() == Ising::Form::kSparse
+                     ? kLanes
+                     : std::min(kLanes, divide_up(num_reads, threads));
+    workers_.resize(static_cast<std::size_t>(num_workers(num_tiles(), options.num_threads)));
+    const RowsMaker make_rows = rows_maker(kernels, problem, options, precision);
+    for (Worker& worker : workers_) worker.rows = make_rows();
+  }
+
+  void run() {
+    parallel_for(
+        num_tiles(), options_.num_threads,
+        [&](std::size_t tile, int worker) {
+          // The first reads begin however little time there is.
+          if (stop_.poll() && tile > 0) return;
+          anneal_tile(tile, workers_[static_cast<std::size_t>(worker)]);
+        },
+        [&] {
+          // Reads on their way to a local minimum go on after a time limit.
+          stop_.poll();
+          stop_.poll_interrupt();
+        });
+  }
+
+ private:
+  struct Worker {
+    std::unique_ptr<ReadRows> rows;
+    std::unique_ptr<LocalMinimum> minimum;
+  };
+
+  std::size_t num_tiles() const { return divide_up(num_reads_, tile_rows_); }
+  std::int8_t* state(std::size_t read) const { return states_ + read * problem_.num_variables(); }
+
+  void anneal_tile(std::size_t tile, Worker& worker) {
+    ReadRows& rows = *worker.rows;
+    const std::size_t first = tile * tile_rows_, count = std::min(tile_rows_, num_reads_ - first);
+    std::fill_n(sweeps_ + first, count, 0);
+    std::size_t problems[kLanes] = {};
+    for (std::size_t r = 0; r < count; ++r) problems[r] = (first + r) / reads_each_;
+    ReadStreams streams[kLanes];  // also for lanes without a read
+    for (std::size_t r = 0; r < kLanes; ++r) {
+      streams[r] = {options_.seed, options_.number + problems[r], (first + r) % reads_each_};
+    }
+    std::size_t num_sweeps = 0;
+    if (rows.start(state(first), count, problems, stop_)) {
+      double best[kLanes];
+      std::fill_n(best, count, std::numeric_limits<double>::infinity());
+      const bool needs_energies = options_.keep_best || options_.watch;
+      if (needs_energies) keep_improved(rows, first, count, best);
+      num_sweeps = anneal_rows(
+          rows, options_.betas, refresh_, streams, kLanes, stop_, [&](std::size_t made) {
+            std::fill_n(sweeps_ + first, count, static_cast<std::int64_t>(made));
+            if (needs_energies) keep_improved(rows, first, count, best);
+          });
+      if (!options_.keep_best) {
+        bool all[kLanes];
+        std::fill_n(all, count, true);
+        rows.keep(all);
+      }
+      rows.finish();
+    }
+    descend_if_due(worker, first, count, problems, num_sweeps < options_.betas.size());
+  }
+
+  // Keeps the current states that are better than best (count), reports their energies, and ends
+  // the call if one is not above the energy threshold.
+  void keep_improved(ReadRows& rows, std::size_t first, std::size_t count, double* best) {
+    double energies[kLanes];
+    rows.energies(energies);
+    bool improved[kLanes], any = false, is_near = false;
+    for (std::size_t r = 0; r < count; ++r) {
+      improved[r] = energies[r] < best[r];
+      if (!improved[r]) continue;
+      any = true;
+      best[r] = energies[r];
+      const double energy = energies[r] / problem_.scale();
+      stop_.found(energy);
+      is_near |= energy <= stop_.energy_threshold() + error_;
+    }
+    if (!any || !(options_.keep_best || is_near)) return;
+    rows.keep(improved);
+    if (!is_near) return;
+    rows.finish();
+    problem_.energies(kernels_, state(first), count, 1, energies);
+    for (std::size_t r = 0; r < count; ++r) {
+      if (energies[r] <= stop_.energy_threshold()) stop_.reached();
+    }
+  }
+
+  // Brings reads to a local minimum where the options ask for it.
+  void descend_if_due(Worker& worker, std::size_t first, std::size_t count,
+                      const std::size_t* problems, bool is_cut) {
+    const bool is_timed_out = stop_.reason() == Stop::Reason::kTimeLimit;
+    const bool has_time = is_timed_out || stop_.reason() == Stop::Reason::kNone;
+    const bool is_due = (options_.descend_at_limit && is_cut && is_timed_out) ||
+                        (options_.descend_always && has_time);
+    if (!is_due) return;
+    if (!worker.minimum) worker.minimum = std::make_unique<LocalMinimum>(problem_);
+    for (std::size_t r = 0; r < count; ++r) {
+      if (!worker.minimum->descend(problems[r], state(first + r), &stop_)) return;
+      stop_.found(worker.minimum->energy());
+    }
+  }
+
+  const KernelTable& kernels_;
+  const Ising& problem_;
+  const AnnealOptions& options_;
+  const std::size_t num_reads_, reads_each_;  // of all problems, of one
+  std::int8_t* const states_;
+  std::int64_t* const sweeps_;
+  Stop& stop_;
+  std::size_t tile_rows_ = kLanes;
+  Refresh refresh_ = Refresh::kNever;
+  double error_ = 0.0;  // of energies
+  std::vector<Worker> workers_;
+};
 
 }  // namespace
 
-float threshold(const Ising& problem, double beta) {
-  // Not infinite: a lane of padding must stay infinitely far from it.
-  const double value = problem.scale() / (2.0 * beta);
-  return static_cast<float>(std::min<double>(value, std::numeric_limits<float>::max() / 64));
-}
-
-bool fits(const Ising& problem, Precision precision, bool random_order) {
-  if (precision == Precision::kFloat32) return true;
-  if (precision == Precision::kFloat64) return problem.form() != Ising::Form::kLowRank;
-  if (!problem.exact()) return false;
-  if (problem.form() == Ising::Form::kDense) {
-    return precision == Precision::kInt16 && !random_order &&
-           problem.coupling_in_units() <= kNarrowCoupling;
-  }
-  const double largest = precision == Precision::kInt8 ? std::numeric_limits<std::int8_t>::max()
-                                                       : std::numeric_limits<std::int16_t>::max();
-  return problem.reach_in_units() <= largest && 2.0 * problem.coupling_in_units() <= largest;
-}
-
-Precision narrow_precision(const Ising& problem, bool random_order, std::size_t num_reads) {
-  const bool lanes = problem.form() == Ising::Form::kSparse || num_reads >= kLanesFrom;
-  for (const Precision precision : {Precision::kInt8, Precision::kInt16}) {
-    if (lanes && fits(problem, precision, random_order)) return precision;
-  }
-  return Precision::kFloat32;
-}
-
-Precision best_precision(const Ising& problem, bool random_order, std::size_t num_reads) {
-  if (problem.form() != Ising::Form::kLowRank && needs_float64(problem)) {
-    return Precision::kFloat64;
-  }
-  return narrow_precision(problem, random_order, num_reads);
-}
-
 void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
             std::size_t num_reads, std::int8_t* states, std::int64_t* sweeps, Stop& stop) {
-  const std::size_t n = problem.num_variables(), num_sweeps = options.betas.size();
-  const bool nothing = n == 0 || num_reads == 0 || num_sweeps == 0;
-  std::fill_n(sweeps, num_reads, nothing ? 0 : -1);
-  if (nothing) return;
-  const bool sparse = problem.form() == Ising::Form::kSparse;
-  const bool low_rank = problem.form() == Ising::Form::kLowRank;
-  const std::size_t num_problems = problem.num_problems();
-  if (num_reads % num_problems != 0) {
-    throw std::invalid_argument("reads must be dealt evenly to the problems");
+  const bool is_trivial = problem.num_variables() == 0 || num_reads == 0 || options.betas.empty();
+  std::fill_n(sweeps, num_reads, is_trivial ? 0 : -1);
+  if (is_trivial) return;
+  if (num_reads % problem.num_problems() != 0) {
+    throw std::invalid_argument("the number of reads must be a multiple of that of problems");
   }
-  if (low_rank && options.random_order) {
-    throw std::invalid_argument("problems of low rank are visited in order");
+  if (problem.form() == Ising::Form::kLowRank && options.random_order) {
+    throw std::invalid_argument(
+        "problems of low rank can be annealed only in the variables' order");
   }
-  const std::size_t reads_each = num_reads / num_problems;
-  // Full tiles share the couplings best, but every thread should have one.
-  const std::size_t threads = static_cast<std::size_t>(num_workers(num_reads, options.num_threads));
-  // Lanes that are reads cost nothing.
-  const std::size_t rows_max = sparse ? kLanes : std::min(kLanes, divide_up(num_reads, threads));
-  const std::size_t num_tiles = divide_up(num_reads, rows_max);
-  std::vector<std::unique_ptr<ReadTile>> tiles(num_workers(num_tiles, options.num_threads));
-  const Precision precision = options.precision
-                                  ? *options.precision
-                                  : best_precision(problem, options.random_order, num_reads);
-  const bool wide = precision == Precision::kFloat64;
-  const bool exact = problem.exact(precision);
-  const double error = (wide ? kFloat64Error : kFloat32Error) * problem.total_magnitude();
-  const TileMaker make_tile = low_rank ? low_rank_tiles(kernels, problem, options)
-                              : sparse ? sparse_tiles(kernels, problem, options, precision)
-                              : wide   ? wide_dense_tiles(kernels, problem, options)
-                                       : dense_tiles(kernels, problem, options, precision);
-  for (auto& tile : tiles) tile = make_tile();
-  std::vector<std::unique_ptr<LocalMinimum>> minima(tiles.size());
-  parallel_for(
-      num_tiles, options.num_threads,
-      [&](std::size_t task, int worker) {
-        ReadTile& tile = *tiles[worker];
-        const std::size_t first = task * rows_max, rows = std::min(rows_max, num_reads - first);
-        std::size_t problems[kLanes] = {};
-        for (std::size_t r = 0; r < rows; ++r) problems[r] = (first + r) / reads_each;
-        // The first read is begun however little time there is.
-        if (stop.poll() && task > 0) return;
-        std::fill_n(sweeps + first, rows, 0);
-        const bool started = tile.start(states + first * n, rows, problems, stop);
-        // kLanes streams even for fewer reads: the lanes beyond them run too.
-        ReadStreams streams[kLanes];
-        for (std::size_t r = 0; r < kLanes; ++r) {
-          streams[r] = {options.seed, options.number + problems[r], (first + r) % reads_each};
-        }
-        double best[kLanes];
-        std::fill_n(best, rows, std::numeric_limits<double>::infinity());
-        // Looks at the current states: keeps those that are a read's best, tells of them, and stops
-        // the call if one is not above the threshold.
-        const auto look = [&] {
-          double energies[kLanes];
-          tile.energies(energies);
-          bool chosen[kLanes], any = false, near = false;
-          for (std::size_t r = 0; r < rows; ++r) {
-            chosen[r] = energies[r] < best[r];
-            if (!chosen[r]) continue;
-            any = true;
-            best[r] = energies[r];
-            const double energy = energies[r] / problem.scale();
-            stop.found(energy);
-            near |= energy <= stop.energy_threshold() + error;
-          }
-          if (!any || !(options.keep_best || near)) return;
-          tile.keep(chosen);
-          if (!near) return;
-          tile.finish();
-          problem.energies(kernels, states + first * n, rows, 1, energies);
-          for (std::size_t r = 0; r < rows; ++r) {
-            if (energies[r] <= stop.energy_threshold()) stop.reached();
-          }
-        };
-        if (started && (options.keep_best || options.watch)) look();
-        std::size_t sweep = 0;
-        for (; started && sweep < num_sweeps; ++sweep) {
-          if (sweep % kRefresh == kRefresh - 1 && !exact && !tile.refresh(stop)) break;
-          StreamKey keys[kLanes], order[kLanes];
-          for (std::size_t r = 0; r < kLanes; ++r) {
-            keys[r] = streams[r].sweep(sweep);
-            order[r] = order_key(keys[r]);
-          }
-          if (!tile.sweep(options.betas[sweep], keys, order, stop)) break;
-          for (std::size_t r = 0; r < rows; ++r) {
-            sweeps[first + r] = static_cast<std::int64_t>(sweep + 1);
-          }
-          if (options.keep_best || options.watch) look();
-        }
-        if (started && !options.keep_best) {
-          bool all[kLanes];
-          std::fill_n(all, rows, true);
-          tile.keep(all);
-        }
-        if (started) tile.finish();
-        const bool timed_out = stop.reason() == Stop::Reason::kTimeLimit;
-        const bool cut = sweep < num_sweeps && timed_out;
-        const bool ended = timed_out || stop.reason() == Stop::Reason::kNone;
-        if (!(options.descend_at_limit && cut) && !(options.descend_always && ended)) return;
-        auto& minimum = minima[static_cast<std::size_t>(worker)];
-        if (!minimum) minimum = std::make_unique<LocalMinimum>(problem);
-        for (std::size_t r = 0; r < rows; ++r) {
-          if (!minimum->descend(problems[r], states + (first + r) * n, &stop)) return;
-          stop.found(minimum->energy());
-        }
-      },
-      [&stop] {
-        // Reads that are brought to a local minimum go on after a time limit.
-        stop.poll();
-        stop.poll_interrupt();
-      });
+  AnnealCall(kernels, problem, options, num_reads, states, sweeps, stop).run();
 }
 
 }  // namespace qpsbgd

@@ -13,35 +13,28 @@
 namespace qpsbgd {
 
 struct AnnealOptions {
-  std::vector<double> betas;  // one a sweep; 0 and infinity are allowed
+  std::vector<double> betas;  // one for each sweep; 0 and infinity are allowed
   Acceptance acceptance = Acceptance::kMetropolis;
-  bool random_order = false;  // variables drawn with replacement, else one after the other
-  std::optional<Precision> precision = std::nullopt;  // must fit; by default best_precision's
-  bool keep_best = true;  // the best state at the start or the end of a sweep, else the last
-  // Reads that a time limit ends, or all reads, go on to a local minimum: not where they are
-  // samples.
+  bool random_order = false;  // variables are drawn with replacement, else visited in order
+  std::optional<Precision> precision = std::nullopt;  // must fit; by default best_precision()
+  bool keep_best = true;  // keep the best state before and after each sweep, else the last state
+  // Whether reads that a time limit ended early, or all reads, descend to a local minimum. A
+  // descent would distort samples of one temperature.
   bool descend_at_limit = false, descend_always = false;
-  bool watch = false;  // tell `stop` of energies even so
+  bool watch = false;  // report energies to `stop` also where keep_best is false
   std::uint64_t seed = 0;
-  std::uint64_t number = 0;  // of the first problem, for the random streams
+  std::uint64_t number = 0;  // number of the first problem, which names its random streams
   int num_threads = 1;
 };
 
-// Whether a problem's fields can be kept so. Integers need biases that are multiples of a unit;
-// sparse ones that every field and twice every coupling fits, dense ones couplings of at most 127
-// units: where fields grow too large they become floats. Problems of low rank have float32 alone.
-bool fits(const Ising& problem, Precision precision, bool random_order);
-// The fastest for so many reads that fits, float64 left out; and with it, where
-// needs_float64(problem).
-Precision narrow_precision(const Ising& problem, bool random_order, std::size_t num_reads);
-Precision best_precision(const Ising& problem, bool random_order, std::size_t num_reads);
-
-// states (num_reads, n): in, where each read starts; out, what it found; as many of each problem,
-// one problem after the other, several problems in dense or low-rank form. sweeps (num_reads): how
-// many it made, or -1 if it was not begun, before `stop` said to end, which it does here when a
-// state is not above its threshold. The first read always begins. Read k of a problem
-// depends on the problem, its start, the options and k alone: not on the number of reads, threads,
-// or the instruction set.
+// Anneals reads. states (num_reads, n): in, where each read starts; out, the kept state. Every
+// problem has the same number of reads, one problem's after the other's; several problems need the
+// dense or low-rank form. sweeps (num_reads): the number of sweeps that each read made before
+// `stop` ended the call, -1 for a read that did not begin. The first reads always begin. A state
+// whose energy is not above stop's threshold ends the call.
+//
+// Read k of a problem depends on the problem, its start, the options and k alone: not on the number
+// of reads or threads, nor on the instruction set.
 void anneal(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
             std::size_t num_reads, std::int8_t* states, std::int64_t* sweeps, Stop& stop);
 

@@ -1,9 +1,10 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <memory>
 #include <utility>
 
-#include "core/state/read_tile.hpp"
+#include "core/samplers/read_rows.hpp"
+#include "core/state/spin_rows.hpp"
 
 namespace qpsbgd {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 // The bound on fields in int16 between blocks. See kernels/sweep_rows.hpp.
 constexpr float kNarrowFields = 1 << 14;
 
-// The couplings of a dense problem for NarrowTile.
+// The couplings of a dense problem in the layout of NarrowTile.
 struct NarrowCouplings {
   explicit NarrowCouplings(const Ising& problem)
       : columns(round_up(problem.num_variables(), 2 * kLanes)),
@@ -34,133 +35,105 @@ struct NarrowCouplings {
   Buffer<std::int16_t> twice;  // (n, ld)
 };
 
-class DenseTile final : public ReadTile {
+// Reads of problems whose couplings are one matrix, or one factor. Fields of a matrix are float32,
+// or int16 where narrow couplings are given and the fields fit.
+class DenseRows final : public ReadRows {
  public:
-  static constexpr std::size_t kRows = kLanes;
-
-  // Without narrow couplings all fields are floats.
-  DenseTile(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
-            std::shared_ptr<const NarrowCouplings> narrow)
+  DenseRows(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
+            const RowCouplings& couplings, std::shared_ptr<const NarrowCouplings> narrow)
       : kernels_(kernels),
         problem_(problem),
         options_(options),
-        couplings16_(std::move(narrow)),
-        fields_(kRows * problem.ld()),
-        fields16_(couplings16_ ? kRows * couplings16_->ld : 0),
-        spins_(kRows * problem.ld()) {}
+        narrow_couplings_(std::move(narrow)),
+        rows_(kernels, couplings, kLanes),
+        fields16_(narrow_couplings_ ? kLanes * narrow_couplings_->ld : 0) {}
 
   bool start(std::int8_t* states, std::size_t rows, const std::size_t* problems,
              Stop& stop) override {
     states_ = states;
-    rows_ = rows;
-    for (std::size_t r = 0; r < rows; ++r) linear_[r] = problem_.linear(problems[r]);
-    const std::size_t n = problem_.num_variables(), ld = problem_.ld();
-    for (std::size_t r = 0; r < rows; ++r) {
-      kernels_.from_spins(states + r * n, n, &spins_[r * ld]);
-      std::fill(&spins_[r * ld] + n, &spins_[r * ld] + ld, 1.0f);
-      std::fill(&fields_[r * ld] + n, &fields_[r * ld] + ld,
-                -std::numeric_limits<float>::infinity());
-    }
-    // Lanes without a read never flip.
-    std::fill(&fields_[rows * ld], &fields_[kRows * ld], -std::numeric_limits<float>::infinity());
-    std::fill(&spins_[rows * ld], &spins_[kRows * ld], 1.0f);
-    return refresh(stop);
+    rows_.set_spins(states, rows);
+    for (std::size_t r = 0; r < rows; ++r) rows_.set_linear(r, problem_.linear(problems[r]));
+    return refresh_fields(stop);
   }
 
-  bool refresh(Stop& stop) override {
+  bool refresh_fields(Stop& stop) override {
     if (stop.poll()) return false;
-    kernels_.quadratic_fields(make_tile(), linear_);
-    const bool wanted = rows_ >= kLanesFrom || options_.precision;
-    narrow_ = couplings16_ && wanted && narrow_fields();
+    rows_.compute_state();
+    const bool wanted = rows_.num_rows() >= kMinLaneRows || options_.precision;
+    is_narrow_ = narrow_couplings_ && wanted && narrow_fields();
     return true;
   }
 
-  bool sweep(double beta, const StreamKey* keys, const StreamKey* order, Stop& stop) override {
+  bool sweep(double beta, const StreamKey* keys, Stop& stop) override {
     if (stop.poll()) return false;
-    const float heat = threshold(problem_, beta);
+    const float threshold = threshold_of(problem_, beta);
     if (options_.random_order) {
-      kernels_.quadratic_anneal_random(make_tile(), options_.acceptance, heat, keys, order);
-    } else if (narrow_) {
-      const std::size_t next =
-          kernels_.dense_anneal_int16(make_narrow_tile(), 0, options_.acceptance, heat, keys);
-      if (next == kSweepDone) return true;
-      narrow_ = false;
-      widen_fields();
-      kernels_.dense_anneal_float(make_tile(), next, options_.acceptance, heat, keys);
-    } else if (rows_ < kLanesFrom) {
-      kernels_.quadratic_anneal(make_tile(), options_.acceptance, heat, keys);
-    } else {
-      kernels_.dense_anneal_float(make_tile(), 0, options_.acceptance, heat, keys);
+      rows_.anneal_in_random_order(options_.acceptance, threshold, keys);
+      return true;
     }
+    std::size_t first = 0;
+    if (is_narrow_) {
+      first =
+          kernels_.dense_anneal_int16(make_narrow_tile(), 0, options_.acceptance, threshold, keys);
+      if (first == kSweepDone) return true;
+      // A field left int16's range: the sweep goes on in float32.
+      widen_fields();
+      is_narrow_ = false;
+    }
+    rows_.anneal(options_.acceptance, threshold, keys, first);
     return true;
   }
 
   void energies(double* out) override {
-    const std::size_t ld = problem_.ld();
-    if (narrow_) widen_fields();
-    for (std::size_t r = 0; r < rows_; ++r) {
-      out[r] =
-          kernels_.energy(&fields_[r * ld], linear_[r], &spins_[r * ld], problem_.num_variables());
-    }
+    if (is_narrow_) widen_fields();
+    for (std::size_t r = 0; r < rows_.num_rows(); ++r) out[r] = rows_.energy(r);
   }
 
   void keep(const bool* chosen) override {
-    keep_rows(kernels_, spins_.data(), problem_.ld(), rows_, problem_.num_variables(), chosen,
-              states_);
+    for (std::size_t r = 0; r < rows_.num_rows(); ++r) {
+      if (chosen[r]) rows_.copy_spins(r, states_ + r * rows_.num_variables());
+    }
   }
-
-  void finish() override {}
 
  private:
-  QuadraticTile make_tile() {
-    QuadraticTile tile{};
-    tile.updates = tile.coupling = problem_.couplings();
-    tile.state = fields_.data();
-    tile.ld = tile.block_ld = tile.spins_ld = problem_.ld();
-    tile.block_step = kBlock * (problem_.ld() + 1);
-    tile.spins = spins_.data();
-    tile.rows = rows_;
-    tile.num_variables = problem_.num_variables();
-    return tile;
-  }
-
   NarrowTile make_narrow_tile() {
-    return {.twice = couplings16_->twice.data(),
+    return {.twice = narrow_couplings_->twice.data(),
             .fields = fields16_.data(),
-            .ld = couplings16_->ld,
-            .columns = couplings16_->columns,
+            .ld = narrow_couplings_->ld,
+            .columns = narrow_couplings_->columns,
             .unit = static_cast<float>(problem_.unit()),
             .coupling = problem_.couplings(),
             .block_step = kBlock * (problem_.ld() + 1),
             .block_ld = problem_.ld(),
-            .spins = spins_.data(),
-            .spins_ld = problem_.ld(),
-            .rows = rows_,
-            .num_variables = problem_.num_variables()};
+            .spins = rows_.spins(0),
+            .spins_ld = rows_.ld(),
+            .rows = rows_.num_rows(),
+            .num_variables = rows_.num_variables()};
   }
 
-  // Takes the fields into int16; false if they are too large.
+  // Converts the fields to int16. Returns false if they are too large.
   bool narrow_fields() {
     const float scale = static_cast<float>(1.0 / problem_.unit());
-    const std::size_t n = problem_.num_variables();
-    for (std::size_t r = 0; r < rows_; ++r) {
-      const float* fields = &fields_[r * problem_.ld()];
-      std::int16_t* out = &fields16_[r * couplings16_->ld];
+    const std::size_t n = rows_.num_variables();
+    for (std::size_t r = 0; r < rows_.num_rows(); ++r) {
+      const float* fields = rows_.state(r);
+      std::int16_t* out = &fields16_[r * narrow_couplings_->ld];
       for (std::size_t i = 0; i < n; ++i) {
         const float field = scale * fields[i];
         if (std::fabs(field) >= kNarrowFields) return false;
         out[i] = static_cast<std::int16_t>(field);
       }
-      std::fill(out + n, out + couplings16_->ld, std::int16_t{0});
+      std::fill(out + n, out + narrow_couplings_->ld, std::int16_t{0});
     }
     return true;
   }
+
   void widen_fields() {
     const float unit = static_cast<float>(problem_.unit());
-    for (std::size_t r = 0; r < rows_; ++r) {
-      const std::int16_t* from = &fields16_[r * couplings16_->ld];
-      float* to = &fields_[r * problem_.ld()];
-      for (std::size_t i = 0; i < problem_.num_variables(); ++i) {
+    for (std::size_t r = 0; r < rows_.num_rows(); ++r) {
+      const std::int16_t* from = &fields16_[r * narrow_couplings_->ld];
+      float* to = rows_.state(r);
+      for (std::size_t i = 0; i < rows_.num_variables(); ++i) {
         to[i] = unit * static_cast<float>(from[i]);
       }
     }
@@ -169,23 +142,32 @@ class DenseTile final : public ReadTile {
   const KernelTable& kernels_;
   const Ising& problem_;
   const AnnealOptions& options_;
-  const std::shared_ptr<const NarrowCouplings> couplings16_;
+  const std::shared_ptr<const NarrowCouplings> narrow_couplings_;  // or null
+  SpinRows rows_;
+  bool is_narrow_ = false;         // whether the current fields are fields16_
+  Buffer<std::int16_t> fields16_;  // (kLanes, narrow ld)
   std::int8_t* states_ = nullptr;
-  std::size_t rows_ = 0;
-  const float* linear_[kRows] = {};  // of each row's problem (n)
-  bool narrow_ = false;              // whether the fields are in int16
-  Buffer<float> fields_;             // (kRows, ld), padding -inf
-  Buffer<std::int16_t> fields16_;    // (kRows, ld of couplings16)
-  Buffer<float> spins_;              // (rows, ld), padding +1
 };
 
 }  // namespace
 
-TileMaker dense_tiles(const KernelTable& kernels, const Ising& problem,
-                      const AnnealOptions& options, Precision precision) {
+RowsMaker dense_rows(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
+                     Precision precision) {
   std::shared_ptr<const NarrowCouplings> narrow;
   if (precision == Precision::kInt16) narrow = std::make_shared<const NarrowCouplings>(problem);
-  return [&, narrow] { return std::make_unique<DenseTile>(kernels, problem, options, narrow); };
+  return [&, narrow] {
+    const RowCouplings couplings = matrix_couplings(problem.couplings(), problem.num_variables());
+    return std::make_unique<DenseRows>(kernels, problem, options, couplings, narrow);
+  };
+}
+
+RowsMaker low_rank_rows(const KernelTable& kernels, const Ising& problem,
+                        const AnnealOptions& options) {
+  return [&] {
+    const RowCouplings couplings =
+        factor_couplings(problem.inputs(), problem.couplings(), problem.diagonal());
+    return std::make_unique<DenseRows>(kernels, problem, options, couplings, nullptr);
+  };
 }
 
 }  // namespace qpsbgd

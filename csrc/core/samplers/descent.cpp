@@ -1,21 +1,21 @@
 #include "core/samplers/descent.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <limits>
 #include <memory>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "core/samplers/gain_heap.hpp"
 #include "core/samplers/local_minimum.hpp"
 #include "core/support/parallel.hpp"
 
 namespace qpsbgd {
 namespace {
 
-// Floats that a dense descent reads, and steps of a sparse one, between two looks at the clock:
-// some hundred microseconds.
+// Floats that a dense descent reads, and steps of a sparse one, between two polls of Stop: some
+// hundred microseconds.
 constexpr std::size_t kDenseRun = 1 << 21;
 constexpr std::size_t kSparseRun = 1 << 10;
 
@@ -23,10 +23,11 @@ constexpr std::size_t kSparseRun = 1 << 10;
 class Descent {
  public:
   virtual ~Descent() = default;
-  // Fields are the problem's, or, where they are given, those in float64.
+  // Starts from a state. Fields are computed from the problem, or copied from `fields` (n, float64)
+  // if it is not null.
   virtual void start(const std::int8_t* spins, const double* fields) = 0;
-  // Makes steps until none lowers the energy, max_steps are made, or `stop` says so; returns how
-  // many.
+  // Makes steps until none lowers the energy, max_steps are made, or `stop` says to end. Returns
+  // their number.
   virtual std::size_t run(std::size_t max_steps, Stop& stop) = 0;
   virtual void spins(std::int8_t* out) const = 0;
 };
@@ -102,101 +103,6 @@ class DenseDescent final : public Descent {
   Buffer<Value> spins_;   // (ld), padding +1
 };
 
-// The variables of positive gain, the largest gain and of equal ones the first on top; any can be
-// changed.
-template <class Value>
-class GainHeap {
- public:
-  explicit GainHeap(std::size_t num_variables) : places_(num_variables) {}
-
-  // From all gains at once, in linear time.
-  void assign(const Value* fields, const std::int8_t* spins) {
-    entries_.clear();
-    for (std::uint32_t i = 0; i < places_.size(); ++i) {
-      const Value gain = static_cast<Value>(spins[i]) * fields[i];
-      places_[i] = kAbsent;
-      if (!(gain > 0)) continue;
-      places_[i] = static_cast<std::uint32_t>(entries_.size());
-      entries_.push_back(entry(gain, i));
-    }
-    for (std::size_t place = entries_.size() / kArity + 1; place-- > 0;) {
-      if (place < entries_.size()) sink(place, entries_[place]);
-    }
-  }
-
-  bool empty() const { return entries_.empty(); }
-  std::uint32_t top() const { return variable(entries_[0]); }
-
-  void change(std::uint32_t i, Value gain) {
-    const std::size_t place = places_[i];
-    if (gain > 0) {
-      const Entry changed = entry(gain, i);
-      if (place == kAbsent) {
-        entries_.push_back(changed);
-        rise(entries_.size() - 1, changed);
-      } else if (changed > entries_[place]) {
-        rise(place, changed);
-      } else {
-        sink(place, changed);
-      }
-    } else if (place != kAbsent) {
-      places_[i] = kAbsent;
-      const Entry last = entries_.back();
-      entries_.pop_back();
-      if (place == entries_.size()) return;
-      if (last > entries_[place]) {
-        rise(place, last);
-      } else {
-        sink(place, last);
-      }
-    }
-  }
-
- private:
-  using Bits = std::conditional_t<std::is_same_v<Value, float>, std::uint32_t, std::uint64_t>;
-  __extension__ typedef unsigned __int128 Long;
-  using Entry = std::conditional_t<std::is_same_v<Value, float>, std::uint64_t, Long>;
-  static constexpr std::size_t kArity = 4;  // four entries are half a cache line, or one
-  static constexpr std::uint32_t kAbsent = ~std::uint32_t{0};
-
-  // Ordered by gain, as the bits of positive floats are, then by variable.
-  static Entry entry(Value gain, std::uint32_t i) {
-    return Entry{std::bit_cast<Bits>(gain)} << 32 | static_cast<std::uint32_t>(~i);
-  }
-  static std::uint32_t variable(Entry entry) { return ~static_cast<std::uint32_t>(entry); }
-
-  void put(std::size_t place, Entry entry) {
-    entries_[place] = entry;
-    places_[variable(entry)] = static_cast<std::uint32_t>(place);
-  }
-  void rise(std::size_t place, Entry entry) {
-    while (place > 0) {
-      const std::size_t parent = (place - 1) / kArity;
-      if (entries_[parent] > entry) break;
-      put(place, entries_[parent]);
-      place = parent;
-    }
-    put(place, entry);
-  }
-  void sink(std::size_t place, Entry entry) {
-    for (;;) {
-      const std::size_t first = kArity * place + 1;
-      if (first >= entries_.size()) break;
-      const auto begin = entries_.begin() + static_cast<std::ptrdiff_t>(first);
-      const auto end =
-          begin + static_cast<std::ptrdiff_t>(std::min(kArity, entries_.size() - first));
-      const auto child = std::max_element(begin, end);
-      if (*child < entry) break;
-      put(place, *child);
-      place = static_cast<std::size_t>(child - entries_.begin());
-    }
-    put(place, entry);
-  }
-
-  std::vector<Entry> entries_;
-  std::vector<std::uint32_t> places_;  // (n)
-};
-
 template <class Value>
 class SparseDescent final : public Descent {
  public:
@@ -259,14 +165,14 @@ class SparseDescent final : public Descent {
   GainHeap<Value> heap_;
 };
 
-// One read. Returns the number of steps.
+// Descends in one read. Returns the number of steps.
 std::size_t descend(const Ising& problem, Descent& descent, bool exact, std::int8_t* spins,
                     Stop& stop) {
   constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
   const std::size_t n = problem.num_variables();
   descent.start(spins, nullptr);
-  // Rounded fields may hide a gain, or show gains that are none, even for ever: then float64
-  // decides.
+  // Rounded fields may hide a gain, or show gains that do not exist, even endlessly. After 4 n
+  // steps float64 decides.
   std::size_t steps = descent.run(exact ? kUnlimited : 4 * n, stop);
   descent.spins(spins);
   if (exact) return steps;
@@ -284,7 +190,8 @@ std::size_t descend(const Ising& problem, Descent& descent, bool exact, std::int
       steepest = i;
     }
     if (steepest == n) break;
-    // Again from better fields, but only as long as that helps: so this ends.
+    // Descends again from better fields, but only as long as that lowers the energy, so that the
+    // loop ends.
     rounded = rounded && energy < lowest;
     lowest = energy;
     if (rounded) {

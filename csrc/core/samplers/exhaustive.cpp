@@ -9,50 +9,19 @@
 #include <string>
 #include <type_traits>
 
+#include "core/samplers/candidates.hpp"
 #include "core/samplers/descent.hpp"
 #include "core/support/parallel.hpp"
 
 namespace qpsbgd {
 namespace {
 
-// Blocks between two looks at the clock: a few ten microseconds.
+// Blocks between two polls of Stop: a few tens of microseconds.
 constexpr std::uint64_t kRun = 128;
-// States of a call that its caller interrupts: what takes a few milliseconds to sort.
+// States that an interrupted call returns: few enough to sort in a few milliseconds.
 constexpr std::size_t kInterruptedStates = 1 << 10;
-// Tasks at most; each computes its first fields anew.
+// Largest number of tasks. Each computes its first fields anew.
 constexpr std::uint64_t kMaxTasks = 1 << 12;
-
-// A state is the number whose binary digits are its variables, the first the highest, +1 a one.
-struct Candidate {
-  double energy;
-  std::uint64_t code;
-
-  bool operator<(const Candidate& other) const {
-    return energy < other.energy || (energy == other.energy && code < other.code);
-  }
-};
-
-// The lowest of the candidates that it was given.
-class Lowest {
- public:
-  explicit Lowest(std::size_t capacity) : capacity_(capacity) {}
-
-  bool full() const { return heap_.size() == capacity_; }
-  bool takes(const Candidate& candidate) const { return !full() || candidate < heap_.front(); }
-  void take(const Candidate& candidate) {
-    if (full()) {
-      std::pop_heap(heap_.begin(), heap_.end());
-      heap_.pop_back();
-    }
-    heap_.push_back(candidate);
-    std::push_heap(heap_.begin(), heap_.end());
-  }
-  const std::vector<Candidate>& candidates() const { return heap_; }
-
- private:
-  std::size_t capacity_;
-  std::vector<Candidate> heap_;  // the highest first
-};
 
 template <class Value>
 Value lowest_energy(const KernelTable& kernels, const StateBlock<Value>& block) {
@@ -199,38 +168,6 @@ void to_spins(std::uint64_t code, std::size_t n, std::int8_t* spins) {
   for (std::size_t i = 0; i < n; ++i) spins[i] = code >> (n - 1 - i) & 1 ? 1 : -1;
 }
 
-// Sorts candidates in runs, which are merged then. False, with some of them missing or double,
-// where the caller wants the call to end at once.
-bool sort(std::vector<Candidate>& candidates, Stop& stop) {
-  constexpr std::size_t kRunSize = std::size_t{1} << 14;
-  const std::size_t count = candidates.size();
-  const auto at = [](std::vector<Candidate>& of, std::size_t k) {
-    return of.begin() + static_cast<std::ptrdiff_t>(k);
-  };
-  for (std::size_t first = 0; first < count; first += kRunSize) {
-    if (stop.poll_interrupt()) return false;
-    std::sort(at(candidates, first), at(candidates, std::min(first + kRunSize, count)));
-  }
-  std::vector<Candidate> merged(count > kRunSize ? count : 0);
-  for (std::size_t size = kRunSize; size < count; size *= 2) {
-    for (std::size_t first = 0; first < count; first += 2 * size) {
-      std::size_t left = first, right = std::min(first + size, count), out = first;
-      const std::size_t middle = right, end = std::min(first + 2 * size, count);
-      while (out < end) {
-        if (out % kRunSize == 0 && stop.poll_interrupt()) return false;
-        const std::size_t stretch = std::min(out + kRunSize - out % kRunSize, end);
-        for (; out < stretch; ++out) {
-          const bool from_right =
-              left == middle || (right < end && candidates[right] < candidates[left]);
-          merged[out] = candidates[from_right ? right++ : left++];
-        }
-      }
-    }
-    candidates.swap(merged);
-  }
-  return true;
-}
-
 // The code of a local minimum; of the lowest state if all are equal.
 std::uint64_t low_state(const KernelTable& kernels, const Ising& problem, Stop& stop) {
   std::vector<std::int8_t> spins(problem.num_variables(), -1);
@@ -271,7 +208,7 @@ LowestStates enumerate(const KernelTable& kernels, const Ising& problem, double 
     problem.energies(kernels, spins, 1, 1, &candidate.energy);
   };
   std::vector<Candidate> copy = found;
-  if (!sort(copy, stop)) {
+  if (!sort_candidates(copy, stop)) {
     // The caller does not want to wait until all are sorted.
     num_states = std::min(num_states, kInterruptedStates);
     const std::size_t count = std::min(found.size(), num_states);
@@ -289,7 +226,7 @@ LowestStates enumerate(const KernelTable& kernels, const Ising& problem, double 
     if (renewed % kRun == 0 && renewed >= kInterruptedStates && stop.poll_interrupt()) break;
   }
   found.resize(renewed);
-  if (!sort(found, stop)) {
+  if (!sort_candidates(found, stop)) {
     const std::size_t count = std::min(found.size(), kInterruptedStates);
     std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count),
                       found.end());

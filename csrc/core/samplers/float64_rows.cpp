@@ -1,16 +1,18 @@
 #include <algorithm>
+#include <memory>
 #include <utility>
 
-#include "core/state/read_tile.hpp"
+#include "core/samplers/read_rows.hpp"
+#include "core/support/streams.hpp"
 
 namespace qpsbgd {
 namespace {
 
 // Reads of dense problems with fields in float64.
-class WideDenseTile final : public ReadTile {
+class Float64Rows final : public ReadRows {
  public:
-  WideDenseTile(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
-                std::shared_ptr<const Buffer<double>> couplings)
+  Float64Rows(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
+              std::shared_ptr<const Buffer<double>> couplings)
       : kernels_(kernels),
         problem_(problem),
         options_(options),
@@ -30,10 +32,10 @@ class WideDenseTile final : public ReadTile {
       for (std::size_t i = 0; i < n; ++i) linear_[r * ld + i] = problem_.scale() * linear[i];
       std::copy_n(states + r * n, n, &spins_[r * ld]);
     }
-    return refresh(stop);
+    return refresh_fields(stop);
   }
 
-  bool refresh(Stop& stop) override {
+  bool refresh_fields(Stop& stop) override {
     if (stop.poll()) return false;
     const double* linear[kLanes];
     for (std::size_t r = 0; r < rows_; ++r) linear[r] = &linear_[r * problem_.ld()];
@@ -41,13 +43,15 @@ class WideDenseTile final : public ReadTile {
     return true;
   }
 
-  bool sweep(double beta, const StreamKey* keys, const StreamKey* order, Stop& stop) override {
+  bool sweep(double beta, const StreamKey* keys, Stop& stop) override {
     if (stop.poll()) return false;
-    const float heat = threshold(problem_, beta);
+    const float threshold = threshold_of(problem_, beta);
     if (options_.random_order) {
-      kernels_.wide_anneal_random(make_tile(), options_.acceptance, heat, keys, order);
+      StreamKey order[kLanes];
+      std::transform(keys, keys + kLanes, order, order_key);
+      kernels_.wide_anneal_random(make_tile(), options_.acceptance, threshold, keys, order);
     } else {
-      kernels_.wide_anneal(make_tile(), options_.acceptance, heat, keys);
+      kernels_.wide_anneal(make_tile(), options_.acceptance, threshold, keys);
     }
     return true;
   }
@@ -68,8 +72,6 @@ class WideDenseTile final : public ReadTile {
       for (std::size_t i = 0; i < n; ++i) states_[r * n + i] = spins[i] > 0.0 ? 1 : -1;
     }
   }
-
-  void finish() override {}
 
  private:
   WideTile make_tile() {
@@ -94,13 +96,13 @@ class WideDenseTile final : public ReadTile {
 
 }  // namespace
 
-TileMaker wide_dense_tiles(const KernelTable& kernels, const Ising& problem,
-                           const AnnealOptions& options) {
+RowsMaker float64_rows(const KernelTable& kernels, const Ising& problem,
+                       const AnnealOptions& options) {
   const std::size_t n = problem.num_variables(), ld = problem.ld();
   auto couplings = std::make_shared<Buffer<double>>(n * ld);
   for (std::size_t i = 0; i < n; ++i) problem.scaled_row(i, ld, couplings->data() + i * ld);
   return [&, couplings = std::shared_ptr<const Buffer<double>>(std::move(couplings))] {
-    return std::make_unique<WideDenseTile>(kernels, problem, options, couplings);
+    return std::make_unique<Float64Rows>(kernels, problem, options, couplings);
   };
 }
 

@@ -3,11 +3,15 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <variant>
 #include <vector>
 
 #include "core/samplers/local_minimum.hpp"
+#include "core/state/spin_rows.hpp"
+#include "core/support/bits.hpp"
+#include "core/support/matrix.hpp"
 #include "core/support/streams.hpp"
 
 namespace qpsbgd {
@@ -15,18 +19,19 @@ namespace {
 
 constexpr std::size_t kFewVariables = 64, kStartsOfFew = 8, kStarts = 6;
 constexpr double kFloat32Rounding = 0x1p-24;
-// Energies of minima must differ by so many times the rounding, all neighbours but one pair: with
-// real biases of one scale it happens by chance that two minima are nearly alike.
+// Energies of minima must differ by this many times the rounding. One pair of neighbours may differ
+// by less: with real biases of one scale two minima are nearly alike by chance.
 constexpr double kMargin = 0x1p9;
-// Integers of more bits than this are as good as real numbers, such as products of float32 numbers.
+// Integers of more bits than this, such as products of float32 numbers, count as real numbers.
 constexpr int kIntegerBits = 40;
-// The largest field of a variable is at least so many times the rounding.
+// The largest field of every variable must be at least this many times the rounding.
 constexpr double kReachMargin = 4.0;
-// Where all descents end alike, so many times the rounding must still be less than any bias.
+// Where all descents end at one energy, every bias must be larger than this many times the
+// rounding.
 constexpr double kBiasMargin = 0x1p6;
-// Up to this rank a factor's minima may be nearly degenerate, as in number partitioning.
+// A factor of at most this rank may have nearly degenerate minima, as in number partitioning.
 constexpr std::size_t kFewFactors = 4;
-// Energies in float64 that differ by less, relative to the fields, are the same.
+// Energies that differ by less than this, relative to the fields, count as equal.
 constexpr double kSame = 0x1p-44;
 
 // Returns an upper bound of sum_j |J_ij| over all variables i.
@@ -44,10 +49,8 @@ double largest_reach(const FactorView& factor, std::size_t num_variables) {
 }
 
 // Returns whether couplings scale * A^T A are integers of more bits than float32 holds and fewer
-// than float64 holds: A looks like integers times a unit, as Ising::has_common_unit() tests biases.
+// than float64 holds: A looks like integers times a unit, as has_common_unit() tests biases.
 bool is_product_of_integers(const FactorView& factor, std::size_t num_variables) {
-  constexpr int kNear = 2;
-  constexpr std::size_t kShare = 8;
   const std::size_t count = factor.rank * num_variables;
   // num_ending[b] counts the entries whose last place is 2^(b + kLowestBit).
   constexpr int kLowestBit = -149, kNumBits = 300;
@@ -59,12 +62,41 @@ bool is_product_of_integers(const FactorView& factor, std::size_t num_variables)
   const auto first =
       std::find_if(num_ending.begin(), num_ending.end(), [](auto c) { return c > 0; });
   if (first == num_ending.end()) return false;
-  const auto last = first + std::min<std::ptrdiff_t>(kNear, num_ending.end() - first);
+  const auto last = first + std::min<std::ptrdiff_t>(kNearLowestBit, num_ending.end() - first);
   const std::size_t near = std::accumulate(first, last, std::size_t{0});
   const std::size_t nonzero = std::accumulate(first, num_ending.end(), std::size_t{0});
   const int lowest = static_cast<int>(first - num_ending.begin()) + kLowestBit;
   const double units = std::ldexp(largest_reach(factor, num_variables) / factor.scale, -2 * lowest);
-  return kShare * near >= nonzero && units > 0x1p23 && units <= 0x1p40;
+  return looks_like_integers(near, nonzero) && units > 0x1p23 && units <= 0x1p40;
+}
+
+// Calls visit(bias) for every linear bias and coupling that is not 0.
+template <class Visit>
+void for_each_bias(const Ising& problem, const Visit& visit) {
+  for (const double bias : problem.linear64()) {
+    if (bias != 0.0) visit(bias);
+  }
+  for_each_coupling(problem.couplings_view(), problem.num_variables(),
+                    [&](std::size_t, std::size_t, double value) {
+                      if (value != 0.0) visit(value);
+                    });
+}
+
+// Returns whether the biases look like integers times a unit.
+bool has_common_unit(const Ising& problem) {
+  std::size_t near = 0, count = 0;
+  for_each_bias(problem, [&](double bias) {
+    ++count;
+    near += lowest_bit_of(bias) < problem.lowest_bit() + kNearLowestBit;
+  });
+  return looks_like_integers(near, count);
+}
+
+// Returns the smallest magnitude of a bias that is not 0.
+double smallest_bias(const Ising& problem) {
+  double smallest = std::numeric_limits<double>::infinity();
+  for_each_bias(problem, [&](double bias) { smallest = std::min(smallest, std::fabs(bias)); });
+  return smallest;
 }
 
 }  // namespace
@@ -72,7 +104,7 @@ bool is_product_of_integers(const FactorView& factor, std::size_t num_variables)
 bool needs_float64(const Ising& problem, Stop* stop) {
   const std::size_t n = problem.num_variables();
   if (n == 0 || problem.exact()) return false;
-  if (problem.significant_bits() <= kIntegerBits && problem.has_common_unit()) return true;
+  if (problem.significant_bits() <= kIntegerBits && has_common_unit(problem)) return true;
   LocalMinimum minimum(problem);
   const CouplingsView couplings = problem.couplings_view();
   const auto* factor = std::get_if<FactorView>(&couplings);
@@ -108,15 +140,53 @@ bool needs_float64(const Ising& problem, Stop* stop) {
   if (!differences.empty()) {
     return !(differences[differences.size() > 1 ? 1 : 0] > kMargin * rounding);
   }
-  return !(problem.smallest_bias() > kBiasMargin * rounding);
+  return !(smallest_bias(problem) > kBiasMargin * rounding);
 }
 
 bool needs_float64(const KernelTable& kernels, const double* linear, std::size_t num_variables,
                    const FactorView& factor, int num_threads, Stop* stop) {
   if (num_variables == 0) return false;
-  // Building the problem takes as long as some sweeps: most factors need no look at local minima.
+  // Building the problem takes as long as some sweeps, and most factors do not need it.
   if (factor.rank > kFewFactors) return is_product_of_integers(factor, num_variables);
   return needs_float64(Ising(kernels, linear, num_variables, factor, num_threads), stop);
+}
+
+bool fits(const Ising& problem, Precision precision, bool random_order) {
+  if (precision == Precision::kFloat32) return true;
+  if (precision == Precision::kFloat64) return problem.form() != Ising::Form::kLowRank;
+  if (random_order || !problem.exact()) return false;
+  if (problem.form() == Ising::Form::kDense) {
+    return problem.coupling_in_units() <= kMostNarrowCoupling;
+  }
+  constexpr double kLargest = std::numeric_limits<std::int16_t>::max();
+  return problem.reach_in_units() <= kLargest && 2.0 * problem.coupling_in_units() <= kLargest;
+}
+
+Precision narrow_precision(const Ising& problem, bool random_order, std::size_t num_reads) {
+  // Fewer reads of a dense problem are swept one by one, which only float32 does.
+  const bool has_lanes = problem.form() == Ising::Form::kSparse || num_reads >= kMinLaneRows;
+  return has_lanes && fits(problem, Precision::kInt16, random_order) ? Precision::kInt16
+                                                                     : Precision::kFloat32;
+}
+
+Precision best_precision(const Ising& problem, bool random_order, std::size_t num_reads) {
+  if (problem.form() != Ising::Form::kLowRank && needs_float64(problem)) {
+    return Precision::kFloat64;
+  }
+  return narrow_precision(problem, random_order, num_reads);
+}
+
+bool tabu_fits(const Ising& problem, Precision precision) {
+  if (precision != Precision::kInt16) return true;
+  const double most = kMostTabuGain * problem.unit() / problem.scale();
+  return problem.form() == Ising::Form::kDense &&
+         problem.coupling_in_units() <= kMostNarrowCoupling &&
+         std::all_of(problem.aligned_fields().begin(), problem.aligned_fields().end(),
+                     [most](double field) { return std::fabs(field) <= most; });
+}
+
+Precision narrow_tabu_precision(const Ising& problem) {
+  return tabu_fits(problem, Precision::kInt16) ? Precision::kInt16 : Precision::kFloat32;
 }
 
 }  // namespace qpsbgd

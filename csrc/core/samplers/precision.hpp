@@ -1,24 +1,54 @@
-// Which problems float32 is too coarse for.
+// Types that hold a problem's fields or gains: the fastest that fits, and float64 where float32 is
+// too coarse.
 #pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
 
 #include "core/samplers/ising.hpp"
 #include "core/support/stop.hpp"
 
 namespace qpsbgd {
 
-// Whether fields and gains must be float64 for a search to find what the biases say. float32 is
-// enough where
-// - no sum of biases at a variable has more than 23 significant bits: it is exact; or
-// - biases are real numbers, the energies of local minima differ by far more than float32's
-//   rounding of the fields at these minima, and so does the largest field of every variable: it is
-//   harmless.
-// It is not enough for integers of more bits (their last bits count: number partitioning), where
-// large biases cancel at the minima and small ones decide between them (penalties), and where some
-// variables have small biases alone.
+// The largest coupling, in units, that int16 fields of a dense problem allow: a block of flips then
+// changes a field by less than 2^14. It also fits the int8 couplings of tabu search.
+inline constexpr double kMostNarrowCoupling = 127.0;
+
+// The largest gain that tabu search keeps in int16. The highest value marks variables that may
+// flip.
+inline constexpr int kMostTabuGain = std::numeric_limits<std::int16_t>::max() - 1;
+
+// Returns whether an annealer can keep the problem's fields in this type. int16 needs biases that
+// are multiples of a unit, variables in order, and: of a sparse problem, that every field and twice
+// every coupling fit; of a dense problem, couplings of at most kMostNarrowCoupling units, because
+// fields that grow too large become float32. Problems of low rank need float32.
+bool fits(const Ising& problem, Precision precision, bool random_order);
+// Returns the fastest type that fits for so many reads, leaving float64 out.
+Precision narrow_precision(const Ising& problem, bool random_order, std::size_t num_reads);
+// Returns float64 where needs_float64(problem), else narrow_precision().
+Precision best_precision(const Ising& problem, bool random_order, std::size_t num_reads);
+
+// Returns whether tabu search can keep gains in this type. int16 needs a dense problem, couplings
+// that int8 holds, and gains of the state of all +1 that int16 holds. Only a search shows whether
+// int16 holds all its gains; if not, the read is repeated in float32.
+bool tabu_fits(const Ising& problem, Precision precision);
+// Returns int16 where it fits, else float32.
+Precision narrow_tabu_precision(const Ising& problem);
+
+// Returns whether fields and gains must be float64 for a search to find the states that the biases
+// describe. float32 is enough where
+// - no sum of biases at a variable has more than 23 significant bits: then it is exact; or
+// - biases are real numbers, and at local minima float32 rounds fields by far less than the
+// minima's
+//   energies differ, and by far less than the largest field of every variable.
+// float32 is not enough for integers of more bits, whose last bits count (number partitioning);
+// where large biases cancel at the minima and small ones decide between them (penalties); and where
+// some variables have small biases alone.
 //
-// The minima are those that descents from a few fixed states lead to: the answer depends on the
-// problem alone. Of several problems with shared couplings it is that of the selected one. What it
-// says does not count where an interrupt of `stop` ends it.
+// The minima are those that descents from a few fixed states find, so that the answer depends on
+// the problem alone. Of several problems with shared couplings it is about the selected one. The
+// answer is void where an interrupt of `stop` ended the descents.
 bool needs_float64(const Ising& problem, Stop* stop = nullptr);
 
 // The same answer for couplings scale * (A^T A - diag), without building the problem where the

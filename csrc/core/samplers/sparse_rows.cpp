@@ -1,14 +1,17 @@
 #include <algorithm>
 #include <iterator>
+#include <memory>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
-#include "core/state/read_tile.hpp"
+#include "core/samplers/read_rows.hpp"
+#include "core/support/streams.hpp"
 
 namespace qpsbgd {
 namespace {
 
-// Variables of a sparse problem between two looks at the clock.
+// Variables that are swept between two polls of Stop.
 constexpr std::size_t kSparseRun = 1 << 13;
 
 // Lists of neighbours as the kernels take them.
@@ -46,15 +49,15 @@ struct SparseEdges {
   Buffer<SparseEdge<Value>> edges;
 };
 
-// Fields and couplings are floats, doubles, or int16 or int8 in units of the problem.
+// Fields and couplings are floats, doubles, or int16 in units of the problem.
 template <class Value>
-class SparseLanes final : public ReadTile {
+class SparseRows final : public ReadRows {
  public:
   using Linear = typename SparseTile<Value>::Linear;
   static constexpr bool kOwnLinear = std::is_same_v<Value, double>;
 
-  SparseLanes(const KernelTable::Sparse<Value>& kernels, const Ising& problem,
-              const AnnealOptions& options, std::shared_ptr<const SparseEdges<Value>> edges)
+  SparseRows(const KernelTable::Sparse<Value>& kernels, const Ising& problem,
+             const AnnealOptions& options, std::shared_ptr<const SparseEdges<Value>> edges)
       : kernels_(kernels),
         problem_(problem),
         options_(options),
@@ -64,7 +67,7 @@ class SparseLanes final : public ReadTile {
         spins_(problem.num_variables() + 1),
         kept_(problem.num_variables()) {}
 
-  // A lane without a read repeats the last one's start.
+  // A lane without a read repeats the start of the last read.
   bool start(std::int8_t* states, std::size_t rows, const std::size_t* problems,
              Stop& stop) override {
     states_ = states;
@@ -89,23 +92,25 @@ class SparseLanes final : public ReadTile {
     }
     spins_[n] = 0;
     std::fill_n(&fields_[n * kLanes], kLanes, Value{});
-    return refresh(stop);
+    return refresh_fields(stop);
   }
 
-  bool refresh(Stop& stop) override {
+  bool refresh_fields(Stop& stop) override {
     return in_runs(stop, [&](std::size_t first, std::size_t last) {
       kernels_.fields(make_tile(), first, last);
     });
   }
 
-  bool sweep(double beta, const StreamKey* keys, const StreamKey* order, Stop& stop) override {
+  bool sweep(double beta, const StreamKey* keys, Stop& stop) override {
+    const float threshold = threshold_of(problem_, beta);
+    StreamKey order[kLanes];
+    std::transform(keys, keys + kLanes, order, order_key);
     return in_runs(stop, [&](std::size_t first, std::size_t last) {
       if (options_.random_order) {
-        kernels_.anneal_random(make_tile(), first, last, options_.acceptance,
-                               threshold(problem_, beta), keys, order);
+        kernels_.anneal_random(make_tile(), first, last, options_.acceptance, threshold, keys,
+                               order);
       } else {
-        kernels_.anneal(make_tile(), first, last, options_.acceptance, threshold(problem_, beta),
-                        keys);
+        kernels_.anneal(make_tile(), first, last, options_.acceptance, threshold, keys);
       }
     });
   }
@@ -163,33 +168,31 @@ class SparseLanes final : public ReadTile {
   const std::shared_ptr<const SparseEdges<Value>> edges_;
   std::int8_t* states_ = nullptr;
   std::size_t rows_ = 0;
-  Buffer<Linear> linear_;        // (n, kLanes), if each lane has its own or float has not enough
+  Buffer<Linear> linear_;        // (n, kLanes): float64, or where lanes differ
   Buffer<Value> fields_;         // (n + 1, kLanes)
   Buffer<std::uint16_t> spins_;  // (n + 1)
   Buffer<std::uint16_t> kept_;   // (n)
 };
 
 template <class Value>
-TileMaker tiles_of(const KernelTable::Sparse<Value>& kernels, const Ising& problem,
-                   const AnnealOptions& options) {
+RowsMaker rows_of(const KernelTable::Sparse<Value>& kernels, const Ising& problem,
+                  const AnnealOptions& options) {
   return [&, edges = std::make_shared<const SparseEdges<Value>>(problem)] {
-    return std::make_unique<SparseLanes<Value>>(kernels, problem, options, edges);
+    return std::make_unique<SparseRows<Value>>(kernels, problem, options, edges);
   };
 }
 
 }  // namespace
 
-TileMaker sparse_tiles(const KernelTable& kernels, const Ising& problem,
-                       const AnnealOptions& options, Precision precision) {
+RowsMaker sparse_rows(const KernelTable& kernels, const Ising& problem,
+                      const AnnealOptions& options, Precision precision) {
   switch (precision) {
-    case Precision::kInt8:
-      return tiles_of(kernels.sparse_int8, problem, options);
     case Precision::kInt16:
-      return tiles_of(kernels.sparse_int16, problem, options);
+      return rows_of(kernels.sparse_int16, problem, options);
     case Precision::kFloat64:
-      return tiles_of(kernels.sparse_double, problem, options);
+      return rows_of(kernels.sparse_double, problem, options);
     default:
-      return tiles_of(kernels.sparse_float, problem, options);
+      return rows_of(kernels.sparse_float, problem, options);
   }
 }
 

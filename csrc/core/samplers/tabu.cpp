@@ -7,31 +7,31 @@
 #include <utility>
 #include <vector>
 
+#include "core/samplers/precision.hpp"
 #include "core/samplers/tabu_search.hpp"
-#include "core/samplers/tabu_walkers.hpp"
 #include "core/support/parallel.hpp"
 #include "core/support/streams.hpp"
 
 namespace qpsbgd {
 namespace {
 
-// Elites of a read, and searches between two looks at what they found. On dense random problems of
-// 3000 variables four elites, or sixteen, took longer to the best energies.
+// The number of elites of a read, and of searches in a generation. On dense random problems of 3000
+// variables four or sixteen elites took longer to find the best energies.
 constexpr std::size_t kElites = 8;
 constexpr std::size_t kGeneration = 8;
-// Generations without a new elite after which all but the best are given up.
+// After this number of generations without a new elite, the read drops all elites but the best.
 constexpr std::size_t kBarrenGenerations = 4;
 
 // The best different states of a read, the best first.
 class Elites {
  public:
-  // Without fields a state and its opposite are the same.
+  // Without linear biases, a state and its opposite count as one.
   explicit Elites(bool fields) : fields_(fields) {}
 
   bool full() const { return elites_.size() == kElites; }
   void keep_best() { elites_.resize(1); }
 
-  // Whether the state, whose snapshot is then taken, is one of them now.
+  // Returns whether the state has become an elite. If so, its snapshot is moved from.
   bool offer(Snapshot& snapshot, const std::vector<std::int8_t>& spins) {
     if (full() && snapshot.energy >= elites_.back().snapshot.energy) return false;
     for (const Elite& elite : elites_) {
@@ -46,7 +46,7 @@ class Elites {
     return true;
   }
 
-  // Two of them: the first, and where the second differs from it.
+  // Draws two elites. Returns the first, and the variables in which the second differs from it.
   const Snapshot& pair(RandomWords& random, std::vector<std::uint32_t>& differences) const {
     const std::size_t first = random.below(elites_.size());
     std::size_t second = random.below(elites_.size() - 1);
@@ -77,15 +77,16 @@ class Elites {
 
 // PAPER: path relinking, Wang, Lu, Glover, Hao 2012 (doi 10.1016/j.ejor.2012.07.012), with random
 // paths (PR2) of which the middle is improved by tabu search.
-// NOTES: pairs are drawn and found states offered by generations, so that threads share the elites
-// and a read does not depend on them; a search is short (two moves a variable, not twenty).
+// NOTES: pairs are drawn, and results offered, a generation at a time, so that threads share the
+// elites and the read does not depend on their number. A search is short: two moves without a
+// better energy for each variable, not twenty.
 class Read {
  public:
   Read(const Ising& problem, const TabuOptions& options, std::size_t number, const ReadStop& stop)
       : problem_(problem), options_(options), number_(number), stop_(stop) {}
 
-  // False where the gains need more bits; `state` is then the best so far. exact: whether gains
-  // are never rounded.
+  // Searches from `state`, which receives the best state. Returns false where the gains need more
+  // bits; `state` is then the best so far. exact: whether gains are never rounded.
   bool run(std::vector<std::unique_ptr<Search>>& searches, std::size_t first_worker,
            int num_threads, bool exact, std::int8_t* state, TabuRead& out) {
     const auto& linear = problem_.linear64();
@@ -97,27 +98,27 @@ class Read {
     bool relinking = false;
     std::size_t barren = 0;
     for (std::size_t begun = 0; begun <= options_.num_restarts;) {
-      std::vector<Found> found(std::min(kGeneration, options_.num_restarts + 1 - begun));
+      std::vector<SearchResult> results(std::min(kGeneration, options_.num_restarts + 1 - begun));
       parallel_for(
-          found.size(), num_threads,
+          results.size(), num_threads,
           [&](std::size_t k, int worker) {
             // A read's first search begins however little time there is.
             if (begun + k > 0 && stop_.poll()) return;
             search(*searches[first_worker + static_cast<std::size_t>(worker)], begun + k, state,
-                   relinking ? &elites : nullptr, found[k]);
+                   relinking ? &elites : nullptr, results[k]);
           },
           [this] {
             stop_.poll();
             stop_.poll_interrupt();
           });
       bool renewed = false, overflow = false;
-      for (std::size_t k = 0; k < found.size(); ++k) {
-        overflow |= found[k].overflow;
-        if (!found[k].begun) continue;
+      for (std::size_t k = 0; k < results.size(); ++k) {
+        overflow |= results[k].overflows;
+        if (!results[k].has_begun) continue;
         out.restarts = static_cast<std::int64_t>(begun + k);
-        out.moves += found[k].moves;
+        out.moves += results[k].moves;
         Search& scratch = *searches[first_worker];
-        Snapshot& snapshot = found[k].best;
+        Snapshot& snapshot = results[k].best;
         if (!exact) scratch.renew(snapshot);
         if (snapshot.energy < best.energy) best = snapshot;
         scratch.spins(snapshot, spins);
@@ -127,7 +128,7 @@ class Read {
         if (!best.bytes.empty()) keep(best, *searches[first_worker], state);
         return false;
       }
-      begun += found.size();
+      begun += results.size();
       if (stop_.poll()) break;
       barren = renewed ? 0 : barren + 1;
       if (!relinking) {
@@ -137,7 +138,7 @@ class Read {
         relinking = false;
       }
     }
-    out.timed_out = stop_.timed_out();
+    out.timed_out = stop_.is_timed_out();
     keep(best, *searches[first_worker], state);
     return true;
   }
@@ -150,7 +151,7 @@ class Read {
   }
 
   void search(Search& search, std::size_t index, const std::int8_t* state, const Elites* elites,
-              Found& out) const {
+              SearchResult& out) const {
     RandomWords random(stream_key(options_.seed, options_.number, number_, index));
     const std::size_t spread = options_.longest_tenure - options_.shortest_tenure;
     const std::size_t tenure =
@@ -171,7 +172,7 @@ class Read {
       const Snapshot& from = elites->pair(random, differences);
       fits = search.start_between(from, differences, random);
     }
-    out.overflow = !fits;
+    out.overflows = !fits;
     if (!fits) return;
     search.run(tenure, index == 0 ? options_.first_moves : options_.restart_moves, random, stop_,
                out);
@@ -185,72 +186,6 @@ class Read {
 
 }  // namespace
 
-bool tabu_fits(const Ising& problem, Precision precision) {
-  return precision == Precision::kFloat32 || precision == Precision::kFloat64 ||
-         (precision == Precision::kInt16 && fits_int16(problem));
-}
-
-Precision narrow_tabu_precision(const Ising& problem) {
-  return fits_int16(problem) ? Precision::kInt16 : Precision::kFloat32;
-}
-
-namespace {
-
-// Makes the searches of a call, each with a walker of its own; they share the couplings.
-class SearchMaker {
- public:
-  SearchMaker(const KernelTable& kernels, const Ising& problem, const TabuOptions& options)
-      : kernels_(kernels), problem_(problem), longest_tenure_(options.longest_tenure) {
-    if (problem.form() != Ising::Form::kDense) return;
-    if (options.precision == Precision::kInt16) {
-      narrow_ = int8_couplings(kernels, problem, options.num_threads);
-    } else if (options.precision == Precision::kFloat64) {
-      doubles_ = blocked_couplings<double>(problem, options.num_threads);
-    } else {
-      floats_ = blocked_couplings<float>(problem, options.num_threads);
-    }
-  }
-
-  // For any thread.
-  std::unique_ptr<Search> make(Precision precision) {
-    if (problem_.form() == Ising::Form::kSparse) {
-      if (precision == Precision::kFloat64) return search<SparseWalker<double>>(precision);
-      return search<SparseWalker<float>>(precision);
-    }
-    const double unit = 1.0 / problem_.scale();
-    if (precision == Precision::kInt16) {
-      return search<DenseWalker<std::int16_t>>(precision, narrow_.unit, narrow_.values.data(),
-                                               narrow_.largest);
-    }
-    if (precision == Precision::kFloat64) {
-      return search<DenseWalker<double>>(precision, unit, doubles_.data(), 0);
-    }
-    {
-      // Where gains in 16 bits turned out to be too large.
-      const std::lock_guard lock(mutex_);
-      if (floats_.size() == 0) floats_ = blocked_couplings<float>(problem_, 1);
-    }
-    return search<DenseWalker<float>>(precision, unit, floats_.data(), 0);
-  }
-
- private:
-  template <class Walker, class... Arguments>
-  std::unique_ptr<Search> search(Precision precision, const Arguments&... arguments) {
-    return std::make_unique<WalkingSearch<Walker>>(kernels_, problem_, precision, longest_tenure_,
-                                                   arguments...);
-  }
-
-  const KernelTable& kernels_;
-  const Ising& problem_;
-  const std::size_t longest_tenure_;
-  Int8Couplings narrow_;
-  Buffer<double> doubles_;
-  Buffer<float> floats_;
-  std::mutex mutex_;
-};
-
-}  // namespace
-
 void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& options,
           std::size_t num_reads, std::int8_t* states, TabuRead* reads, Stop& stop) {
   const std::size_t n = problem.num_variables();
@@ -260,19 +195,20 @@ void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& o
     return;
   }
   if (!tabu_fits(problem, options.precision)) {
-    throw std::invalid_argument("the problem does not fit this precision");
+    throw std::invalid_argument("the problem's gains do not fit the precision");
   }
   const bool is_int16 = options.precision == Precision::kInt16;
   const bool exact = problem.exact(options.precision);
   SearchMaker maker(kernels, problem, options);
-  // With fewer reads than threads these share the searches of a read, else the reads.
+  // Threads share the reads, or, where these are fewer, the searches of one read at a time.
   const bool split_reads =
       num_reads >= static_cast<std::size_t>(num_workers(kGeneration, options.num_threads));
   const int outer = split_reads ? options.num_threads : 1;
   const int inner = split_reads ? 1 : options.num_threads;
   const auto workers = static_cast<std::size_t>(split_reads ? num_workers(num_reads, outer)
                                                             : num_workers(kGeneration, inner));
-  // In the precision that was asked for, and in float32 where int16 was not enough.
+  // `searches` have the precision of the options. `again` have float32, for reads that int16 does
+  // not hold.
   std::vector<std::unique_ptr<Search>> searches(workers), again(is_int16 ? workers : 0);
   const auto prepare = [&](std::vector<std::unique_ptr<Search>>& all, Precision precision,
                            std::size_t first, std::size_t count) {
@@ -294,8 +230,8 @@ void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& o
         Read search(problem, options, read, read_stop);
         reads[read].int16 = is_int16;
         if (search.run(searches, first, inner, exact, state, reads[read])) return;
-        // Again in floats, from the start: the same moves and more. Where time ends that early,
-        // what was found before counts too.
+        // Repeats the read in float32: the same moves and more. A time limit may end it earlier
+        // than the first try, so the better of both counts.
         reads[read].int16 = false;
         const std::vector<std::int8_t> before(state, state + n);
         std::copy(start.begin(), start.end(), state);

@@ -1,4 +1,4 @@
-// Tabu search of one Ising problem: searches from random states and from between two elites.
+// Tabu search of one Ising problem, restarted from random states and from between two elites.
 #pragma once
 
 #include <cstddef>
@@ -13,14 +13,14 @@
 namespace qpsbgd {
 
 struct TabuOptions {
-  // Moves for which a flipped variable stays as it is: less than the number of variables, so that
-  // one is always allowed.
-  // A search draws its own from these; the first takes the middle.
+  // Number of moves for which a flipped variable must not flip again. It is less than the number of
+  // variables, so that one may always flip. The first search takes the middle of the two; others
+  // draw a number between them.
   std::size_t shortest_tenure = 20, longest_tenure = 20;
-  // Searches of a read after its first.
+  // Number of searches of a read after its first.
   std::size_t num_restarts = 0;
-  // Moves of a read's first search and of its others; without them a search ends when its best
-  // energy is so many moves old that more are not worth it.
+  // Moves of a read's first search and of its other searches. Without a number a search stops after
+  // max(100, 2 n) moves without a better energy.
   std::optional<std::size_t> first_moves, restart_moves;
   double seconds_per_read = std::numeric_limits<double>::infinity();
   Precision precision = Precision::kFloat32;  // of gains; must fit
@@ -30,23 +30,18 @@ struct TabuOptions {
 };
 
 struct TabuRead {
-  std::int64_t restarts = -1;  // -1: not begun
+  std::int64_t restarts = -1;  // -1: the read did not begin
   std::uint64_t moves = 0;
-  bool timed_out = false;  // by seconds_per_read
-  bool int16 = false;      // gains were in 16 bits to the end
+  bool timed_out = false;  // whether seconds_per_read ended it
+  bool int16 = false;      // whether all its gains were int16
 };
 
-// Whether gains can be kept like that: in int16 where couplings are integers of eight bits, in a
-// dense problem; only a search tells whether 16 bits hold all gains, and if not, its read is made
-// again in floats. In float32 and float64 always.
-bool tabu_fits(const Ising& problem, Precision precision);
-// int16 where that fits, else float32.
-Precision narrow_tabu_precision(const Ising& problem);
-
-// states (num_reads, n): in, where each read starts; out, the best state that it found. A read
-// depends on the problem, its start, the options and its number alone, where neither time nor
-// `stop` ends it; `stop` is told when a state is not above its threshold. Time limits do not end a
-// read before its first local minimum, and the first read always begins.
+// Searches. states (num_reads, n): in, where each read starts; out, its best state. A state whose
+// energy is not above stop's threshold ends the call. Time limits do not end a read before its
+// first local minimum, and the first read always begins.
+//
+// A read that nothing ends early depends on the problem, its start, the options and its number
+// alone.
 void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& options,
           std::size_t num_reads, std::int8_t* states, TabuRead* reads, Stop& stop);
 

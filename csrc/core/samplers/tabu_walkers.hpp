@@ -1,66 +1,38 @@
-// States that a tabu search walks through by flips, each with the gains of all flips: dense with
-// int16, float or double gains, sparse with float or double ones. Energies and gains are in units
-// of the walker.
+// States that a tabu search walks through by flips, with the gains of all flips. Energies and gains
+// are in units of the walker.
 #pragma once
 
-#include <algorithm>
-#include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <limits>
-#include <memory>
 #include <type_traits>
 #include <vector>
 
 #include "core/samplers/ising.hpp"
 #include "core/support/buffer.hpp"
-#include "core/support/parallel.hpp"
 #include "kernels/kernels.hpp"
 
 namespace qpsbgd {
 
-// A state with its gains: enough to go on from there.
+// A state with its gains, from which a search can go on.
 struct Snapshot {
   std::vector<std::byte> bytes;
   double energy = std::numeric_limits<double>::infinity();
 };
 
-// What all walkers have: gains s_i f_i, spins, and which flips are allowed.
+// The part that all walkers share: gains s_i f_i, spins, and which flips are allowed.
 template <class Value>
 class Walker {
  public:
   std::size_t num_variables() const { return linear_.size(); }
   double unit() const { return unit_; }
-  bool up(std::size_t i) const { return state_[ld_ + i] > 0; }
+  bool is_up(std::size_t i) const { return state_[ld_ + i] > 0; }
   Value gain(std::size_t i) const { return state_[i]; }
-  double energy() const {
-    double sum = 0.0;
-    for (std::size_t i = 0; i < num_variables(); ++i) {
-      sum += (up(i) ? linear_[i] : -linear_[i]) + gain(i);
-    }
-    return 0.5 * sum;
-  }
-  void save(Snapshot& out) const {
-    out.bytes.resize(state_.size() * sizeof(Value));
-    std::memcpy(out.bytes.data(), state_.data(), out.bytes.size());
-  }
+  double energy() const;
+  void save(Snapshot& out) const;
 
  protected:
-  Walker(const Ising& problem, double unit)
-      : unit_(unit),
-        linear_(problem.linear64()),
-        aligned_(problem.aligned_fields()),
-        ld_(round_up(num_variables(), kTabuBlock)),
-        state_(2 * ld_),
-        caps_(ld_) {
-    for (double& bias : linear_) bias /= unit;
-    std::fill_n(gains(), ld_, kLowest);
-    std::fill_n(spins(), ld_, Value{2});
-    std::fill_n(caps(), ld_, kLowest);
-    std::fill_n(caps(), num_variables(), kHighest);
-  }
+  Walker(const Ising& problem, double unit);
 
   std::size_t ld() const { return ld_; }
   Value* gains() { return state_.data(); }
@@ -68,16 +40,9 @@ class Walker {
   Value* spins() { return state_.data() + ld_; }
   Value* caps() { return caps_.data(); }
 
-  // To the state of all +1, whose gains are its fields.
-  void reset() {
-    std::fill_n(spins(), num_variables(), Value{2});
-    for (std::size_t i = 0; i < num_variables(); ++i) {
-      gains()[i] = static_cast<Value>(aligned_[i] / unit_);
-    }
-  }
-  void load(const Snapshot& snapshot) {
-    std::memcpy(state_.data(), snapshot.bytes.data(), snapshot.bytes.size());
-  }
+  // Goes to the state of all +1, whose gains are its fields.
+  void reset();
+  void load(const Snapshot& snapshot);
   void forbid(std::size_t i) { caps_[i] = kLowest; }
   void allow(std::size_t i) { caps_[i] = kHighest; }
 
@@ -95,139 +60,53 @@ class Walker {
   Buffer<Value> caps_;
 };
 
-// Couplings as int8, in the problem's least unit.
-struct Int8Couplings {
-  double unit = 0.0;
-  int largest = 0;
-  Buffer<std::int8_t> values;  // (n, ld)
-};
-
-// What 16 bits hold; one less than the highest value, which marks variables that are allowed.
-inline constexpr int kMostGain = std::numeric_limits<std::int16_t>::max() - 1;
-
-// Whether couplings, and the gains of the state of all +1, are integers of these sizes.
-inline bool fits_int16(const Ising& problem) {
-  const double most = kMostGain * problem.unit() / problem.scale();
-  return problem.form() == Ising::Form::kDense && problem.coupling_in_units() <= 127.0 &&
-         std::all_of(problem.aligned_fields().begin(), problem.aligned_fields().end(),
-                     [most](double field) { return std::fabs(field) <= most; });
-}
-
-// For a problem that fits.
-inline Int8Couplings int8_couplings(const KernelTable& kernels, const Ising& problem,
-                                    int num_threads) {
-  const std::size_t n = problem.num_variables(), ld = round_up(n, kTabuBlock);
-  Int8Couplings narrow{.unit = problem.unit() / problem.scale(),
-                       .largest = static_cast<int>(problem.coupling_in_units()),
-                       .values = Buffer<std::int8_t>(n * ld)};
-  const auto factor = static_cast<float>(1.0 / problem.unit());
-  parallel_for(n, num_threads, [&](std::size_t row, int) {
-    std::int8_t* to = &narrow.values[row * ld];
-    kernels.narrow(problem.couplings() + row * problem.ld(), problem.ld(), factor, to);
-    std::fill(to + problem.ld(), to + ld, std::int8_t{0});
-  });
-  return narrow;
-}
-
-// The couplings as float or double, in rows of whole blocks.
+// Couplings of a dense problem in rows of whole blocks of kTabuBlock.
 template <class Value>
-Buffer<Value> blocked_couplings(const Ising& problem, int num_threads) {
-  const std::size_t n = problem.num_variables(), ld = round_up(n, kTabuBlock);
-  Buffer<Value> values(n * ld);
-  parallel_for(n, num_threads, [&](std::size_t row, int) {
-    Value* to = &values[row * ld];
-    if constexpr (std::is_same_v<Value, double>) {
-      problem.scaled_row(row, ld, to);
-    } else {
-      std::copy_n(problem.couplings() + row * problem.ld(), problem.ld(), to);
-      std::fill(to + problem.ld(), to + ld, Value{0});
-    }
-  });
-  return values;
-}
+struct BlockedCouplings {
+  double unit = 0.0;
+  int largest = 0;       // in units; of int8 only
+  Buffer<Value> values;  // (n, ld)
+};
+// The int8 couplings need a problem that tabu_fits() in int16.
+BlockedCouplings<std::int8_t> int8_couplings(const KernelTable& kernels, const Ising& problem,
+                                             int num_threads);
+template <class Value>
+BlockedCouplings<Value> blocked_couplings(const Ising& problem, int num_threads);
 
+// Walker on a dense problem. Gains are int16, float or double.
 template <class Value>
 class DenseWalker final : public Walker<Value> {
  public:
   using Coupling = typename TabuTile<Value>::Coupling;
-  static constexpr bool kNarrow = !std::is_floating_point_v<Value>;
 
-  // couplings (n, ld): of whole blocks.
-  DenseWalker(const KernelTable& kernels, const Ising& problem, double unit,
-              const Coupling* couplings, int largest_coupling)
-      : Walker<Value>(problem, unit),
-        kernels_(kernels),
-        largest_coupling_(largest_coupling),
-        maxima_(this->ld() / kTabuBlock * 64 / sizeof(Value)),
-        tile_{.couplings = couplings,
-              .gains = this->gains(),
-              .spins = this->spins(),
-              .caps = this->caps(),
-              .maxima = maxima_.data(),
-              .ld = this->ld()} {}
+  DenseWalker(const KernelTable& kernels, const Ising& problem,
+              const BlockedCouplings<Coupling>& couplings);
 
   using Walker<Value>::reset;
   using Walker<Value>::load;
   using Walker<Value>::forbid;
   using Walker<Value>::allow;
 
-  void flip(std::size_t i) { kernel().flip(tile_, i); }
-  TabuPick pick(std::uint32_t random) { return kernel().pick(tile_, random); }
-  TabuPick move(std::size_t i, std::uint32_t random) { return kernel().move(tile_, i, random); }
-  // How many flips may follow before it has to be asked again; 0 where the gains need more bits.
-  // A flip changes a gain by at most twice the largest coupling.
-  std::size_t headroom() const {
-    if constexpr (kNarrow) {
-      const int largest = kernels_.tabu_largest_int16(this->gains(), this->num_variables());
-      return static_cast<std::size_t>(std::max(0, kMostGain - largest)) /
-             static_cast<std::size_t>(std::max(1, 2 * largest_coupling_));
-    } else {
-      return std::numeric_limits<std::size_t>::max();
-    }
-  }
+  void flip(std::size_t i) { kernel_.flip(tile_, i); }
+  TabuPick pick(std::uint32_t random) { return kernel_.pick(tile_, random); }
+  TabuPick move(std::size_t i, std::uint32_t random) { return kernel_.move(tile_, i, random); }
+  // Returns how many flips may follow before the next call of this function; 0 where the gains need
+  // more bits.
+  std::size_t headroom() const;
 
  private:
-  const KernelTable::Tabu<Value>& kernel() const {
-    if constexpr (kNarrow) {
-      return kernels_.tabu_int16;
-    } else if constexpr (std::is_same_v<Value, float>) {
-      return kernels_.tabu_float;
-    } else {
-      return kernels_.tabu_double;
-    }
-  }
-
   const KernelTable& kernels_;
+  const KernelTable::Tabu<Value>& kernel_;
   const int largest_coupling_;
   Buffer<Value> maxima_;
   const TabuTile<Value> tile_;
 };
 
+// Walker on a sparse problem. Gains are float or double.
 template <class Value>
 class SparseWalker final : public Walker<Value> {
  public:
-  SparseWalker(const KernelTable& kernels, const Ising& problem)
-      : Walker<Value>(problem, 1.0 / problem.scale()),
-        kernel_(kernel_of(kernels)),
-        num_blocks_(this->ld() / kTabuBlock),
-        couplings_(scaled_couplings(problem)),
-        maxima_(2 * round_up(num_blocks_, kLanes)),
-        stale_(num_blocks_),
-        blocks_(num_blocks_ + 1),
-        tile_{.offsets = problem.offsets(),
-              .neighbours = problem.neighbours(),
-              .couplings = couplings_.size() > 0 ? couplings_.data() : floats_of(problem),
-              .gains = this->gains(),
-              .spins = this->spins(),
-              .caps = this->caps(),
-              .allowed = maxima_.data(),
-              .largest = maxima_.data() + round_up(num_blocks_, kLanes),
-              .stale = stale_.data(),
-              .blocks = blocks_.data(),
-              .num_stale = 0,
-              .ld = this->ld()} {
-    std::fill_n(maxima_.data(), maxima_.size(), -std::numeric_limits<Value>::infinity());
-  }
+  SparseWalker(const KernelTable& kernels, const Ising& problem);
 
   void reset() {
     Walker<Value>::reset();
@@ -254,42 +133,17 @@ class SparseWalker final : public Walker<Value> {
   std::size_t headroom() const { return std::numeric_limits<std::size_t>::max(); }
 
  private:
-  static const KernelTable::SparseTabu<Value>& kernel_of(const KernelTable& kernels) {
-    if constexpr (std::is_same_v<Value, float>) {
-      return kernels.sparse_tabu_float;
-    } else {
-      return kernels.sparse_tabu_double;
-    }
-  }
-  // The problem has scaled couplings as floats alone.
-  static Buffer<Value> scaled_couplings(const Ising& problem) {
-    if constexpr (std::is_same_v<Value, float>) return {};
-    const std::size_t count = problem.offsets()[problem.num_variables()];
-    Buffer<Value> values(count);
-    for (std::size_t e = 0; e < count; ++e) {
-      values[e] = static_cast<Value>(problem.scale() * problem.sparse_couplings64()[e]);
-    }
-    return values;
-  }
-  static const Value* floats_of(const Ising& problem) {
-    if constexpr (std::is_same_v<Value, float>) return problem.couplings();
-    return nullptr;
-  }
-
+  // Marks a block whose maxima must be computed anew.
   void mark(std::size_t block) {
     if (stale_[block] != 0) return;
     stale_[block] = 1;
     blocks_[tile_.num_stale++] = static_cast<std::uint32_t>(block);
   }
-  void mark_all() {
-    std::fill_n(stale_.data(), num_blocks_, 0);
-    tile_.num_stale = 0;
-    for (std::size_t block = 0; block < num_blocks_; ++block) mark(block);
-  }
+  void mark_all();
 
   const KernelTable::SparseTabu<Value>& kernel_;
   const std::size_t num_blocks_;
-  const Buffer<Value> couplings_;
+  const Buffer<Value> couplings_;  // double only: the problem has scaled couplings as floats
   Buffer<Value> maxima_;
   Buffer<std::uint8_t> stale_;
   Buffer<std::uint32_t> blocks_;  // one more: the kernel writes before it knows whether to

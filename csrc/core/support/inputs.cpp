@@ -3,22 +3,36 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdint>
 #include <utility>
 
 #include "core/support/parallel.hpp"
 #include "core/support/product.hpp"
+#include "core/support/scale.hpp"
 
 namespace qpsbgd {
 
-float unit_scale(const float* x, std::size_t count, const KernelTable& kernels, Stop* stop) {
+float scale_to_unit(const float* x, std::size_t count, const KernelTable& kernels, Stop* stop) {
   const std::size_t run = run_length(1);
   std::uint32_t bits = 0;
   for (std::size_t first = 0; first < count && !is_stopped(stop); first += run) {
     bits = std::max(bits, kernels.largest_magnitude(x + first, std::min(run, count - first)));
   }
-  int exponent = 0;
-  std::frexp(std::bit_cast<float>(bits), &exponent);
-  return std::ldexp(1.0f, -std::clamp(exponent, -126, 126));
+  return static_cast<float>(unit_scale(std::bit_cast<float>(bits), 126));
+}
+
+std::size_t first_nonfinite(const KernelTable& kernels, const float* values, std::size_t count,
+                            Stop* stop) {
+  constexpr std::uint32_t kInfinity = 0x7f800000;
+  const std::size_t run = run_length(1);
+  for (std::size_t first = 0; first < count && !is_stopped(stop); first += run) {
+    const float* end = values + std::min(count, first + run);
+    const auto length = static_cast<std::size_t>(end - (values + first));
+    if (kernels.largest_magnitude(values + first, length) < kInfinity) continue;
+    return static_cast<std::size_t>(
+        std::find_if(values + first, end, [](float x) { return !std::isfinite(x); }) - values);
+  }
+  return count;
 }
 
 Inputs::Inputs(const float* x, std::size_t num_samples, std::size_t num_inputs,
@@ -27,7 +41,7 @@ Inputs::Inputs(const float* x, std::size_t num_samples, std::size_t num_inputs,
       num_inputs_(num_inputs),
       kernels_(kernels),
       num_threads_(num_threads),
-      scale_(unit_scale(x, num_samples * num_inputs, kernels, stop)),
+      scale_(scale_to_unit(x, num_samples * num_inputs, kernels, stop)),
       transposed_(num_inputs * samples_ld()),
       packed_(round_up(num_inputs, kernels.panel_columns) * num_samples),
       packed_transposed_(pack_transposed ? round_up(num_samples, kernels.panel_columns) * num_inputs

@@ -9,9 +9,14 @@
 
 namespace qpsbgd {
 
-// The power of two that brings the largest magnitude into [1/2, 1); 1 for all zeros.
-float unit_scale(const float* x, std::size_t count, const KernelTable& kernels,
-                 Stop* stop = nullptr);
+// Returns the position of the first NaN or infinity, or count. Unfinished where `stop` says to end.
+std::size_t first_nonfinite(const KernelTable& kernels, const float* values, std::size_t count,
+                            Stop* stop = nullptr);
+
+// Returns the power of two that brings the largest magnitude into [1/2, 1); 1 for all zeros.
+// Unfinished where `stop` says to end; null never does.
+float scale_to_unit(const float* x, std::size_t count, const KernelTable& kernels,
+                    Stop* stop = nullptr);
 
 // Everything below is about scale() * X, the power of two that brings max|X| into [1/2, 1): no sum
 // can overflow or vanish, and no rounding changes.

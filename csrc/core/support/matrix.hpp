@@ -1,14 +1,17 @@
-// Couplings as a caller holds them: a dense symmetric matrix, or the factor of one.
+// Couplings as a caller holds them: a dense symmetric matrix, its factor, or lists of neighbours.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <variant>
+#include <vector>
+
+#include "kernels/kernels.hpp"
 
 namespace qpsbgd {
 
-// Some (n, n) matrices one after the other, row-major, in float64 or float32. Not owned.
+// One or several (n, n) matrices, one after the other, row-major, in float64 or float32. Not owned.
 class MatrixView {
  public:
   MatrixView(const double* values, std::size_t n) : doubles_(values), n_(n) {}
@@ -18,7 +21,7 @@ class MatrixView {
   const double* doubles() const { return doubles_; }  // null if these are floats
   const float* floats() const { return floats_; }     // null if these are doubles
 
-  // Matrix b of them.
+  // Returns matrix b.
   MatrixView operator[](std::size_t b) const {
     return doubles_ ? MatrixView(doubles_ + b * n_ * n_, n_)
                     : MatrixView(floats_ + b * n_ * n_, n_);
@@ -26,7 +29,7 @@ class MatrixView {
   double operator()(std::size_t i, std::size_t j) const {
     return doubles_ ? doubles_[i * n_ + j] : static_cast<double>(floats_[i * n_ + j]);
   }
-  // Row i in float64, where it is or in `scratch` (n).
+  // Returns row i in float64: the caller's own, or a copy in `scratch` (n).
   const double* row(std::size_t i, double* scratch) const {
     if (doubles_) return doubles_ + i * n_;
     std::copy_n(floats_ + i * n_, n_, scratch);
@@ -39,7 +42,7 @@ class MatrixView {
   std::size_t n_;
 };
 
-// scale * A^T A without its diagonal. Not owned.
+// Couplings scale * A^T A without the diagonal. Not owned.
 struct FactorView {
   const float* values;  // A (rank, n), row-major, finite
   std::size_t rank;
@@ -54,5 +57,43 @@ struct NeighbourLists {
 };
 
 using CouplingsView = std::variant<MatrixView, NeighbourLists, FactorView>;
+
+// Calls visit(i, j, J_ij) once for every pair of the n variables, or of neighbours, in ascending
+// order of i.
+template <class Visit>
+void for_each_coupling(const CouplingsView& couplings, std::size_t n, const Visit& visit) {
+  if (const auto* lists = std::get_if<NeighbourLists>(&couplings)) {
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t e = lists->offsets[i]; e < lists->offsets[i + 1]; ++e) {
+        if (lists->neighbours[e] > i) visit(i, lists->neighbours[e], lists->values[e]);
+      }
+    }
+  } else if (const auto* matrix = std::get_if<MatrixView>(&couplings)) {
+    std::vector<double> scratch(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      const double* row = matrix->row(i, scratch.data());
+      for (std::size_t j = i + 1; j < n; ++j) visit(i, j, row[j]);
+    }
+  } else {
+    const auto& factor = std::get<FactorView>(couplings);
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t j = i + 1; j < n; ++j) {
+        double product = 0.0;
+        for (std::size_t k = 0; k < factor.rank; ++k) {
+          const float* row = factor.values + k * n;
+          product += static_cast<double>(row[i]) * row[j];
+        }
+        visit(i, j, factor.scale * product);
+      }
+    }
+  }
+}
+
+// Calls function(values, kernels) with the matrices' own type and its kernels.
+template <class Function>
+auto with_type(const KernelTable& kernels, const MatrixView& matrices, const Function& function) {
+  return matrices.doubles() ? function(matrices.doubles(), kernels.matrix_double)
+                            : function(matrices.floats(), kernels.matrix_float);
+}
 
 }  // namespace qpsbgd

@@ -50,7 +50,7 @@ double packing_work(const GramView& view) {
 
 double projection_work(const SampleView& view, const ProjectionOptions& options) {
   const auto sweeps = static_cast<double>(options.annealing.num_sweeps);
-  const bool descent = options.annealing.descent();
+  const bool descent = options.annealing.is_descent();
   const double solving = descent ? 0.03 * std::min(sweeps, 5.0) : 0.05 * sweeps;
   // Random states take more sweeps, and reads are compared in float64.
   const double reads = static_cast<double>(options.num_reads);

@@ -1,0 +1,24 @@
+// A layer's samples as the bindings receive them.
+#pragma once
+
+#include <stdexcept>
+
+#include "bindings/module.hpp"
+#include "core/projection/sample_layer.hpp"
+
+namespace qpsbgd::bindings {
+
+inline SampleView view_of(const Array<float>& inputs, const Array<float>& targets) {
+  if (inputs.ndim() != 2 || targets.ndim() != 2 || inputs.shape(0) != targets.shape(0) ||
+      inputs.size() == 0 || targets.size() == 0) {
+    throw std::invalid_argument(
+        "inputs and targets must have shapes (N, n) and (N, m) with the same N, and no zero size");
+  }
+  return {.inputs = inputs.data(),
+          .targets = targets.data(),
+          .num_samples = static_cast<std::size_t>(inputs.shape(0)),
+          .num_inputs = static_cast<std::size_t>(inputs.shape(1)),
+          .num_neurons = static_cast<std::size_t>(targets.shape(1))};
+}
+
+}  // namespace qpsbgd::bindings

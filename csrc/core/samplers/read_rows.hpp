@@ -1,0 +1,51 @@
+// Reads of Ising problems with one coupling matrix that a thread anneals together.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "core/samplers/anneal.hpp"
+#include "core/samplers/ising.hpp"
+#include "core/state/anneal_rows.hpp"
+#include "core/support/stop.hpp"
+#include "kernels/kernels.hpp"
+
+namespace qpsbgd {
+
+// At most kLanes reads.
+class ReadRows : public AnnealedRows {
+ public:
+  // Takes the states (rows, n) that the reads start from; problems (rows) are the problems that
+  // they belong to. `states` also receives the kept states. Returns false where `stop` ended it
+  // early.
+  virtual bool start(std::int8_t* states, std::size_t rows, const std::size_t* problems,
+                     Stop& stop) = 0;
+  // Writes the energies (rows) of the current states, in the problem's scaled units.
+  virtual void energies(double* out) = 0;
+  // Keeps the current state of every row that is chosen.
+  virtual void keep(const bool* chosen) = 0;
+  // Brings `states` up to date with the kept states.
+  virtual void finish() {}
+};
+
+// Makes the rows of one thread. What all threads share was made with the maker. The problem and the
+// options must outlive it, and the precision must fit the problem.
+using RowsMaker = std::function<std::unique_ptr<ReadRows>()>;
+RowsMaker dense_rows(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
+                     Precision precision);
+RowsMaker float64_rows(const KernelTable& kernels, const Ising& problem,
+                       const AnnealOptions& options);
+RowsMaker sparse_rows(const KernelTable& kernels, const Ising& problem,
+                      const AnnealOptions& options, Precision precision);
+// For problems of low rank, whose variables are visited in order.
+RowsMaker low_rank_rows(const KernelTable& kernels, const Ising& problem,
+                        const AnnealOptions& options);
+
+// Returns the kernels' threshold in the problem's scaled units.
+inline float threshold_of(const Ising& problem, double beta) {
+  return acceptance_threshold(problem.scale(), 2.0, beta);
+}
+
+}  // namespace qpsbgd
