@@ -335,15 +335,16 @@ void step_along(Array<float>& weights, const Array<std::int8_t>& binary, float l
   constexpr std::size_t kRun = std::size_t{1} << 16;
   qpsbgd::parallel_for(qpsbgd::divide_up(count, kRun), num_threads, [&](std::size_t run, int) {
     const std::size_t first = run * kRun;
-    kernels.step_along(out + first, steps + first, std::min(kRun, count - first), lr, clip);
+    kernels.elementwise.step_along(out + first, steps + first, std::min(kRun, count - first), lr,
+                                   clip);
   });
 }
 
 Array<float> exponential(std::uint64_t seed, std::uint64_t problem, std::uint64_t read,
                          std::uint64_t sweep, std::uint32_t first, std::size_t count) {
   Array<float> values(static_cast<py::ssize_t>(count));
-  qpsbgd::kernels().exponential(qpsbgd::stream_key(seed, problem, read, sweep), first, count,
-                                values.mutable_data());
+  qpsbgd::kernels().elementwise.exponential(qpsbgd::stream_key(seed, problem, read, sweep), first,
+                                            count, values.mutable_data());
   return values;
 }
 
@@ -352,8 +353,8 @@ Array<float> multiply_adds(const Array<float>& a, const Array<float>& b, const A
     throw std::invalid_argument("a, b and c need one length");
   }
   Array<float> out(a.size());
-  qpsbgd::kernels().multiply_adds(a.data(), b.data(), c.data(), static_cast<std::size_t>(a.size()),
-                                  out.mutable_data());
+  qpsbgd::kernels().gemm.multiply_adds(a.data(), b.data(), c.data(),
+                                       static_cast<std::size_t>(a.size()), out.mutable_data());
   return out;
 }
 
@@ -641,7 +642,6 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   py::native_enum<qpsbgd::Precision>(m, "Precision", "enum.Enum")
       .value("float32", qpsbgd::Precision::kFloat32)
       .value("int16", qpsbgd::Precision::kInt16)
-      .value("int8", qpsbgd::Precision::kInt8)
       .value("float64", qpsbgd::Precision::kFloat64)
       .finalize();
   py::native_enum<qpsbgd::Stop::Reason>(m, "StopReason", "enum.Enum")

@@ -25,7 +25,8 @@ bool one_scale(const KernelTable& kernels, double coupling, const BatchView& vie
   const std::size_t n = view.num_variables;
   double least = std::numeric_limits<double>::infinity(), most = 0.0;
   for (std::size_t b = 0; b < view.num_problems; ++b) {
-    const double bias = std::max(coupling, kernels.matrix_double.largest(view.linear + b * n, n));
+    const double bias =
+        std::max(coupling, kernels.reductions.of<double>().largest(view.linear + b * n, n));
     least = std::min(least, bias);
     most = std::max(most, bias);
   }
@@ -44,13 +45,14 @@ std::unique_ptr<Ising> all_problems(const KernelTable& kernels, const BatchView&
   if (!view.shared) return nullptr;
   if (const auto* matrix = std::get_if<MatrixView>(&view.couplings)) {
     const double coupling = matrix->doubles()
-                                ? kernels.matrix_double.largest(matrix->doubles(), n * n)
-                                : kernels.matrix_float.largest(matrix->floats(), n * n);
+                                ? kernels.reductions.of<double>().largest(matrix->doubles(), n * n)
+                                : kernels.reductions.of<float>().largest(matrix->floats(), n * n);
     if (!one_scale(kernels, coupling, view)) return nullptr;
     return std::make_unique<Ising>(view.linear, *matrix, view.num_problems);
   }
   const auto& pattern = std::get<PatternView>(view.couplings);
-  const double coupling = kernels.matrix_double.largest(pattern.values, pattern.num_pairs);
+  const double coupling =
+      kernels.reductions.of<double>().largest(pattern.values, pattern.num_pairs);
   if (!one_scale(kernels, coupling, view)) return nullptr;
   return std::make_unique<Ising>(view.linear, n, pattern.interactions(0), Ising::Form::kSparse,
                                  view.num_problems);
@@ -179,12 +181,12 @@ void descend_begun(const KernelTable& kernels, const BatchView& view, const Batc
 // glance whether float32 is enough. values: some couplings of it; degree: of its variables; linear
 // (n).
 template <class Value>
-bool is_suspect(const KernelTable& table, const KernelTable::Matrix<Value>& kernels,
+bool is_suspect(const KernelTable& table, const ReductionKernels<Value>& kernels,
                 const Value* values, std::size_t count, double degree, const double* linear,
                 std::size_t n) {
   const double largest = kernels.largest(values, count);
   const double smallest = kernels.smallest(values, count);
-  const double largest_linear = table.matrix_double.largest(linear, n);
+  const double largest_linear = table.reductions.of<double>().largest(linear, n);
   const double reach = std::max(largest * degree, largest_linear);
   // Of normal variates the smallest is rarely that small, and they are not nearly all alike.
   const auto is_wide = [](double low, double high, std::size_t size) {
@@ -192,7 +194,7 @@ bool is_suspect(const KernelTable& table, const KernelTable::Matrix<Value>& kern
   };
   const bool are_alike = smallest < largest && largest < 2.0 * smallest;
   if (are_alike || is_wide(smallest, largest, count) ||
-      is_wide(table.matrix_double.smallest(linear, n), largest_linear, n) ||
+      is_wide(table.reductions.of<double>().smallest(linear, n), largest_linear, n) ||
       (largest_linear > 0.0 && largest_linear < 0x1p-20 * reach)) {
     return true;
   }
@@ -216,7 +218,7 @@ bool is_suspect(const KernelTable& kernels, const BatchView& view, std::size_t b
     const std::size_t count = pattern->num_pairs;
     if (count == 0) return false;
     const double degree = 2.0 * static_cast<double>(count) / static_cast<double>(n);
-    return is_suspect(kernels, kernels.matrix_double,
+    return is_suspect(kernels, kernels.reductions.of<double>(),
                       pattern->values + (view.shared ? 0 : b * count), std::min(count, kMostPairs),
                       degree, linear, n);
   }
@@ -224,10 +226,10 @@ bool is_suspect(const KernelTable& kernels, const BatchView& view, std::size_t b
   const MatrixView matrix = view.shared ? all : all[b];
   const std::size_t first = view.shared ? 0 : splitmix64(b) % n * n;
   const auto degree = static_cast<double>(n);
-  return matrix.doubles() ? is_suspect(kernels, kernels.matrix_double, matrix.doubles() + first, n,
-                                       degree, linear, n)
-                          : is_suspect(kernels, kernels.matrix_float, matrix.floats() + first, n,
-                                       degree, linear, n);
+  return matrix.doubles() ? is_suspect(kernels, kernels.reductions.of<double>(),
+                                       matrix.doubles() + first, n, degree, linear, n)
+                          : is_suspect(kernels, kernels.reductions.of<float>(),
+                                       matrix.floats() + first, n, degree, linear, n);
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ class Tile {
         options_(options),
         ld_(round_up(view.num_variables, kLanes)),
         rows_(kLanes * view.num_variables * ld_),
-        couplings_(interleaved_floats(view.num_variables)),
+        couplings_(num_interleaved_floats(view.num_variables)),
         linear_(ld_ * kLanes),
         fields_(ld_ * kLanes),
         spins_(ld_ * kLanes),
@@ -50,9 +50,9 @@ class Tile {
     for (std::size_t lane = 0; lane < count; ++lane) {
       const MatrixView matrix = matrices_[first + lane];
       if (matrix.doubles()) {
-        load(lane, matrix.doubles(), kernels_.matrix_double);
+        load(lane, matrix.doubles(), kernels_.reductions.of<double>());
       } else {
-        load(lane, matrix.floats(), kernels_.matrix_float);
+        load(lane, matrix.floats(), kernels_.reductions.of<float>());
       }
     }
     kernels_.interleaved.pack(rows_.data(), n, ld_, couplings_.data());
@@ -67,7 +67,7 @@ class Tile {
                                .kept = kept_.data(),
                                .num_variables = view_.num_variables};
     take_states(read, states);
-    kernels_.interleaved.fields(tile);
+    kernels_.interleaved.set_fields(tile);
     ReadStreams streams[kLanes];
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
       streams[lane] = {options_.seed, options_.number + first_ + lane, read};
@@ -87,7 +87,7 @@ class Tile {
     };
     if (options_.keep_best) look();
     for (std::size_t sweep = 0; sweep < options_.betas.size() && !stop.poll(); ++sweep) {
-      if (sweep % kRefresh == kRefresh - 1) kernels_.interleaved.fields(tile);
+      if (sweep % kRefresh == kRefresh - 1) kernels_.interleaved.set_fields(tile);
       StreamKey keys[kLanes];
       alignas(64) float thresholds[kLanes];
       for (std::size_t lane = 0; lane < kLanes; ++lane) keys[lane] = streams[lane].sweep(sweep);
@@ -101,7 +101,7 @@ class Tile {
 
  private:
   template <class Value>
-  void load(std::size_t lane, const Value* matrix, const KernelTable::Matrix<Value>& kernels) {
+  void load(std::size_t lane, const Value* matrix, const ReductionKernels<Value>& kernels) {
     const std::size_t n = view_.num_variables;
     const double* linear = view_.linear + (first_ + lane) * n;
     double largest = 0.0, total = 0.0;
@@ -117,7 +117,7 @@ class Tile {
     const double scale = largest > 0.0 ? std::ldexp(1.0, std::clamp(-exponent, -1000, 1000)) : 1.0;
     scales_[lane] = scale;
     for (std::size_t i = 0; i < n; ++i) {
-      kernels.scaled(matrix + i * n, n, scale, &rows_[(lane * n + i) * ld_]);
+      kernels.scale(matrix + i * n, n, scale, &rows_[(lane * n + i) * ld_]);
       linear_[i * kLanes + lane] = static_cast<float>(scale * linear[i]);
     }
   }

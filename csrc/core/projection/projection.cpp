@@ -77,9 +77,9 @@ class RowEnergy final : public Ranking {
     const std::size_t samples = layer_.num_samples();
     const std::size_t run = run_length(4 * layer_.num_inputs(), kLanes);
     for (std::size_t first = 0; first < samples && !is_stopped(stop); first += run) {
-      layer_.kernels().margins64(layer_.inputs_t() + first, layer_.samples_ld(), spins,
-                                 layer_.num_inputs(), std::min(run, samples - first),
-                                 margins_.data() + first);
+      layer_.kernels().gemm.margins(layer_.inputs_t() + first, layer_.samples_ld(), spins,
+                                    layer_.num_inputs(), std::min(run, samples - first),
+                                    margins_.data() + first);
     }
   }
   double target(std::size_t row, std::size_t i) const {
@@ -123,8 +123,8 @@ class GramRanking final : public Ranking {
       for (std::size_t i = 0; i < n; ++i) states_[i * kLanes + r] = spins[r * n + i];
     }
     alignas(64) double halves[kLanes];  // of b^T (G - diag(G)) b
-    layer_.kernels().matrix_double.energies(layer_.view().gram, zeros_.data(), states_.data(), n,
-                                            halves);
+    layer_.kernels().energies.of<double>().energies(layer_.view().gram, zeros_.data(),
+                                                    states_.data(), n, halves);
     for (std::size_t r = 0; r < rows; ++r) {
       const double* cross = layer_.view().cross + (first_row + r) * n;
       double linear = 0.0;
@@ -194,7 +194,7 @@ class Starts {
       for (std::size_t r = 0; r < rows; ++r) {
         const StreamKey key =
             layer_.stream(options_.annealing.seed, first_row + r, read, kInitialState);
-        layer_.kernels().exponential(key, 0, n, variates_.data());
+        layer_.kernels().elementwise.exponential(key, 0, n, variates_.data());
         constexpr float kMedian = 0.6931472f;  // log 2
         for (std::size_t i = 0; i < n; ++i) spins[r * n + i] = variates_[i] < kMedian ? 1 : -1;
       }
@@ -422,12 +422,11 @@ void gradient_ising(const KernelTable& kernels, const SampleView& view, double s
 
 std::size_t first_nonfinite(const KernelTable& kernels, const float* values, std::size_t count,
                             Stop* stop) {
-  constexpr std::uint32_t kInfinity = 0x7f800000;
   const std::size_t run = run_length(1);
   for (std::size_t first = 0; first < count && !is_stopped(stop); first += run) {
     const float* end = values + std::min(count, first + run);
     const auto length = static_cast<std::size_t>(end - (values + first));
-    if (kernels.largest_magnitude(values + first, length) < kInfinity) continue;
+    if (std::isfinite(kernels.reductions.of<float>().largest(values + first, length))) continue;
     return static_cast<std::size_t>(
         std::find_if(values + first, end, [](float x) { return !std::isfinite(x); }) - values);
   }

@@ -22,7 +22,7 @@ class QuadraticSolver : public TileSolver {
     // With alpha 0 every b has the same energy, and the start is as good as any.
     if (alpha_ == 0.0) return;
     set_spins(rows, spins);
-    QuadraticTile tile = start(first_row, rows, images, stop);
+    QuadraticTile<float> tile = start(first_row, rows, images, stop);
     tile.spins = spins_.data();
     tile.spins_ld = layer_.inputs_ld();
     tile.rows = rows;
@@ -34,7 +34,7 @@ class QuadraticSolver : public TileSolver {
     }
     const std::size_t n = layer_.num_inputs();
     for (std::size_t r = 0; r < rows; ++r) {
-      layer_.kernels().to_spins(spins_row(r), n, spins + r * n);
+      layer_.kernels().elementwise.to_spins(spins_row(r), n, spins + r * n);
     }
   }
 
@@ -46,8 +46,8 @@ class QuadraticSolver : public TileSolver {
         spins_(Layer::kTileRows * layer.inputs_ld()) {}
 
   // The tile's state, couplings and their strides, from the images of the rows' spins.
-  virtual QuadraticTile start(std::size_t first_row, std::size_t rows, const float* images,
-                              Stop& stop) = 0;
+  virtual QuadraticTile<float> start(std::size_t first_row, std::size_t rows, const float* images,
+                                     Stop& stop) = 0;
 
   double alpha() const { return alpha_; }
   const float* spins_row(std::size_t r) const { return &spins_[r * layer_.inputs_ld()]; }
@@ -57,7 +57,7 @@ class QuadraticSolver : public TileSolver {
     const std::size_t n = layer_.num_inputs();
     for (std::size_t r = 0; r < rows; ++r) {
       float* row = &spins_[r * layer_.inputs_ld()];
-      layer_.kernels().from_spins(spins + r * n, n, row);
+      layer_.kernels().elementwise.from_spins(spins + r * n, n, row);
       std::fill(row + n, row + layer_.inputs_ld(), 1.0f);
     }
     // Rows up to a multiple of kLanes are visited with the others.
@@ -65,16 +65,16 @@ class QuadraticSolver : public TileSolver {
     std::fill(&spins_[rows * layer_.inputs_ld()], spins_.data() + end, 1.0f);
   }
 
-  void descend(const QuadraticTile& tile, Stop& stop) const {
+  void descend(const QuadraticTile<float>& tile, Stop& stop) const {
     std::uint8_t active[Layer::kTileRows];
     std::memset(active, 1, tile.rows);
     for (std::size_t sweep = 0; sweep < annealing_.num_sweeps && !stop.poll(); ++sweep) {
-      layer_.kernels().quadratic_descent(tile, active);
+      layer_.kernels().rows.descend(tile, active);
       if (std::memchr(active, 1, tile.rows) == nullptr) return;  // all at a local minimum
     }
   }
 
-  void anneal(const QuadraticTile& tile, std::size_t first_row, std::size_t read,
+  void anneal(const QuadraticTile<float>& tile, std::size_t first_row, std::size_t read,
               Stop& stop) const {
     StreamKey keys[Layer::kTileRows];
     const double alpha2 = alpha_ * alpha_;
@@ -85,8 +85,8 @@ class QuadraticSolver : public TileSolver {
       // Not infinite: padding must stay infinitely far from it.
       const double threshold = std::min<double>(1.0 / (4.0 * alpha2 * annealing_.betas[sweep]),
                                                 std::numeric_limits<float>::max() / 64);
-      layer_.kernels().dense_anneal_float(tile, 0, Acceptance::kMetropolis,
-                                          static_cast<float>(threshold), keys);
+      layer_.kernels().rows.anneal(tile, 0, Acceptance::kMetropolis, static_cast<float>(threshold),
+                                   keys);
     }
   }
 
@@ -109,8 +109,8 @@ class Fields {
     }
   }
   // coupling (inputs_ld, inputs_ld)
-  QuadraticTile tile(const float* coupling) {
-    QuadraticTile tile{};
+  QuadraticTile<float> tile(const float* coupling) {
+    QuadraticTile<float> tile{};
     tile.updates = tile.coupling = coupling;
     tile.state = f_.data();
     tile.ld = tile.block_ld = layer_.inputs_ld();
@@ -132,10 +132,10 @@ class ResidualSolver : public QuadraticSolver {
         residuals_(Layer::kTileRows * problem.layer().samples_ld()) {}
 
  protected:
-  QuadraticTile start(std::size_t first_row, std::size_t rows, const float* margins,
-                      Stop&) override {
+  QuadraticTile<float> start(std::size_t first_row, std::size_t rows, const float* margins,
+                             Stop&) override {
     set_residuals(first_row, rows, margins);
-    QuadraticTile tile{};
+    QuadraticTile<float> tile{};
     tile.updates = layer().inputs_t();
     tile.state = residuals_.data();
     tile.ld = layer().samples_ld();
@@ -177,8 +177,8 @@ class FieldsSolver final : public ResidualSolver {
       : ResidualSolver(problem, annealing), fields_(problem.layer()) {}
 
  private:
-  QuadraticTile start(std::size_t first_row, std::size_t rows, const float* margins,
-                      Stop& stop) override {
+  QuadraticTile<float> start(std::size_t first_row, std::size_t rows, const float* margins,
+                             Stop& stop) override {
     set_residuals(first_row, rows, margins);
     layer().inputs().times_inputs(residuals(), rows, fields_.row(0), layer().inputs_ld(), &stop);
     for (std::size_t r = 0; r < rows; ++r) {
@@ -202,8 +202,8 @@ class GramSolver final : public QuadraticSolver {
       : QuadraticSolver(layer, alpha, annealing), layer_(layer), fields_(layer) {}
 
  private:
-  QuadraticTile start(std::size_t first_row, std::size_t rows, const float* images,
-                      Stop&) override {
+  QuadraticTile<float> start(std::size_t first_row, std::size_t rows, const float* images,
+                             Stop&) override {
     const std::size_t n = layer_.num_inputs();
     for (std::size_t r = 0; r < rows; ++r) {
       const double* cross = layer_.view().cross + (first_row + r) * n;

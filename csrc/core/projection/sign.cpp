@@ -12,10 +12,6 @@
 namespace qpsbgd {
 namespace {
 
-// Flips a proposal in the last sweep above which the next one has neurons in lanes: what both cost
-// meets at .24 with AVX-512 and at .14 with AVX2. At first there usually are many.
-constexpr double kManyFlips = 0.15;
-
 class SignSolver final : public TileSolver {
  public:
   SignSolver(const SignProblem& problem, const Annealing& annealing)
@@ -25,12 +21,8 @@ class SignSolver final : public TileSolver {
         targets_(kLanes * layer_.samples_ld()),
         margins_(kLanes * layer_.samples_ld()),
         spins_(kLanes * layer_.inputs_ld()),
-        critical_(divide_up(layer_.samples_ld(), 64)),
-        lanes_(annealing.descent() ? 0 : (2 * layer_.samples_ld() + layer_.inputs_ld()) * kLanes) {
-    // Rows that a tile does not have are read, if not used.
-    std::fill_n(targets_.data(), targets_.size(), 0);
-    std::fill_n(margins_.data(), margins_.size(), 0.0f);
-    std::fill_n(spins_.data(), spins_.size(), 0.0f);
+        critical_(divide_up(layer_.samples_ld(), 64)) {
+    std::fill_n(spins_.data(), spins_.size(), 1.0f);  // kernels read the padding
   }
 
   void solve(std::size_t first_row, std::size_t rows, std::size_t read, const float* margins,
@@ -38,7 +30,7 @@ class SignSolver final : public TileSolver {
     const std::size_t n = layer_.num_inputs();
     set_samples(first_row, rows, margins);
     for (std::size_t r = 0; r < rows; ++r) {
-      layer_.kernels().from_spins(spins + r * n, n, &spins_[r * layer_.inputs_ld()]);
+      layer_.kernels().elementwise.from_spins(spins + r * n, n, &spins_[r * layer_.inputs_ld()]);
     }
     const SignTile tile = make_tile(rows);
     if (annealing_.descent()) {
@@ -47,7 +39,7 @@ class SignSolver final : public TileSolver {
       anneal(tile, first_row, read, stop);
     }
     for (std::size_t r = 0; r < rows; ++r) {
-      layer_.kernels().to_spins(&spins_[r * layer_.inputs_ld()], n, spins + r * n);
+      layer_.kernels().elementwise.to_spins(&spins_[r * layer_.inputs_ld()], n, spins + r * n);
     }
   }
 
@@ -78,32 +70,27 @@ class SignSolver final : public TileSolver {
             .rows = rows,
             .num_variables = layer_.num_inputs(),
             .num_samples = layer_.num_samples(),
-            .critical = critical_.data(),
-            .lanes = lanes_.data()};
+            .critical = critical_.data()};
   }
 
   void descend(const SignTile& tile, Stop& stop) const {
     std::uint8_t active[kLanes];
     std::memset(active, 1, tile.rows);
     for (std::size_t sweep = 0; sweep < annealing_.num_sweeps && !stop.poll(); ++sweep) {
-      layer_.kernels().sign_descent(tile, active);
+      layer_.kernels().sign.descend(tile, active);
       if (std::memchr(active, 1, tile.rows) == nullptr) return;  // all at a local maximum
     }
   }
 
   void anneal(const SignTile& tile, std::size_t first_row, std::size_t read, Stop& stop) const {
-    const KernelTable& kernels = layer_.kernels();
-    StreamKey keys[kLanes] = {};
-    bool many_flips = true;
+    StreamKey keys[kLanes];
     for (std::size_t sweep = 0; sweep < annealing_.num_sweeps && !stop.poll(); ++sweep) {
       for (std::size_t r = 0; r < tile.rows; ++r) {
         keys[r] = layer_.stream(annealing_.seed, first_row + r, read, sweep);
       }
       // A flip takes four times its gain off the objective.
       const double threshold = problem_.target_scale() / (4.0 * annealing_.betas[sweep]);
-      const auto anneal = many_flips ? kernels.sign_anneal_lanes : kernels.sign_anneal;
-      const std::size_t flips = anneal(tile, static_cast<float>(threshold), keys);
-      many_flips = flips > kManyFlips * static_cast<double>(tile.rows * tile.num_variables);
+      layer_.kernels().sign.anneal(tile, static_cast<float>(threshold), keys);
     }
   }
 
@@ -114,7 +101,6 @@ class SignSolver final : public TileSolver {
   Buffer<float> margins_;         // (rows, samples_ld), eps included
   Buffer<float> spins_;           // (rows, inputs_ld)
   Buffer<std::uint64_t> critical_;
-  Buffer<float> lanes_;  // annealing only
 };
 
 }  // namespace

@@ -20,7 +20,7 @@ constexpr std::size_t kRefresh = 256;
 // threshold, an energy computed anew decides.
 constexpr double kFloat32Error = 0x1p-20, kFloat64Error = 0x1p-48;
 // Couplings of dense problems in int16: the largest, in units, whose block of flips changes a field
-// by less than 2^14. See kernels/sweep_rows.hpp.
+// by less than 2^14. See kernels/int16_flips.hpp.
 constexpr double kNarrowCoupling = 127.0;
 
 }  // namespace
@@ -34,22 +34,16 @@ float threshold(const Ising& problem, double beta) {
 bool fits(const Ising& problem, Precision precision, bool random_order) {
   if (precision == Precision::kFloat32) return true;
   if (precision == Precision::kFloat64) return problem.form() != Ising::Form::kLowRank;
-  if (!problem.exact()) return false;
-  if (problem.form() == Ising::Form::kDense) {
-    return precision == Precision::kInt16 && !random_order &&
-           problem.coupling_in_units() <= kNarrowCoupling;
-  }
-  const double largest = precision == Precision::kInt8 ? std::numeric_limits<std::int8_t>::max()
-                                                       : std::numeric_limits<std::int16_t>::max();
+  if (!problem.exact() || random_order) return false;
+  if (problem.form() == Ising::Form::kDense) return problem.coupling_in_units() <= kNarrowCoupling;
+  const double largest = std::numeric_limits<std::int16_t>::max();
   return problem.reach_in_units() <= largest && 2.0 * problem.coupling_in_units() <= largest;
 }
 
 Precision narrow_precision(const Ising& problem, bool random_order, std::size_t num_reads) {
   const bool lanes = problem.form() == Ising::Form::kSparse || num_reads >= kLanesFrom;
-  for (const Precision precision : {Precision::kInt8, Precision::kInt16}) {
-    if (lanes && fits(problem, precision, random_order)) return precision;
-  }
-  return Precision::kFloat32;
+  const bool narrow = lanes && fits(problem, Precision::kInt16, random_order);
+  return narrow ? Precision::kInt16 : Precision::kFloat32;
 }
 
 Precision best_precision(const Ising& problem, bool random_order, std::size_t num_reads) {

@@ -8,10 +8,10 @@
 namespace qpsbgd {
 namespace {
 
-// The bound on fields in int16 between blocks. See kernels/sweep_rows.hpp.
+// The bound on fields in int16 between blocks. See kernels/int16_flips.hpp.
 constexpr float kNarrowFields = 1 << 14;
 
-// The couplings of a dense problem for NarrowTile.
+// The couplings of a dense problem for Int16Tile.
 struct NarrowCouplings {
   explicit NarrowCouplings(const Ising& problem)
       : columns(round_up(problem.num_variables(), 2 * kLanes)),
@@ -56,7 +56,7 @@ class DenseTile final : public ReadTile {
     for (std::size_t r = 0; r < rows; ++r) linear_[r] = problem_.linear(problems[r]);
     const std::size_t n = problem_.num_variables(), ld = problem_.ld();
     for (std::size_t r = 0; r < rows; ++r) {
-      kernels_.from_spins(states + r * n, n, &spins_[r * ld]);
+      kernels_.elementwise.from_spins(states + r * n, n, &spins_[r * ld]);
       std::fill(&spins_[r * ld] + n, &spins_[r * ld] + ld, 1.0f);
       std::fill(&fields_[r * ld] + n, &fields_[r * ld] + ld,
                 -std::numeric_limits<float>::infinity());
@@ -69,7 +69,7 @@ class DenseTile final : public ReadTile {
 
   bool refresh(Stop& stop) override {
     if (stop.poll()) return false;
-    kernels_.quadratic_fields(make_tile(), linear_);
+    kernels_.quadratic.of<float>().set_state(make_tile(), linear_);
     const bool wanted = rows_ >= kLanesFrom || options_.precision;
     narrow_ = couplings16_ && wanted && narrow_fields();
     return true;
@@ -79,18 +79,19 @@ class DenseTile final : public ReadTile {
     if (stop.poll()) return false;
     const float heat = threshold(problem_, beta);
     if (options_.random_order) {
-      kernels_.quadratic_anneal_random(make_tile(), options_.acceptance, heat, keys, order);
+      kernels_.quadratic.of<float>().anneal_random(make_tile(), options_.acceptance, heat, keys,
+                                                   order);
     } else if (narrow_) {
       const std::size_t next =
-          kernels_.dense_anneal_int16(make_narrow_tile(), 0, options_.acceptance, heat, keys);
+          kernels_.rows.anneal_int16(make_narrow_tile(), 0, options_.acceptance, heat, keys);
       if (next == kSweepDone) return true;
       narrow_ = false;
       widen_fields();
-      kernels_.dense_anneal_float(make_tile(), next, options_.acceptance, heat, keys);
+      kernels_.rows.anneal(make_tile(), next, options_.acceptance, heat, keys);
     } else if (rows_ < kLanesFrom) {
-      kernels_.quadratic_anneal(make_tile(), options_.acceptance, heat, keys);
+      kernels_.quadratic.of<float>().anneal(make_tile(), options_.acceptance, heat, keys);
     } else {
-      kernels_.dense_anneal_float(make_tile(), 0, options_.acceptance, heat, keys);
+      kernels_.rows.anneal(make_tile(), 0, options_.acceptance, heat, keys);
     }
     return true;
   }
@@ -99,8 +100,8 @@ class DenseTile final : public ReadTile {
     const std::size_t ld = problem_.ld();
     if (narrow_) widen_fields();
     for (std::size_t r = 0; r < rows_; ++r) {
-      out[r] =
-          kernels_.energy(&fields_[r * ld], linear_[r], &spins_[r * ld], problem_.num_variables());
+      out[r] = kernels_.energies.of<float>().energy_of_fields(
+          &fields_[r * ld], linear_[r], &spins_[r * ld], problem_.num_variables());
     }
   }
 
@@ -112,8 +113,8 @@ class DenseTile final : public ReadTile {
   void finish() override {}
 
  private:
-  QuadraticTile make_tile() {
-    QuadraticTile tile{};
+  QuadraticTile<float> make_tile() {
+    QuadraticTile<float> tile{};
     tile.updates = tile.coupling = problem_.couplings();
     tile.state = fields_.data();
     tile.ld = tile.block_ld = tile.spins_ld = problem_.ld();
@@ -124,7 +125,7 @@ class DenseTile final : public ReadTile {
     return tile;
   }
 
-  NarrowTile make_narrow_tile() {
+  Int16Tile make_narrow_tile() {
     return {.twice = couplings16_->twice.data(),
             .fields = fields16_.data(),
             .ld = couplings16_->ld,

@@ -37,7 +37,7 @@ class WideDenseTile final : public ReadTile {
     if (stop.poll()) return false;
     const double* linear[kLanes];
     for (std::size_t r = 0; r < rows_; ++r) linear[r] = &linear_[r * problem_.ld()];
-    kernels_.wide_fields(make_tile(), linear);
+    kernels_.quadratic.of<double>().set_state(make_tile(), linear);
     return true;
   }
 
@@ -45,9 +45,10 @@ class WideDenseTile final : public ReadTile {
     if (stop.poll()) return false;
     const float heat = threshold(problem_, beta);
     if (options_.random_order) {
-      kernels_.wide_anneal_random(make_tile(), options_.acceptance, heat, keys, order);
+      kernels_.quadratic.of<double>().anneal_random(make_tile(), options_.acceptance, heat, keys,
+                                                    order);
     } else {
-      kernels_.wide_anneal(make_tile(), options_.acceptance, heat, keys);
+      kernels_.quadratic.of<double>().anneal(make_tile(), options_.acceptance, heat, keys);
     }
     return true;
   }
@@ -55,8 +56,8 @@ class WideDenseTile final : public ReadTile {
   void energies(double* out) override {
     const std::size_t ld = problem_.ld();
     for (std::size_t r = 0; r < rows_; ++r) {
-      out[r] = kernels_.wide_energy(&fields_[r * ld], &linear_[r * ld], &spins_[r * ld],
-                                    problem_.num_variables());
+      out[r] = kernels_.energies.of<double>().energy_of_fields(
+          &fields_[r * ld], &linear_[r * ld], &spins_[r * ld], problem_.num_variables());
     }
   }
 
@@ -72,11 +73,20 @@ class WideDenseTile final : public ReadTile {
   void finish() override {}
 
  private:
-  WideTile make_tile() {
-    return {.couplings = couplings_->data(),
-            .fields = fields_.data(),
+  QuadraticTile<double> make_tile() {
+    const std::size_t ld = problem_.ld();
+    return {.updates = couplings_->data(),
+            .state = fields_.data(),
+            .ld = ld,
+            .coupling = couplings_->data(),
+            .block_step = kBlock * (ld + 1),
+            .block_ld = ld,
+            .packed_inputs = nullptr,
+            .diagonal = nullptr,
+            .linear = nullptr,
+            .num_samples = 0,
             .spins = spins_.data(),
-            .ld = problem_.ld(),
+            .spins_ld = ld,
             .rows = rows_,
             .num_variables = problem_.num_variables()};
   }

@@ -354,10 +354,10 @@ void Ising::energies(const KernelTable& kernels, const std::int8_t* states, std:
         if (matrix != nullptr) {
           Buffer<double> state(n);
           std::copy_n(s, n, state.data());
-          out[row] =
-              matrix->doubles()
-                  ? kernels.matrix_double.energy(matrix->doubles(), linear_.data(), state.data(), n)
-                  : kernels.matrix_float.energy(matrix->floats(), linear_.data(), state.data(), n);
+          out[row] = matrix->doubles() ? kernels.energies.of<double>().energy(
+                                             matrix->doubles(), linear_.data(), state.data(), n)
+                                       : kernels.energies.of<float>().energy(
+                                             matrix->floats(), linear_.data(), state.data(), n);
           return;
         }
         double energy = 0.0;

@@ -22,7 +22,7 @@ inline constexpr std::size_t kMaxVariables = (std::size_t{1} << 28) - 1;
 
 // What fields are kept as. Integers count the problem's unit; where they fit, all four hold the
 // same values and lead to the same decisions.
-enum class Precision { kFloat32, kInt16, kInt8, kFloat64 };
+enum class Precision { kFloat32, kInt16, kFloat64 };
 
 // Exponent of the lowest bit that is set in x; x finite and not 0.
 int lowest_bit_of(double x);

@@ -25,14 +25,14 @@ class LowRankTile final : public ReadTile {
     std::fill_n(spins_.data(), spins_.size(), 1.0f);
     for (std::size_t r = 0; r < rows; ++r) {
       linear_[r] = problem_.linear(problems[r]);
-      kernels_.from_spins(states + r * n, n, &spins_[r * ld]);
+      kernels_.elementwise.from_spins(states + r * n, n, &spins_[r * ld]);
     }
     return refresh(stop);
   }
 
   bool refresh(Stop& stop) override {
     if (stop.poll()) return false;
-    kernels_.quadratic_fields(make_tile(), linear_);
+    kernels_.quadratic.of<float>().set_state(make_tile(), linear_);
     return true;
   }
 
@@ -40,9 +40,9 @@ class LowRankTile final : public ReadTile {
     if (stop.poll()) return false;
     const float heat = threshold(problem_, beta);
     if (rows_ < kLanesFrom) {
-      kernels_.quadratic_anneal(make_tile(), options_.acceptance, heat, keys);
+      kernels_.quadratic.of<float>().anneal(make_tile(), options_.acceptance, heat, keys);
     } else {
-      kernels_.dense_anneal_float(make_tile(), 0, options_.acceptance, heat, keys);
+      kernels_.rows.anneal(make_tile(), 0, options_.acceptance, heat, keys);
     }
     return true;
   }
@@ -52,9 +52,10 @@ class LowRankTile final : public ReadTile {
     const std::size_t samples = problem_.inputs().num_samples();
     for (std::size_t r = 0; r < rows_; ++r) {
       const float* residual = &residuals_[r * problem_.inputs().samples_ld()];
-      const double linear = kernels_.energy(linear_[r], linear_[r], &spins_[r * problem_.ld()],
-                                            problem_.num_variables());
-      const double norm2 = kernels_.energy(residual, residual, residual, samples);
+      const double linear = kernels_.energies.of<float>().energy_of_fields(
+          linear_[r], linear_[r], &spins_[r * problem_.ld()], problem_.num_variables());
+      const double norm2 =
+          kernels_.energies.of<float>().energy_of_fields(residual, residual, residual, samples);
       out[r] = linear + 0.5 * (norm2 - trace_);
     }
   }
@@ -67,7 +68,7 @@ class LowRankTile final : public ReadTile {
   void finish() override {}
 
  private:
-  QuadraticTile make_tile() {
+  QuadraticTile<float> make_tile() {
     return {.updates = problem_.inputs().transposed(),
             .state = residuals_.data(),
             .ld = problem_.inputs().samples_ld(),

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -114,8 +115,7 @@ inline bool fits_int16(const Ising& problem) {
 }
 
 // For a problem that fits.
-inline Int8Couplings int8_couplings(const KernelTable& kernels, const Ising& problem,
-                                    int num_threads) {
+inline Int8Couplings int8_couplings(const Ising& problem, int num_threads) {
   const std::size_t n = problem.num_variables(), ld = round_up(n, kTabuBlock);
   Int8Couplings narrow{.unit = problem.unit() / problem.scale(),
                        .largest = static_cast<int>(problem.coupling_in_units()),
@@ -123,7 +123,9 @@ inline Int8Couplings int8_couplings(const KernelTable& kernels, const Ising& pro
   const auto factor = static_cast<float>(1.0 / problem.unit());
   parallel_for(n, num_threads, [&](std::size_t row, int) {
     std::int8_t* to = &narrow.values[row * ld];
-    kernels.narrow(problem.couplings() + row * problem.ld(), problem.ld(), factor, to);
+    const float* from = problem.couplings() + row * problem.ld();
+    for (std::size_t i = 0; i < problem.ld(); ++i)
+      to[i] = static_cast<std::int8_t>(factor * from[i]);
     std::fill(to + problem.ld(), to + ld, std::int8_t{0});
   });
   return narrow;
@@ -178,7 +180,10 @@ class DenseWalker final : public Walker<Value> {
   // A flip changes a gain by at most twice the largest coupling.
   std::size_t headroom() const {
     if constexpr (kNarrow) {
-      const int largest = kernels_.tabu_largest_int16(this->gains(), this->num_variables());
+      int largest = 0;
+      for (std::size_t i = 0; i < this->num_variables(); ++i) {
+        largest = std::max(largest, std::abs(int{this->gain(i)}));
+      }
       return static_cast<std::size_t>(std::max(0, kMostGain - largest)) /
              static_cast<std::size_t>(std::max(1, 2 * largest_coupling_));
     } else {
@@ -187,15 +192,7 @@ class DenseWalker final : public Walker<Value> {
   }
 
  private:
-  const KernelTable::Tabu<Value>& kernel() const {
-    if constexpr (kNarrow) {
-      return kernels_.tabu_int16;
-    } else if constexpr (std::is_same_v<Value, float>) {
-      return kernels_.tabu_float;
-    } else {
-      return kernels_.tabu_double;
-    }
-  }
+  const TabuKernels<Value>& kernel() const { return kernels_.tabu.dense.template of<Value>(); }
 
   const KernelTable& kernels_;
   const int largest_coupling_;
@@ -208,7 +205,7 @@ class SparseWalker final : public Walker<Value> {
  public:
   SparseWalker(const KernelTable& kernels, const Ising& problem)
       : Walker<Value>(problem, 1.0 / problem.scale()),
-        kernel_(kernel_of(kernels)),
+        kernel_(kernels.tabu.sparse.of<Value>()),
         num_blocks_(this->ld() / kTabuBlock),
         couplings_(scaled_couplings(problem)),
         maxima_(2 * round_up(num_blocks_, kLanes)),
@@ -254,13 +251,6 @@ class SparseWalker final : public Walker<Value> {
   std::size_t headroom() const { return std::numeric_limits<std::size_t>::max(); }
 
  private:
-  static const KernelTable::SparseTabu<Value>& kernel_of(const KernelTable& kernels) {
-    if constexpr (std::is_same_v<Value, float>) {
-      return kernels.sparse_tabu_float;
-    } else {
-      return kernels.sparse_tabu_double;
-    }
-  }
   // The problem has scaled couplings as floats alone.
   static Buffer<Value> scaled_couplings(const Ising& problem) {
     if constexpr (std::is_same_v<Value, float>) return {};
@@ -287,7 +277,7 @@ class SparseWalker final : public Walker<Value> {
     for (std::size_t block = 0; block < num_blocks_; ++block) mark(block);
   }
 
-  const KernelTable::SparseTabu<Value>& kernel_;
+  const SparseTabuKernels<Value>& kernel_;
   const std::size_t num_blocks_;
   const Buffer<Value> couplings_;
   Buffer<Value> maxima_;

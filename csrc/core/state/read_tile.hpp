@@ -37,7 +37,7 @@ class ReadTile {
 inline void keep_rows(const KernelTable& kernels, const float* spins, std::size_t ld,
                       std::size_t rows, std::size_t n, const bool* chosen, std::int8_t* states) {
   for (std::size_t r = 0; r < rows; ++r) {
-    if (chosen[r]) kernels.to_spins(spins + r * ld, n, states + r * n);
+    if (chosen[r]) kernels.elementwise.to_spins(spins + r * ld, n, states + r * n);
   }
 }
 
