@@ -1,7 +1,7 @@
 """What float64 costs: annealing, tabu search and descent in float64 against the default precision.
 
 One thread, the same problem, starts and seeds; medians over rounds of the ratio of two calls'
-sampling times, in turn. Problems have small integers (default: int16 or int8) or normal biases
+sampling times, in turn. Problems have small integers (default: int16) or normal biases
 (float32).
 """
 

@@ -215,7 +215,7 @@ def test_sparse_couplings(rng, method, shared, vartype):
 
 
 @pytest.mark.parametrize("keep", ["best", "final"])
-@pytest.mark.parametrize("largest", [2, 300, None])  # int8, int16 and float fields
+@pytest.mark.parametrize("largest", [2, 300, None])  # int16 and float fields
 def test_problems_that_share_sparse_couplings_are_annealed_as_alone(rng, isa, largest, keep):
     pattern, _, h = sparse(rng, 21, 90, shared=True)
     if largest:

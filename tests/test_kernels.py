@@ -44,8 +44,7 @@ def test_project_equals_twin(rng, objective, alpha, kind, shape, beta_range):
     )
 
 
-# Hot enough that most flips are accepted, cold enough that few are: the core anneals the sign
-# objective in one of two layouts.
+# Hot enough that most flips are accepted, and cold enough that few are.
 @pytest.mark.parametrize("beta_range", [None, (0.01, 0.02), (10.0, 20.0), (0.01, 100.0)])
 @pytest.mark.parametrize("kind", ["real", "binary", "sparse"])
 @pytest.mark.parametrize("shape", [(1, 1, 3), (70, 130, 17), (150, 65, 3)])

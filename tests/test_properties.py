@@ -109,7 +109,7 @@ ANNEAL = {
     "random_order": st.booleans(),
     "keep": st.sampled_from(("final", "best")),
     "form": st.sampled_from((None, "dense", "sparse")),
-    "precision": st.sampled_from((None, None, "float32", "int16", "int8", "float64")),
+    "precision": st.sampled_from((None, None, "float32", "int16", "float64")),
     "seed": seeds,
 }
 #: Hundreds of variables with few neighbours each: kernels may use tables there.

@@ -33,7 +33,8 @@ void step_along(Array<float>& weights, const States& binary, float lr, float cli
   const auto work = [&](const KernelTable& table, int threads, Stop&) {
     parallel_for(divide_up(count, kRun), threads, [&](std::size_t run, int) {
       const std::size_t first = run * kRun;
-      table.step_along(out + first, steps + first, std::min(kRun, count - first), lr, clip);
+      table.elementwise.step_along(out + first, steps + first, std::min(kRun, count - first), lr,
+                                   clip);
     });
   };
   run_uninterrupted(kNanosecondsPerWeight * static_cast<double>(count), num_threads, work);
@@ -43,8 +44,8 @@ void step_along(Array<float>& weights, const States& binary, float lr, float cli
 Array<float> exponential(std::uint64_t seed, std::uint64_t problem, std::uint64_t read,
                          std::uint64_t sweep, std::uint32_t first, std::size_t count) {
   Array<float> values(static_cast<py::ssize_t>(count));
-  kernels().exponential(stream_key(seed, problem, read, sweep), first, count,
-                        values.mutable_data());
+  kernels().elementwise.exponential(stream_key(seed, problem, read, sweep), first, count,
+                                    values.mutable_data());
   return values;
 }
 
@@ -54,8 +55,8 @@ Array<float> multiply_adds(const Array<float>& a, const Array<float>& b, const A
     throw std::invalid_argument("a, b and c must have the same size");
   }
   Array<float> out(a.size());
-  kernels().multiply_adds(a.data(), b.data(), c.data(), static_cast<std::size_t>(a.size()),
-                          out.mutable_data());
+  kernels().gemm.multiply_adds(a.data(), b.data(), c.data(), static_cast<std::size_t>(a.size()),
+                               out.mutable_data());
   return out;
 }
 

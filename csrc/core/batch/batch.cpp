@@ -23,7 +23,8 @@ bool one_scale(const KernelTable& kernels, double coupling, const BatchView& vie
   const std::size_t n = view.num_variables;
   double least = std::numeric_limits<double>::infinity(), most = 0.0;
   for (std::size_t b = 0; b < view.num_problems; ++b) {
-    const double bias = std::max(coupling, kernels.matrix_double.largest(view.linear + b * n, n));
+    const double bias =
+        std::max(coupling, kernels.reductions.of<double>().largest(view.linear + b * n, n));
     least = std::min(least, bias);
     most = std::max(most, bias);
   }
@@ -42,13 +43,14 @@ std::unique_ptr<Ising> all_problems(const KernelTable& kernels, const BatchView&
   if (!view.shared) return nullptr;
   if (const auto* matrix = std::get_if<MatrixView>(&view.couplings)) {
     const double coupling = matrix->doubles()
-                                ? kernels.matrix_double.largest(matrix->doubles(), n * n)
-                                : kernels.matrix_float.largest(matrix->floats(), n * n);
+                                ? kernels.reductions.of<double>().largest(matrix->doubles(), n * n)
+                                : kernels.reductions.of<float>().largest(matrix->floats(), n * n);
     if (!one_scale(kernels, coupling, view)) return nullptr;
     return std::make_unique<Ising>(view.linear, *matrix, view.num_problems);
   }
   const auto& pattern = std::get<PatternView>(view.couplings);
-  const double coupling = kernels.matrix_double.largest(pattern.values, pattern.num_pairs);
+  const double coupling =
+      kernels.reductions.of<double>().largest(pattern.values, pattern.num_pairs);
   if (!one_scale(kernels, coupling, view)) return nullptr;
   return std::make_unique<Ising>(view.linear, n, pattern.interactions(0), Ising::Form::kSparse,
                                  view.num_problems);

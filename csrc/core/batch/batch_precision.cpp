@@ -18,12 +18,12 @@ namespace {
 // worth the long test of needs_float64(). values: some of its couplings; degree: the mean degree of
 // its variables; linear: (n).
 template <class Value>
-bool is_suspect(const KernelTable& table, const KernelTable::Matrix<Value>& kernels,
+bool is_suspect(const KernelTable& table, const ReductionKernels<Value>& kernels,
                 const Value* values, std::size_t count, double degree, const double* linear,
                 std::size_t n) {
   const double largest = kernels.largest(values, count);
   const double smallest = kernels.smallest(values, count);
-  const double largest_linear = table.matrix_double.largest(linear, n);
+  const double largest_linear = table.reductions.of<double>().largest(linear, n);
   const double reach = std::max(largest * degree, largest_linear);
   // The smallest of normal variates is rarely that small, and they are not nearly all alike.
   const auto is_wide = [](double low, double high, std::size_t size) {
@@ -31,7 +31,7 @@ bool is_suspect(const KernelTable& table, const KernelTable::Matrix<Value>& kern
   };
   const bool are_alike = smallest < largest && largest < 2.0 * smallest;
   if (are_alike || is_wide(smallest, largest, count) ||
-      is_wide(table.matrix_double.smallest(linear, n), largest_linear, n) ||
+      is_wide(table.reductions.of<double>().smallest(linear, n), largest_linear, n) ||
       (largest_linear > 0.0 && largest_linear < 0x1p-20 * reach)) {
     return true;
   }
@@ -55,7 +55,7 @@ bool is_suspect(const KernelTable& kernels, const BatchView& view, std::size_t b
     const std::size_t count = pattern->num_pairs;
     if (count == 0) return false;
     const double degree = 2.0 * static_cast<double>(count) / static_cast<double>(n);
-    return is_suspect(kernels, kernels.matrix_double,
+    return is_suspect(kernels, kernels.reductions.of<double>(),
                       pattern->values + (view.shared ? 0 : b * count), std::min(count, kMostPairs),
                       degree, linear, n);
   }
@@ -63,10 +63,10 @@ bool is_suspect(const KernelTable& kernels, const BatchView& view, std::size_t b
   const MatrixView matrix = view.shared ? all : all[b];
   const std::size_t first = view.shared ? 0 : splitmix64(b) % n * n;
   const auto degree = static_cast<double>(n);
-  return matrix.doubles() ? is_suspect(kernels, kernels.matrix_double, matrix.doubles() + first, n,
-                                       degree, linear, n)
-                          : is_suspect(kernels, kernels.matrix_float, matrix.floats() + first, n,
-                                       degree, linear, n);
+  return matrix.doubles() ? is_suspect(kernels, kernels.reductions.of<double>(),
+                                       matrix.doubles() + first, n, degree, linear, n)
+                          : is_suspect(kernels, kernels.reductions.of<float>(),
+                                       matrix.floats() + first, n, degree, linear, n);
 }
 
 }  // namespace

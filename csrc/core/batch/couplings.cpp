@@ -50,21 +50,12 @@ BadEntry bad_entry_of(const MatrixView& matrix, std::size_t number) {
   return *find([&](auto i, auto j) { return matrix(i, j) != matrix(j, i); });
 }
 
-// A factor (rank, n) as the kernels take it.
-struct Factor {
-  Factor(const double* values, std::size_t rank, double scale, std::size_t n)
-      : squares(n),
-        tile{.factor = values,
-             .squares = squares.data(),
-             .margins = nullptr,
-             .scale = scale,
-             .rank = rank,
-             .num_variables = n} {
-    for (std::size_t at = 0; at < rank * n; ++at) squares[at % n] += values[at] * values[at];
-  }
-  std::vector<double> squares;
-  FactorTile tile;
-};
+// Returns the diagonal of A^T A for a factor A (rank, n).
+std::vector<double> squares_of(const double* factor, std::size_t rank, std::size_t n) {
+  std::vector<double> squares(n);
+  for (std::size_t at = 0; at < rank * n; ++at) squares[at % n] += factor[at] * factor[at];
+  return squares;
+}
 
 }  // namespace
 
@@ -72,10 +63,10 @@ std::optional<BadEntry> find_bad_entry(const KernelTable& kernels, const MatrixV
                                        std::size_t num_matrices, int num_threads, double* largest) {
   std::atomic<std::size_t> first = num_matrices;
   const std::size_t n = matrices.size();
-  with_type(kernels, matrices, [&](const auto* values, const auto& matrix_kernels) {
+  with_type(matrices, [&]<class Value>(const Value* values) {
     parallel_for(num_matrices, num_threads, [&](std::size_t b, int) {
       const auto* matrix = values + b * n * n;
-      largest[b] = matrix_kernels.largest(matrix, n * n);
+      largest[b] = kernels.reductions.of<Value>().largest(matrix, n * n);
       if (is_sound(matrix, n, largest[b])) return;
       for (std::size_t old = first; b < old && !first.compare_exchange_weak(old, b);) {
       }
@@ -90,22 +81,23 @@ void batch_magnitudes(const KernelTable& kernels, const MatrixView& matrices, bo
                       int num_threads, double* largest, double* typical) {
   constexpr double kLeastUnit = std::numeric_limits<double>::min();  // whose inverse is finite
   const std::size_t n = matrices.size();
-  with_type(kernels, matrices, [&](const auto* values, const auto& matrix_kernels) {
+  with_type(matrices, [&]<class Value>(const Value* values) {
     const double shared_unit = shared ? std::max(*coupling, kLeastUnit) : 0.0;
     std::vector<double> shared_squares(shared ? n : 0);  // of couplings in that unit
     for (std::size_t i = 0; i < shared_squares.size(); ++i) {
-      shared_squares[i] = matrix_kernels.sum_squares(values + i * n, n, 1.0 / shared_unit);
+      shared_squares[i] =
+          kernels.reductions.of<Value>().sum_squares(values + i * n, n, 1.0 / shared_unit);
     }
     parallel_for(num_problems, num_threads, [&](std::size_t b, int) {
       const double* h = linear + b * n;
       const double most = coupling[shared ? 0 : b];
-      largest[b] = std::max(most, kernels.matrix_double.largest(h, n));
+      largest[b] = std::max(most, kernels.reductions.of<double>().largest(h, n));
       const double unit = std::max(largest[b], kLeastUnit), ratio = shared_unit / unit;
       double sum = 0.0;
       for (std::size_t i = 0; i < n; ++i) {
-        const double squares =
-            shared ? ratio * ratio * shared_squares[i]
-                   : matrix_kernels.sum_squares(values + (b * n + i) * n, n, 1.0 / unit);
+        const double squares = shared ? ratio * ratio * shared_squares[i]
+                                      : kernels.reductions.of<Value>().sum_squares(
+                                            values + (b * n + i) * n, n, 1.0 / unit);
         sum += std::sqrt(h[i] / unit * (h[i] / unit) + squares);
       }
       typical[b] = unit * (sum / static_cast<double>(n));
@@ -133,9 +125,10 @@ void batch_energies(const KernelTable& kernels, const MatrixView& matrices, bool
     return;
   }
   const std::size_t n = matrices.size();
-  with_type(kernels, matrices, [&](const auto* values, const auto& matrix_kernels) {
+  with_type(matrices, [&]<class Value>(const Value* values) {
     all_in_lanes(batch, 1, num_threads, energies, [&](const StateLanes& lanes, double* out) {
-      matrix_kernels.energies(values, lanes.linear.data(), lanes.states.data(), n, out);
+      kernels.energies.of<Value>().energies(values, lanes.linear.data(), lanes.states.data(), n,
+                                            out);
     });
   });
 }
@@ -143,10 +136,11 @@ void batch_energies(const KernelTable& kernels, const MatrixView& matrices, bool
 void batch_fields(const KernelTable& kernels, const MatrixView& matrices, bool shared,
                   const BatchStates& batch, int num_threads, double* fields) {
   const std::size_t n = matrices.size(), reads = batch.num_reads;
-  with_type(kernels, matrices, [&](const auto* values, const auto& matrix_kernels) {
+  with_type(matrices, [&]<class Value>(const Value* values) {
     const auto fields_of = [&, n](const auto* matrix) {
       return [&, n, matrix](const StateLanes& lanes, double* out) {
-        matrix_kernels.fields(matrix, lanes.linear.data(), lanes.states.data(), n, out);
+        kernels.energies.of<Value>().products(matrix, n, 1, n, n, lanes.states.data(), out);
+        for (std::size_t at = 0; at < n * kLanes; ++at) out[at] += lanes.linear[at];
       };
     };
     if (shared) return all_in_lanes(batch, n, num_threads, fields, fields_of(values));
@@ -158,22 +152,40 @@ void batch_fields(const KernelTable& kernels, const MatrixView& matrices, bool s
 
 void factor_energies(const KernelTable& kernels, const double* values, std::size_t rank,
                      double scale, const BatchStates& batch, int num_threads, double* energies) {
-  const Factor factor(values, rank, scale, batch.num_variables);
+  const std::size_t n = batch.num_variables;
+  const std::vector<double> squares = squares_of(values, rank, n);
   all_in_lanes(batch, 1, num_threads, energies, [&](const StateLanes& lanes, double* out) {
-    kernels.factor_energies(factor.tile, lanes.linear.data(), lanes.states.data(), out);
+    Buffer<double> products(rank * kLanes);  // A x
+    kernels.energies.of<double>().products(values, n, 1, rank, n, lanes.states.data(),
+                                           products.data());
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      double linear = 0.0, quadratic = 0.0;
+      for (std::size_t k = 0; k < rank; ++k) {
+        quadratic += products[k * kLanes + lane] * products[k * kLanes + lane];
+      }
+      for (std::size_t i = 0; i < n; ++i) {
+        const double x = lanes.states[i * kLanes + lane];
+        linear += x * lanes.linear[i * kLanes + lane];
+        quadratic -= squares[i] * x * x;
+      }
+      out[lane] = linear + 0.5 * scale * quadratic;
+    }
   });
 }
 
 void factor_fields(const KernelTable& kernels, const double* values, std::size_t rank, double scale,
                    const BatchStates& batch, int num_threads, double* fields) {
-  const Factor factor(values, rank, scale, batch.num_variables);
-  all_in_lanes(batch, batch.num_variables, num_threads, fields,
-               [&](const StateLanes& lanes, double* out) {
-                 Buffer<double> margins(rank * kLanes);
-                 FactorTile tile = factor.tile;
-                 tile.margins = margins.data();
-                 kernels.factor_fields(tile, lanes.linear.data(), lanes.states.data(), out);
-               });
+  const std::size_t n = batch.num_variables;
+  const std::vector<double> squares = squares_of(values, rank, n);
+  all_in_lanes(batch, n, num_threads, fields, [&](const StateLanes& lanes, double* out) {
+    Buffer<double> products(rank * kLanes);  // A x
+    kernels.energies.of<double>().products(values, n, 1, rank, n, lanes.states.data(),
+                                           products.data());
+    kernels.energies.of<double>().products(values, 1, n, n, rank, products.data(), out);  // A^T A x
+    for (std::size_t at = 0; at < n * kLanes; ++at) {
+      out[at] = lanes.linear[at] + scale * (out[at] - squares[at / kLanes] * lanes.states[at]);
+    }
+  });
 }
 
 }  // namespace qpsbgd

@@ -26,7 +26,7 @@ class ProblemLanes final : public AnnealedRows {
         options_(options),
         ld_(round_up(view.num_variables, kLanes)),
         rows_(kLanes * view.num_variables * ld_),
-        couplings_(interleaved_floats(view.num_variables)),
+        couplings_(num_interleaved_floats(view.num_variables)),
         linear_(ld_ * kLanes),
         fields_(ld_ * kLanes),
         spins_(ld_ * kLanes),
@@ -49,9 +49,9 @@ class ProblemLanes final : public AnnealedRows {
     for (std::size_t lane = 0; lane < count; ++lane) {
       const MatrixView matrix = matrices_[first + lane];
       if (matrix.doubles()) {
-        load(lane, matrix.doubles(), kernels_.matrix_double);
+        load(lane, matrix.doubles(), kernels_.reductions.of<double>());
       } else {
-        load(lane, matrix.floats(), kernels_.matrix_float);
+        load(lane, matrix.floats(), kernels_.reductions.of<float>());
       }
     }
     kernels_.interleaved.pack(rows_.data(), n, ld_, couplings_.data());
@@ -60,7 +60,7 @@ class ProblemLanes final : public AnnealedRows {
   // Anneals read `read` of each problem. states: (count, num_reads, n).
   void anneal(std::size_t read, std::int8_t* states, Stop& stop) {
     take_states(read, states);
-    kernels_.interleaved.fields(make_tile());
+    kernels_.interleaved.set_fields(make_tile());
     ReadStreams streams[kLanes];
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
       streams[lane] = {options_.seed, options_.number + first_ + lane, read};
@@ -86,7 +86,7 @@ class ProblemLanes final : public AnnealedRows {
   }
 
   bool refresh_fields(Stop&) override {
-    kernels_.interleaved.fields(make_tile());
+    kernels_.interleaved.set_fields(make_tile());
     return true;
   }
 
@@ -114,7 +114,7 @@ class ProblemLanes final : public AnnealedRows {
   }
 
   template <class Value>
-  void load(std::size_t lane, const Value* matrix, const KernelTable::Matrix<Value>& kernels) {
+  void load(std::size_t lane, const Value* matrix, const ReductionKernels<Value>& kernels) {
     const std::size_t n = view_.num_variables;
     const double* linear = view_.linear + (first_ + lane) * n;
     double largest = 0.0, total = 0.0;
@@ -127,7 +127,7 @@ class ProblemLanes final : public AnnealedRows {
     const double scale = Ising::scale_for(largest);
     scales_[lane] = scale;
     for (std::size_t i = 0; i < n; ++i) {
-      kernels.scaled(matrix + i * n, n, scale, &rows_[(lane * n + i) * ld_]);
+      kernels.scale(matrix + i * n, n, scale, &rows_[(lane * n + i) * ld_]);
       linear_[i * kLanes + lane] = static_cast<float>(scale * linear[i]);
     }
   }

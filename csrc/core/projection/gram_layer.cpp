@@ -27,14 +27,14 @@ GramLayer::GramLayer(const GramView& view, const KernelTable& kernels, int num_t
       view_(view),
       scale_(scale_of(view)),
       coupling_(inputs_ld() * inputs_ld()),
-      packed_(round_up(view.num_inputs, kernels.panel_columns) * view.num_inputs),
+      packed_(round_up(view.num_inputs, kernels.gemm.panel_columns) * view.num_inputs),
       inverse_means_(view.num_neurons) {
   prepare_couplings(stop);
   prepare_rows(stop);
 }
 
 void GramLayer::prepare_couplings(Stop* stop) {
-  const std::size_t n = num_inputs(), ld = inputs_ld(), width = kernels().panel_columns;
+  const std::size_t n = num_inputs(), ld = inputs_ld(), width = kernels().gemm.panel_columns;
   const auto waiting = [&] { is_stopped(stop); };
   for (std::size_t i = 0; i < ld && !is_stopped(stop); ++i) {
     std::fill_n(&coupling_[i * ld], ld, 0.0f);
@@ -44,8 +44,8 @@ void GramLayer::prepare_couplings(Stop* stop) {
       [&](std::size_t block, int) {
         if (is_stopped(stop)) return;
         for (std::size_t i = block * kTileRows; i < std::min(n, (block + 1) * kTileRows); ++i) {
-          kernels().matrix_double.scaled(view_.gram + i * n, n, scale_ * scale_,
-                                         &coupling_[i * ld]);
+          kernels().reductions.of<double>().scale(view_.gram + i * n, n, scale_ * scale_,
+                                                  &coupling_[i * ld]);
           coupling_[i * (ld + 1)] = 0.0f;
         }
       },
@@ -89,7 +89,8 @@ void GramLayer::prepare_rows(Stop* stop) {
           for (std::size_t i = 0; i < n; ++i) {
             margin2 += static_cast<double>(linear(r)[i]) * linear_image(r)[i];
           }
-          const double sum = kernels().matrix_double.sum_magnitudes(view_.cross + r * n, n);
+          const double sum =
+              kernels().reductions.of<double>().sum_magnitudes(view_.cross + r * n, n);
           // Rounding may leave less than nothing where X b vanishes.
           norms_[r] = {.target2 = view_.squares[r] * inverse * inverse,
                        .margin2 = std::max(margin2, 0.0),
@@ -102,7 +103,7 @@ void GramLayer::prepare_rows(Stop* stop) {
 void GramLayer::image(const std::int8_t* spins, std::size_t rows, float* c, float* scratch,
                       Stop* stop) const {
   const std::size_t n = num_inputs();
-  kernels().from_spins(spins, rows * n, scratch);
+  kernels().elementwise.from_spins(spins, rows * n, scratch);
   multiply(kernels(), scratch, n, packed_.data(), n, rows, n, c, image_ld(), stop);
 }
 

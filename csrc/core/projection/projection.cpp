@@ -73,7 +73,7 @@ class Starts {
       for (std::size_t r = 0; r < rows; ++r) {
         const StreamKey key =
             layer_.streams(options_.annealing.seed, first_row + r, read).sweep(kInitialState);
-        layer_.kernels().exponential(key, 0, n, variates_.data());
+        layer_.kernels().elementwise.exponential(key, 0, n, variates_.data());
         constexpr float kMedian = 0.6931472f;  // log 2
         for (std::size_t i = 0; i < n; ++i) spins[r * n + i] = variates_[i] < kMedian ? 1 : -1;
       }

@@ -19,12 +19,12 @@ constexpr double kMaxAlpha = 1e15;
 
 // Writes the states of rows [first_row, first_row + rows.num_rows()) of the layer: their fields or
 // residuals, from their images (rows, image_ld).
-using FillStates =
-    std::function<void(std::size_t first_row, const float* images, SpinRows& rows, Stop& stop)>;
+using FillStates = std::function<void(std::size_t first_row, const float* images,
+                                      SpinRows<float>& rows, Stop& stop)>;
 
 class QuadraticRows final : public ProjectionRows {
  public:
-  QuadraticRows(const KernelTable& kernels, const RowCouplings& couplings, double alpha,
+  QuadraticRows(const KernelTable& kernels, const RowCouplings<float>& couplings, double alpha,
                 FillStates fill_states)
       : rows_(kernels, couplings, Layer::kTileRows),
         alpha_(alpha),
@@ -54,7 +54,7 @@ class QuadraticRows final : public ProjectionRows {
   }
 
  private:
-  SpinRows rows_;
+  SpinRows<float> rows_;
   double alpha_;
   FillStates fill_states_;
 };
@@ -115,7 +115,7 @@ std::unique_ptr<ProjectionRows> QuadraticProblem::make_rows() const {
   if (form_ == Form::kResiduals) {
     return std::make_unique<QuadraticRows>(
         layer_.kernels(), factor_couplings(inputs, coupling_.data(), diagonal_.data()), alpha_,
-        [this](std::size_t first_row, const float* margins, SpinRows& rows, Stop&) {
+        [this](std::size_t first_row, const float* margins, SpinRows<float>& rows, Stop&) {
           set_residuals(layer_, alpha_, first_row, rows.num_rows(), margins, rows.state(0));
         });
   }
@@ -123,7 +123,8 @@ std::unique_ptr<ProjectionRows> QuadraticProblem::make_rows() const {
   const auto residuals = std::make_shared<Buffer<float>>(Layer::kTileRows * layer_.samples_ld());
   return std::make_unique<QuadraticRows>(
       layer_.kernels(), matrix_couplings(coupling_.data(), layer_.num_inputs()), alpha_,
-      [this, residuals](std::size_t first_row, const float* margins, SpinRows& rows, Stop& stop) {
+      [this, residuals](std::size_t first_row, const float* margins, SpinRows<float>& rows,
+                        Stop& stop) {
         const std::size_t num_rows = rows.num_rows(), n = layer_.num_inputs();
         set_residuals(layer_, alpha_, first_row, num_rows, margins, residuals->data());
         layer_.inputs().times_inputs(residuals->data(), num_rows, rows.state(0), rows.ld(), &stop);
@@ -139,7 +140,7 @@ std::unique_ptr<ProjectionRows> make_gram_rows(const GramLayer& layer, double al
   // f = (G - diag(G)) b - X^T t^/alpha
   return std::make_unique<QuadraticRows>(
       layer.kernels(), matrix_couplings(layer.coupling(), layer.num_inputs()), alpha,
-      [&layer, alpha](std::size_t first_row, const float* images, SpinRows& rows, Stop&) {
+      [&layer, alpha](std::size_t first_row, const float* images, SpinRows<float>& rows, Stop&) {
         const std::size_t n = layer.num_inputs();
         for (std::size_t r = 0; r < rows.num_rows(); ++r) {
           const double* cross = layer.view().cross + (first_row + r) * n;

@@ -52,9 +52,9 @@ void SampleRanking::set_margins(const std::int8_t* state, Stop* stop) {
   const std::size_t samples = layer_.num_samples();
   const std::size_t run = run_length(4 * layer_.num_inputs(), kLanes);
   for (std::size_t first = 0; first < samples && !is_stopped(stop); first += run) {
-    layer_.kernels().margins64(layer_.inputs_t() + first, layer_.samples_ld(), state,
-                               layer_.num_inputs(), std::min(run, samples - first),
-                               margins_.data() + first);
+    layer_.kernels().gemm.margins(layer_.inputs_t() + first, layer_.samples_ld(), state,
+                                  layer_.num_inputs(), std::min(run, samples - first),
+                                  margins_.data() + first);
   }
 }
 
@@ -82,8 +82,8 @@ void GramRanking::rank_lanes(std::size_t first_row, std::size_t rows, const std:
     for (std::size_t i = 0; i < n; ++i) states_[i * kLanes + r] = states[r * n + i];
   }
   alignas(64) double halves[kLanes];  // of b^T (G - diag(G)) b
-  layer_.kernels().matrix_double.energies(layer_.view().gram, zeros_.data(), states_.data(), n,
-                                          halves);
+  layer_.kernels().energies.of<double>().energies(layer_.view().gram, zeros_.data(), states_.data(),
+                                                  n, halves);
   for (std::size_t r = 0; r < rows; ++r) {
     const double* cross = layer_.view().cross + (first_row + r) * n;
     double linear = 0.0;

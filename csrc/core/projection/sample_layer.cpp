@@ -64,14 +64,17 @@ void SampleLayer::prepare_rows(Stop* stop) {
         inputs_.times_inputs(targets(first), rows, own_scratch, n, stop);
         if (is_stopped(stop)) return;
         std::int8_t* spins = &linear_[first * n];
-        kernels().to_spins(own_scratch, rows * n, spins);
+        kernels().elementwise.to_spins(own_scratch, rows * n, spins);
         for (std::size_t r = 0; r < rows; ++r) {
-          norms_[first + r].product = kernels().matrix_float.sum_magnitudes(own_scratch + r * n, n);
+          norms_[first + r].product =
+              kernels().reductions.of<float>().sum_magnitudes(own_scratch + r * n, n);
         }
         image(spins, rows, &linear_images_[first * image_ld()], own_scratch, stop);
         for (std::size_t r = first; r < first + rows && !is_stopped(stop); ++r) {
-          norms_[r].target2 = kernels().matrix_float.sum_squares(targets(r), samples, 1.0);
-          norms_[r].margin2 = kernels().matrix_float.sum_squares(linear_image(r), samples, 1.0);
+          norms_[r].target2 =
+              kernels().reductions.of<float>().sum_squares(targets(r), samples, 1.0);
+          norms_[r].margin2 =
+              kernels().reductions.of<float>().sum_squares(linear_image(r), samples, 1.0);
         }
       },
       [&] { is_stopped(stop); });
@@ -80,7 +83,7 @@ void SampleLayer::prepare_rows(Stop* stop) {
 void SampleLayer::image(const std::int8_t* spins, std::size_t rows, float* c, float* scratch,
                         Stop* stop) const {
   const std::size_t n = num_inputs();
-  kernels().from_spins(spins, rows * n, scratch);
+  kernels().elementwise.from_spins(spins, rows * n, scratch);
   multiply(kernels(), scratch, n, inputs_.packed_transposed(), n, rows, num_samples(), c,
            image_ld(), stop);
 }

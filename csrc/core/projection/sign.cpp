@@ -20,10 +20,7 @@ class SignRows final : public ProjectionRows {
         margins_(kLanes * layer_.samples_ld()),
         spins_(kLanes * layer_.inputs_ld()),
         critical_(divide_up(layer_.samples_ld(), 64)) {
-    // Kernels read, but do not use, the memory of rows beyond the last.
-    std::fill_n(targets_.data(), targets_.size(), 0);
-    std::fill_n(margins_.data(), margins_.size(), 0.0f);
-    std::fill_n(spins_.data(), spins_.size(), 0.0f);
+    std::fill_n(spins_.data(), spins_.size(), 1.0f);  // kernels read the padding
   }
 
   bool load(std::size_t first_row, std::size_t rows, const float* margins,
@@ -32,27 +29,27 @@ class SignRows final : public ProjectionRows {
     num_rows_ = rows;
     set_samples(first_row, rows, margins);
     for (std::size_t r = 0; r < rows; ++r) {
-      layer_.kernels().from_spins(states + r * n, n, &spins_[r * layer_.inputs_ld()]);
+      layer_.kernels().elementwise.from_spins(states + r * n, n, &spins_[r * layer_.inputs_ld()]);
     }
     return true;
   }
 
   void descend(std::uint8_t* active) override {
-    layer_.kernels().sign_descent(make_tile(), active);
+    layer_.kernels().sign.descend(make_tile(), active);
   }
 
   bool sweep(double beta, const StreamKey* keys, Stop& stop) override {
     if (stop.poll()) return false;
     // A flip takes four times its gain off the objective.
     const float threshold = acceptance_threshold(problem_.target_scale(), 4.0, beta);
-    layer_.kernels().sign_anneal(make_tile(), threshold, keys);
+    layer_.kernels().sign.anneal(make_tile(), threshold, keys);
     return true;
   }
 
   void save(std::int8_t* states) const override {
     const std::size_t n = layer_.num_inputs();
     for (std::size_t r = 0; r < num_rows_; ++r) {
-      layer_.kernels().to_spins(&spins_[r * layer_.inputs_ld()], n, states + r * n);
+      layer_.kernels().elementwise.to_spins(&spins_[r * layer_.inputs_ld()], n, states + r * n);
     }
   }
 

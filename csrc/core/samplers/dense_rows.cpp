@@ -9,10 +9,10 @@
 namespace qpsbgd {
 namespace {
 
-// The bound on fields in int16 between blocks. See kernels/sweep_rows.hpp.
+// The bound on fields in int16 between blocks. See kernels/int16_flips.hpp.
 constexpr float kNarrowFields = 1 << 14;
 
-// The couplings of a dense problem in the layout of NarrowTile.
+// The couplings of a dense problem in the layout of Int16Tile.
 struct NarrowCouplings {
   explicit NarrowCouplings(const Ising& problem)
       : columns(round_up(problem.num_variables(), 2 * kLanes)),
@@ -40,7 +40,7 @@ struct NarrowCouplings {
 class DenseRows final : public ReadRows {
  public:
   DenseRows(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
-            const RowCouplings& couplings, std::shared_ptr<const NarrowCouplings> narrow)
+            const RowCouplings<float>& couplings, std::shared_ptr<const NarrowCouplings> narrow)
       : kernels_(kernels),
         problem_(problem),
         options_(options),
@@ -74,7 +74,7 @@ class DenseRows final : public ReadRows {
     std::size_t first = 0;
     if (is_narrow_) {
       first =
-          kernels_.dense_anneal_int16(make_narrow_tile(), 0, options_.acceptance, threshold, keys);
+          kernels_.rows.anneal_int16(make_narrow_tile(), 0, options_.acceptance, threshold, keys);
       if (first == kSweepDone) return true;
       // A field left int16's range: the sweep goes on in float32.
       widen_fields();
@@ -96,7 +96,7 @@ class DenseRows final : public ReadRows {
   }
 
  private:
-  NarrowTile make_narrow_tile() {
+  Int16Tile make_narrow_tile() {
     return {.twice = narrow_couplings_->twice.data(),
             .fields = fields16_.data(),
             .ld = narrow_couplings_->ld,
@@ -143,7 +143,7 @@ class DenseRows final : public ReadRows {
   const Ising& problem_;
   const AnnealOptions& options_;
   const std::shared_ptr<const NarrowCouplings> narrow_couplings_;  // or null
-  SpinRows rows_;
+  SpinRows<float> rows_;
   bool is_narrow_ = false;         // whether the current fields are fields16_
   Buffer<std::int16_t> fields16_;  // (kLanes, narrow ld)
   std::int8_t* states_ = nullptr;
@@ -156,7 +156,8 @@ RowsMaker dense_rows(const KernelTable& kernels, const Ising& problem, const Ann
   std::shared_ptr<const NarrowCouplings> narrow;
   if (precision == Precision::kInt16) narrow = std::make_shared<const NarrowCouplings>(problem);
   return [&, narrow] {
-    const RowCouplings couplings = matrix_couplings(problem.couplings(), problem.num_variables());
+    const RowCouplings<float> couplings =
+        matrix_couplings(problem.couplings(), problem.num_variables());
     return std::make_unique<DenseRows>(kernels, problem, options, couplings, narrow);
   };
 }
@@ -164,7 +165,7 @@ RowsMaker dense_rows(const KernelTable& kernels, const Ising& problem, const Ann
 RowsMaker low_rank_rows(const KernelTable& kernels, const Ising& problem,
                         const AnnealOptions& options) {
   return [&] {
-    const RowCouplings couplings =
+    const RowCouplings<float> couplings =
         factor_couplings(problem.inputs(), problem.couplings(), problem.diagonal());
     return std::make_unique<DenseRows>(kernels, problem, options, couplings, nullptr);
   };

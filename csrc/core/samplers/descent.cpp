@@ -88,11 +88,11 @@ class DenseDescent final : public Descent {
   }
   std::size_t make_steps(std::size_t most) {
     if constexpr (kWide) {
-      return kernels_.steepest_descent_double(wide_->data(), problem_.ld(), fields_.data(),
-                                              spins_.data(), most);
+      return kernels_.steepest.of<double>().descend(wide_->data(), problem_.ld(), fields_.data(),
+                                                    spins_.data(), most);
     } else {
-      return kernels_.steepest_descent_float(problem_.couplings(), problem_.ld(), fields_.data(),
-                                             spins_.data(), most);
+      return kernels_.steepest.of<float>().descend(problem_.couplings(), problem_.ld(),
+                                                   fields_.data(), spins_.data(), most);
     }
   }
 

@@ -23,17 +23,6 @@ constexpr std::size_t kInterruptedStates = 1 << 10;
 // Largest number of tasks. Each computes its first fields anew.
 constexpr std::uint64_t kMaxTasks = 1 << 12;
 
-template <class Value>
-Value lowest_energy(const KernelTable& kernels, const StateBlock<Value>& block) {
-  if constexpr (std::is_same_v<Value, double>) {
-    return kernels.lowest_double(block);
-  } else if constexpr (std::is_same_v<Value, float>) {
-    return kernels.lowest_float(block);
-  } else {
-    return kernels.lowest_int16(block);
-  }
-}
-
 // Energies are those of the problem times `scale`. The last kBits variables are a block's own; if
 // there are fewer, the block's first have no bias, and the largest energy where one of them is +1.
 template <class Value>
@@ -99,7 +88,7 @@ class Enumeration {
                         .row_sums = row_sums,
                         .column_sums = column_sums};
       const std::uint64_t code = high << num_low_;
-      const auto least = static_cast<double>(lowest_energy<Value>(kernels_, block));
+      const auto least = static_cast<double>(kernels_.enumeration.of<Value>().lowest_energy(block));
       collected = lowest.takes({least, code});
       if (collected) collect(block, code, lowest, stop);
     }

@@ -36,7 +36,7 @@ struct SparseEdges {
     for (std::size_t i = 0; i < n; ++i) {
       SparseEdge<Value>* edge = edges.data() + offsets[i];
       for (std::size_t e = problem.offsets()[i]; e < problem.offsets()[i + 1]; ++e, ++edge) {
-        edge->fields = static_cast<std::uint32_t>(problem.neighbours()[e] * kLanes);
+        edge->field = static_cast<std::uint32_t>(problem.neighbours()[e] * kLanes);
         std::fill(std::begin(edge->twice), std::end(edge->twice), twice(e));
       }
       std::fill(edge, edges.data() + offsets[i + 1],
@@ -56,7 +56,7 @@ class SparseRows final : public ReadRows {
   using Linear = typename SparseTile<Value>::Linear;
   static constexpr bool kOwnLinear = std::is_same_v<Value, double>;
 
-  SparseRows(const KernelTable::Sparse<Value>& kernels, const Ising& problem,
+  SparseRows(const SparseKernels<Value>& kernels, const Ising& problem,
              const AnnealOptions& options, std::shared_ptr<const SparseEdges<Value>> edges)
       : kernels_(kernels),
         problem_(problem),
@@ -97,7 +97,7 @@ class SparseRows final : public ReadRows {
 
   bool refresh_fields(Stop& stop) override {
     return in_runs(stop, [&](std::size_t first, std::size_t last) {
-      kernels_.fields(make_tile(), first, last);
+      kernels_.set_fields(make_tile(), first, last);
     });
   }
 
@@ -155,14 +155,14 @@ class SparseRows final : public ReadRows {
     return {.offsets = edges_->offsets.data(),
             .edges = edges_->edges.data(),
             .linear = linear(),
-            .linear_in_lanes = linear_.size() > 0,
+            .has_linear_in_lanes = linear_.size() > 0,
             .fields = const_cast<Value*>(fields_.data()),
             .spins = const_cast<std::uint16_t*>(spins_.data()),
             .num_variables = problem_.num_variables(),
             .unit = edges_->unit};
   }
 
-  const KernelTable::Sparse<Value>& kernels_;
+  const SparseKernels<Value>& kernels_;
   const Ising& problem_;
   const AnnealOptions& options_;
   const std::shared_ptr<const SparseEdges<Value>> edges_;
@@ -175,7 +175,7 @@ class SparseRows final : public ReadRows {
 };
 
 template <class Value>
-RowsMaker rows_of(const KernelTable::Sparse<Value>& kernels, const Ising& problem,
+RowsMaker rows_of(const SparseKernels<Value>& kernels, const Ising& problem,
                   const AnnealOptions& options) {
   return [&, edges = std::make_shared<const SparseEdges<Value>>(problem)] {
     return std::make_unique<SparseRows<Value>>(kernels, problem, options, edges);
@@ -188,11 +188,11 @@ RowsMaker sparse_rows(const KernelTable& kernels, const Ising& problem,
                       const AnnealOptions& options, Precision precision) {
   switch (precision) {
     case Precision::kInt16:
-      return rows_of(kernels.sparse_int16, problem, options);
+      return rows_of(kernels.sparse.of<std::int16_t>(), problem, options);
     case Precision::kFloat64:
-      return rows_of(kernels.sparse_double, problem, options);
+      return rows_of(kernels.sparse.of<double>(), problem, options);
     default:
-      return rows_of(kernels.sparse_float, problem, options);
+      return rows_of(kernels.sparse.of<float>(), problem, options);
   }
 }
 

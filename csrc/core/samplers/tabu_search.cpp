@@ -239,7 +239,7 @@ SearchMaker::SearchMaker(const KernelTable& kernels, const Ising& problem,
     : kernels_(kernels), problem_(problem), longest_tenure_(options.longest_tenure) {
   if (problem.form() != Ising::Form::kDense) return;
   if (options.precision == Precision::kInt16) {
-    narrow_ = int8_couplings(kernels, problem, options.num_threads);
+    narrow_ = int8_couplings(problem, options.num_threads);
   } else if (options.precision == Precision::kFloat64) {
     doubles_ = blocked_couplings<double>(problem, options.num_threads);
   } else {

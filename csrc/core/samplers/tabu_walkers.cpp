@@ -1,7 +1,7 @@
 #include "core/samplers/tabu_walkers.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "core/samplers/precision.hpp"
@@ -9,26 +9,6 @@
 
 namespace qpsbgd {
 namespace {
-
-template <class Value>
-const KernelTable::Tabu<Value>& dense_kernel(const KernelTable& kernels) {
-  if constexpr (std::is_same_v<Value, std::int16_t>) {
-    return kernels.tabu_int16;
-  } else if constexpr (std::is_same_v<Value, float>) {
-    return kernels.tabu_float;
-  } else {
-    return kernels.tabu_double;
-  }
-}
-
-template <class Value>
-const KernelTable::SparseTabu<Value>& sparse_kernel(const KernelTable& kernels) {
-  if constexpr (std::is_same_v<Value, float>) {
-    return kernels.sparse_tabu_float;
-  } else {
-    return kernels.sparse_tabu_double;
-  }
-}
 
 template <class Value>
 Buffer<Value> scaled_couplings(const Ising& problem) {
@@ -98,8 +78,7 @@ void Walker<Value>::reset() {
   }
 }
 
-BlockedCouplings<std::int8_t> int8_couplings(const KernelTable& kernels, const Ising& problem,
-                                             int num_threads) {
+BlockedCouplings<std::int8_t> int8_couplings(const Ising& problem, int num_threads) {
   const std::size_t n = problem.num_variables(), ld = round_up(n, kTabuBlock);
   BlockedCouplings<std::int8_t> narrow{.unit = problem.unit() / problem.scale(),
                                        .largest = static_cast<int>(problem.coupling_in_units()),
@@ -107,7 +86,10 @@ BlockedCouplings<std::int8_t> int8_couplings(const KernelTable& kernels, const I
   const auto factor = static_cast<float>(1.0 / problem.unit());
   parallel_for(n, num_threads, [&](std::size_t row, int) {
     std::int8_t* to = &narrow.values[row * ld];
-    kernels.narrow(problem.couplings() + row * problem.ld(), problem.ld(), factor, to);
+    const float* from = problem.couplings() + row * problem.ld();
+    for (std::size_t i = 0; i < problem.ld(); ++i) {
+      to[i] = static_cast<std::int8_t>(factor * from[i]);
+    }
     std::fill(to + problem.ld(), to + ld, std::int8_t{0});
   });
   return narrow;
@@ -134,8 +116,7 @@ template <class Value>
 DenseWalker<Value>::DenseWalker(const KernelTable& kernels, const Ising& problem,
                                 const BlockedCouplings<Coupling>& couplings)
     : Walker<Value>(problem, couplings.unit),
-      kernels_(kernels),
-      kernel_(dense_kernel<Value>(kernels)),
+      kernel_(kernels.tabu.dense.of<Value>()),
       largest_coupling_(couplings.largest),
       maxima_(this->ld() / kTabuBlock * 64 / sizeof(Value)),
       tile_{.couplings = couplings.values.data(),
@@ -151,7 +132,10 @@ std::size_t DenseWalker<Value>::headroom() const {
     return std::numeric_limits<std::size_t>::max();
   } else {
     // A flip changes a gain by at most twice the largest coupling.
-    const int largest = kernels_.tabu_largest_int16(this->gains(), this->num_variables());
+    int largest = 0;
+    for (std::size_t i = 0; i < this->num_variables(); ++i) {
+      largest = std::max(largest, std::abs(int{this->gain(i)}));
+    }
     return static_cast<std::size_t>(std::max(0, kMostTabuGain - largest)) /
            static_cast<std::size_t>(std::max(1, 2 * largest_coupling_));
   }
@@ -160,7 +144,7 @@ std::size_t DenseWalker<Value>::headroom() const {
 template <class Value>
 SparseWalker<Value>::SparseWalker(const KernelTable& kernels, const Ising& problem)
     : Walker<Value>(problem, 1.0 / problem.scale()),
-      kernel_(sparse_kernel<Value>(kernels)),
+      kernel_(kernels.tabu.sparse.of<Value>()),
       num_blocks_(this->ld() / kTabuBlock),
       couplings_(scaled_couplings<Value>(problem)),
       maxima_(2 * round_up(num_blocks_, kLanes)),

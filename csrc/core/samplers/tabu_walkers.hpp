@@ -68,8 +68,7 @@ struct BlockedCouplings {
   Buffer<Value> values;  // (n, ld)
 };
 // The int8 couplings need a problem that tabu_fits() in int16.
-BlockedCouplings<std::int8_t> int8_couplings(const KernelTable& kernels, const Ising& problem,
-                                             int num_threads);
+BlockedCouplings<std::int8_t> int8_couplings(const Ising& problem, int num_threads);
 template <class Value>
 BlockedCouplings<Value> blocked_couplings(const Ising& problem, int num_threads);
 
@@ -95,8 +94,7 @@ class DenseWalker final : public Walker<Value> {
   std::size_t headroom() const;
 
  private:
-  const KernelTable& kernels_;
-  const KernelTable::Tabu<Value>& kernel_;
+  const TabuKernels<Value>& kernel_;
   const int largest_coupling_;
   Buffer<Value> maxima_;
   const TabuTile<Value> tile_;
@@ -141,7 +139,7 @@ class SparseWalker final : public Walker<Value> {
   }
   void mark_all();
 
-  const KernelTable::SparseTabu<Value>& kernel_;
+  const SparseTabuKernels<Value>& kernel_;
   const std::size_t num_blocks_;
   const Buffer<Value> couplings_;  // double only: the problem has scaled couplings as floats
   Buffer<Value> maxima_;

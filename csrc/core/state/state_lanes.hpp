@@ -72,7 +72,8 @@ void all_in_lanes(const BatchStates& batch, std::size_t width, int num_threads, 
 inline void matrix_energies(const KernelTable& kernels, const MatrixView& matrix,
                             const BatchStates& batch, int num_threads, double* energies) {
   const std::size_t n = batch.num_variables, rows = batch.num_problems * batch.num_reads;
-  with_type(kernels, matrix, [&](const auto* values, const auto& matrix_kernels) {
+  with_type(matrix, [&]<class Value>(const Value* values) {
+    const EnergyKernels<Value>& matrix_kernels = kernels.energies.of<Value>();
     if (rows >= kLanes) {
       all_in_lanes(batch, 1, num_threads, energies, [&](const StateLanes& lanes, double* out) {
         matrix_kernels.energies(values, lanes.linear.data(), lanes.states.data(), n, out);

@@ -1,9 +1,7 @@
 #include "core/support/inputs.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <cstdint>
 #include <utility>
 
 #include "core/support/parallel.hpp"
@@ -14,21 +12,21 @@ namespace qpsbgd {
 
 float scale_to_unit(const float* x, std::size_t count, const KernelTable& kernels, Stop* stop) {
   const std::size_t run = run_length(1);
-  std::uint32_t bits = 0;
+  float largest = 0.0f;
   for (std::size_t first = 0; first < count && !is_stopped(stop); first += run) {
-    bits = std::max(bits, kernels.largest_magnitude(x + first, std::min(run, count - first)));
+    const std::size_t length = std::min(run, count - first);
+    largest = std::max(largest, kernels.reductions.of<float>().largest(x + first, length));
   }
-  return static_cast<float>(unit_scale(std::bit_cast<float>(bits), 126));
+  return static_cast<float>(unit_scale(largest, 126));
 }
 
 std::size_t first_nonfinite(const KernelTable& kernels, const float* values, std::size_t count,
                             Stop* stop) {
-  constexpr std::uint32_t kInfinity = 0x7f800000;
   const std::size_t run = run_length(1);
   for (std::size_t first = 0; first < count && !is_stopped(stop); first += run) {
     const float* end = values + std::min(count, first + run);
     const auto length = static_cast<std::size_t>(end - (values + first));
-    if (kernels.largest_magnitude(values + first, length) < kInfinity) continue;
+    if (std::isfinite(kernels.reductions.of<float>().largest(values + first, length))) continue;
     return static_cast<std::size_t>(
         std::find_if(values + first, end, [](float x) { return !std::isfinite(x); }) - values);
   }
@@ -43,11 +41,11 @@ Inputs::Inputs(const float* x, std::size_t num_samples, std::size_t num_inputs,
       num_threads_(num_threads),
       scale_(scale_to_unit(x, num_samples * num_inputs, kernels, stop)),
       transposed_(num_inputs * samples_ld()),
-      packed_(round_up(num_inputs, kernels.panel_columns) * num_samples),
-      packed_transposed_(pack_transposed ? round_up(num_samples, kernels.panel_columns) * num_inputs
-                                         : 0) {
+      packed_(round_up(num_inputs, kernels.gemm.panel_columns) * num_samples),
+      packed_transposed_(
+          pack_transposed ? round_up(num_samples, kernels.gemm.panel_columns) * num_inputs : 0) {
   const std::size_t n = num_inputs_, samples = num_samples_, stride = samples_ld();
-  const std::size_t width = kernels_.panel_columns;
+  const std::size_t width = kernels_.gemm.panel_columns;
   const std::size_t run = run_length(16 * width, width);
   parallel_for(
       divide_up(n, width), num_threads_,
@@ -90,7 +88,7 @@ void Inputs::times_inputs(const float* residuals, std::size_t rows, float* c, st
 Buffer<float> Inputs::gram(float* diagonal, Stop* stop) const {
   const std::size_t n = num_inputs(), stride = inputs_ld();
   Buffer<float> g(stride * stride);
-  const std::size_t width = kernels_.panel_columns;
+  const std::size_t width = kernels_.gemm.panel_columns;
   const auto waiting = [&] { is_stopped(stop); };
   parallel_for(
       divide_up(n, kMaxTileRows), num_threads_,
@@ -127,7 +125,7 @@ Buffer<float> Inputs::gram(float* diagonal, Stop* stop) const {
 Buffer<float> Inputs::gram_blocks(float* diagonal, Stop* stop) const {
   const std::size_t n = num_inputs(), num_blocks = divide_up(n, kBlock);
   Buffer<float> blocks(num_blocks * kBlock * kBlock);
-  const std::size_t width = kernels_.panel_columns;
+  const std::size_t width = kernels_.gemm.panel_columns;
   parallel_for(
       num_blocks, num_threads_,
       [&](std::size_t block, int) {

@@ -7,8 +7,6 @@
 #include <variant>
 #include <vector>
 
-#include "kernels/kernels.hpp"
-
 namespace qpsbgd {
 
 // One or several (n, n) matrices, one after the other, row-major, in float64 or float32. Not owned.
@@ -89,11 +87,10 @@ void for_each_coupling(const CouplingsView& couplings, std::size_t n, const Visi
   }
 }
 
-// Calls function(values, kernels) with the matrices' own type and its kernels.
+// Calls function(values) with the matrices' own type.
 template <class Function>
-auto with_type(const KernelTable& kernels, const MatrixView& matrices, const Function& function) {
-  return matrices.doubles() ? function(matrices.doubles(), kernels.matrix_double)
-                            : function(matrices.floats(), kernels.matrix_float);
+auto with_type(const MatrixView& matrices, const Function& function) {
+  return matrices.doubles() ? function(matrices.doubles()) : function(matrices.floats());
 }
 
 }  // namespace qpsbgd

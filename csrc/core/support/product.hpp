@@ -24,10 +24,10 @@ inline void multiply(const KernelTable& kernels, const float* a, std::size_t lda
                      const float* packed_b, std::size_t depth, std::size_t rows,
                      std::size_t columns, float* c, std::size_t ldc, Stop* stop) {
   // An element is the same sum, however many columns are computed together.
-  const std::size_t run = run_length(rows * depth, kernels.panel_columns);
+  const std::size_t run = run_length(rows * depth, kernels.gemm.panel_columns);
   for (std::size_t first = 0; first < columns && !is_stopped(stop); first += run) {
-    kernels.gemm(a, lda, packed_b + first * depth, depth, rows, std::min(run, columns - first),
-                 c + first, ldc);
+    kernels.gemm.multiply(a, lda, packed_b + first * depth, depth, rows,
+                          std::min(run, columns - first), c + first, ldc);
   }
 }
 

@@ -34,7 +34,7 @@ DEFAULT_NUM_SWEEPS = 1000
 #: Sweeps that are timed to see how many a time limit allows.
 TIMED_SWEEPS = 2
 
-Precision = Literal["float32", "int16", "int8", "float64"]
+Precision = Literal["float32", "int16", "float64"]
 BetaRange = BetaRule | Sequence[float]
 
 
@@ -88,7 +88,7 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
             "proposal_acceptance_options": ("Metropolis", "Gibbs"),
             "keep_options": ("best", "final"),
             "form_options": ("dense", "sparse"),
-            "precision_options": ("float32", "int16", "int8", "float64"),
+            "precision_options": ("float32", "int16", "float64"),
         }
 
     def sample(
@@ -150,12 +150,12 @@ class SimulatedAnnealingSampler(dimod.Sampler, dimod.Initialized):
                 the ends of a single sweep: these states are samples of a Boltzmann distribution,
                 and the best would be colder. Otherwise it is ``"best"``.
             form: ``"dense"`` or ``"sparse"`` couplings; ``None`` for the faster.
-            precision: ``"float32"``, ``"float64"``, ``"int16"`` or ``"int8"``: the type of local
-                fields. Narrow integers need biases that are small multiples of one number (of a
-                power of two), and give the same samples in less time. Sparse: no field, and no
-                coupling twice, may be more than 32767 or 127 such units. Dense: ``"int16"`` if no
-                coupling is more than 127 units and not with ``randomize_order``; where fields grow
-                beyond int16 the call goes on in float32. ``None`` for ``"float64"`` where float32
+            precision: ``"float32"``, ``"float64"`` or ``"int16"``: the type of local fields.
+                ``"int16"`` gives the same samples as float32 in less time. It needs biases that are
+                small multiples of one power of two, the unit, and no ``randomize_order``. Sparse:
+                no field, and no coupling twice, may exceed 32767 units. Dense: no coupling may
+                exceed 127 units; where fields grow beyond int16 the call goes on in float32.
+                ``None`` for ``"float64"`` where float32
                 would round away what tells states apart (integers of more than 24 bits, small
                 biases beside large penalties; docs/precision.md has the rule), else for the
                 fastest that fits; dense reads of which a thread has fewer than four are in float32.

@@ -1,0 +1,61 @@
+// kLanes integers of 16 bits as one value.
+#pragma once
+
+#include "lanes.hpp"
+
+namespace qpsbgd::QPSBGD_ISA {
+namespace {
+
+typedef std::int16_t Int16Lanes __attribute__((vector_size(kLanes * sizeof(std::int16_t))));
+
+QPSBGD_INLINE Int16Lanes load_int16(const std::int16_t* p) {
+  typedef std::int16_t Aligned __attribute__((vector_size(sizeof(Int16Lanes)), may_alias));
+  return *reinterpret_cast<const Aligned*>(p);
+}
+QPSBGD_INLINE void store_int16(std::int16_t* p, Int16Lanes v) {
+  typedef std::int16_t Aligned __attribute__((vector_size(sizeof(Int16Lanes)), may_alias));
+  *reinterpret_cast<Aligned*>(p) = v;
+}
+
+// Loads kWidth<float> of them. GCC 12 turns __builtin_convertvector into several instructions, and
+// warns about intrinsics without a mask.
+QPSBGD_INLINE Ints load_as_ints(const std::int16_t* p) {
+#if defined(__AVX512F__)
+  return (Ints)_mm512_maskz_cvtepi16_epi32(0xffff,
+                                           _mm256_load_si256(reinterpret_cast<const __m256i*>(p)));
+#else
+  typedef std::int16_t Part __attribute__((vector_size(kVectorBytes / 2), may_alias));
+  return __builtin_convertvector(*reinterpret_cast<const Part*>(p), Ints);
+#endif
+}
+QPSBGD_INLINE Lanes<float> load_as_floats(const std::int16_t* p) {
+  Lanes<float> v;
+  for (std::size_t q = 0; q < kParts<float>; ++q) {
+    v.part[q] = __builtin_convertvector(load_as_ints(p + q * kWidth<float>), Floats);
+  }
+  return v;
+}
+
+// Returns -1 in lane i if bit i of the mask is set, else 0.
+QPSBGD_INLINE Int16Lanes select_int16(std::uint32_t mask) {
+#if defined(__AVX512BW__)
+  return (Int16Lanes)_mm256_movm_epi16(static_cast<__mmask16>(mask));
+#else
+  Int16Lanes bit;
+  for (std::size_t i = 0; i < kLanes; ++i) bit[i] = static_cast<std::int16_t>(1u << i);
+  bit &= Int16Lanes{} + static_cast<std::int16_t>(mask);
+  return (Int16Lanes)(bit != 0);
+#endif
+}
+
+// Returns v where the sign is 1, -v where it is -1, and 0 where it is 0.
+QPSBGD_INLINE Int16Lanes apply_sign(Int16Lanes v, Int16Lanes sign) {
+#if defined(__AVX2__)
+  return (Int16Lanes)_mm256_sign_epi16((__m256i)v, (__m256i)sign);
+#else
+  return v * sign;
+#endif
+}
+
+}  // namespace
+}  // namespace qpsbgd::QPSBGD_ISA
