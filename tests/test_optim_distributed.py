@@ -13,7 +13,7 @@ if not torch.distributed.is_available():
 import qpsbgd
 import ranks as ranks_module
 from problems import layer as make_layer
-from qpsbgd import NativeProjector
+from qpsbgd import NativeProjector, ProjectionOptions
 from qpsbgd.optim import QPSBGD
 from qpsbgd.optim.distributed import Shard, project_shards
 from ranks import Ranks, bytes_sent, project
@@ -33,7 +33,10 @@ def groups(tmp_path_factory):
 
 def shard(X, T, *, name="layer", objective="quadratic", alpha="norm", num_sweeps=2):
     shape = (T.shape[1], X.shape[1])
-    return Shard(name, shape, (X, T), objective, 0.9, num_sweeps, 5, alpha)
+    options = ProjectionOptions(
+        objective=objective, scale=0.9, alpha=alpha, num_sweeps=num_sweeps, seed=5
+    )
+    return Shard(name, shape, (X, T), options)
 
 
 def divided(shards, counts):
@@ -259,10 +262,12 @@ def test_bad_arguments(rng):
     layers = [shard(*make_layer(rng, 4, 3, 2))]
     with pytest.raises(ValueError, match="exchange is 'fewer', but must be 'auto' or 'gather'"):
         project_shards(layers, NATIVE, exchange="fewer")
-    with pytest.raises(ValueError, match="layer 'layer': objective is 'cubic'"):
-        project([shard(*make_layer(rng, 4, 3, 2), objective="cubic")], NATIVE)
-    with pytest.raises(ValueError, match="layer 'layer': alpha is 'long'"):
-        project([shard(*make_layer(rng, 4, 3, 2), alpha="long")], NATIVE)
+    with pytest.raises(ValueError, match="layer 'layer': beta_range is 'auto', but ranks"):
+        project(layers, NativeProjector(beta_range="auto"))
+    with pytest.raises(ValueError, match="objective is 'cubic'"):
+        shard(*make_layer(rng, 4, 3, 2), objective="cubic")
+    with pytest.raises(ValueError, match="alpha is 'long'"):
+        shard(*make_layer(rng, 4, 3, 2), alpha="long")
 
 
 def integral_batches(count, size):
