@@ -28,7 +28,7 @@ KINDS = {
         "alpha": "norm",
         "num_sweeps": 2,
         "beta_range": (0.01, 1.0),
-    },  # fmt: skip
+    },
 }
 
 

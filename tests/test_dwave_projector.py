@@ -253,8 +253,9 @@ def test_the_sign_objective_of_padded_inputs_is_embedded_once(rng, make, monkeyp
 
 def test_errors_in_the_data_name_the_layer(rng, make):
     X, T = data(rng)
-    with pytest.raises(ValueError, match="layer 'deep': scale is -1"):
-        make().project_step([LayerProblem("deep", 0, X, T, ProjectionOptions(scale=-1))])
+    X[1, 2] = np.nan
+    with pytest.raises(ValueError, match=r"layer 'deep': X\[1, 2\] is nan"):
+        make().project_step([LayerProblem("deep", 0, X, T)])
 
 
 # Budget

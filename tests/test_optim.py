@@ -132,7 +132,7 @@ def test_hyper_parameters_are_read_from_the_groups(net, batch):
     assert not torch.equal(net.second.weight, before[1])
     optimizer.param_groups[1]["scale"] = -1.0
     backward(net, batch)
-    with pytest.raises(ValueError, match=r"scale is -1\.0, but must be finite and positive"):
+    with pytest.raises(ValueError, match=r"scale is -1\.0, but must be positive and finite"):
         optimizer.step()
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,10 +83,9 @@ def test_gathered_samples_are_one_rank(rng, groups, counts, projector, alpha):
         X[counts[0] :, 3] = 0  # the first rank's alone
         name = f"of {neurons}"
         wholes.append(shard(X, T, name=name, objective=objective, alpha=alpha))
-    options = {"scale": 0.9, "alpha": alpha, "num_sweeps": 2, "seed": 5}
     expected = [
         (
-            projector(*whole.samples, objective=whole.objective, **options),
+            projector(*whole.samples, whole.options),
             whole.samples[1].any(axis=0),
             whole.samples[0].any(axis=0),
         )
@@ -195,7 +195,7 @@ def test_an_error_of_one_rank_is_raised_on_all(rng, groups, exchange):
             with pytest.raises(RuntimeError, match="layer 'second' failed on rank 1"):
                 raise found[rank]
     # Later errors: of the problem itself, on all ranks that have rows of it.
-    far = Shard(**{**vars(second), "scale": 1e-30})
+    far = replace(second, options=replace(second.options, scale=1e-30))
     for error in groups[3].run(project, [([first, far], NATIVE, exchange)] * 3):
         with pytest.raises(ValueError, match="layer 'second': scale is 1e-30, but must lie"):
             raise error

@@ -248,7 +248,7 @@ def test_after_an_error_the_same_step_can_be_taken(net, batch, kind, error):
                 ):
                     assert mine["step"] == theirs["step"] == 1
                     assert torch.equal(mine["momentum_buffer"], theirs["momentum_buffer"])
-                assert not any(capture.empty for capture in optimizer.captures())
+                assert not any(capture.is_empty for capture in optimizer.captures())
             optimizer.step()
         assert optimizer.num_steps == 3
     assert projector.num_calls == 8  # both layers of the step again

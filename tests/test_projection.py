@@ -113,7 +113,8 @@ def test_objective_is_the_papers(rng):
     linear = np.where(X.T @ T >= 0, 1.0, -1.0)
     alpha = 0.5 * np.linalg.norm(unit) / np.linalg.norm(X @ linear)
     expected = ((unit - alpha * X @ B.T) ** 2).sum(axis=0)
-    np.testing.assert_allclose(qpsbgd.projection_energy(X, T, B, scale=0.5), expected, rtol=1e-5)
+    energies = qpsbgd.projection_energy(X, T, B, scale=0.5, alpha="norm")
+    np.testing.assert_allclose(energies, expected, rtol=1e-5)
     signs = np.where(X @ B.T + 0.01 >= 0, 1.0, -1.0)
     np.testing.assert_allclose(
         qpsbgd.projection_energy(X, T, B, objective="sign"),
