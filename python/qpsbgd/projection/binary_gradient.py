@@ -77,8 +77,7 @@ def project(
             first starts from ``initial``, the others from random states.
         beta_range: inverse temperatures ``(hot, cold)`` of a geometric annealing schedule over
             ``num_sweeps``, with ``0 < hot <= cold``, in units of the objective for ``t / mean|t|``.
-            ``"auto"`` finds them by the rule of the samplers
-            (:func:`~qpsbgd.samplers.schedule.auto_beta_range`) from up to 16 neurons. ``"dwave"``
+            ``"auto"`` finds them by the rule of the samplers from up to 16 neurons. ``"dwave"``
             uses the rule of dwave-samplers, which does not exist for the sign objective. None is
             descent: it accepts improvements only. (For the samplers None means ``"auto"``.)
         initial: start of the first read: ``"linear"`` for ``sign(X^T t)``, ``"random"``, or an

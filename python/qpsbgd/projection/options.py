@@ -30,8 +30,9 @@ ALPHA_RULES: tuple[str, ...] = get_args(AlphaRule)
 INITIAL_KINDS: tuple[str, ...] = get_args(InitialKind)
 
 #: Sweeps of a projection whose caller names no number, by objective. Two sweeps of the quadratic
-#: objective gave nearly all of the accuracy that more sweeps gave (docs/defaults.md). A descent of
-#: the sign objective usually ends by itself after two sweeps, so that ten cost nothing more.
+#: objective gave most of the accuracy that more sweeps gave (docs/defaults.md). Descent ends by
+#: itself at a local minimum. The sign objective usually reaches one within two sweeps, so that its
+#: ten cost nothing more.
 DEFAULT_NUM_SWEEPS: dict[str, int] = {"quadratic": 2, "sign": 10}
 DEFAULT_TARGET_EPS = 0.01
 
