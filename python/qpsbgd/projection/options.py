@@ -108,7 +108,7 @@ class ProjectionOptions:
             num_sweeps=checked_count("num_sweeps", num_sweeps, 0),
             seed=checked_seed(seed),
             num_reads=None if num_reads is None else checked_count("num_reads", num_reads, 1),
-            beta_range=_checked_beta_range(beta_range, objective),
+            beta_range=_checked_beta_range(beta_range),
             initial=initial,  # the shape of an array is checked beside the layer's
             target_eps=target_eps,
             num_threads=None if num_threads is None else checked_threads(num_threads),
@@ -191,16 +191,11 @@ class LayerProblem:
         return self.T.shape[1], self.X.shape[1]
 
 
-def _checked_beta_range(beta_range: Any, objective: str) -> BetaRange | None:
+def _checked_beta_range(beta_range: Any) -> BetaRange | None:
     """Return None (descent), a rule, or two numbers that do not decrease."""
     if beta_range is None:
         return None
     ends = checked_geometric_range(beta_range)
     if not isinstance(ends, str) and ends[0] > ends[1]:
         raise ValueError(f"beta_range is {beta_range!r}, but must be 0 < hot <= cold < inf")
-    if ends == "dwave" and objective == "sign":
-        raise ValueError(
-            "beta_range is 'dwave', but that rule needs couplings, which objective='sign' has not: "
-            "use 'auto' or two numbers"
-        )
     return ends
