@@ -228,7 +228,7 @@ def gradient_ising(
         >>> X, T = np.eye(2, dtype=np.float32), np.ones((2, 1), np.float32)
         >>> h, J, offset = gradient_ising(X, T)
         >>> bqm = dimod.BinaryQuadraticModel(h[0], np.triu(J), float(offset[0]), "SPIN")
-        >>> bqm.energy([1, 1])
+        >>> float(bqm.energy([1, 1]))
         0.0
 
     Reference:
