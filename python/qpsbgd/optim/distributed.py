@@ -34,18 +34,12 @@ import torch
 import torch.distributed as dist
 
 from qpsbgd import _core
-from qpsbgd._checks import checked_choice, checked_threads
-from qpsbgd.projection.layers import (
-    AlphaRule,
-    NativeProjector,
-    Objective,
-    Projector,
-    check_binary,
-    checked_layer,
-)
+from qpsbgd._checks import checked_choice, checked_layer, checked_threads
+from qpsbgd.projection.options import ProjectionOptions
+from qpsbgd.projection.projectors import NativeProjector, Projector, check_binary
 
 if TYPE_CHECKING:
-    from qpsbgd.projection.layers import ArrayLike
+    from qpsbgd._checks import ArrayLike
 
 Exchange = Literal["auto", "gather", "gram"]
 
@@ -66,22 +60,14 @@ class Shard:
         samples: gives this rank's X ``(N_rank, n)`` and T ``(N_rank, m)``, float32 on the CPU; None
             where no gradient reached the layer here. :func:`project_shards` calls it, so that what
             it raises ends the step on every rank.
-        objective: as for :func:`qpsbgd.project`; this and what follows must be the same everywhere.
-        scale: as for :func:`qpsbgd.project`.
-        num_sweeps: as for :func:`qpsbgd.project`.
-        seed: as for :func:`qpsbgd.project`, but not None.
-        alpha: as for :func:`qpsbgd.project`.
+        options: options of the projection, which must be the same on all ranks.
         agreed: whatever else must be the same everywhere, such as the learning rate.
     """
 
     name: str
     shape: tuple[int, int]
     samples: "Callable[[], tuple[ArrayLike, ArrayLike]] | None"
-    objective: Objective
-    scale: float
-    num_sweeps: int
-    seed: int
-    alpha: AlphaRule = "norm"
+    options: ProjectionOptions
     agreed: tuple[Any, ...] = ()
 
 
@@ -134,7 +120,7 @@ def project_shards(
 
     Example:
         >>> X, T = np.ones((2, 3), np.float32), np.ones((2, 1), np.float32)
-        >>> layer = Shard("first", (1, 3), lambda: (X, T), "quadratic", 1.0, 2, seed=0)
+        >>> layer = Shard("first", (1, 3), lambda: (X, T), ProjectionOptions(seed=0))
         >>> [gradient] = project_shards([layer], NativeProjector(), exchange="gram")
         >>> gradient.binary.tolist(), gradient.reached.tolist(), gradient.seen.tolist()
         ([[1, 1, 1]], [True], [True, True, True])
@@ -257,14 +243,8 @@ class _Ranks:
 
 def _solve(layer: Shard, projector: Projector, ranks: _Ranks, exchange: Exchange) -> Way:
     native = _native(projector)
-    options: dict[str, Any] = {
-        "objective": layer.objective,
-        "scale": layer.scale,
-        "alpha": layer.alpha,
-        "num_sweeps": layer.num_sweeps,
-        "seed": layer.seed,
-    }
-    core_options = {} if native is None else native.core_options(**options)
+    options = layer.options
+    core_options = {} if native is None else native.core_options(options)
     X, T = _own_samples(layer)
     shared = hashlib.blake2b(
         repr((layer.name, layer.shape, options, core_options, exchange, layer.agreed)).encode(),
@@ -288,7 +268,7 @@ def _solve(layer: Shard, projector: Projector, ranks: _Ranks, exchange: Exchange
         X, T = yield from _gathered(X, T, counts, rows, ranks)
         binary = np.empty((0, n), np.int8)
         if ranks.own == 0:
-            binary = projector(X, T, **options)
+            binary = projector(X, T, options)
             check_binary(binary, layer.shape)
         return (yield from _answers(binary, (T != 0).any(axis=0), seen, rows))
 
@@ -296,7 +276,7 @@ def _solve(layer: Shard, projector: Projector, ranks: _Ranks, exchange: Exchange
     own = rows[ranks.own]
     placed = {"first_row": own.start, "num_threads": checked_threads(native.num_threads)}
     share: _core.SampleLayer | _core.GramLayer | None = None
-    if layer.objective == "quadratic" and _sums(layer.shape, sum(counts), size, exchange):
+    if options.objective == "quadratic" and _sums(layer.shape, sum(counts), size, exchange):
         gram, cross, magnitudes, squares = yield from _summed(X, T, rows, ranks)
         reached = magnitudes > 0
         if len(cross):
@@ -309,7 +289,7 @@ def _solve(layer: Shard, projector: Projector, ranks: _Ranks, exchange: Exchange
         if T.size:
             share = _core.SampleLayer(X, T, **placed)
     norms = np.empty((0, 3)) if share is None else share.norms()
-    if layer.objective == "quadratic":  # its step length is the layer's
+    if options.objective == "quadratic":  # its step length is the layer's
         inbox = yield [(norms,)] * size
         norms = np.concatenate(inbox).view(np.float64).reshape(-1, 3)
     binary = np.empty((0, n), np.int8)
