@@ -19,7 +19,8 @@ from qpsbgd._checks import (
     described,
     refuse_masked,
 )
-from qpsbgd.samplers.batch import DEFAULT_NUM_SWEEPS, Method, sample_batch
+from qpsbgd.samplers.batch import sample_batch
+from qpsbgd.samplers.batch.options import METHODS, Method
 
 try:
     from dwave.plugins.torch.models.boltzmann_machine import GraphRestrictedBoltzmannMachine
@@ -109,7 +110,7 @@ class BatchSampler(TorchSampler):
                 f"grbm is {described(grbm)}, but must be a GraphRestrictedBoltzmannMachine"
             )
         self._grbm = grbm
-        checked_choice("method", method, tuple(DEFAULT_NUM_SWEEPS))
+        checked_choice("method", method, METHODS)
         self._method: Method = method
         self._prefactor = checked_real("prefactor", prefactor)
         if not np.isfinite(self._prefactor):
@@ -152,7 +153,7 @@ class BatchSampler(TorchSampler):
         for p, pattern in enumerate(patterns):
             rows, free = np.flatnonzero(of_row.ravel() == p), np.flatnonzero(~pattern)
             found = sample_batch(
-                J[np.ix_(free, free)], fields[np.ix_(rows, free)], method=self._method,
+                fields[np.ix_(rows, free)], J[np.ix_(free, free)], method=self._method,
                 num_reads=self._num_reads, seed=int(seeds[p]), **self._options,
             )  # fmt: skip
             samples[rows[:, None, None], np.arange(self._num_reads)[:, None], free] = found.states
