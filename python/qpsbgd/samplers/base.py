@@ -90,7 +90,7 @@ class StateSampler(CoreSampler, dimod.Initialized):
             >>> import dimod
             >>> from qpsbgd import TabuSampler
             >>> models = [dimod.BQM({"a": bias}, {}, 0.0, "SPIN") for bias in (1.0, -2.0)]
-            >>> [found.first.energy for found in TabuSampler().sample_many(models, seed=1)]
+            >>> [float(found.first.energy) for found in TabuSampler().sample_many(models, seed=1)]
             [-1.0, -2.0]
         """
         return sample_many(bqms, self.batch_method, **options)

@@ -58,7 +58,7 @@ class BatchResult:
         Example:
             >>> from qpsbgd import sample_batch
             >>> result = sample_batch([[0.5, 0.0]], [[0.0, 1.0], [1.0, 0.0]], seed=1)
-            >>> result.to_samplesets()[0].first.energy
+            >>> print(result.to_samplesets()[0].first.energy)
             -1.5
         """
         return [

@@ -80,7 +80,7 @@ def sample_many(
         >>> import dimod
         >>> from qpsbgd.samplers.batch import sample_many
         >>> models = [dimod.BQM({"a": bias}, {}, 0.0, "SPIN") for bias in (1.0, -2.0)]
-        >>> [found.first.energy for found in sample_many(models, "descent", seed=1)]
+        >>> [float(found.first.energy) for found in sample_many(models, "descent", seed=1)]
         [-1.0, -2.0]
     """
     models = _checked_models(bqms)
