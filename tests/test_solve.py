@@ -559,7 +559,7 @@ def test_bad_options(graph, tmp_path, args, message):
         ({"num_threads": 0}, ValueError, "num_threads is 0, but must lie in"),
         ({"initial": [1, 1, 1, 1]}, TypeError, "initial is a list, but must be a mapping"),
         ({"initial": {1: 1, 2: 1, 3: 1}}, ValueError, "initial has no value of 4"),
-        ({"initial": dict.fromkeys(range(1, 6), 1)}, ValueError, "initial has 5, but must have the var"),
+        ({"initial": dict.fromkeys(range(1, 6), 1)}, ValueError, "initial has 5, but must"),
         ({"initial": dict.fromkeys(range(1, 5), 0)}, ValueError, r"initial\[1\] is 0, but must be"),
         ({"initial": dict.fromkeys(range(1, 5), 1), "solver": "exhaustive"}, ValueError,
          "initial is a state, but must be None with solver='exhaustive'"),
