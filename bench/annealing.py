@@ -15,7 +15,8 @@ from dwave.samplers.sa.simulated_annealing import simulated_annealing
 
 from qpsbgd import _core
 from qpsbgd.samplers.ising import Problem
-from qpsbgd.samplers.schedule import auto_temperatures, cooling, dwave_beta_range
+from qpsbgd.samplers.schedule import cooling
+from qpsbgd.samplers.temperature_rules import auto_temperatures, dwave_beta_range
 
 
 def dense(n, rng):

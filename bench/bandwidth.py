@@ -46,13 +46,13 @@ def flipped(n, problems, num_sweeps, rounds):
     J = np.triu(rng.normal(size=(n, n)), 1).astype(np.float32)
     J, h = J + J.T, rng.normal(size=(problems, n))
     options = {"num_threads": 1, "keep": "final", "seed": 0, "form": "dense"}
-    minima = qpsbgd.sample_batch(J, h, method="descent", num_threads=1, seed=0).states
+    minima = qpsbgd.sample_batch(h, J, method="descent", num_threads=1, seed=0).states
 
     def anneal(sweeps, beta):
         # A first sweep's worth of the call, reading the problems and so on, is in both.
         return seconds(
             lambda: qpsbgd.sample_batch(
-                J, h, num_sweeps=sweeps, beta_range=(beta, beta), initial_states=minima, **options
+                h, J, num_sweeps=sweeps, beta_range=(beta, beta), initial_states=minima, **options
             )
         )
 

@@ -66,7 +66,7 @@ def loop(sampler, J, h, count, options):
 def batch(J, h, seed, options):
     """Seconds a problem, and what was found."""
     begin = time.perf_counter()
-    found = qpsbgd.sample_batch(J, h, seed=seed, **options)
+    found = qpsbgd.sample_batch(h, J, seed=seed, **options)
     return (time.perf_counter() - begin) / len(h), found
 
 

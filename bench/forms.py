@@ -43,7 +43,7 @@ def ratio(make, n, other, rounds):
         for form in forms:
             begin = time.perf_counter()
             qpsbgd.sample_batch(
-                J, h, form=form, num_sweeps=NUM_SWEEPS, seed=seed, num_threads=1, **options
+                h, J, form=form, num_sweeps=NUM_SWEEPS, seed=seed, num_threads=1, **options
             )
             seconds.append(time.perf_counter() - begin)
         ratios.append(seconds[0] / seconds[1])

@@ -52,7 +52,7 @@ def batch(problems, n, method):
     rng = np.random.default_rng(0)
     J = np.triu(rng.normal(size=(problems, n, n)), 1)
     J, h = J + J.swapaxes(1, 2), rng.normal(size=(problems, n))
-    return lambda **threads: sample_batch(J, h, method=method, seed=0, **threads).states
+    return lambda **threads: sample_batch(h, J, method=method, seed=0, **threads).states
 
 
 def training_step(num_threads=None):

@@ -78,7 +78,7 @@ def test_sample_batch(benchmark, form):
         J = np.triu(J, 1) * (form != "sparse" or rng.random(size=(200, 200)) < 0.05)
         J = J + J.swapaxes(-1, -2)
     options = {"seed": 0, "form": form}
-    found = benchmark(qpsbgd.sample_batch, J, h, num_sweeps=20, **options)
-    start = qpsbgd.sample_batch(J, h, num_sweeps=0, **options)
+    found = benchmark(qpsbgd.sample_batch, h, J, num_sweeps=20, **options)
+    start = qpsbgd.sample_batch(h, J, num_sweeps=0, **options)
     assert found.info["form"] == form
     assert (found.energies < start.energies).all()

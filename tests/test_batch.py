@@ -42,7 +42,7 @@ def test_annealing_equals_twin_on_every_isa(rng, isa, shared, n, reads, keep):
     J, h = problems(rng, 7, n, shared=shared)
     starts = rng.choice([-1, 1], size=(7, reads, n))
     found = sample_batch(
-        J, h, num_reads=reads, num_sweeps=12, beta_range=(0.01, 2.0), keep=keep,
+        h, J, num_reads=reads, num_sweeps=12, beta_range=(0.01, 2.0), keep=keep,
         initial_states=starts, seed=5, num_threads=2,
     )  # fmt: skip
     for b in range(7):
@@ -59,7 +59,7 @@ def test_annealing_equals_twin_on_every_isa(rng, isa, shared, n, reads, keep):
 def test_descent_ends_at_the_minima_of_the_sampler(rng, shared):
     J, h = problems(rng, 5, 40, shared=shared, kind="real")
     starts = rng.choice([-1, 1], size=(5, 4, 40))
-    found = sample_batch(J, h, method="descent", num_reads=4, initial_states=starts)
+    found = sample_batch(h, J, method="descent", num_reads=4, initial_states=starts)
     for b in range(5):
         one = qpsbgd.SteepestDescentSampler().sample(
             as_bqm(matrix(J, b), h[b], "SPIN"), initial_states=(starts[b], range(40))
@@ -72,7 +72,7 @@ def test_descent_ends_at_the_minima_of_the_sampler(rng, shared):
 @pytest.mark.parametrize("shared", [True, False])
 def test_energies_and_quality(rng, method, vartype, shared):
     J, h = problems(rng, 6, 12, shared=shared, kind="real")
-    found = sample_batch(J, h, method=method, vartype=vartype, num_reads=30, seed=0)
+    found = sample_batch(h, J, method=method, vartype=vartype, num_reads=30, seed=0)
     assert found.states.shape == (6, 30, 12)
     assert found.states.dtype == np.int8
     assert found.energies.dtype == np.float64
@@ -91,17 +91,17 @@ def test_does_not_depend_on_threads_isa_or_splitting(rng, method, shared, monkey
     options = {"method": method, "num_reads": 3, "seed": 4}
     if method != "descent":
         options["num_sweeps"] = 20
-    whole = sample_batch(J, h, num_threads=1, **options)
-    others = [sample_batch(J, h, num_threads=threads, **options) for threads in (2, 7)]
+    whole = sample_batch(h, J, num_threads=1, **options)
+    others = [sample_batch(h, J, num_threads=threads, **options) for threads in (2, 7)]
     with ThreadPoolExecutor(3) as executor:
-        others.append(sample_batch(J, h, executor=executor, **options))
+        others.append(sample_batch(h, J, executor=executor, **options))
     for isa in _core.available_isas():
         monkeypatch.setenv("QPSBGD_ISA", isa)
-        others.append(sample_batch(J, h, **options))
+        others.append(sample_batch(h, J, **options))
     for other in others:
         np.testing.assert_array_equal(whole.states, other.states)
         np.testing.assert_array_equal(whole.energies, other.energies)
-    fewer = sample_batch(J, h, **{**options, "num_reads": 2})
+    fewer = sample_batch(h, J, **{**options, "num_reads": 2})
     np.testing.assert_array_equal(whole.states[:, :2], fewer.states)
 
 
@@ -113,8 +113,8 @@ def test_interleaved_problems_give_the_samples_of_dense_ones(rng, isa, n, count,
     scale = 10.0 ** rng.uniform(-3, 3, count)  # every lane has units of its own
     J, h = (scale[:, None, None] * J).astype(dtype), scale[:, None] * h
     options = {"num_sweeps": 300, "num_reads": 2, "seed": 3}
-    lanes = sample_batch(J, h, form="interleaved", **options)
-    dense = sample_batch(J, h, form="dense", **options)
+    lanes = sample_batch(h, J, form="interleaved", **options)
+    dense = sample_batch(h, J, form="dense", **options)
     assert (lanes.info["form"], dense.info["form"]) == ("interleaved", "dense")
     np.testing.assert_array_equal(lanes.states, dense.states)
     np.testing.assert_array_equal(lanes.energies, dense.energies)
@@ -124,7 +124,7 @@ def test_interleaved_problems_give_the_samples_of_dense_ones(rng, isa, n, count,
 def test_fields_of_a_batch_are_refreshed(rng, isa, form):
     J, h = drifting_problem(rng, 40)
     J = J if form == "sparse" else np.repeat(J[None], 16, axis=0)
-    found = sample_batch(J, np.repeat(h[None], 16, axis=0), form=form, **DRIFT)
+    found = sample_batch(np.repeat(h[None], 16, axis=0), J, form=form, **DRIFT)
     assert largest_gain(J if form == "sparse" else J[0], h, found.states[:, 0]) < 0.5
 
 
@@ -138,12 +138,12 @@ def low_rank(rng, count, n, rank):
 @pytest.mark.parametrize("method", ["tabu", "descent"])
 def test_low_rank_is_its_product(rng, method):
     low, J, h = low_rank(rng, 4, 20, 5)
-    found = sample_batch(low, h, method=method, seed=1)
-    full = sample_batch(J, h, method=method, seed=1)
+    found = sample_batch(h, low, method=method, seed=1)
+    full = sample_batch(h, J, method=method, seed=1)
     assert found.info["form"] == "dense"
     np.testing.assert_array_equal(found.states, full.states)
     low, J, h = low_rank(rng, 4, 20, 15)  # cheaper as a matrix
-    found, full = (sample_batch(c, h, num_sweeps=30, seed=1) for c in (low, J))
+    found, full = (sample_batch(h, c, num_sweeps=30, seed=1) for c in (low, J))
     assert found.info["form"] == "dense"
     np.testing.assert_array_equal(found.states, full.states)
 
@@ -158,8 +158,8 @@ def test_residuals_make_the_flips_of_fields(rng, isa, n, rank, reads):
     h = rng.integers(-9, 10, size=(6, n)).astype(float)
     options = {"num_sweeps": 280, "num_reads": reads, "beta_range": (0.02, 2.0), "seed": 1}
     for scale in (1.0, 4.0):
-        low = sample_batch(LowRank(A, scale), h, form="low_rank", num_threads=2, **options)
-        dense = sample_batch(scale * J, h, form="dense", **options)
+        low = sample_batch(h, LowRank(A, scale), form="low_rank", num_threads=2, **options)
+        dense = sample_batch(h, scale * J, form="dense", **options)
         np.testing.assert_array_equal(low.states, dense.states)
         np.testing.assert_allclose(low.energies, dense.energies, rtol=1e-12, atol=1e-9)
         assert low.info["form"] == "low_rank"
@@ -167,19 +167,19 @@ def test_residuals_make_the_flips_of_fields(rng, isa, n, rank, reads):
 
 def test_low_rank_is_chosen_by_the_problem_alone(rng):
     low, J, h = low_rank(rng, 40, 160, 6)
-    found = sample_batch(low, h, num_sweeps=100, seed=1)
+    found = sample_batch(h, low, num_sweeps=100, seed=1)
     assert found.info["form"] == "low_rank"
-    fewer = sample_batch(low, h[:3], num_sweeps=100, seed=1, beta_range=(0.1, 5.0))
+    fewer = sample_batch(h[:3], low, num_sweeps=100, seed=1, beta_range=(0.1, 5.0))
     assert fewer.info["form"] == "low_rank"
-    rounded = sample_batch(J, h, num_sweeps=100, seed=1)
+    rounded = sample_batch(h, J, num_sweeps=100, seed=1)
     np.testing.assert_allclose(found.energies.mean(), rounded.energies.mean(), rtol=0.02)
     # The cold end follows the smallest barrier that is met, the hot end does not.
     hot, cold = np.stack([found.info["beta_range"], rounded.info["beta_range"]]).T[:, 0]
     np.testing.assert_allclose(hot[0], hot[1], rtol=0.2)
     assert (cold > 50 * hot).all()
     for other in (LowRank(low.A, -0.3), LowRank(1e40 * low.A, 1e-80)):
-        assert sample_batch(other, h, num_sweeps=5).info["form"] == "dense"
-    assert sample_batch(low, 1e17 * h, num_sweeps=5).info["form"] == "dense"
+        assert sample_batch(h, other, num_sweeps=5).info["form"] == "dense"
+    assert sample_batch(1e17 * h, low, num_sweeps=5).info["form"] == "dense"
 
 
 def sparse(rng, count, n, *, shared):
@@ -197,20 +197,20 @@ def sparse(rng, count, n, *, shared):
 def test_sparse_couplings(rng, method, shared, vartype):
     pattern, J, h = sparse(rng, 5, 40, shared=shared)
     options = {"method": method, "vartype": vartype, "num_reads": 3, "seed": 2}
-    found = sample_batch(pattern, h, num_threads=2, **options)
+    found = sample_batch(h, pattern, num_threads=2, **options)
     assert found.info["form"] == "sparse"
-    dense = sample_batch(J, h, **options)
+    dense = sample_batch(h, J, **options)
     np.testing.assert_allclose(found.energies.min(axis=1), dense.energies.min(axis=1), rtol=0.05)
     for b, samples in enumerate(found.to_samplesets()):
         dimod.testing.assert_sampleset_energies(
             samples, as_bqm(matrix(J, b), h[b], vartype), precision=9
         )
-    formed = sample_batch(pattern, h, form="dense", **options)
+    formed = sample_batch(h, pattern, form="dense", **options)
     np.testing.assert_array_equal(formed.states, dense.states)
-    taken = sample_batch(J, h, form="sparse", **options)
+    taken = sample_batch(h, J, form="sparse", **options)
     np.testing.assert_array_equal(taken.states, found.states)
     with ThreadPoolExecutor(2) as executor:
-        apart = sample_batch(pattern, h, executor=executor, **options)
+        apart = sample_batch(h, pattern, executor=executor, **options)
     np.testing.assert_array_equal(apart.states, found.states)
 
 
@@ -223,57 +223,57 @@ def test_problems_that_share_sparse_couplings_are_annealed_as_alone(rng, isa, la
         h = np.round(h * largest)
     own = SparseBatch(np.tile(pattern.data, (21, 1)), pattern.indices, pattern.indptr)
     options = {"num_sweeps": 40, "num_reads": 3, "seed": 2, "beta_range": (0.01, 2), "keep": keep}
-    together, apart = (sample_batch(J, h, **options) for J in (pattern, own))
+    together, apart = (sample_batch(h, J, **options) for J in (pattern, own))
     np.testing.assert_array_equal(together.states, apart.states)
     h[3] *= 2.0**70  # one scale does not hold them all
-    together, apart = (sample_batch(J, h, **options) for J in (pattern, own))
+    together, apart = (sample_batch(h, J, **options) for J in (pattern, own))
     np.testing.assert_array_equal(together.states, apart.states)
 
 
 def test_a_shared_matrix_of_few_entries_is_kept_as_lists(rng):
     _, J, h = sparse(rng, 3, 90, shared=True)
-    assert sample_batch(J, h, num_sweeps=5).info["form"] == "dense"
+    assert sample_batch(h, J, num_sweeps=5).info["form"] == "dense"
     J[rng.random(J.shape) < 0.7] = 0
     J *= J.T != 0
-    few = sample_batch(J, h, num_sweeps=50, seed=1)
+    few = sample_batch(h, J, num_sweeps=50, seed=1)
     assert few.info["form"] == "sparse"
-    dense = sample_batch(J, h, num_sweeps=50, seed=1, form="dense")
+    dense = sample_batch(h, J, num_sweeps=50, seed=1, form="dense")
     np.testing.assert_array_equal(few.states, dense.states)
 
 
 def test_sparse_matrices_of_scipy(rng):
     scipy_sparse = pytest.importorskip("scipy.sparse")
     pattern, J, h = sparse(rng, 3, 30, shared=True)
-    expected = sample_batch(pattern, h, num_sweeps=20, seed=1)
+    expected = sample_batch(h, pattern, num_sweeps=20, seed=1)
     for kind in (scipy_sparse.csr_array, scipy_sparse.coo_matrix, scipy_sparse.csc_array):
-        found = sample_batch(kind(J), h, num_sweeps=20, seed=1)
+        found = sample_batch(h, kind(J), num_sweeps=20, seed=1)
         np.testing.assert_array_equal(found.states, expected.states)
     # A zero that is stored is none, in one triangle alone neither.
     row, column = np.argwhere((J == 0) & ~np.eye(30, dtype=bool))[0]
     stored = scipy_sparse.coo_array(J)
     ends = np.append(stored.row, row), np.append(stored.col, column)
     stored = scipy_sparse.coo_array((np.append(stored.data, 0.0), ends), shape=(30, 30))
-    found = sample_batch(stored, h, num_sweeps=20, seed=1)
+    found = sample_batch(h, stored, num_sweeps=20, seed=1)
     np.testing.assert_array_equal(found.states, expected.states)
-    none = sample_batch(SparseBatch([], [], [0] * 31), h, num_sweeps=20, seed=1)
+    none = sample_batch(h, SparseBatch([], [], [0] * 31), num_sweeps=20, seed=1)
     np.testing.assert_allclose(none.energies, -np.abs(h).sum(axis=1, keepdims=True))
     with pytest.raises(ValueError, match=r"J has shape \(4, 4\), but must be \(30, 30\)"):
-        sample_batch(scipy_sparse.csr_array(np.zeros((4, 4))), h)
+        sample_batch(h, scipy_sparse.csr_array(np.zeros((4, 4))))
 
 
 def test_arrays_are_taken_as_they_are(rng):
     J, h = problems(rng, 20, 12, shared=False, kind="real")
     for dtype in (np.float32, np.float64):
         given = J.astype(dtype)
-        found = sample_batch(given, h, num_sweeps=20, seed=1, num_reads=2)
-        same = sample_batch(given.astype(np.float64), h, num_sweeps=20, seed=1, num_reads=2)
+        found = sample_batch(h, given, num_sweeps=20, seed=1, num_reads=2)
+        same = sample_batch(h, given.astype(np.float64), num_sweeps=20, seed=1, num_reads=2)
         np.testing.assert_array_equal(found.states, same.states)
         np.testing.assert_array_equal(found.energies, same.energies)
     every_other = np.ascontiguousarray(np.repeat(J, 2, axis=2))[:, :, ::2]
-    found = sample_batch(every_other, h, num_sweeps=20, seed=1, num_reads=2)
+    found = sample_batch(h, every_other, num_sweeps=20, seed=1, num_reads=2)
     np.testing.assert_array_equal(found.states, same.states)
     ints = np.round(J).astype(int)
-    assert sample_batch(ints, h, num_sweeps=5).states.shape == (20, 1, 12)
+    assert sample_batch(h, ints, num_sweeps=5).states.shape == (20, 1, 12)
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -284,7 +284,7 @@ def test_energies_are_those_of_numpy(rng, isa, n, reads, shared, vartype):
     low = -1 if vartype == "SPIN" else 0
     starts = rng.choice([low, 1], size=(5, reads, n))
     options = {"num_reads": reads, "num_sweeps": 0, "initial_states": starts, "vartype": vartype}
-    found = sample_batch(J, h, num_threads=2, **options)
+    found = sample_batch(h, J, num_threads=2, **options)
     x = found.states.astype(float)
     expected = (x * (0.5 * x @ J + h[:, None])).sum(axis=-1)
     np.testing.assert_allclose(found.energies, expected, rtol=1e-12, atol=1e-12)
@@ -294,9 +294,9 @@ def test_tensors(rng):
     torch = pytest.importorskip("torch")
     J, h = problems(rng, 3, 8)
     options = {"num_sweeps": 20, "seed": 1}
-    tensors = torch.tensor(J, dtype=torch.float32), torch.tensor(h, requires_grad=True)
+    tensors = torch.tensor(h, requires_grad=True), torch.tensor(J, dtype=torch.float32)
     np.testing.assert_array_equal(
-        sample_batch(*tensors, **options).states, sample_batch(J, h, **options).states
+        sample_batch(*tensors, **options).states, sample_batch(h, J, **options).states
     )
 
 
@@ -304,24 +304,24 @@ def test_auto_range_is_in_units_of_each_problem(rng):
     J, h = problems(rng, 6, 30, shared=False, kind="real")
     factors = 2.0 ** np.arange(6)
     ranges = [
-        sample_batch(c[:, None, None] * J, c[:, None] * h, num_sweeps=5).info["beta_range"]
+        sample_batch(c[:, None] * h, c[:, None, None] * J, num_sweeps=5).info["beta_range"]
         for c in (np.ones(6), factors)
     ]
     np.testing.assert_allclose(ranges[1] * factors[:, None], ranges[0])
     assert (ranges[0][:, 0] < ranges[0][:, 1]).all()
-    shared = sample_batch(J[0], h, num_sweeps=5).info["beta_range"]
+    shared = sample_batch(h, J[0], num_sweeps=5).info["beta_range"]
     np.testing.assert_array_equal(shared, np.tile(shared[0], (6, 1)))
 
 
 def test_no_sweeps_return_the_initial_states(rng):
     J, h = problems(rng, 4, 9)
     starts = rng.choice([0, 1], size=(4, 9))
-    found = sample_batch(J, h, vartype="BINARY", initial_states=starts, num_sweeps=0, num_reads=2)
+    found = sample_batch(h, J, vartype="BINARY", initial_states=starts, num_sweeps=0, num_reads=2)
     np.testing.assert_array_equal(found.states, np.repeat(starts[:, None], 2, axis=1))
 
 
 def test_problems_without_biases(rng):
-    found = sample_batch(np.zeros((3, 3)), np.zeros((2, 3)), num_sweeps=5)
+    found = sample_batch(np.zeros((2, 3)), np.zeros((3, 3)), num_sweeps=5)
     assert (found.energies == 0).all()
 
 
@@ -329,7 +329,7 @@ def test_problems_without_biases(rng):
 @pytest.mark.parametrize("shared", [True, False])
 def test_time_limit(rng, method, shared):
     J, h = problems(rng, 200, 60, shared=shared)
-    found = sample_batch(J, h, method=method, num_sweeps=10**6, time_limit=0.2, num_threads=2)
+    found = sample_batch(h, J, method=method, num_sweeps=10**6, time_limit=0.2, num_threads=2)
     assert found.info["stopped_by"] == "time_limit"
     assert 0 < found.info["num_begun"] < 200
     x = found.states.astype(float)
@@ -340,7 +340,7 @@ def test_time_limit(rng, method, shared):
 def test_control_c(rng):
     J, h = problems(rng, 100, 60)
     with ctrl_c_in_the_core(), pytest.raises(KeyboardInterrupt) as caught:
-        sample_batch(J, h, num_sweeps=10**6, num_threads=2)
+        sample_batch(h, J, num_sweeps=10**6, num_threads=2)
     assert caught.value.result.info["stopped_by"] == "interrupt"
 
 
@@ -364,9 +364,9 @@ class LosingExecutor(ThreadPoolExecutor):
 def test_a_lost_chunk_is_given_out_again(rng):
     J, h = problems(rng, 32, 20)
     options = {"num_sweeps": 20, "seed": 2}
-    expected = sample_batch(J, h, **options)
+    expected = sample_batch(h, J, **options)
     with LosingExecutor(3, RuntimeError("a worker was lost")) as executor:
-        found = sample_batch(J, h, executor=executor, **options)
+        found = sample_batch(h, J, executor=executor, **options)
         assert executor.submitted == 8 + 3
     np.testing.assert_array_equal(found.states, expected.states)
 
@@ -381,26 +381,26 @@ def test_a_chunk_that_is_always_lost_is_an_error(rng):
 
         executor.submit = always_lost
         with pytest.raises(RuntimeError, match="no worker left"):
-            sample_batch(J, h, num_sweeps=5, executor=executor)
+            sample_batch(h, J, num_sweeps=5, executor=executor)
         assert executor.losses == 99 - 8 - 2  # three attempts
 
 
 def test_an_executor_that_breaks_is_done_without(rng):
     J, h = problems(rng, 32, 20)
     options = {"num_sweeps": 20, "seed": 2}
-    expected = sample_batch(J, h, **options)
+    expected = sample_batch(h, J, **options)
     broken = LosingExecutor(1, BrokenProcessPool("a child process ended"))
     with broken as executor, pytest.warns(UserWarning, match="problems from 8 on are solved in"):
-        found = sample_batch(J, h, executor=executor, **options)
+        found = sample_batch(h, J, executor=executor, **options)
     np.testing.assert_array_equal(found.states, expected.states)
 
 
 def test_processes(rng):
     J, h = problems(rng, 12, 20)
     options = {"num_sweeps": 20, "seed": 2}
-    expected = sample_batch(J, h, **options)
+    expected = sample_batch(h, J, **options)
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
-        found = sample_batch(J, h, executor=executor, **options)
+        found = sample_batch(h, J, executor=executor, **options)
     np.testing.assert_array_equal(found.states, expected.states)
 
 
@@ -501,7 +501,7 @@ def test_processes(rng):
 def test_bad_arguments(changed, error, message):
     arguments = {"J": [[0.0, 1.0], [1.0, 0.0]], "h": [[1.0, 2.0]], **changed}
     with pytest.raises(error, match=message):
-        sample_batch(arguments.pop("J"), arguments.pop("h"), **arguments)
+        sample_batch(arguments.pop("h"), arguments.pop("J"), **arguments)
 
 
 @pytest.mark.parametrize(
@@ -518,7 +518,7 @@ def test_models_of_all_sizes_in_one_call(rng, sampler):
             (0, "real", "SPIN"), (1, "real", "BINARY"),
         ]
     ]  # fmt: skip
-    found = sampler.sample_batch(bqms, num_reads=20, seed=3)
+    found = sampler.sample_many(bqms, num_reads=20, seed=3)
     assert len(found) == len(bqms)
     for bqm, samples in zip(bqms, found, strict=True):
         assert samples.vartype is bqm.vartype
@@ -528,11 +528,11 @@ def test_models_of_all_sizes_in_one_call(rng, sampler):
         best = dimod.ExactSolver().sample(bqm).first.energy if len(bqm) else bqm.offset
         assert samples.first.energy == pytest.approx(best)
         assert samples.info["stopped_by"] == "finished"
-    assert sampler.sample_batch([]) == []
-    again = sampler.sample_batch(iter(bqms), num_reads=20, seed=3)
+    assert sampler.sample_many([]) == []
+    again = sampler.sample_many(iter(bqms), num_reads=20, seed=3)
     assert [s.first.energy for s in again] == [s.first.energy for s in found]
     with pytest.raises(TypeError, match=r"bqms\[1\] is a str"):
-        sampler.sample_batch([bqms[0], "model"])
+        sampler.sample_many([bqms[0], "model"])
 
 
 @pytest.mark.parametrize("method", ["sa", "tabu", "descent"])
@@ -542,13 +542,13 @@ def test_other_problems_do_not_matter(rng, method, kind):
     options = {"method": method, "seed": 1}
     if method == "sa":
         options |= {"num_sweeps": 30, "beta_range": (0.1, 5.0)}
-    expected = sample_batch(J, h, **options)
+    expected = sample_batch(h, J, **options)
     for factor in (np.pi, 1e10, 1e42, 1e100):
         large = h.copy()
         large[3] *= factor
-        found = sample_batch(J, large, **options)
+        found = sample_batch(large, J, **options)
         with ThreadPoolExecutor(2) as executor:
-            apart = sample_batch(J, large, executor=executor, **options)
+            apart = sample_batch(large, J, executor=executor, **options)
         np.testing.assert_array_equal(found.states, apart.states)
         others = np.arange(30) != 3
         np.testing.assert_array_equal(found.states[others], expected.states[others])
@@ -557,9 +557,9 @@ def test_other_problems_do_not_matter(rng, method, kind):
 def test_temperatures_are_those_of_problems_with_a_bias(rng):
     J, h = problems(rng, 20, 30, shared=False, kind="real")
     J[3:], h[3:] = 0, 0
-    few = sample_batch(J[:3], h[:3], num_sweeps=5).info["beta_range"]
-    np.testing.assert_array_equal(sample_batch(J, h, num_sweeps=5).info["beta_range"][:3], few)
-    huge = sample_batch(J[:3] * 1e200, h[:3] * 1e200, num_sweeps=5).info["beta_range"]
+    few = sample_batch(h[:3], J[:3], num_sweeps=5).info["beta_range"]
+    np.testing.assert_array_equal(sample_batch(h, J, num_sweeps=5).info["beta_range"][:3], few)
+    huge = sample_batch(h[:3] * 1e200, J[:3] * 1e200, num_sweeps=5).info["beta_range"]
     np.testing.assert_allclose(huge * 1e200, few)
 
 
@@ -570,7 +570,7 @@ def test_no_variables(shared, form):
     J, h = np.zeros((0, 0) if shared else (2, 0, 0)), np.zeros((2, 0))
     used = np.full((2, 3), 7.0)  # memory that an array of energies is likely to get
     del used
-    found = sample_batch(J, h, num_reads=3, form=form)
+    found = sample_batch(h, J, num_reads=3, form=form)
     assert found.states.shape == (2, 3, 0)
     assert (found.energies == 0).all()
 
@@ -579,13 +579,13 @@ def test_no_variables(shared, form):
 def test_magnitudes_whose_sum_is_infinite_are_refused(form):
     J = np.full((3, 17, 17), 1e307) * (1 - np.eye(17))
     with pytest.raises(ValueError, match="must have a sum that float64 holds"):
-        sample_batch(J, np.zeros((3, 17)), form=form, beta_range=(1e-308, 1e-307))
+        sample_batch(np.zeros((3, 17)), J, form=form, beta_range=(1e-308, 1e-307))
     # Of a problem other than the first, too.
     J, h = np.zeros((17, 17)), np.zeros((3, 17))
     h[1] = 1.7e307
     with pytest.raises(ValueError, match="must have a sum that float64 holds"):
         sample_batch(
-            np.stack([J] * 3) if form == "interleaved" else J, h, form=form, beta_range=(1.0, 1.0)
+            h, np.stack([J] * 3) if form == "interleaved" else J, form=form, beta_range=(1.0, 1.0)
         )
 
 
@@ -593,7 +593,7 @@ def test_magnitudes_whose_sum_is_infinite_are_refused(form):
 @pytest.mark.parametrize("form", ["dense", "interleaved", "sparse"])
 def test_default_temperatures_of_the_largest_and_smallest_magnitudes(form, magnitude):
     J, h = np.zeros((1, 1, 1)), np.array([[magnitude]])
-    found = sample_batch(J, h, form=form, num_sweeps=20, num_reads=8, seed=1)
+    found = sample_batch(h, J, form=form, num_sweeps=20, num_reads=8, seed=1)
     np.testing.assert_array_equal(found.energies, -magnitude)
     assert not np.isnan(found.info["beta_range"]).any()
 
@@ -617,11 +617,11 @@ def test_rules_for_temperatures_take_any_magnitudes(rng, rule, shared, of_J, of_
             J, h = J + J.swapaxes(-1, -2), MAGNITUDES[of_h](rng, (count, n))
             starts = rng.choice([-1 if vartype == "SPIN" else 0, 1], size=(count, n))
             options = {"vartype": vartype, "initial_states": starts}
-            found = sample_batch(J, h, beta_range=rule, num_sweeps=20, seed=1, **options)
+            found = sample_batch(h, J, beta_range=rule, num_sweeps=20, seed=1, **options)
             betas = found.info["beta_range"]
             assert (betas > 0).all()
             assert (betas[:, 0] <= betas[:, 1]).all()
-            before = sample_batch(J, h, num_sweeps=0, **options).energies
+            before = sample_batch(h, J, num_sweeps=0, **options).energies
             scale = np.abs(J).sum() + np.abs(h).sum(axis=1, keepdims=True)
             # A quarter of a subnormal number, a coupling of the spins, may be rounded to 0.
             assert (found.energies <= before + 1e-5 * scale + 1e-321).all()
@@ -632,28 +632,28 @@ def test_one_subnormal_bias_has_a_temperature():
     h = np.zeros((2, 9))
     h[:, 4] = [5e-324, -5e-324]
     for J in (np.zeros((9, 9)), np.zeros((2, 9, 9))):
-        found = sample_batch(J, h, num_sweeps=20, seed=1)
+        found = sample_batch(h, J, num_sweeps=20, seed=1)
         np.testing.assert_array_equal(found.states[:, 0, 4], [-1, 1])
 
 
 def test_low_rank_of_the_largest_and_smallest_magnitudes(rng):
     A, h = rng.normal(size=(4, 40)), np.zeros((3, 40))
     options = {"num_sweeps": 20, "seed": 1}
-    expected = sample_batch(LowRank(A), h, form="low_rank", **options).energies
+    expected = sample_batch(h, LowRank(A), form="low_rank", **options).energies
     for size, scale in ((1e-29, 1e157), (1e29, 1e-157)):  # in their form
-        found = sample_batch(LowRank(size * A, scale), h, form="low_rank", **options)
+        found = sample_batch(h, LowRank(size * A, scale), form="low_rank", **options)
         np.testing.assert_allclose(found.energies / scale / size**2, expected, rtol=1e-6)
     for size, scale in ((1e200, 1e-300), (1e-200, 1e300)):  # as matrices
-        found = sample_batch(LowRank(size * A, scale), h, **options)
+        found = sample_batch(h, LowRank(size * A, scale), **options)
         matrix = (scale * (size * A).T) @ (size * A)
         np.fill_diagonal(matrix, 0.0)
-        dense = sample_batch((matrix + matrix.T) / 2, h, form="dense", **options)
+        dense = sample_batch(h, (matrix + matrix.T) / 2, form="dense", **options)
         np.testing.assert_allclose(found.energies, dense.energies, rtol=1e-9)
 
 
 def test_binary_problems_of_the_smallest_floats(rng):
     J, h = problems(rng, 3, 9, shared=False)
     J = (J * 1e-45).astype(np.float32)
-    found = sample_batch(J, 0 * h, vartype="BINARY", num_sweeps=20, seed=1)
-    wide = sample_batch(J.astype(float), 0 * h, vartype="BINARY", num_sweeps=20, seed=1)
+    found = sample_batch(0 * h, J, vartype="BINARY", num_sweeps=20, seed=1)
+    wide = sample_batch(0 * h, J.astype(float), vartype="BINARY", num_sweeps=20, seed=1)
     np.testing.assert_array_equal(found.states, wide.states)

@@ -8,9 +8,10 @@ import pytest
 
 import qpsbgd
 from problems import layer, random_bqm
-from qpsbgd.samplers import schedule
-from qpsbgd.samplers.batch import auto_temperatures
-from qpsbgd.samplers.couplings import checked_couplings
+from qpsbgd.samplers import temperature_rules
+from qpsbgd.samplers.batch.arguments import checked_couplings
+from qpsbgd.samplers.batch.batch_temperatures import auto_temperatures
+from qpsbgd.samplers.batch.options import BatchOptions
 from qpsbgd.samplers.ising import Problem
 
 RULE = "must be 'auto', 'dwave', None or two numbers"
@@ -21,9 +22,9 @@ X, T = layer(np.random.default_rng(0), 12, 9, 4, kind="binary")
 TAKERS = {
     "sample": lambda ends: qpsbgd.SimulatedAnnealingSampler().sample(BQM, ends, num_sweeps=5),
     "sample_batch": lambda ends: qpsbgd.sample_batch(
-        [[0.0, 1.0], [1.0, 0.0]], [[0.5, 0.0]], beta_range=ends, num_sweeps=5
+        [[0.5, 0.0]], [[0.0, 1.0], [1.0, 0.0]], beta_range=ends, num_sweeps=5
     ),
-    "sample_bqms": lambda ends: qpsbgd.SimulatedAnnealingSampler().sample_batch(
+    "sample_many": lambda ends: qpsbgd.SimulatedAnnealingSampler().sample_many(
         [BQM], beta_range=ends, num_sweeps=5
     ),
     "project": lambda ends: qpsbgd.project(X, T, beta_range=ends, num_sweeps=5),
@@ -94,18 +95,18 @@ def test_dwaves_rule_in_a_batch_is_that_of_the_sampler(rng, kind, form):
     bqms = [random_bqm(rng, 15, 0.5, kind) for _ in range(3)]
     J, h = (np.array(part) for part in zip(*map(matrices, bqms), strict=True))
     for number, bqm in enumerate(bqms):
-        expected = schedule.dwave_beta_range(Problem(bqm))
+        expected = temperature_rules.dwave_beta_range(Problem(bqm))
         for couplings in (J[number], J[number : number + 1]):
             found = qpsbgd.sample_batch(
-                couplings, h[number : number + 1], form=form, beta_range="dwave", num_sweeps=5
+                h[number : number + 1], couplings, form=form, beta_range="dwave", num_sweeps=5
             )
             np.testing.assert_allclose(found.info["beta_range"], [expected])
     # Of many problems: the median in units of their typical difference.
     scale = 2.0 ** np.arange(3)
     same = qpsbgd.sample_batch(
-        scale[:, None, None] * J[0], scale[:, None] * h[0], beta_range="dwave", num_sweeps=5
+        scale[:, None] * h[0], scale[:, None, None] * J[0], beta_range="dwave", num_sweeps=5
     ).info["beta_range"]
-    expected = np.array(schedule.dwave_beta_range(Problem(bqms[0])))
+    expected = np.array(temperature_rules.dwave_beta_range(Problem(bqms[0])))
     np.testing.assert_allclose(same, expected / scale[:, None])
 
 
@@ -115,7 +116,7 @@ def test_dwaves_rule_for_low_rank(rng):
     np.fill_diagonal(J, 0.0)
     ends = [
         qpsbgd.sample_batch(
-            couplings, h, beta_range="dwave", num_sweeps=5, form=form
+            h, couplings, beta_range="dwave", num_sweeps=5, form=form
         ).info["beta_range"]
         for couplings, form in ((qpsbgd.LowRank(A), "low_rank"), (J, "dense"))
     ]  # fmt: skip
@@ -128,8 +129,8 @@ def test_rules_of_a_layer_are_those_of_its_problems(rng):
     h, J, _ = qpsbgd.gradient_ising(X, T)
     options = {"num_sweeps": 10, "seed": 2}
     couplings = checked_couplings(J, h.shape, 1)
-    found, factors = auto_temperatures(couplings, h.astype(np.float64), "dense", False, 1)
-    dwave = qpsbgd.sample_batch(J, h, beta_range="dwave", num_sweeps=5).info["beta_range"][0]
+    found, factors = auto_temperatures(h.astype(np.float64), couplings, BatchOptions(num_threads=1))
+    dwave = qpsbgd.sample_batch(h, J, beta_range="dwave", num_sweeps=5).info["beta_range"][0]
     for rule, ends in (("auto", factors[0] * np.array([found.hot, found.knee])), ("dwave", dwave)):
         np.testing.assert_array_equal(
             qpsbgd.project(X, T, beta_range=rule, **options),

@@ -20,13 +20,13 @@ def test_a_killed_worker_changes_nothing(rng):
     J = np.triu(rng.normal(size=(60, 60)), 1)
     J, h = J + J.T, rng.normal(size=(400, 60))
     options = {"num_sweeps": 500, "seed": 1, "num_threads": 1}
-    expected = sample_batch(J, h, **options)
+    expected = sample_batch(h, J, **options)
     cluster = distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
     )
     with cluster, distributed.Client(cluster) as client:
         executor = client.get_executor()
-        found = sample_batch(J, h, executor=executor, **options)
+        found = sample_batch(h, J, executor=executor, **options)
         np.testing.assert_array_equal(found.states, expected.states)
         np.testing.assert_array_equal(found.energies, expected.energies)
 
@@ -40,8 +40,8 @@ def test_a_killed_worker_changes_nothing(rng):
 
         timer = threading.Timer(0.5, kill)
         timer.start()
-        found = sample_batch(J, h, executor=executor, **options)
+        found = sample_batch(h, J, executor=executor, **options)
         finished = time.perf_counter()
         timer.join()
         assert killed[0] < finished - 0.1  # it was at work
-    np.testing.assert_array_equal(found.states, sample_batch(J, h, **options).states)
+    np.testing.assert_array_equal(found.states, sample_batch(h, J, **options).states)

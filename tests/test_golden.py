@@ -113,7 +113,7 @@ def batch_of(couplings, **options):
         "low-rank": lambda: qpsbgd.LowRank(rng.normal(size=(6, n)), 0.3),
         "sparse": lambda: scipy.sparse.csr_array(ring + ring.T),
     }[couplings]()
-    found = qpsbgd.sample_batch(J, h, num_reads=3, seed=9, **options)
+    found = qpsbgd.sample_batch(h, J, num_reads=3, seed=9, **options)
     return found.states, found.energies
 
 

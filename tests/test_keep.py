@@ -41,14 +41,14 @@ def test_two_spins_at_one_temperature_are_sampled(acceptance):
 def test_two_spins_of_a_batch_at_one_temperature_are_sampled(shared):
     J = np.array([[0.0, 1.0], [1.0, 0.0]])
     J = J if shared else np.stack([J] * 2)
-    found = sample_batch(J, np.zeros((2, 2)), beta_range=(1.0, 1.0), num_reads=READS, seed=3)
+    found = sample_batch(np.zeros((2, 2)), J, beta_range=(1.0, 1.0), num_reads=READS, seed=3)
     assert found.info["keep"] == "final"
     for states in found.states:
         assert abs(correlation(states) - EXACT) < TOLERANCE
 
 
 def test_two_spins_of_models_at_one_temperature_are_sampled():
-    (found,) = SimulatedAnnealingSampler().sample_batch(
+    (found,) = SimulatedAnnealingSampler().sample_many(
         [PAIR], beta_range=(1.0, 1.0), num_reads=READS, seed=3
     )
     assert found.info["keep"] == "final"
@@ -73,7 +73,7 @@ def test_a_rule_that_finds_one_temperature_still_searches():
     assert kept(bqm) == "best"
     assert kept(bqm, num_sweeps=1) == "best"
     J = -1.0 + np.eye(40)
-    assert sample_batch(J, np.zeros((1, 40)), seed=1).info["keep"] == "best"
+    assert sample_batch(np.zeros((1, 40)), J, seed=1).info["keep"] == "best"
 
 
 @pytest.mark.parametrize("keep", ["best", "final"])
@@ -83,12 +83,12 @@ def test_a_word_overrides_the_schedule(rng, keep):
         options = {"beta_range": ends, "num_reads": 5}
         assert kept(bqm, keep=keep, **options) == keep
         J = np.array([[0.0, 1.0], [1.0, 0.0]])
-        found = sample_batch(J, np.ones((2, 2)), beta_range=ends, keep=keep)
+        found = sample_batch(np.ones((2, 2)), J, beta_range=ends, keep=keep)
         assert found.info["keep"] == keep
 
 
 def test_other_methods_keep_their_best():
     J, h = np.array([[0.0, 1.0], [1.0, 0.0]]), np.ones((2, 2))
-    assert "keep" not in sample_batch(J, h, method="tabu").info
+    assert "keep" not in sample_batch(h, J, method="tabu").info
     with pytest.raises(ValueError, match="keep is 'final', but goes with method='sa' alone"):
-        sample_batch(J, h, method="descent", keep="final")
+        sample_batch(h, J, method="descent", keep="final")

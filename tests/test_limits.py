@@ -99,7 +99,7 @@ def test_batches_end_at_minima(method, shared, form):
     h = rng.normal(size=(40, 50))
     for limit in (NO_TIME, 0.01):
         result = sample_batch(
-            J[0] if shared else J, h, method=method, num_reads=30, seed=2, time_limit=limit,
+            h, J[0] if shared else J, method=method, num_reads=30, seed=2, time_limit=limit,
             num_threads=2, form=form,
             **({} if method == "descent" else {"num_sweeps": 10_000}),
         )  # fmt: skip
@@ -114,7 +114,7 @@ def test_batches_end_at_minima(method, shared, form):
 def sample_batch_starts(h, reads, seed):
     """Where the reads of a batch begin: no sweep is made."""
     n = h.shape[1]
-    return sample_batch(np.zeros((n, n)), h, num_reads=reads, num_sweeps=0, seed=seed).states
+    return sample_batch(h, np.zeros((n, n)), num_reads=reads, num_sweeps=0, seed=seed).states
 
 
 def test_time_limit_replaces_the_default_timeout():

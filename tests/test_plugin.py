@@ -304,9 +304,9 @@ def test_parameters_are_read_at_every_call():
 def test_one_call_where_the_same_units_are_known(rng, monkeypatch):
     shapes = []
 
-    def counted(J, h, method, **options):
+    def counted(h, J, method, **options):
         shapes.append((J.shape, h.shape))
-        return qpsbgd.sample_batch(J, h, method=method, **options)
+        return qpsbgd.sample_batch(h, J, method=method, **options)
 
     monkeypatch.setattr(plugin, "sample_batch", counted)
     sampler = BatchSampler(machine(rng), "sa", 1.0, sample_kwargs={"num_sweeps": 5})

@@ -112,7 +112,7 @@ def test_one_hot_chains_in_a_batch():
             )
             h[b], J[b, rows, columns], J[b, columns, rows] = linear, values, values
         for method, reads in (("sa", 60), ("tabu", 30), ("descent", 300)):
-            result = sample_batch(J, h, vartype="BINARY", num_reads=reads, method=method, seed=1)
+            result = sample_batch(h, J, vartype="BINARY", num_reads=reads, method=method, seed=1)
             for seed, bqm in enumerate(bqms):
                 k = result.energies[seed].argmin()
                 sample = dict(zip(bqm.variables, result.states[seed, k], strict=True))
@@ -125,17 +125,17 @@ def test_one_problem_of_a_batch_decides():
     J = rng.normal(size=(64, 24, 24))
     J = np.triu(J, 1) + np.triu(J, 1).swapaxes(1, 2)
     h = rng.normal(size=(64, 24))
-    assert sample_batch(J, h, num_sweeps=1, seed=0).info["precision"] == "float32"
+    assert sample_batch(h, J, num_sweeps=1, seed=0).info["precision"] == "float32"
     bqm = one_hot_chain(0, 1e9, vartype="SPIN")
     linear, (rows, columns, values), _ = bqm.to_numpy_vectors(variable_order=list(bqm.variables))
     J[37], h[37] = 0.0, linear
     J[37, rows, columns] = J[37, columns, rows] = values
-    assert sample_batch(J, h, num_sweeps=1, seed=0).info["precision"] == "float64"
+    assert sample_batch(h, J, num_sweeps=1, seed=0).info["precision"] == "float64"
 
 
 def test_low_rank_partitions_are_kept_as_matrices():
     weights = np.array(WEIGHTS * 3, float)
-    result = sample_batch(LowRank(weights[None, :]), np.zeros((1, 60)), num_reads=64, seed=1)
+    result = sample_batch(np.zeros((1, 60)), LowRank(weights[None, :]), num_reads=64, seed=1)
     assert result.info["precision"] == "float64"
     assert result.info["form"] == "dense"
     sums = np.abs(result.states[0] @ weights)
@@ -305,9 +305,9 @@ def test_a_threshold_may_be_an_energy_that_was_found(rng):
 
 def test_float64_is_refused_where_a_form_has_none():
     with pytest.raises(ValueError, match="float32 alone"):
-        sample_batch(np.zeros((2, 3, 3)), np.zeros((2, 3)), form="interleaved", precision="float64")
+        sample_batch(np.zeros((2, 3)), np.zeros((2, 3, 3)), form="interleaved", precision="float64")
     with pytest.raises(ValueError, match="precision is 'double', but must be"):
-        sample_batch(np.zeros((2, 3, 3)), np.zeros((2, 3)), precision="double")
+        sample_batch(np.zeros((2, 3)), np.zeros((2, 3, 3)), precision="double")
 
 
 @pytest.mark.parametrize("method", ["tabu", "sa", "descent"])
@@ -321,8 +321,8 @@ def test_batches_of_mixed_fields_do_not_depend_on_the_split(method, thread_pool)
         options = {"method": method, "num_reads": 2, "seed": seed}
         if method != "descent":
             options["num_sweeps"] = 20
-        whole = sample_batch(J + J.T, h, **options)
-        split = sample_batch(J + J.T, h, executor=thread_pool, **options)
+        whole = sample_batch(h, J + J.T, **options)
+        split = sample_batch(h, J + J.T, executor=thread_pool, **options)
         np.testing.assert_array_equal(whole.states, split.states)
 
 

@@ -449,7 +449,7 @@ def test_batch(case):
         options["beta_range"] = ranges.get(case["temperature"], "auto")
 
     def solve(threads, **more):
-        found = qpsbgd.sample_batch(J, h, num_threads=threads, **options, **more)
+        found = qpsbgd.sample_batch(h, J, num_threads=threads, **options, **more)
         if isinstance(J, qpsbgd.LowRank):  # the last digits of energies may depend on splitting
             return (found.states,)
         return found.states, found.energies
@@ -494,7 +494,7 @@ def test_batches_of_models(cases, vartype, method, seed):
     options = {} if method == "descent" else {"num_sweeps": 5}
 
     def solve(threads):
-        found = sampler.sample_batch(bqms, num_reads=2, seed=seed, num_threads=threads, **options)
+        found = sampler.sample_many(bqms, num_reads=2, seed=seed, num_threads=threads, **options)
         return [array for sampleset in found for array in samples(sampleset)]
 
     same_everywhere(solve)

@@ -14,7 +14,7 @@ import qpsbgd
 from interrupts import ctrl_c_in_the_core
 from problems import DRIFT, drifting_problem, largest_gain, random_bqm
 from qpsbgd import SimulatedAnnealingSampler, _core
-from qpsbgd.samplers import schedule
+from qpsbgd.samplers import temperature_rules
 from qpsbgd.samplers.ising import Problem
 from reference import twins as reference
 
@@ -358,16 +358,16 @@ def test_dwave_beta_range_is_the_peers(rng):
     for kind in ("integer", "real"):
         bqm = random_bqm(rng, 15, 0.5, kind)
         expected = module._default_ising_beta_range(bqm.linear, bqm.quadratic)
-        assert schedule.dwave_beta_range(Problem(bqm)) == pytest.approx(expected)
+        assert temperature_rules.dwave_beta_range(Problem(bqm)) == pytest.approx(expected)
 
 
 def test_auto_beta_range_scales_with_the_problem(rng):
     bqm = random_bqm(rng, 30, 0.5, "real")
-    hot, cold = schedule.auto_beta_range(Problem(bqm))
+    hot, cold = temperature_rules.auto_beta_range(Problem(bqm))
     assert 0 < hot < cold < np.inf
     scaled = bqm.copy()
     scaled.scale(2.0**40)
-    assert schedule.auto_beta_range(Problem(scaled)) == pytest.approx(
+    assert temperature_rules.auto_beta_range(Problem(scaled)) == pytest.approx(
         (hot / 2.0**40, cold / 2.0**40)
     )
 

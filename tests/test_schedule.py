@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from qpsbgd import LowRank, SimulatedAnnealingSampler, sample_batch
-from qpsbgd.samplers import batch, schedule
-from qpsbgd.samplers.couplings import checked_couplings
+from qpsbgd.samplers import temperature_rules
+from qpsbgd.samplers.batch import batch_temperatures
+from qpsbgd.samplers.batch.arguments import checked_couplings
+from qpsbgd.samplers.batch.options import BatchOptions
+from qpsbgd.samplers.batch.sparse import SparseCouplings
 from qpsbgd.samplers.ising import Problem
-from qpsbgd.samplers.schedule import Temperatures, auto_beta_range, auto_temperatures, cooling
+from qpsbgd.samplers.schedule import cooling
+from qpsbgd.samplers.temperature_rules import Temperatures, auto_beta_range, auto_temperatures
 
 # Fixed seeds: a bound passes for ever or fails for ever.
 
@@ -73,7 +77,7 @@ def test_the_cold_end_grows_with_the_number_of_variables():
 def test_rule_equals_twin(rng):
     barriers = np.round(rng.gamma(1.0, 2.0, (3, 400)), 1)  # with equal ones, and zeros
     highest = barriers.max(axis=0) * rng.uniform(1.0, 3.0, 400) + 1e-3
-    found = schedule.temperatures_of_barriers(barriers, highest)
+    found = temperature_rules.temperatures_of_barriers(barriers, highest)
     counted = [(b, m) for row in barriers for b, m in zip(row, highest, strict=True) if b > 0]
     median = sorted(b for b, _ in counted)
     median = (median[(len(median) - 1) // 2] + median[len(median) // 2]) / 2
@@ -240,7 +244,7 @@ def test_extreme_biases_have_a_finite_range(name):
     J[rows, columns] = J[columns, rows] = values
     shared, own = (J, np.stack([J, J / 2, 0 * J])), np.stack([h, h / 2, 0 * h])
     for couplings in shared:
-        ends = sample_batch(couplings, own, num_sweeps=5, seed=1).info["beta_range"]
+        ends = sample_batch(own, couplings, num_sweeps=5, seed=1).info["beta_range"]
         assert (ends > 0).all()
         assert np.isfinite(ends).all()
         assert (ends[:, 0] <= ends[:, 1]).all()
@@ -253,7 +257,7 @@ def test_a_batch_of_mixed_magnitudes_has_finite_ranges(rng, scale):
     J[1], h[2] = scale * J[1], scale * h[2]
     J[3], h[3] = 0, 0
     for couplings in (J, J[0]):
-        ends = sample_batch(couplings, h, num_sweeps=5, seed=1).info["beta_range"]
+        ends = sample_batch(h, couplings, num_sweeps=5, seed=1).info["beta_range"]
         assert np.isfinite(ends).all()
         assert (ends > 0).all()
 
@@ -334,21 +338,25 @@ def test_a_batch_of_one_problem_has_the_samplers_range(rng):
     rows, columns = np.nonzero(np.triu(J[0]))
     expected = auto_beta_range(Problem(spin_model(h[0], rows, columns, J[0, rows, columns])))
     for couplings in (J, J[0]):
-        found = sample_batch(couplings, h, num_sweeps=20).info["beta_range"]
+        found = sample_batch(h, couplings, num_sweeps=20).info["beta_range"]
         np.testing.assert_allclose(found[0], expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("form", ["dense", "interleaved", "low_rank", "sparse"])
 def test_minima_that_a_batch_looks_at_are_minima_in_float64(rng, form, monkeypatch):
-    monkeypatch.setattr(batch, "SCOUT_SWEEPS", 3)  # too few: the low-rank form has to go on
+    monkeypatch.setattr(
+        batch_temperatures, "SCOUT_SWEEPS", 3
+    )  # too few: the low-rank form has to go on
     A, h = rng.normal(size=(20, 60)), rng.normal(size=(4, 60))
     couplings = checked_couplings(LowRank(A), h.shape, 1)
     if form != "low_rank":
-        couplings = couplings.formed()
+        couplings = couplings.to_dense()
     if form == "sparse":
-        couplings = couplings.pattern()
+        couplings = SparseCouplings.from_dense(couplings)
     starts = rng.choice(np.array([-1, 1], np.int8), (4, 8, 60))
-    states = batch._minima(couplings, h, starts, form, False, 1)
+    states = batch_temperatures.local_minima(
+        h, couplings, starts, BatchOptions(num_threads=1, form=form)
+    )
     gains = states * couplings.fields(h, states, 1)
     assert (gains <= 1e-14 * couplings.reach(h)[:, None, :]).all()
 
@@ -358,7 +366,7 @@ def test_independent_spins_in_a_batch_are_all_right(shared):
     n, problems = 1000, 10
     J = np.zeros((n, n) if shared else (problems, n, n))
     h = np.outer(np.ones(problems) if shared else 10.0 ** np.arange(problems), np.ones(n))
-    found = sample_batch(J, h, num_sweeps=100, seed=1, keep="final")
+    found = sample_batch(h, J, num_sweeps=100, seed=1, keep="final")
     np.testing.assert_array_equal(found.states, -1)
 
 
@@ -368,7 +376,7 @@ def test_small_fields_in_a_batch_that_shares_j(rng):
     J += J.T
     h = np.zeros((30, 60))
     h[:, 40:] = rng.choice([-1e-4, 1e-4], (30, 20))
-    found = sample_batch(J, h, num_sweeps=100, num_reads=4, seed=1, keep="final")
+    found = sample_batch(h, J, num_sweeps=100, num_reads=4, seed=1, keep="final")
     wrong = (found.states[..., 40:] != -np.sign(h[:, None, 40:])).sum()
     # 0.01 are expected in each of 120 states. Poisson: more than 5 with p = 0.0015.
     assert wrong <= 5
@@ -380,7 +388,7 @@ def test_heavy_tails_in_a_batch(draw):
     rng = np.random.default_rng(0)
     J = matrices(rng, 16, 200, draw)
     h = np.zeros((16, 200))
-    energies = sample_batch(J, h, num_sweeps=1000, num_reads=4, seed=1, keep="final").energies
+    energies = sample_batch(h, J, num_sweeps=1000, num_reads=4, seed=1, keep="final").energies
     rows, columns = np.triu_indices(200, 1)
     means = []
     for matrix in J:
@@ -396,5 +404,5 @@ def test_heavy_tails_in_a_batch(draw):
 def test_a_problem_of_a_batch_without_biases_says_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = sample_batch(np.zeros((2, 4, 4)), np.zeros((2, 4)), num_sweeps=5)
-    np.testing.assert_allclose(found.info["beta_range"], [schedule.ARBITRARY] * 2)
+        found = sample_batch(np.zeros((2, 4)), np.zeros((2, 4, 4)), num_sweeps=5)
+    np.testing.assert_allclose(found.info["beta_range"], [temperature_rules.ARBITRARY] * 2)

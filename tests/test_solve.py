@@ -535,7 +535,7 @@ def test_an_error_while_writing_leaves_the_old_file(graph, tmp_path, monkeypatch
         (["{graph}", "--threads", "0"], "--threads"),
         (["{graph}", "--format", "lp"], "'lp' is not one of"),
         (["{graph}", "--format", "qubo"], "k4.rudy, line 1: '4 6', but must be 'p qubo 0"),
-        (["{graph}", "--out", "no/such/folder/x"], "no/such/folder is no folder"),
+        (["{graph}", "--out", "no/such/folder/x"], "no/such/folder is not a folder"),
         (["{graph}", "--out", "{graph}"], "must not be FILE itself"),
         (["{graph}", "--out", "{tmp}"], "is a directory"),
         (["{graph}", "--out", ""], "'' is no name"),
@@ -559,10 +559,10 @@ def test_bad_options(graph, tmp_path, args, message):
         ({"num_threads": 0}, ValueError, "num_threads is 0, but must lie in"),
         ({"initial": [1, 1, 1, 1]}, TypeError, "initial is a list, but must be a mapping"),
         ({"initial": {1: 1, 2: 1, 3: 1}}, ValueError, "initial has no value of 4"),
-        ({"initial": dict.fromkeys(range(1, 6), 1)}, ValueError, "initial has 5, which is no var"),
+        ({"initial": dict.fromkeys(range(1, 6), 1)}, ValueError, "initial has 5, but must"),
         ({"initial": dict.fromkeys(range(1, 5), 0)}, ValueError, r"initial\[1\] is 0, but must be"),
         ({"initial": dict.fromkeys(range(1, 5), 1), "solver": "exhaustive"}, ValueError,
-         "initial goes with other solvers than 'exhaustive'"),
+         "initial is a state, but must be None with solver='exhaustive'"),
     ],
 )  # fmt: skip
 def test_bad_arguments(graph, changed, error, message):

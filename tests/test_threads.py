@@ -41,7 +41,7 @@ def batch(problems, n, method):
     rng = np.random.default_rng(0)
     J = np.triu(rng.normal(size=(problems, n, n)), 1)
     J, h = J + J.swapaxes(1, 2), rng.normal(size=(problems, n))
-    return lambda: qpsbgd.sample_batch(J, h, method=method, seed=0)
+    return lambda: qpsbgd.sample_batch(h, J, method=method, seed=0)
 
 
 SMALL = {
@@ -55,7 +55,7 @@ SMALL = {
     "descent": lambda: qpsbgd.SteepestDescentSampler().sample(spins(20), num_reads=10, seed=0),
     "tabu": lambda: qpsbgd.TabuSampler().sample(spins(20), num_restarts=3, timeout=None, seed=0),
     "exhaustive": lambda: qpsbgd.ExhaustiveSampler().sample(spins(12)),
-    "batch, sa": lambda: qpsbgd.sample_batch(np.zeros((8, 8)), np.ones((4, 8)), num_sweeps=10),
+    "batch, sa": lambda: qpsbgd.sample_batch(np.ones((4, 8)), np.zeros((8, 8)), num_sweeps=10),
     "batch, descent": batch(4, 10, "descent"),
     "batch, tabu": batch(4, 10, "tabu"),
 }

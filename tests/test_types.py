@@ -13,7 +13,7 @@ import qpsbgd
 from problems import layer
 from qpsbgd import LowRank, SparseBatch, sample_batch
 from qpsbgd.formats import Instance
-from qpsbgd.samplers.batch import sample_bqms
+from qpsbgd.samplers.batch import sample_many
 from qpsbgd.samplers.ising import Problem
 from qpsbgd.solve import solve
 
@@ -92,7 +92,7 @@ def test_samplers(sampler, wrong):
 def test_models_of_a_batch(method, wrong):
     value, refused = refusal(r"bqms\[1\]", wrong)
     with refused:
-        sample_bqms([dimod.BQM("SPIN"), value], method, num_reads=-1)
+        sample_many([dimod.BQM("SPIN"), value], method, num_reads=-1)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS[:3])
@@ -109,7 +109,7 @@ def test_models_of_a_batch(method, wrong):
 )
 def test_batches_of_models(sampler, bqms, description):
     with pytest.raises(TypeError, match=rf"^bqms is {description}, but must be an iterable of"):
-        sampler().sample_batch(bqms)
+        sampler().sample_many(bqms)
 
 
 @wrong_model
@@ -247,7 +247,7 @@ def pattern(**changed):
 )
 def test_masked_arrays_in_a_batch(couplings, fields, options, name):
     with pytest.raises(TypeError, match=rf"^{name} is a masked array, .* \.filled\(0\)"):
-        sample_batch(couplings, fields, **SAMPLE, **options)
+        sample_batch(fields, couplings, **SAMPLE, **options)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS[:3])
@@ -292,32 +292,32 @@ def test_tensors_that_numpy_does_not_have():
     h, couplings = torch.tensor(H), torch.tensor(J)
     sentence = r" has dtype torch.bfloat16, which NumPy does not have: pass {0}.float\(\)"
     with pytest.raises(TypeError, match=r"^h" + sentence.format("h")):
-        sample_batch(J, h.bfloat16())
+        sample_batch(h.bfloat16(), J)
     with pytest.raises(TypeError, match=r"^J" + sentence.format("J")):
-        sample_batch(couplings.bfloat16(), H)
+        sample_batch(H, couplings.bfloat16())
     with pytest.raises(TypeError, match=r"^J.A" + sentence.format("J.A")):
-        sample_batch(LowRank(couplings.bfloat16()), H)
+        sample_batch(H, LowRank(couplings.bfloat16()))
     with pytest.raises(TypeError, match=r"^X" + sentence.format("X")):
         qpsbgd.project(torch.tensor(X).bfloat16(), T)
     with pytest.raises(TypeError, match=r"^J has layout torch.sparse_coo, .* J.to_dense\(\)"):
-        sample_batch(couplings.to_sparse(), H)
+        sample_batch(H, couplings.to_sparse())
     with pytest.raises(TypeError, match=r"^h is a Tensor of complex64, but must be an array of re"):
-        sample_batch(J, h.to(torch.complex64))
+        sample_batch(h.to(torch.complex64), J)
     # What is a view alone, or wants a gradient, is an array of numbers.
-    expected = sample_batch(J, H, **SAMPLE).states
+    expected = sample_batch(H, J, **SAMPLE).states
     for same in (h.requires_grad_(), torch.complex(h, -h).conj().imag):
-        np.testing.assert_array_equal(sample_batch(J, same, **SAMPLE).states, expected)
-    assert sample_batch(J, h.half(), **SAMPLE).states.shape == (1, 1, 2)
+        np.testing.assert_array_equal(sample_batch(same, J, **SAMPLE).states, expected)
+    assert sample_batch(h.half(), J, **SAMPLE).states.shape == (1, 1, 2)
 
 
 def test_numbers_that_numpy_does_not_have():
     for number, kind in ((Decimal(1), "Decimal"), (Fraction(1, 2), "Fraction")):
         with pytest.raises(TypeError, match=f"^h has entries that are {kind}.*: convert them"):
-            sample_batch(J, [[number, number]])
+            sample_batch([[number, number]], J)
         with pytest.raises(TypeError, match=f"^J has entries that are {kind}.*: convert them"):
-            sample_batch([[0.0, number], [number, 0.0]], H)
+            sample_batch(H, [[0.0, number], [number, 0.0]])
     with pytest.raises(TypeError, match=r"^J.scale is Decimal\('1'\), .* pass float\(J.scale\)"):
-        sample_batch(LowRank(J, Decimal(1)), H)
+        sample_batch(H, LowRank(J, Decimal(1)))
     with pytest.raises(TypeError, match=r"^scale is Decimal\('1'\), .* pass float\(scale\)"):
         qpsbgd.project(X, T, scale=Decimal(1))
     with pytest.raises(TypeError, match=r"^time_limit is Decimal\('1'\), .*: pass float\(time_lim"):
@@ -335,4 +335,4 @@ def test_arrays_of_a_batch(wrong):
     # Before any other argument.
     for couplings, fields, name in ((value, H, "J"), (J, value, "h"), (LowRank(value), H, "J.A")):
         with pytest.raises(TypeError, match=f"^{name} is {description}, but must be an array of r"):
-            sample_batch(couplings, fields, method="magic")
+            sample_batch(fields, couplings, method="magic")

@@ -33,8 +33,7 @@ from qpsbgd.samplers import (
     SteepestDescentSampler,
     TabuSampler,
 )
-from qpsbgd.samplers.batch import BatchResult, sample_batch
-from qpsbgd.samplers.couplings import LowRank, SparseBatch
+from qpsbgd.samplers.batch import BatchResult, LowRank, SparseBatch, sample_batch
 
 __all__ = [
     "BatchResult",

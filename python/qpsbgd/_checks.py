@@ -1,11 +1,16 @@
-"""Checks of arguments that several public functions take: errors show the value and the rule."""
+"""Checks of the arguments of public functions, each in one place.
+
+``check_...`` raises an error or returns nothing. ``checked_...`` raises an error or returns the
+value in the type that the package computes with. Each message shows the value and the rule, and
+says what to do where that does not follow from the rule.
+"""
 
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from numbers import Integral, Number, Real
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import dimod
 import numpy as np
@@ -20,16 +25,16 @@ if TYPE_CHECKING:
 
 BetaRule = Literal["auto", "dwave"]
 BetaRange: TypeAlias = BetaRule | tuple[float, float]
+Keep = Literal["best", "final"]
+AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
 
-#: Seeds are what dimod's samplers take: integers in [0, SEED_LIMIT).
+#: Seeds are integers in [0, SEED_LIMIT), as in dimod's samplers.
 SEED_LIMIT = 2**31
-#: Those of dwave-samplers' descent and tabu search: integers in [0, WIDE_SEED_LIMIT).
+#: Seeds of dwave-samplers' descent and tabu search are integers in [0, WIDE_SEED_LIMIT).
 WIDE_SEED_LIMIT = 2**32
-#: Numbers of sweeps, reads and threads are less.
+#: Numbers of sweeps, reads and threads are smaller than this.
 COUNT_LIMIT = 2**31
-#: Rules that find a range of temperatures; None stands for the first.
-BETA_RULES = ("auto", "dwave")
-#: How a model of another kind becomes a binary quadratic model.
+#: Expressions that turn a model of another kind into a binary quadratic model.
 CONVERSIONS: tuple[tuple[type, str], ...] = (
     (dimod.ConstrainedQuadraticModel, "dimod.cqm_to_bqm(cqm)[0]"),
     (
@@ -40,15 +45,18 @@ CONVERSIONS: tuple[tuple[type, str], ...] = (
     (dimod.BinaryPolynomial, "dimod.make_quadratic(poly, strength, vartype)"),
     (Mapping, "dimod.BinaryQuadraticModel.from_qubo(Q) or .from_ising(h, J)"),
 )
-#: What a model of another library has where it is like dimod's, such as cimod's.
+#: Attributes by which to recognise a model of another library, such as cimod.
 MODEL_ATTRIBUTES = ("linear", "quadratic", "offset", "vartype")
 OTHER_MODEL = (
     "dimod.BinaryQuadraticModel(model.linear, model.quadratic, model.offset, model.vartype.name)"
 )
 
 
+# ---- kinds of values ---------------------------------------------------------------------------
+
+
 def described(value: Any) -> str:
-    """Return what a value is, for messages: ``"a dict"``, ``"the class TabuSampler"``, ``"3"``."""
+    """Return words for a value in a message: ``"a dict"``, ``"the class TabuSampler"``, ``"3"``."""
     if value is None or isinstance(value, Number):
         return repr(value)
     if isinstance(value, type):
@@ -57,7 +65,7 @@ def described(value: Any) -> str:
 
 
 def check_model(name: str, value: Any) -> None:
-    """Raise TypeError where a value is no binary quadratic model; say what makes one of it."""
+    """Raise TypeError if a value is not a binary quadratic model; name the way to make one."""
     if isinstance(value, dimod.BinaryQuadraticModel):
         return
     message = f"{name} is {described(value)}, but must be a dimod.BinaryQuadraticModel"
@@ -71,13 +79,13 @@ def check_model(name: str, value: Any) -> None:
 
 
 def check_instance(name: str, value: Any, kind: type, rule: str) -> None:
-    """Raise TypeError where a value is no instance of a class.
+    """Raise TypeError if a value is not an instance of a class.
 
     Args:
-        name: of the argument.
-        value: of the argument.
+        name: name of the argument.
+        value: value of the argument.
         kind: the class.
-        rule: what the value must be, such as ``"a dimod.Sampler"``.
+        rule: words for what the value must be, such as ``"a dimod.Sampler"``.
     """
     if not isinstance(value, kind):
         is_class_of_kind = isinstance(value, type) and issubclass(value, kind)
@@ -85,8 +93,18 @@ def check_instance(name: str, value: Any, kind: type, rule: str) -> None:
         raise TypeError(f"{name} is {described(value)}, but must be {rule}{advice}")
 
 
+def checked_callable(name: str, value: AnyCallable | None) -> AnyCallable | None:
+    """Return a callable or None; raise TypeError for anything else."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} is {value!r}, but must be callable")
+    return value
+
+
+# ---- arrays ------------------------------------------------------------------------------------
+
+
 def refuse_masked(name: str, value: Any) -> None:
-    """Raise TypeError where a value is a masked array or holds one: NumPy drops its mask."""
+    """Raise TypeError if a value is or contains a masked array, whose mask NumPy would drop."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
             f"{name} is a masked array, but must be an ordinary one: decide what its masked "
@@ -101,13 +119,13 @@ def refuse_masked(name: str, value: Any) -> None:
 
 
 def tensor_array(name: str, value: Any) -> npt.NDArray[Any] | None:
-    """Return the array of a torch tensor, without a copy; None where the value is no tensor.
+    """Return the array of a torch tensor without copying it; None if the value is not a tensor.
 
     Raises:
-        TypeError: the tensor is not dense, or its dtype is none of NumPy's.
+        TypeError: the tensor is not dense, or NumPy does not have its dtype.
         ValueError: the tensor is not on the CPU.
     """
-    torch = sys.modules.get("torch")  # a tensor can only exist where it has been imported
+    torch = sys.modules.get("torch")  # a tensor exists only if somebody has imported torch
     if torch is None or not isinstance(value, torch.Tensor):
         return None
     if value.device.type != "cpu":
@@ -128,10 +146,10 @@ def tensor_array(name: str, value: Any) -> npt.NDArray[Any] | None:
 
 
 def real_array(name: str, value: Any) -> npt.NDArray[Any]:
-    """Return an array of booleans, integers or floats, without a copy where there is one.
+    """Return an array of booleans, integers or floats; a value that is one is not copied.
 
     Raises:
-        TypeError: a masked array, numbers that NumPy does not have, or no numbers.
+        TypeError: a masked array, numbers of a type that NumPy does not have, or not numbers.
         ValueError: a tensor that is not on the CPU.
     """
     refuse_masked(name, value)
@@ -160,11 +178,64 @@ def real_array(name: str, value: Any) -> npt.NDArray[Any]:
     )
 
 
+def checked_floats(name: str, value: Any, *ndims: int, finite: bool = True) -> npt.NDArray[Any]:
+    """Return a contiguous array of floats.
+
+    Args:
+        name: name of the argument.
+        value: value of the argument.
+        ndims: the numbers of dimensions that the array may have.
+        finite: whether the entries must be finite. If not, a float32 array stays float32.
+
+    Returns:
+        The array in float64, or in float32 (see ``finite``). It is not copied if it is contiguous
+        and of that dtype already.
+
+    Raises:
+        TypeError: the value is not an array of real numbers.
+        ValueError: another number of dimensions, or an entry that must be finite and is not.
+    """
+    array = real_array(name, value)
+    dtype = np.float32 if array.dtype == np.float32 and not finite else np.float64
+    array = np.require(array, dtype, ["C", "A"])
+    if array.ndim not in ndims:
+        raise ValueError(
+            f"{name} has shape {array.shape}, but must have {' or '.join(map(str, ndims))} "
+            "dimensions"
+        )
+    if finite:
+        refuse_entries(name, array, ~np.isfinite(array), "must be finite")
+    return array
+
+
+def checked_integers(name: str, value: Any) -> npt.NDArray[np.intp]:
+    """Return an array of integers ``(k,)``; an empty array may have any dtype."""
+    refuse_masked(name, value)
+    array = tensor_array(name, value)
+    if array is None:
+        array = np.asarray(value)
+    if (array.size and array.dtype.kind not in "iu") or array.ndim != 1:
+        raise TypeError(f"{name} is {value!r}, but must be integers of one dimension")
+    return array.astype(np.intp)
+
+
+def refuse_entries(
+    name: str, array: npt.NDArray[Any], is_bad: npt.NDArray[np.bool_], rule: str
+) -> None:
+    """Raise ValueError with the index and the value of the first bad entry, if there is one."""
+    if is_bad.any():
+        at = tuple(int(i) for i in np.argwhere(is_bad)[0])
+        raise ValueError(f"{name}[{', '.join(map(str, at))}] is {array[at]}, but {rule}")
+
+
+# ---- numbers and words -------------------------------------------------------------------------
+
+
 def checked_real(name: str, value: Any) -> float:
-    """A number that float64 holds; may be infinite or NaN."""
+    """Return a real number as float64; it may be infinite or NaN."""
     if isinstance(value, bool) or not isinstance(value, Real):
         advice = ""
-        if isinstance(value, Decimal) or hasattr(value, "item"):  # an array, or a tensor
+        if isinstance(value, Decimal) or hasattr(value, "item"):  # an array or a tensor
             advice = f": pass float({name})"
         raise TypeError(f"{name} is {value!r}, but must be a real number{advice}")
     try:
@@ -173,8 +244,16 @@ def checked_real(name: str, value: Any) -> float:
         raise ValueError(f"{name} is {value!r}, but must be finite") from None
 
 
+def checked_finite(name: str, value: Any) -> float:
+    """Return a finite number as float64."""
+    number = checked_real(name, value)
+    if not np.isfinite(number):
+        raise ValueError(f"{name} is {value!r}, but must be finite")
+    return number
+
+
 def checked_count(name: str, value: Any, minimum: int, limit: int = COUNT_LIMIT) -> int:
-    """An integer in ``[minimum, limit)``."""
+    """Return an integer in ``[minimum, limit)``."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} is {value!r}, but must be an integer")
     if not minimum <= int(value) < limit:
@@ -182,30 +261,31 @@ def checked_count(name: str, value: Any, minimum: int, limit: int = COUNT_LIMIT)
     return int(value)
 
 
-def checked_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
-    """One of some words."""
-    if not isinstance(value, str) or value not in choices:
-        text = " or ".join(repr(choice) for choice in choices)
+def checked_choice(name: str, value: Any, choices: tuple[str | None, ...]) -> Any:
+    """Return a value that is one of the choices: strings, and None where that is among them."""
+    is_choice = value is None or isinstance(value, str)
+    if not is_choice or value not in choices:
+        text = " or ".join("None" if choice is None else repr(choice) for choice in choices)
         raise ValueError(f"{name} is {value!r}, but must be {text}")
     return value
 
 
 def checked_seed(seed: Any, limit: int = SEED_LIMIT) -> int:
-    """A seed below ``limit``; drawn anew for None."""
+    """Return a seed in ``[0, limit)``; draw one if it is None."""
     if seed is None:
         return secrets.randbelow(limit)
     return checked_count("seed", seed, 0, limit)
 
 
 def checked_threads(num_threads: Any) -> int:
-    """At most this many threads; what the core would use for None."""
+    """Return the largest number of threads; the core's default if it is None."""
     if num_threads is None:
         return _core.default_num_threads()
     return checked_count("num_threads", num_threads, 1)
 
 
 def checked_time_limit(time_limit: Any) -> float:
-    """Seconds, more than none; infinite for None."""
+    """Return a time limit in seconds, > 0; infinity if it is None."""
     if time_limit is None:
         return float("inf")
     seconds = checked_real("time_limit", time_limit)
@@ -214,25 +294,43 @@ def checked_time_limit(time_limit: Any) -> float:
     return seconds
 
 
+def checked_range(name: str, bounds: Any) -> tuple[float, float] | None:
+    """Return ``(low, high)`` with low <= high, or None."""
+    if bounds is None:
+        return None
+    refuse_masked(name, bounds)
+    try:
+        low, high = (float(end) for end in bounds)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is {bounds!r}, but must be None or two numbers") from None
+    if not low <= high:
+        raise ValueError(f"{name} is {bounds!r}, but must be (low, high) with low <= high")
+    return low, high
+
+
+# ---- annealing ---------------------------------------------------------------------------------
+
+
 def checked_beta_range(value: Any) -> BetaRange:
-    """Inverse temperatures of a geometric schedule, or the rule that finds them.
+    """Return a range of inverse temperatures, or the name of the rule that finds one.
 
     Args:
-        value: ``"auto"`` or ``None`` for :func:`~qpsbgd.samplers.schedule.auto_beta_range`,
-            ``"dwave"`` for the rule of dwave-samplers, or two numbers, >= 0.
+        value: ``"auto"`` or ``None`` for the rule
+            :func:`~qpsbgd.samplers.temperature_rules.auto_beta_range`, ``"dwave"`` for the rule of
+            dwave-samplers, or two numbers, >= 0.
 
     Returns:
         ``"auto"``, ``"dwave"``, or both numbers.
 
     Raises:
-        TypeError: a masked array, or an end that is no number.
+        TypeError: a masked array, or an end that is not a number.
         ValueError: another word, another number of ends, or an end that is negative or NaN.
     """
     if value is None:
         return "auto"
     rule = f"beta_range is {value!r}, but must be 'auto', 'dwave', None or two numbers"
     if isinstance(value, str):
-        if value not in BETA_RULES:
+        if value not in ("auto", "dwave"):
             raise ValueError(rule)
         return "auto" if value == "auto" else "dwave"
     refuse_masked("beta_range", value)
@@ -248,10 +346,10 @@ def checked_beta_range(value: Any) -> BetaRange:
 
 
 def checked_geometric_range(value: Any) -> BetaRange:
-    """Return :func:`checked_beta_range` where its ends are positive and finite.
+    """Return :func:`checked_beta_range` of a geometric schedule, whose ends are > 0 and finite.
 
     Raises:
-        TypeError: a masked array, or an end that is no number.
+        TypeError: a masked array, or an end that is not a number.
         ValueError: another word, another number of ends, or an end that is out of range.
     """
     ends = checked_beta_range(value)
@@ -262,31 +360,10 @@ def checked_geometric_range(value: Any) -> BetaRange:
     return ends
 
 
-def checked_keep(keep: Any) -> Literal["best", "final"] | None:
-    """Which state a read of annealing returns; None where the schedule decides."""
-    if keep is not None and (not isinstance(keep, str) or keep not in ("best", "final")):
-        raise ValueError(f"keep is {keep!r}, but must be 'best' or 'final' or None")
-    return keep  # type: ignore[return-value]
-
-
-def resolved_keep(
-    keep: Literal["best", "final"] | None,
-    betas: npt.NDArray[np.float64] | list[float],
-    *,
-    is_found: bool,
-) -> Literal["best", "final"]:
-    """Return what a read keeps: its last state where it samples one temperature, else its best.
-
-    Args:
-        keep: as the caller gave it; None for the choice made here.
-        betas: inverse temperatures of all sweeps.
-        is_found: whether a rule found the temperatures. Such a schedule searches for low energies,
-            even where both ends that the rule finds are equal.
-    """
-    if keep is not None:
-        return keep
-    is_constant = len(betas) > 0 and bool((np.asarray(betas) == betas[0]).all())
-    return "final" if is_constant and not is_found else "best"
+def checked_keep(keep: Any) -> Keep | None:
+    """Return which state a read of annealing keeps; None lets the schedule decide."""
+    choice: Keep | None = checked_choice("keep", keep, ("best", "final", None))
+    return choice
 
 
 def checked_positive(name: str, value: Any) -> float:

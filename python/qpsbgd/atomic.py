@@ -1,12 +1,22 @@
-"""Files that are replaced whole, and where files go that are kept from one run to the next."""
+"""Files that are replaced as a whole, and the folder for files that later runs need."""
 
 import os
 from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file whole: a reader, or a run killed now, sees the old or the new content."""
-    # By the process: two that write one file at once do not write one temporary file.
+    """Replace a file as a whole.
+
+    A reader sees the old or the new content, even if this process is killed meanwhile.
+
+    Args:
+        path: path of the file, in a folder that exists.
+        content: the new content.
+
+    Raises:
+        OSError: the file cannot be written. The old file is then unchanged.
+    """
+    # The name contains the process, so that two processes do not write one temporary file.
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -20,6 +30,13 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def cache_folder(part: str) -> Path:
-    """The part's folder in the user's cache, ``~/.cache/qpsbgd`` or below ``$XDG_CACHE_HOME``."""
+    """Return the folder of a part of the package below the user's cache.
+
+    Args:
+        part: name of the part, such as ``"embeddings"``.
+
+    Returns:
+        ``$XDG_CACHE_HOME/qpsbgd/part``, or ``~/.cache/qpsbgd/part``. It need not exist.
+    """
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(caches) / "qpsbgd" / part

@@ -1,6 +1,6 @@
-"""A sampler for D-Wave's PyTorch plugin: a whole batch of conditional problems in one call.
+"""Sampler for D-Wave's PyTorch plugin that solves a whole batch of conditional problems at once.
 
-Needs the plugin (``pip install qpsbgd[plugin]``); nothing else of this package imports it.
+It needs the plugin (``pip install qpsbgd[plugin]``). No other part of the package imports it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,13 @@ from qpsbgd._checks import (
     SEED_LIMIT,
     checked_choice,
     checked_count,
-    checked_real,
+    checked_finite,
+    checked_range,
     checked_seed,
     described,
-    refuse_masked,
 )
-from qpsbgd.samplers.batch import DEFAULT_NUM_SWEEPS, Method, sample_batch
+from qpsbgd.samplers.batch import sample_batch
+from qpsbgd.samplers.batch.options import METHODS, Method
 
 try:
     from dwave.plugins.torch.models.boltzmann_machine import GraphRestrictedBoltzmannMachine
@@ -34,46 +35,50 @@ __all__ = ["BatchSampler"]
 Floats = npt.NDArray[np.float64]
 Range = Sequence[float]
 
-#: What `sample_kwargs` may have. The seed is the sampler's own, each call has another; states that
-#: a time limit left where they started would be no samples.
+#: Options that ``sample_kwargs`` may have. ``seed`` is missing, as each call draws another one from
+#: the sampler's seed. ``time_limit`` is missing, as a state that never left its start is no sample.
 OPTIONS = ("num_reads", "num_sweeps", "beta_range", "keep", "num_threads", "executor")
-#: Samples of the model: at one temperature, that of the prefactor, reads return their last states.
+#: Default options that differ from those of ``sample_batch``. At one temperature, that of the
+#: prefactor, reads return their last states, which are samples of the model.
 DEFAULTS: dict[str, dict[str, Any]] = {"sa": {"beta_range": (1.0, 1.0)}}
 
 
 class BatchSampler(TorchSampler):
-    """Samples a Boltzmann machine of the plugin, in the place of its ``DimodSampler``.
+    """Sampler of the plugin's Boltzmann machines that replaces the plugin's ``DimodSampler``.
 
-    That solves the rows of a batch one after the other, each as a dimod model of its own. Here the
-    rows whose known units are the same units go together: without these units their problems share
-    the couplings and differ in the linear biases, which is one call of
-    :func:`qpsbgd.sample_batch`. A batch in which visible units are known and hidden ones are not is
-    one call; one in which every row lacks other units is a call a row, still without dicts.
+    ``DimodSampler`` solves the rows of a batch one after another, each as a dimod model. This
+    sampler solves the rows with the same known units in one call of :func:`qpsbgd.sample_batch`:
+    without these units, their problems share the couplings and differ in the linear biases alone. A
+    batch whose visible units are all known takes one call. A batch whose rows all lack different
+    units takes one call for each row, but builds no dimod models.
 
-    By default, ``"sa"`` makes Metropolis sweeps at inverse temperature 1 and returns the last
-    states: samples of the model's distribution, as far as so many sweeps forget their random start.
-    For states of low energy give ``sample_kwargs={"beta_range": "auto"}``.
+    By default ``"sa"`` makes Metropolis sweeps at inverse temperature 1 and returns the last
+    states. They are samples of the model's distribution if the sweeps are numerous enough to
+    forget the random start. ``sample_kwargs={"beta_range": "auto"}`` finds states of low energy
+    instead.
 
-    Random numbers: every call of :meth:`sample` draws anew, so that no two steps of a training loop
-    have the same noise. Two samplers of one ``seed`` that are called alike return the same samples
-    call for call, on any number of threads. A copy that ``to`` makes goes on with the random
-    numbers of its original, and the original with those of the copy.
+    Each call of :meth:`sample` draws other random numbers, so that no two steps of a training loop
+    share their noise. Two samplers with the same ``seed`` return the same samples if they are
+    called in the same way, on any number of threads. A copy that ``to`` makes shares the random
+    numbers with its original: what one draws, the other does not draw again.
 
-    Couplings come as a matrix: for graphs of many thousand nodes ``DimodSampler`` with
-    :class:`qpsbgd.SimulatedAnnealingSampler` needs less memory.
+    The sampler stores the couplings as a matrix. For graphs of many thousand nodes ``DimodSampler``
+    with :class:`qpsbgd.SimulatedAnnealingSampler` needs less memory.
 
     Args:
         grbm: the model. Its parameters are read at every call.
         method: ``"sa"``, ``"tabu"`` or ``"descent"``, as in :func:`qpsbgd.sample_batch`.
-        prefactor: what linear and quadratic biases are multiplied by; finite.
-        linear_range: ``(low, high)`` to which linear biases are clipped after that, and again when
-            the known units have added to them; ``None`` for no clipping.
-        quadratic_range: the same for quadratic biases.
+        prefactor: finite factor of the linear and the quadratic biases.
+        linear_range: ``(low, high)`` to which linear biases are clipped, after the prefactor and
+            again after the known units have added to them; ``None`` for no clipping.
+        quadratic_range: ``(low, high)`` to which quadratic biases are clipped after the prefactor;
+            ``None`` for no clipping.
         sample_kwargs: options of :func:`qpsbgd.sample_batch`: ``num_reads``, ``num_sweeps``,
-            ``beta_range``, ``keep``, ``num_threads``, ``executor``. Defaults are its own, but for
-            ``"sa"`` ``beta_range=(1.0, 1.0)``, at which reads return their last states. With a
-            range that cools they return their best: give ``keep="final"`` for the last.
-        seed: integer in ``[0, 2**31)`` from which the calls' seeds are drawn; drawn anew if
+            ``beta_range``, ``keep``, ``num_threads`` and ``executor``. The defaults are those of
+            the function, except ``beta_range=(1.0, 1.0)`` for ``"sa"``, at which reads return their
+            last states. With a range that cools they return their best states, unless
+            ``keep="final"`` is given.
+        seed: integer in ``[0, 2**31)`` from which the seeds of the calls are drawn; drawn if
             ``None``.
 
     Raises:
@@ -81,6 +86,9 @@ class BatchSampler(TorchSampler):
         ValueError: a value out of range, or an option that is not among these.
 
     Example:
+        >>> import torch
+        >>> from dwave.plugins.torch.models.boltzmann_machine import GraphRestrictedBoltzmannMachine
+        >>> from qpsbgd.plugin import BatchSampler
         >>> nan = float("nan")
         >>> grbm = GraphRestrictedBoltzmannMachine("abc", ["ab", "bc"], linear={"a": -2.0})
         >>> grbm.set_quadratic({("a", "b"): -9.0, ("b", "c"): 9.0})
@@ -109,13 +117,11 @@ class BatchSampler(TorchSampler):
                 f"grbm is {described(grbm)}, but must be a GraphRestrictedBoltzmannMachine"
             )
         self._grbm = grbm
-        checked_choice("method", method, tuple(DEFAULT_NUM_SWEEPS))
+        checked_choice("method", method, METHODS)
         self._method: Method = method
-        self._prefactor = checked_real("prefactor", prefactor)
-        if not np.isfinite(self._prefactor):
-            raise ValueError(f"prefactor is {prefactor!r}, but must be finite")
-        self._linear_range = _checked_range("linear_range", linear_range)
-        self._quadratic_range = _checked_range("quadratic_range", quadratic_range)
+        self._prefactor = checked_finite("prefactor", prefactor)
+        self._linear_range = checked_range("linear_range", linear_range)
+        self._quadratic_range = checked_range("quadratic_range", quadratic_range)
         self._options = DEFAULTS.get(method, {}) | _checked_options(sample_kwargs)
         self._num_reads = checked_count("num_reads", self._options.pop("num_reads", 1), 1)
         self._rng = np.random.default_rng(checked_seed(seed))
@@ -125,8 +131,8 @@ class BatchSampler(TorchSampler):
         """Sample the units that are not known.
 
         Args:
-            x: ``(B, n)``, real, on any device, columns in the order of the model's nodes: -1 and 1
-                for units that are known, NaN for those to sample. ``None`` to sample all units.
+            x: real ``(B, n)`` on any device, with columns in the order of the model's nodes: -1 or
+                1 for a unit that is known, NaN for a unit to sample. ``None`` to sample all units.
 
         Returns:
             float32, of -1 and 1, on the device of the model's linear biases, without gradient:
@@ -134,10 +140,19 @@ class BatchSampler(TorchSampler):
             units are as in ``x``.
 
         Raises:
-            TypeError: ``x`` is no real tensor, or an option is of the wrong type.
+            TypeError: ``x`` is not a real tensor, or an option is of the wrong type.
             ValueError: ``x`` has another shape or other entries, an option is out of range, or the
                 model has a NaN or infinite parameter.
-            KeyboardInterrupt: at Ctrl-C.
+            KeyboardInterrupt: Ctrl-C.
+
+        Example:
+            >>> from dwave.plugins.torch.models.boltzmann_machine import (
+            ...     GraphRestrictedBoltzmannMachine,
+            ... )
+            >>> from qpsbgd.plugin import BatchSampler
+            >>> grbm = GraphRestrictedBoltzmannMachine("ab", ["ab"], linear={"a": 9.0, "b": 9.0})
+            >>> BatchSampler(grbm, "descent", 1.0, seed=1).sample()
+            tensor([[-1., -1.]])
         """
         n = self._grbm.n_nodes
         known = np.full((1, n), np.nan) if x is None else _checked_states(x, n)  # (B, n)
@@ -147,12 +162,12 @@ class BatchSampler(TorchSampler):
         if self._linear_range is not None:
             fields = fields.clip(*self._linear_range)
         samples = np.repeat(known.astype(np.float32)[:, None, :], self._num_reads, axis=1)
-        patterns, of_row = np.unique(clamped, axis=0, return_inverse=True)
+        patterns, pattern_of_row = np.unique(clamped, axis=0, return_inverse=True)
         seeds = self._rng.integers(SEED_LIMIT, size=len(patterns))
         for p, pattern in enumerate(patterns):
-            rows, free = np.flatnonzero(of_row.ravel() == p), np.flatnonzero(~pattern)
+            rows, free = np.flatnonzero(pattern_of_row.ravel() == p), np.flatnonzero(~pattern)
             found = sample_batch(
-                J[np.ix_(free, free)], fields[np.ix_(rows, free)], method=self._method,
+                fields[np.ix_(rows, free)], J[np.ix_(free, free)], method=self._method,
                 num_reads=self._num_reads, seed=int(seeds[p]), **self._options,
             )  # fmt: skip
             samples[rows[:, None, None], np.arange(self._num_reads)[:, None], free] = found.states
@@ -160,7 +175,7 @@ class BatchSampler(TorchSampler):
         return tensor[0] if x is None else tensor
 
     def _biases(self) -> tuple[Floats, Floats]:
-        """Scaled and clipped, as the model's ``to_ising`` has them: h ``(n,)`` and J ``(n, n)``."""
+        """Return the biases h ``(n,)`` and J ``(n, n)``, scaled and clipped as by ``to_ising``."""
         grbm, n = self._grbm, self._grbm.n_nodes
         biases = []
         for name, parameter, bounds in (
@@ -183,19 +198,6 @@ class BatchSampler(TorchSampler):
         return biases[0], J + J.T
 
 
-def _checked_range(name: str, bounds: Any) -> tuple[float, float] | None:
-    if bounds is None:
-        return None
-    refuse_masked(name, bounds)
-    try:
-        low, high = (float(end) for end in bounds)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} is {bounds!r}, but must be None or two numbers") from None
-    if not low <= high:
-        raise ValueError(f"{name} is {bounds!r}, but must be (low, high) with low <= high")
-    return low, high
-
-
 def _checked_options(sample_kwargs: Any) -> dict[str, Any]:
     if sample_kwargs is None:
         return {}
@@ -212,7 +214,7 @@ def _checked_options(sample_kwargs: Any) -> dict[str, Any]:
 
 
 def _checked_states(x: Any, n: int) -> Floats:
-    """float64 ``(B, n)``, of -1, 1 and NaN."""
+    """Return the states as float64 ``(B, n)`` of -1, 1 and NaN."""
     if not isinstance(x, torch.Tensor) or x.is_complex():
         kind = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
         raise TypeError(f"x is a {kind}, but must be a real torch.Tensor or None")

@@ -1,18 +1,17 @@
-"""One solution of an instance, as good as a time limit allows."""
+"""The best solution of an instance that a time limit allows."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
-import numpy as np
 from dimod.variables import iter_serialize_variables
 
 from qpsbgd import __version__, _core, strategies
 from qpsbgd._checks import (
     check_instance,
     checked_choice,
-    checked_real,
+    checked_finite,
     checked_seed,
     checked_threads,
     checked_time_limit,
@@ -21,7 +20,7 @@ from qpsbgd.formats import Instance
 
 Solver = Literal["portfolio", "sa", "tabu", "exhaustive"]
 StoppedBy = Literal["finished", "time_limit", "target", "interrupt"]
-#: Called with the seconds so far and the best objective so far.
+#: Function of the seconds so far and of the best objective so far.
 Progress = Callable[[float, float], object]
 
 SOLVERS: tuple[Solver, ...] = get_args(Solver)
@@ -31,14 +30,14 @@ STRATEGIES: dict[Solver, Callable[[strategies.Search], Iterator[strategies.Found
     "tabu": strategies.search_tabu,
     "exhaustive": strategies.enumerate_states,
 }
-#: By what samplers say.
+#: Reasons of :class:`Solution` by those of samplers.
 STOPPED_BY: dict[str, StoppedBy] = {
     "finished": "finished",
     "time_limit": "time_limit",
     "energy_threshold": "target",
     "interrupt": "interrupt",
 }
-#: A target counts as reached at this relative distance: decimal numbers are rounded to binary.
+#: A target is reached within this relative distance, as decimal numbers are rounded to binary.
 TARGET_TOLERANCE = 1e-12
 
 
@@ -52,14 +51,26 @@ class Solution:
         found_by: the sampler that found the state: ``"descent"``, ``"sa"``, ``"tabu"`` or
             ``"exhaustive"``; ``"initial"`` if none found a better one than the start.
         seed: the seed that was used.
-        threads: at most this many were used.
-        parameters: the time limit and target asked for, and what was passed to the samplers.
+        threads: largest number of threads that were used.
+        parameters: the time limit and the target, and the parameters of the samplers.
         energy: energy of ``instance.bqm``, float64.
         assignment: values of the variables, in the order of ``instance.bqm.variables``.
-        optimal: whether there is certainly no better state.
+        optimal: whether the solver proved that no state is better.
         stopped_by: ``"finished"``, ``"time_limit"``, ``"target"`` or ``"interrupt"``.
-        seconds: time that solving took, without reading the file.
+        seconds: time of the solving, without reading the file.
         isa: instruction set.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from qpsbgd.formats import read
+        >>> from qpsbgd.solve import solve
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "triangle.rudy")
+        ...     _ = path.write_text("3 3\\n1 2\\n1 3\\n2 3\\n")
+        ...     solution = solve(read(path))
+        >>> solution.objective, solution.optimal
+        (2.0, True)
     """
 
     instance: Instance
@@ -77,11 +88,14 @@ class Solution:
 
     @property
     def objective(self) -> float:
-        """The objective of the file."""
+        """The objective that the file defines."""
         return self.instance.objective(self.energy)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dictionary for JSON; ``assignment`` is in the order of ``variables``."""
+        """Return a dictionary for JSON.
+
+        Its ``assignment`` has the values of the variables in the order of its ``variables``.
+        """
         instance = self.instance
         return {
             "file": str(instance.path),
@@ -118,6 +132,14 @@ class _Best(NamedTuple):
     found_by: str
 
 
+class _Outcome(NamedTuple):
+    """The end of a search."""
+
+    best: _Best
+    stopped_by: StoppedBy
+    optimal: bool = False
+
+
 def solve(
     instance: Instance,
     solver: Solver = "portfolio",
@@ -132,28 +154,43 @@ def solve(
 
     Args:
         instance: the problem.
-        solver: ``"portfolio"``, rounds of steepest descents, anneals and tabu searches, or an
-            enumeration where there are at most 20 variables; ``"sa"``, rounds of simulated
-            annealing, each of twice as many sweeps; ``"tabu"`` search; or ``"exhaustive"`` search,
-            which proves its solution and is for few variables.
+        solver: ``"portfolio"`` runs rounds of steepest descents, anneals and tabu searches, or an
+            enumeration if there are at most 20 variables. ``"sa"`` runs rounds of simulated
+            annealing, each with twice as many sweeps as the one before. ``"tabu"`` runs tabu
+            search. ``"exhaustive"`` visits every state, which proves the solution and is for few
+            variables.
         time_limit: seconds, > 0; ``None`` for no limit.
-        target: the search ends at an objective as good as this.
-        seed: integer in ``[0, 2**31)``; drawn anew if ``None``.
-        num_threads: at most this many; ``None`` for the processors of this process.
-        progress: called many times a second.
-        initial: state from which the search starts, a value for each variable of
-            ``instance.bqm``; the solution is never worse. Descent and tabu search of a portfolio, a
-            read of the first round of ``"sa"`` and the first search of ``"tabu"`` begin there.
+        target: objective at which the search ends.
+        seed: integer in ``[0, 2**31)``; drawn if ``None``.
+        num_threads: largest number of threads; ``None`` for the number of processors of this
+            process.
+        progress: function to call many times a second with the seconds so far and the best
+            objective so far.
+        initial: state at which the search starts, a value for each variable of ``instance.bqm``.
+            The solution is never worse. Descent and tabu search of a portfolio, a read of the first
+            round of ``"sa"`` and the first search of ``"tabu"`` begin there.
 
     Returns:
-        The best solution found. Ctrl-C ends the search, not the call: the solution is then
-        ``stopped_by="interrupt"``.
+        The best solution. Ctrl-C ends the search, not the call: ``stopped_by`` of the solution is
+        then ``"interrupt"``.
 
     Raises:
         TypeError: an argument of the wrong type.
-        ValueError: a value out of range, an ``initial`` that is no state of the model, or one
-            together with ``solver="exhaustive"``.
+        ValueError: a value out of range, an ``initial`` that is not a state of the model, or an
+            ``initial`` together with ``solver="exhaustive"``.
         KeyboardInterrupt: Ctrl-C before there was any solution.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from qpsbgd.formats import read
+        >>> from qpsbgd.solve import solve
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "path.rudy")
+        ...     _ = path.write_text("3 2\\n1 2\\n2 3\\n")
+        ...     solution = solve(read(path), "tabu", target=2.0, seed=1)
+        >>> solution.objective, solution.stopped_by
+        (2.0, 'target')
     """
     start = time.perf_counter()
     rule = "a qpsbgd.formats.Instance, which qpsbgd.formats.read makes of a file"
@@ -164,13 +201,13 @@ def solve(
     threads = checked_threads(num_threads)
     threshold = None
     if target is not None:
-        if not np.isfinite(checked_real("target", target)):
-            raise ValueError(f"target is {target!r}, but must be finite")
-        threshold = instance.objective(target)
+        threshold = instance.objective(checked_finite("target", target))
     best: _Best | None = None
     if initial is not None:
         if solver == "exhaustive":
-            raise ValueError("initial goes with other solvers than 'exhaustive'")
+            raise ValueError(
+                "initial is a state, but must be None with solver='exhaustive', which has no start"
+            )
         initial = _checked_state(instance, initial)
         best = _Best(float(instance.bqm.energy(initial)), initial, "initial")
     lowest = float("inf")
@@ -184,33 +221,11 @@ def solve(
     search = strategies.Search(
         instance.bqm, start + limit, seed, threads, threshold, initial, watch
     )
-    stopped_by: StoppedBy = "time_limit"  # where a strategy sees that no further call fits
-    optimal = False
     if best is not None and _reached(best.energy, threshold):
-        stopped_by = "target"
+        outcome = _Outcome(best, "target")
     else:
-        try:
-            for found in STRATEGIES[solver](search):
-                best = _better(best, found.name, found.sampleset)
-                watch(best.energy)
-                reason = STOPPED_BY[found.sampleset.info["stopped_by"]]
-                optimal = found.name == "exhaustive" and reason == "finished"
-                if reason != "finished" or found.is_last:
-                    stopped_by = reason
-                    break
-                if _reached(best.energy, threshold):
-                    stopped_by = "target"
-                    break
-                if time.perf_counter() >= search.deadline:
-                    break
-        except KeyboardInterrupt as error:
-            sampleset = getattr(error, "sampleset", None)
-            if sampleset is not None:
-                best = _better(best, solver, sampleset)
-            if best is None:
-                raise
-            stopped_by = "interrupt"
-    assert best is not None  # each strategy makes at least one call
+        outcome = _run(solver, search, best)
+    best = outcome.best
     return Solution(
         instance=instance,
         solver=solver,
@@ -224,10 +239,35 @@ def solve(
         },
         energy=float(instance.bqm.energy(best.sample)),
         assignment=[int(best.sample[v]) for v in instance.bqm.variables],
-        optimal=optimal,
-        stopped_by=stopped_by,
+        optimal=outcome.optimal,
+        stopped_by=outcome.stopped_by,
         seconds=time.perf_counter() - start,
     )
+
+
+def _run(solver: Solver, search: strategies.Search, best: _Best | None) -> _Outcome:
+    """Call the samplers of a solver until it ends, starting from the best state so far."""
+    try:
+        for found in STRATEGIES[solver](search):
+            best = _better(best, found.name, found.sampleset)
+            search.watch(best.energy)
+            reason = STOPPED_BY[found.sampleset.info["stopped_by"]]
+            if reason != "finished" or found.is_last:
+                optimal = found.name == "exhaustive" and reason == "finished"
+                return _Outcome(best, reason, optimal)
+            if _reached(best.energy, search.threshold):
+                return _Outcome(best, "target")
+            if time.perf_counter() >= search.deadline:
+                break
+    except KeyboardInterrupt as error:
+        sampleset = getattr(error, "sampleset", None)
+        if sampleset is not None:
+            best = _better(best, solver, sampleset)
+        if best is None:
+            raise
+        return _Outcome(best, "interrupt")
+    assert best is not None  # each strategy calls a sampler at least once
+    return _Outcome(best, "time_limit")
 
 
 def _reached(energy: float, threshold: float | None) -> bool:
@@ -247,10 +287,12 @@ def _checked_state(instance: Instance, state: Mapping[Any, int]) -> dict[Any, in
     if not isinstance(state, Mapping):
         raise TypeError(f"initial is a {type(state).__name__}, but must be a mapping")
     if missing := [v for v in bqm.variables if v not in state]:
-        raise ValueError(f"initial has no value of {missing[0]!r}")
+        raise ValueError(
+            f"initial has no value of {missing[0]!r}, but must have one of each variable"
+        )
     if len(state) != bqm.num_variables:
         unknown = next(v for v in state if v not in bqm.variables)
-        raise ValueError(f"initial has {unknown!r}, which is no variable")
+        raise ValueError(f"initial has {unknown!r}, but must have the variables of the model alone")
     for variable, value in state.items():
         if value not in bqm.vartype.value:
             allowed = " or ".join(map(str, sorted(bqm.vartype.value)))

@@ -1,4 +1,4 @@
-"""What the solvers of :func:`qpsbgd.solve.solve` do: calls of samplers, one after another."""
+"""Solvers of :func:`qpsbgd.solve.solve`: sequences of calls of samplers."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,32 +11,35 @@ import numpy as np
 from qpsbgd import samplers
 from qpsbgd._checks import COUNT_LIMIT, SEED_LIMIT
 
-#: Sweeps of annealing's first round; each further one has twice as many, up to the most.
-FIRST_SWEEPS, MOST_SWEEPS = 128, 2**20
-#: Anneals of a round for each thread: sparse problems are annealed sixteen at a time.
+#: Sweeps of the first round of annealing. Each further round has twice as many sweeps,
+FIRST_SWEEPS = 128
+#: but at most this number.
+MAX_SWEEPS = 2**20
+#: Number of anneals of a round for each thread. Sparse problems are annealed sixteen at a time.
 READS_PER_THREAD = 16
-#: A portfolio enumerates the states of so few variables, which takes milliseconds.
-MOST_ENUMERATED = 20
-#: Sweeps of all anneals of a round for each tabu search of that round, on dense and on sparse
-#: problems: both then take about as long. Measured for 50 to 20,000 variables.
+#: A portfolio enumerates the states of up to this number of variables, which takes milliseconds.
+MAX_ENUMERATED = 20
+#: A round makes one tabu search for this number of sweeps of its anneals, on dense and on sparse
+#: problems. Both then take about the same time, as measured for 50 to 20,000 variables.
 SWEEPS_PER_SEARCH, SPARSE_SWEEPS_PER_SEARCH = 128, 512
-#: Sweeps of all anneals of a round for each descent, which take a quarter of that time.
+#: A round makes one descent for this number of sweeps of its anneals. All descents of a round take
+#: a quarter of the time of its anneals.
 SWEEPS_PER_DESCENT = 128
-#: Share of the pairs that interact, from which on a problem counts as dense.
+#: A problem is dense if at least this fraction of its pairs of variables interact.
 DENSE = 0.1
-#: The states of a round's descents take at most so many bytes.
-MOST_BYTES = 2**26
-#: A round of annealing that does not fit into this share of the time left is the last one.
+#: Largest number of bytes of the states of a round's descents.
+MAX_BYTES = 2**26
+#: A round of annealing is the last one if it does not fit into this fraction of the time left.
 LAST_ROUND = 0.5
 
 
 class Found(NamedTuple):
-    """The result of one call.
+    """The result of one call of a sampler.
 
     Attributes:
         name: name of the sampler.
-        sampleset: its result.
-        is_last: whether the search is over with it.
+        sampleset: result of the sampler.
+        is_last: whether the search ends with this call.
     """
 
     name: str
@@ -50,13 +53,14 @@ class Search:
 
     Attributes:
         bqm: the model to minimise.
-        deadline: time of ``perf_counter`` at which the search ends.
+        deadline: value of ``time.perf_counter()`` at which the search ends.
         seed: seed of all random numbers.
-        threads: at most this many are used.
-        threshold: the search ends at a state of this energy; ``None`` for no threshold.
-        initial: start of the search, value by variable; ``None`` for random starts.
-        watch: called with the lowest energy of a call, many times a second.
-        parameters: what the search passes to samplers, for the record.
+        threads: largest number of threads.
+        threshold: energy at which the search ends; ``None`` for no threshold.
+        initial: state at which the search starts, a value for each variable; ``None`` for random
+            states.
+        watch: function to call many times a second with the lowest energy of a call.
+        parameters: record of the parameters that the search passes to samplers.
     """
 
     bqm: dimod.BinaryQuadraticModel
@@ -69,33 +73,33 @@ class Search:
     parameters: dict[str, Any] = field(default_factory=dict)
 
     def seconds_left(self) -> float:
-        """Return the time until the deadline; positive, as samplers take no other."""
+        """Return the time until the deadline, or 1e-9: a time limit must be positive."""
         return max(self.deadline - time.perf_counter(), 1e-9)
 
     def limits(self) -> dict[str, Any]:
-        """Return the options of a call that all samplers take."""
+        """Return the options that all samplers take."""
         return {"num_threads": self.threads, "time_limit": self.seconds_left()}
 
-    def watched(self) -> dict[str, Any]:
-        """Return the options of a call that can be watched and has a threshold."""
+    def watched_limits(self) -> dict[str, Any]:
+        """Return the options of the samplers that have a threshold and report their progress."""
         return {**self.limits(), "energy_threshold": self.threshold, "progress": self.watch}
 
 
 def enumerate_states(search: Search) -> Iterator[Found]:
     """Enumerate all states."""
-    found = samplers.ExhaustiveSampler().sample(search.bqm, **search.watched())
+    found = samplers.ExhaustiveSampler().sample(search.bqm, **search.watched_limits())
     yield Found("exhaustive", found, is_last=True)
 
 
 def search_tabu(search: Search) -> Iterator[Found]:
-    """Run tabu searches without end in one read."""
+    """Run tabu searches in one read until the deadline."""
     found = samplers.TabuSampler().sample(
         search.bqm,
         timeout=None,
         num_restarts=COUNT_LIMIT - 1,
         initial_states=search.initial,
         seed=search.seed,
-        **search.watched(),
+        **search.watched_limits(),
     )
     yield Found("tabu", found, is_last=True)
 
@@ -116,23 +120,23 @@ def anneal(search: Search) -> Iterator[Found]:
         found = _anneal_round(search, seeds, sweeps, search.initial if len(rounds) == 1 else None)
         yield Found("sa", found)
         now = time.perf_counter()
-        # What the deadline cuts off has not cooled down: the last round is as long as the time that
-        # is left, and gets the time of two where a third would not fit.
+        # A round that the deadline cuts off does not cool down. So the last round is as long as the
+        # time that is left, and takes the time of two rounds if a third one would not fit.
         fitting = 0.95 * (search.deadline - now) / (now - start) * sweeps
         if fitting < FIRST_SWEEPS:
             return
-        sweeps = int(min(fitting if fitting < 6 * sweeps else 2 * sweeps, MOST_SWEEPS))
+        sweeps = int(min(fitting if fitting < 6 * sweeps else 2 * sweeps, MAX_SWEEPS))
 
 
 def run_portfolio(search: Search) -> Iterator[Found]:
-    """Run rounds of steepest descents, anneals and tabu searches, on all threads each.
+    """Run rounds of steepest descents, anneals and tabu searches; each uses all threads.
 
-    The work of a round, not its time, is fixed, and twice that of the round before. So all rounds
-    but the last, which the deadline cuts, are the same in each run of one seed and number of
-    threads. Tabu search begins at the best state so far.
+    A round has a fixed amount of work, twice that of the round before. Its time is not fixed. All
+    rounds but the last one, which the deadline cuts, are therefore the same in each run with the
+    same seed and number of threads. Tabu search begins at the best state so far.
     """
     n = search.bqm.num_variables
-    if n <= MOST_ENUMERATED:
+    if n <= MAX_ENUMERATED:
         yield from enumerate_states(search)
         return
     is_dense = search.bqm.num_interactions >= DENSE * n * (n - 1) / 2
@@ -143,11 +147,11 @@ def run_portfolio(search: Search) -> Iterator[Found]:
     reads = READS_PER_THREAD * search.threads
     best, lowest = search.initial, float("inf")
     sweeps = FIRST_SWEEPS
-    seconds_per_sweep = 0.0  # of a round's anneals; not known before the first
+    seconds_per_sweep = 0.0  # of all anneals of a round; unknown before the first round
 
     while True:
         total = reads * sweeps
-        descents = max(1, min(total // SWEEPS_PER_DESCENT, MOST_BYTES // n))
+        descents = max(1, min(total // SWEEPS_PER_DESCENT, MAX_BYTES // n))
         searches = max(1, total // per_search)
         fitting = search.seconds_left() * LAST_ROUND / max(seconds_per_sweep, 1e-12)
         is_last = fitting < sweeps
@@ -165,7 +169,7 @@ def run_portfolio(search: Search) -> Iterator[Found]:
 
         if is_last:
             sweeps = int(fitting)
-        # A round that would be cut off before it has cooled down is left to tabu search.
+        # Anneals that the deadline would cut off do not cool down: tabu search takes their time.
         if sweeps >= FIRST_SWEEPS:
             rounds[-1]["num_sweeps"] = sweeps
             start = time.perf_counter()
@@ -181,11 +185,11 @@ def run_portfolio(search: Search) -> Iterator[Found]:
             num_restarts=rounds[-1]["num_restarts"],
             initial_states=best,
             seed=int(seeds.integers(SEED_LIMIT)),
-            **search.watched(),
+            **search.watched_limits(),
         )
         yield Found("tabu", found)
         best, lowest = _better(best, lowest, found)
-        sweeps = min(2 * sweeps, MOST_SWEEPS)
+        sweeps = min(2 * sweeps, MAX_SWEEPS)
 
 
 def _anneal_round(
@@ -198,14 +202,14 @@ def _anneal_round(
         initial_states=initial,
         seed=int(seeds.integers(SEED_LIMIT)),
         keep="best",
-        **search.watched(),
+        **search.watched_limits(),
     )
 
 
 def _better(
     best: dict[Any, int] | None, lowest: float, found: Any
 ) -> tuple[dict[Any, int] | None, float]:
-    """Return the state to go on from, and its energy."""
+    """Return the better of the best state so far and that of a result, with its energy."""
     first = found.first
     if first.energy < lowest:
         return dict(first.sample), float(first.energy)

@@ -11,7 +11,7 @@ from fuzz.junk import junk, places, works_or_is_refused
 from fuzz.samplers import all_models, build, check_samples, is_extreme, isas, threads
 from fuzz.targets import need, target
 from qpsbgd import _core
-from qpsbgd.samplers.batch import sample_bqms
+from qpsbgd.samplers.batch import sample_many
 
 #: Forms that couplings of a kind may be kept in, by annealing, beside "auto" and "dense".
 FORMS = {
@@ -101,15 +101,15 @@ def batch(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            found = qpsbgd.sample_batch(J, h, num_threads=1, **options)
+            found = qpsbgd.sample_batch(h, J, num_threads=1, **options)
         except ValueError as error:
             overflows = model["kind"] in EXTREME
             does_not_fit = "form is 'low_rank'" in str(error)
             need(overflows or does_not_fit, f"ValueError: {error}")
             return
         with forced_isa(isa):
-            again = qpsbgd.sample_batch(J, h, num_threads=num_threads, **options)
-        parts = qpsbgd.sample_batch(J, h, executor=InlineExecutor(workers), **options)
+            again = qpsbgd.sample_batch(h, J, num_threads=num_threads, **options)
+        parts = qpsbgd.sample_batch(h, J, executor=InlineExecutor(workers), **options)
     used = found.info["form"]
     need(found.states.shape == (problems, reads, n), "another shape")
     need(np.isin(found.states, (low, 1)).all(), "values that are none")
@@ -140,7 +140,7 @@ def batch(
     if kind == "own" and method == "sa" and found.info["precision"] == "float32":
         options["form"] = "interleaved" if used == "dense" else "dense"
         options["precision"] = "float32"
-        other = qpsbgd.sample_batch(J, h, **options)
+        other = qpsbgd.sample_batch(h, J, **options)
         need((other.states == found.states).all(), "dense and interleaved forms differ")
 
 
@@ -177,11 +177,11 @@ def batches_of_models(cases, method, reads, sweeps, seed, num_threads):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "all biases are zero")
         try:
-            found = sample_bqms(bqms, method, num_threads=1, **options)
+            found = sample_many(bqms, method, num_threads=1, **options)
         except ValueError as error:
             need(any(is_extreme(case) for case in cases), f"ValueError: {error}")
             return
-        again = sample_bqms(
+        again = sample_many(
             bqms, method, num_threads=num_threads, executor=InlineExecutor(3), **options
         )
     for bqm, one, other in zip(bqms, found, again, strict=True):
@@ -204,6 +204,6 @@ def batch_arguments(model, method, place, value):
     )  # fmt: skip
 
     def call(**changed):
-        qpsbgd.sample_batch(J, np.ones((2, len(J))), **{**options, **changed})
+        qpsbgd.sample_batch(np.ones((2, len(J))), J, **{**options, **changed})
 
     works_or_is_refused(call, names, place, value)

@@ -97,10 +97,10 @@ def array_layouts(model, problems, method, seed, layout, field_layout, own):
     J, h, options = call_of(model, problems, method, seed)
     if own:
         J = np.repeat(J[None], problems, axis=0)
-    expected = qpsbgd.sample_batch(J, h, **options)
+    expected = qpsbgd.sample_batch(h, J, **options)
     other_J, other_h = laid_out(J, layout), laid_out(h, field_layout)
     with Unchanged(other_J, other_h):
-        found = qpsbgd.sample_batch(other_J, other_h, **options)
+        found = qpsbgd.sample_batch(other_h, other_J, **options)
     need((found.states == expected.states).all(), "other states in another layout")
     need((found.energies == expected.energies).all(), "other energies in another layout")
 
@@ -108,11 +108,11 @@ def array_layouts(model, problems, method, seed, layout, field_layout, own):
 @target(**COMMON, form=st.sampled_from(SPARSE_FORMATS))
 def sparse_matrices(model, problems, method, seed, form):
     J, h, options = call_of(model, problems, method, seed)
-    expected = qpsbgd.sample_batch(J, h, form="sparse", **options)
+    expected = qpsbgd.sample_batch(h, J, form="sparse", **options)
     matrix = scipy_matrix(J, form, seed)
     parts = [getattr(matrix, name, None) for name in ("data", "indices", "indptr")]
     with Unchanged(*parts):
-        found = qpsbgd.sample_batch(matrix, h, **options)
+        found = qpsbgd.sample_batch(h, matrix, **options)
     need((found.states == expected.states).all(), f"{form}: other states than the array's")
 
 
@@ -141,7 +141,7 @@ def couplings_that_must_be_refused(model, problems, own, fault, seed):
         J[(*at, i, j)] = 2 * abs(J[(*at, i, j)]) + 1
     else:
         J[(*at, i, j)] = J[(*at, j, i)] = float(fault)
-    need(is_refused(lambda: qpsbgd.sample_batch(J, h, **options), ValueError), "it is taken")
+    need(is_refused(lambda: qpsbgd.sample_batch(h, J, **options), ValueError), "it is taken")
 
 
 @target(
@@ -166,6 +166,6 @@ def shapes_and_types_that_must_be_refused(model, fault, seed):
             "words": h.astype(str),
         }[fault]
     need(
-        is_refused(lambda: qpsbgd.sample_batch(J, h, **options), TypeError, ValueError),
+        is_refused(lambda: qpsbgd.sample_batch(h, J, **options), TypeError, ValueError),
         f"{fault}: it is taken",
     )

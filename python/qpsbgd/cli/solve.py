@@ -1,4 +1,4 @@
-"""``qpsbgd solve``."""
+"""Command ``qpsbgd solve``."""
 
 import contextlib
 import json
@@ -16,8 +16,8 @@ from qpsbgd.atomic import write_atomically
 from qpsbgd.cli.errors import InputError
 from qpsbgd.cli.paths import OutPath
 
-#: Characters of an assignment that the command prints at most.
-MOST_CHARACTERS = 64
+#: Largest number of characters of an assignment that the command prints.
+MAX_CHARACTERS = 64
 
 
 @click.command("solve")
@@ -30,7 +30,7 @@ MOST_CHARACTERS = 64
     type=click.FloatRange(min=0, min_open=True),
     default=10.0,
     show_default=True,
-    help="Seconds, without reading the file; inf for none.",
+    help="Seconds for solving, without reading the file; inf for no limit.",
 )
 @click.option("--target", type=float, help="Stop at an objective as good as this.")
 @click.option(
@@ -41,7 +41,7 @@ MOST_CHARACTERS = 64
     "--format",
     "file_format",
     type=click.Choice(formats.FORMATS),
-    help="[default: told from content and name]",
+    help="[default: recognised by content and name]",
 )
 @click.option(
     "--maximize",
@@ -53,10 +53,10 @@ MOST_CHARACTERS = 64
 @click.option(
     "--initial",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File of a start: what --out writes, or a value for each variable.",
+    help="File of an initial state: what --out writes, or a value for each variable.",
 )
 @click.option("--out", type=OutPath(), help="JSON file for the solution.")
-@click.option("--json", "as_json", is_flag=True, help="Print what --out gets, in one line.")
+@click.option("--json", "as_json", is_flag=True, help="Print the JSON of --out in one line.")
 def solve_command(
     file: Path,
     file_format: formats.Format | None,
@@ -99,7 +99,7 @@ def solve_command(
     except (ValueError, OSError) as error:
         raise InputError(error) from error
     except MemoryError:
-        raise InputError(f"{file} is a problem that does not fit into memory") from None
+        raise InputError(f"{file} holds a problem that does not fit into memory") from None
     except ImportError as error:
         raise click.ClickException(
             f"solving needs {error.name}, which is not installed: pip install 'qpsbgd[cli]'"
@@ -138,16 +138,16 @@ def short_assignment(solution: solve.Solution) -> str:
     bqm, values = solution.instance.bqm, solution.assignment
     n, first = len(values), bqm.variables[0]
     if first in (0, 1) and list(bqm.variables) == list(range(first, first + n)):
-        # Values alone, in the order of the numbers.
+        # The variables are numbered without gaps, so the values need no names.
         symbols = {0: "0", 1: "1"} if bqm.vartype is dimod.BINARY else {-1: "-", 1: "+"}
-        shown, end = "".join(symbols[value] for value in values[:MOST_CHARACTERS]), ""
-        is_all = n <= MOST_CHARACTERS
+        shown, end = "".join(symbols[value] for value in values[:MAX_CHARACTERS]), ""
+        is_all = n <= MAX_CHARACTERS
     else:
         shown, end, is_all = "", " ", True
         for variable, value in zip(bqm.variables, values, strict=True):
             name = str(variable) if str(variable).isprintable() else repr(variable)
             piece = f"{name}={value}"
-            is_all = len(shown) + len(piece) < MOST_CHARACTERS
+            is_all = len(shown) + len(piece) < MAX_CHARACTERS
             if not is_all:
                 break
             shown += piece if not shown else f" {piece}"
@@ -155,16 +155,16 @@ def short_assignment(solution: solve.Solution) -> str:
 
 
 def check_out(out: Path, file: Path) -> None:
-    """Before a search whose solution could not be written."""
+    """Raise ValueError before a search whose solution could not be written."""
     if not out.parent.is_dir():
-        raise ValueError(f"--out is {out}, but {out.parent} is no folder")
+        raise ValueError(f"--out is {out}, but {out.parent} is not a folder: create it first")
     if out.exists() and out.samefile(file):
         raise ValueError(f"--out is {out}, but must not be FILE itself")
 
 
 @contextlib.contextmanager
 def progress_bar(limit: float, hidden: bool) -> Iterator[solve.Progress]:
-    """Shows the seconds used and the best objective on standard error, if that is a terminal."""
+    """Show the seconds used and the best objective on standard error, if that is a terminal."""
     from tqdm import tqdm
 
     endless = limit == float("inf")
@@ -172,7 +172,7 @@ def progress_bar(limit: float, hidden: bool) -> Iterator[solve.Progress]:
         total=None if endless else limit,
         bar_format="{n:.1f} s{postfix}" if endless else "{bar} {n:.1f}/{total:.1f} s{postfix}",
         dynamic_ncols=True,
-        disable=hidden or None,  # None: where it is no terminal
+        disable=hidden or None,  # None hides the bar if standard error is not a terminal
     ) as bar:
 
         def show(seconds: float, objective: float) -> None:

@@ -1,4 +1,4 @@
-"""Files of problems: what instance libraries, dimod, bqpjson, SciPy and Matrix Market write.
+"""Files of problems, as instance libraries, dimod, bqpjson, SciPy and Matrix Market write them.
 
 =======  =====================================================  ========
 format   content                                                sense
@@ -15,7 +15,7 @@ npz      a sparse matrix that SciPy saved                       minimise
 mtx      ``%%MatrixMarket matrix ...``, sizes, entries, from 1  minimise
 =======  =====================================================  ========
 
-Each may be compressed with gzip, xz or bzip2. ``docs/files.md`` defines the objective of each
+A file may be compressed with gzip, xz or bzip2. ``docs/files.md`` defines the objective of each
 format.
 """
 

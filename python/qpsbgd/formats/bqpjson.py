@@ -11,7 +11,7 @@ from qpsbgd.formats.model import make_model
 
 VERSION = "1.0.0"
 VARTYPES = {"spin": dimod.SPIN, "boolean": dimod.BINARY}
-#: These change no value.
+#: Members that do not change the objective.
 DESCRIPTIVE = ("id", "metadata", "description", "solutions")
 KNOWN = (
     "version",

@@ -1,7 +1,7 @@
 """Comments that change what a file means: offsets, scales and senses.
 
-A comment is skipped only where it cannot change the value or the sense of the problem. Otherwise a
-reader understands it, or the file is refused.
+A reader skips a comment only if the comment cannot change the value or the sense of the problem.
+Otherwise the reader understands the comment, or refuses the file.
 """
 
 import re
@@ -21,7 +21,7 @@ VALUE = re.compile(
 )
 #: The name of an offset, a constant or a scale.
 VALUE_NAME = re.compile(r"offset|constant|scal|factor|objective\w", re.IGNORECASE)
-#: A comment that does nothing but state the sense.
+#: A comment that only states the sense.
 SENSE = re.compile(r"(?:objective\s*)?sense\s*[:=]?\s*(\S+)", re.IGNORECASE)
 SENSES: dict[str, Sense] = {"max": "maximise", "min": "minimise"}
 MENTION = re.compile(r"\b(max|min)imi[sz]", re.IGNORECASE)
@@ -32,13 +32,13 @@ HARMLESS = ("FeasibilityInstance", "SolutionCardinality")
 
 
 class StatedSense(NamedTuple):
-    """A sense that a comment states."""
+    """Sense that a comment states, and the number of its line, from 1."""
 
     sense: Sense
     number: int
 
 
-def numbers(lines: Lines, names: Iterable[str], format: Format) -> dict[str, float]:
+def read_numbers(lines: Lines, names: Iterable[str], format: Format) -> dict[str, float]:
     """Return the numbers that the comments of a file give to some names.
 
     Args:
@@ -48,7 +48,8 @@ def numbers(lines: Lines, names: Iterable[str], format: Format) -> dict[str, flo
 
     Raises:
         ValueError: a comment gives a number to an offset or scale that the reader does not
-            understand, gives two numbers to one name, or gives something else than a number.
+            understand, gives two numbers to one name, or gives a name something else than a
+            number.
     """
     names = tuple(names)
     found: dict[str, float] = {}
@@ -76,8 +77,8 @@ def numbers(lines: Lines, names: Iterable[str], format: Format) -> dict[str, flo
 def _changes_value(text: str, statement: re.Match[str] | None, format: Format) -> bool:
     if format != "qs":
         return VALUE.search(text) is not None
-    # ZIMPL puts its program into the comments of qs files ("param scale := 10;"). So a line counts
-    # only if its first word names a value, or if it is a name and a number.
+    # ZIMPL writes its program into the comments of qs files ("param scale := 10;"). Such a comment
+    # counts only if its first word names a value, or if it consists of a name and a number.
     if VALUE_NAME.search(text.split(maxsplit=1)[0] if text else ""):
         return True
     return (
@@ -87,7 +88,9 @@ def _changes_value(text: str, statement: re.Match[str] | None, format: Format) -
     )
 
 
-def sense(lines: Lines, format: Format, rule: Sense, chosen: Sense | None) -> StatedSense | None:
+def read_sense(
+    lines: Lines, format: Format, rule: Sense, chosen: Sense | None
+) -> StatedSense | None:
     """Return the sense that a comment states, if one does.
 
     Args:
@@ -97,8 +100,8 @@ def sense(lines: Lines, format: Format, rule: Sense, chosen: Sense | None) -> St
         chosen: sense that the caller named, which overrides the file.
 
     Raises:
-        ValueError: two comments state different senses, or one speaks of the other sense than
-            that of the format, and the caller has not named the sense.
+        ValueError: two comments state different senses, or one mentions the sense that is not that
+            of the format, and the caller has not named the sense.
     """
     stated: StatedSense | None = None
     opposite: int | None = None
@@ -113,7 +116,7 @@ def sense(lines: Lines, format: Format, rule: Sense, chosen: Sense | None) -> St
             stated = stated or StatedSense(value, number)
         elif opposite is None and any(SENSES[m.lower()] != rule for m in MENTION.findall(text)):
             opposite = number
-    # The comments of a qs file hold the program that ZIMPL made into a minimisation problem.
+    # The comments of a qs file hold the program that ZIMPL turned into a minimisation problem.
     if stated is None and opposite is not None and chosen is None and format != "qs":
         raise lines.line_error(
             opposite,

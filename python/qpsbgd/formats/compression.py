@@ -1,14 +1,14 @@
-"""Files compressed with gzip, xz or bzip2, told by their first bytes."""
+"""Decompression of files that gzip, xz or bzip2 compressed; their first bytes tell which."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-#: First bytes and suffix of each kind.
+#: First bytes and file suffix of each kind of compression.
 KINDS = ((b"\x1f\x8b", ".gz"), (b"\xfd7zXZ\x00", ".xz"), (b"BZh", ".bz2"))
 
 
-def unpacked(path: Path, content: bytes) -> tuple[bytes, str]:
+def unpack(path: Path, content: bytes) -> tuple[bytes, str]:
     """Decompress the bytes of a file.
 
     Args:
@@ -32,7 +32,7 @@ def unpacked(path: Path, content: bytes) -> tuple[bytes, str]:
 
 
 def _decompressor(suffix: str) -> Callable[[], Any]:
-    # Some builds of Python lack these modules, which only compressed files need.
+    # Some builds of Python lack these modules, and only compressed files need them.
     if suffix == ".gz":
         import zlib
 
@@ -60,7 +60,7 @@ def _errors(suffix: str) -> tuple[type[Exception], ...]:
 
 
 def _streams(content: bytes, make: Callable[[], Any]) -> bytes:
-    """Decompress all streams; the library functions skip one whose first bytes are damaged."""
+    """Decompress all streams. The library functions skip a stream whose first bytes are damaged."""
     pieces = []
     while content:
         stream = make()

@@ -1,7 +1,7 @@
-"""Readers of what dimod writes: JSON of ``to_serializable`` and the bytes of ``to_file``.
+"""Readers of dimod's files: the JSON of ``to_serializable`` and the bytes of ``to_file``.
 
-dimod's own readers check no index: a wrong one crashes the process or changes the model. So the
-documented layouts are decoded here, and dimod gets nothing but checked arrays.
+dimod's own readers do not check indices: a wrong index crashes the process or changes the model.
+These readers decode the documented layouts and pass checked arrays to dimod.
 """
 
 import json
@@ -26,7 +26,7 @@ def read_json(document: Document) -> dimod.BinaryQuadraticModel:
     """Read the JSON of ``BinaryQuadraticModel.to_serializable()``, schema 2 or 3.
 
     Raises:
-        ValueError: the document is none, or its members contradict each other.
+        ValueError: the document is not such a model, or its members contradict each other.
     """
     path = document.path
     if document.members.get("type") != "BinaryQuadraticModel":
@@ -129,7 +129,7 @@ def read_bytes(path: Path, content: bytes) -> dimod.BinaryQuadraticModel:
 
 
 class _Cursor:
-    """Bytes that are taken from the front."""
+    """Reader that takes bytes from the front of a file's content."""
 
     def __init__(self, path: Path, content: bytes, position: int) -> None:
         self._path, self._content, self._position = path, content, position
@@ -150,7 +150,7 @@ class _Cursor:
 def _lower_triangle(
     path: Path, starts: npt.NDArray[Any], pairs: npt.NDArray[Any], n: int
 ) -> tuple[Indices, Indices, Weights]:
-    """Each coupling once; the file has it in the neighbourhoods of both variables."""
+    """Return each coupling once; the file stores it in the neighbourhoods of both variables."""
     ends = np.append(starts.astype(np.float64), len(pairs))  # exact below 2**53, and no overflow
     if n and (ends[0] != 0 or (np.diff(ends) < 0).any()):
         raise _error(path, "its neighbourhoods do not follow one another")
@@ -176,7 +176,7 @@ def _lower_triangle(
 
 
 def _labels(path: Path, labels: Any, n: int) -> list[Any]:
-    """The labels of n variables, lists as tuples."""
+    """Return the labels of n variables; lists become tuples."""
     if not isinstance(labels, list) or len(labels) != n:
         found = len(labels) if isinstance(labels, list) else repr(labels)
         raise ValueError(f"{path} has {found} labels, but must have {n}")

@@ -11,7 +11,7 @@ from qpsbgd.formats.model import Weights
 
 
 class Document:
-    """A JSON object from a file.
+    """JSON object from a file.
 
     Args:
         path: path of the file, for errors.
@@ -32,23 +32,23 @@ class Document:
         self.members: dict[str, Any] = members
 
     def error(self, name: str, rule: str) -> ValueError:
-        """Make the error of a member: its value and what it must be."""
+        """Return the error of a member, which shows its value and the rule."""
         value = repr(self.members.get(name))
         value = value if len(value) <= 60 else value[:60] + "..."
         return ValueError(f"{self.path}: {name} is {value}, but {rule}")
 
     def __getitem__(self, name: str) -> Any:
-        """Return a member; ValueError if it is missing."""
+        """Return a member; raise ValueError if it is missing."""
         if name not in self.members:
             raise ValueError(f"{self.path} has no {name!r}")
         return self.members[name]
 
     def number(self, name: str) -> float:
-        """Return a finite number."""
+        """Return a member that is a finite number, as float64."""
         return self.checked_number(name, self[name])
 
     def checked_number(self, name: str, value: Any) -> float:
-        """Return a value of a member as float64; ValueError if it is not a finite number."""
+        """Return a value of a member as float64; raise ValueError if it is not a finite number."""
         if not is_number(value):
             raise ValueError(f"{self.path}: {name} has {value!r}, but must have numbers")
         try:
@@ -60,24 +60,24 @@ class Document:
         return number
 
     def list(self, name: str) -> list[Any]:
-        """Return a list."""
+        """Return a member that is a list."""
         value = self[name]
         if not isinstance(value, list):
             raise self.error(name, "must be a list")
         return value
 
     def weights(self, name: str) -> Weights:
-        """Return a list of finite numbers, float64 ``(k,)``."""
+        """Return a member that is a list of finite numbers, as float64 ``(k,)``."""
         return np.array([self.checked_number(name, v) for v in self.list(name)], np.float64)
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a JSON value is a number, which True and False are not."""
+    """Return whether a JSON value is a number; True and False are not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def is_integer(value: Any) -> bool:
-    """Return whether a JSON value is an integer, which True and False are not."""
+    """Return whether a JSON value is an integer; True and False are not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 

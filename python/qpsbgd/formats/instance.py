@@ -1,4 +1,4 @@
-"""A problem from a file, and how its sense was decided."""
+"""A problem from a file, and the reason for its sense."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ import dimod
 Format = Literal["rudy", "qubo", "biqmac", "qs", "coo", "dimod", "bqpjson", "npz", "mtx"]
 Sense = Literal["maximise", "minimise"]
 #: ``"argument"``: the caller named the sense. ``"header"``: a line of the file states it.
-#: ``"format"``: the definition of the format, or a stated rule where the format leaves it open.
+#: ``"format"``: the format defines it, or :data:`RULES` does if the format leaves it open.
 SenseSource = Literal["argument", "header", "format"]
 
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -35,16 +35,27 @@ RULES: dict[Format, tuple[Sense, str]] = {
 
 @dataclass(frozen=True)
 class Instance:
-    """A problem from a file.
+    """Problem from a file.
 
     Attributes:
         path: path of the file.
         format: one of :data:`FORMATS`.
-        sense: ``"maximise"`` or ``"minimise"``: what to do with the file's objective.
+        sense: ``"maximise"`` or ``"minimise"``, the sense of the file's objective.
         bqm: the model to minimise; its variables have the file's labels, in the file's order.
-        sha256: digest of the file's bytes.
-        sense_source: who decided the sense, see :data:`SenseSource`.
-        sense_reason: the same as a clause for the user.
+        sha256: digest of the file's bytes, as hexadecimal digits.
+        sense_source: ``"argument"``, ``"header"`` or ``"format"``, the source of the sense.
+        sense_reason: the reason for the sense, as a clause for the user.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from qpsbgd.formats import read
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "triangle.rudy")
+        ...     _ = path.write_text("3 3\\n1 2\\n1 3\\n2 3\\n")
+        ...     instance = read(path)
+        >>> instance.format, instance.sense, instance.sense_reason
+        ('rudy', 'maximise', 'a rudy file is a Max-Cut problem')
     """
 
     path: Path
@@ -56,5 +67,5 @@ class Instance:
     sense_reason: str = ""
 
     def objective(self, energy: float) -> float:
-        """Return the file's objective where ``bqm`` has this energy, and the other way round."""
+        """Return the file's objective for an energy of ``bqm``, or the energy for an objective."""
         return float(energy if self.sense == "minimise" else -energy) + 0.0  # no -0.0

@@ -9,24 +9,27 @@ import numpy as np
 from qpsbgd.formats.model import VARIABLES_LIMIT, Indices, Weights
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf)", re.I)
-#: Control characters but the tab; old files may have a form feed or a carriage return at the end.
+#: Control characters except the tab. A form feed or a carriage return may end a line of old files.
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-#: A line of one of these, alone or before a blank, is a comment; "#" starts one anyway.
+#: First words that make a line a comment, besides a first character "#".
 COMMENT_WORDS = ("c", "C")
 
 
 class Lines:
-    """The lines of a text file.
+    """Lines of a text file.
 
     Args:
         path: path of the file, for errors.
         text: content of the file.
-        comment: the character that starts a comment; ``"#"`` also stands for a first word ``c``.
+        comment: the character that starts a comment. With ``"#"`` a first word ``c`` does, too.
 
     Attributes:
         path: path of the file.
         text: content of the file.
-        comments: number, from 1, and text of each comment, its first character taken off.
+        comments: line number, from 1, and text of each comment without its first character.
+
+    Raises:
+        ValueError: the text is empty or has a control character.
     """
 
     def __init__(self, path: Path, text: str, comment: str = "#") -> None:
@@ -55,30 +58,30 @@ class Lines:
         return len(self._numbers)
 
     def words(self, row: int) -> list[str]:
-        """Return the row's words; none past the end."""
+        """Return the words of a row; no words past the end."""
         return self._all[self._numbers[row]].split() if row < len(self) else []
 
     def line_error(self, number: int, rule: str) -> ValueError:
-        """Make the error of a line, counted from 1: what it is and what it must be."""
+        """Return the error of a line, counted from 1, which shows the line and the rule."""
         text = self._all[number - 1].strip()
         if len(text) > 60:
             text = text[:60] + "..."
         return ValueError(f"{self.path}, line {number}: {text!r}, but {rule}")
 
     def error(self, row: int, rule: str) -> ValueError:
-        """Make the error of a row: what it is and what it must be."""
+        """Return the error of a row, which shows the row and the rule."""
         if row >= len(self):
             return ValueError(f"{self.path} ends, but {rule}")
         return self.line_error(self._numbers[row] + 1, rule)
 
     def counts(self, row: int, number: int, rule: str, skip: int = 0) -> list[int]:
-        """Return the integers of a row, of which the first is a number of variables.
+        """Return the integers of a row; the first one is a number of variables.
 
         Args:
-            row: the row.
-            number: how many integers.
-            rule: what the row must be.
-            skip: words before them.
+            row: number of the row.
+            number: number of integers.
+            rule: words for what the row must be.
+            skip: number of words before the integers.
         """
         words = self.words(row)[skip:]
         if len(words) != number or not all(re.fullmatch("[0-9]{1,18}", word) for word in words):
@@ -89,7 +92,7 @@ class Lines:
         return counts
 
     def check_count(self, row: int, announced: int, found: int, what: str) -> None:
-        """Raise the error of a header that announces another number of lines."""
+        """Raise ValueError if a header announces another number of lines than the file has."""
         if announced != found:
             raise self.error(row, f"the file has {found} {what}, not {announced}")
 
@@ -104,11 +107,11 @@ class Lines:
         """Return ``i j weight`` of the rows from ``first`` on.
 
         Args:
-            first: row.
+            first: number of the first row.
             base: index of the first variable.
-            num_variables: all indices are less than ``base`` plus this.
-            weight: the weight of all if the rows have none; ``None`` if they must have one.
-            unique: whether it is an error to list a pair twice.
+            num_variables: number of variables; all indices are less than ``base`` plus this.
+            weight: weight of the rows if they have none; ``None`` if they must have one.
+            unique: whether a pair that is listed twice is an error.
 
         Returns:
             i and j, int64 ``(k,)`` counted from 0, and the weights, float64 ``(k,)``.
@@ -126,14 +129,12 @@ class Lines:
         self.check(first, np.isfinite(weights), "the third must be finite")
         i, j = (index.astype(np.int64) - base for index in (i, j))
         if unique:
-            key = np.minimum(i, j) * num_variables + np.maximum(i, j)
-            again = np.ones(len(key), bool)
-            again[np.unique(key, return_index=True)[1]] = False
-            self.check(first, ~again, "a pair must be listed only once")
+            keys = np.minimum(i, j) * num_variables + np.maximum(i, j)
+            self.check_unique(first, keys, "a pair must be listed only once")
         return i, j, np.ascontiguousarray(weights)
 
     def column(self, first: int) -> Weights:
-        """Return the one number of each row from ``first`` on, float64 ``(k,)``."""
+        """Return the single number of each row from ``first`` on, float64 ``(k,)``."""
         values = np.array([self._numbers_of(row, 1)[0] for row in range(first, len(self))])
         self.check(first, np.isfinite(values), "must be finite")
         return values
@@ -143,8 +144,14 @@ class Lines:
         if not good.all():
             raise self.error(first + int(np.argmin(good)), rule)
 
+    def check_unique(self, first: int, keys: Indices, rule: str) -> None:
+        """Raise the error of the first row, from ``first`` on, whose key occurred before."""
+        is_new = np.zeros(len(keys), bool)
+        is_new[np.unique(keys, return_index=True)[1]] = True
+        self.check(first, is_new, rule)
+
     def _table(self, first: int, weight: float | None) -> Weights:
-        """Return three numbers a row; float64 ``(k, 3)``."""
+        """Return the three numbers of each row, float64 ``(k, 3)``."""
         if first >= len(self):
             return np.empty((0, 3))
         width = 3 if weight is None or len(self.words(first)) != 2 else 2
@@ -154,7 +161,7 @@ class Lines:
         except ValueError:
             table = np.empty((0, 0))
         if table.shape != (len(rows), width):
-            # Line by line, some ten times slower: something is missing or wrong.
+            # Something is missing or wrong. Reading line by line is ten times slower, but finds it.
             table = np.array([self._numbers_of(first + row, width) for row in range(len(rows))])
         if width == 2:
             table = np.column_stack([table, np.full(len(table), weight)])
@@ -162,7 +169,7 @@ class Lines:
 
     def _numbers_of(self, row: int, width: int) -> list[float]:
         words = self.words(row)
-        # float() also takes "1_000" and the digits of other scripts.
+        # float() alone would accept "1_000" and the digits of other scripts.
         if len(words) != width or not all(NUMBER.fullmatch(word) for word in words):
             rules = {
                 1: "must be one number",

@@ -1,7 +1,7 @@
-"""Readers of sparse matrices: SciPy's .npz and Matrix Market's .mtx.
+"""Readers of matrices: SciPy's .npz and Matrix Market's .mtx.
 
-The objective of a matrix A is x'Ax over x in {0, 1}^n: an entry counts as often as the matrix has
-it. SciPy is not needed. Its constructors do not check the indices of a damaged file.
+The objective of a matrix A is x'Ax over x in {0, 1}^n. An entry counts as often as the matrix has
+it. SciPy is not used, as its constructors do not check the indices of a damaged file.
 """
 
 import io
@@ -32,7 +32,8 @@ def read_npz(path: Path, content: bytes) -> dimod.BinaryQuadraticModel:
     """Read a matrix that ``scipy.sparse.save_npz`` wrote in the format coo, csr, csc, bsr or dia.
 
     Raises:
-        ValueError: the archive is damaged, or holds no square, real, finite sparse matrix.
+        ValueError: the archive is damaged, or does not hold a square, real and finite sparse
+            matrix.
     """
     try:
         arrays = _arrays(content)
@@ -66,7 +67,7 @@ def read_npz(path: Path, content: bytes) -> dimod.BinaryQuadraticModel:
 
 
 def _arrays(content: bytes) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of an .npz file, whose sizes are checked before anything is allocated."""
+    """Return the arrays of an .npz file; check their sizes before allocating memory."""
     arrays = {}
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for member in archive.infolist():
@@ -131,7 +132,7 @@ def _compressed(arrays: dict[str, npt.NDArray[Any]], n: int) -> Entries:
 
 
 def _rows(arrays: dict[str, npt.NDArray[Any]], n: int, data: Weights) -> tuple[Indices, Indices]:
-    """Row and column of each stored entry or block."""
+    """Return the row and the column of each stored entry or block."""
     starts, indices = _integers(arrays, "indptr"), _integers(arrays, "indices")
     if starts.shape != (n + 1,) or starts[0] != 0 or (np.diff(starts) < 0).any():
         raise ValueError(f"its indptr must be {n + 1} ascending numbers from 0")
@@ -184,7 +185,7 @@ def read_mtx(lines: Lines) -> dimod.BinaryQuadraticModel:
         if word not in choices:
             raise lines.line_error(1, f"{word!r} must be one of {', '.join(choices)}")
     del lines.comments[0]  # the banner
-    comments.numbers(lines, (), "mtx")
+    comments.read_numbers(lines, (), "mtx")
     number = 3 if layout == "coordinate" else 2
     rule = "must be the numbers of rows, columns" + (" and entries" if number == 3 else "")
     n, num_columns, *counts = lines.counts(0, number, rule)
@@ -196,10 +197,7 @@ def read_mtx(lines: Lines) -> dimod.BinaryQuadraticModel:
         lines.check_count(0, counts[0], len(lines) - 1, "entries")
         i, j, weights = lines.entries(1, 1, n, unique=symmetry == "symmetric")
         if symmetry == "general":
-            key = i * n + j
-            again = np.ones(len(key), bool)
-            again[np.unique(key, return_index=True)[1]] = False
-            lines.check(1, ~again, "an entry must be listed only once")
+            lines.check_unique(1, i * n + j, "an entry must be listed only once")
         check_num_variables(n, i, j, lambda rule: lines.error(0, rule))
     if symmetry == "symmetric":
         weights[i != j] *= 2  # an entry stands for its mirror image too
@@ -207,7 +205,7 @@ def read_mtx(lines: Lines) -> dimod.BinaryQuadraticModel:
 
 
 def _dense(lines: Lines, n: int, symmetric: bool) -> Entries:
-    """Entries listed column by column; of a symmetric matrix the lower triangle alone."""
+    """Return entries listed by columns; a symmetric matrix lists its lower triangle alone."""
     size = n * (n + 1) // 2 if symmetric else n * n
     lines.check_count(0, size, len(lines) - 1, "entries")
     weights = lines.column(1)

@@ -11,10 +11,10 @@ import numpy.typing as npt
 Indices = npt.NDArray[np.int64]
 Weights = npt.NDArray[np.float64]
 
-#: Numbers of variables are less: the core's indices have 32 bits.
+#: Numbers of variables are smaller than this, as the core's indices have 32 bits.
 VARIABLES_LIMIT = 2**31
-#: A file may announce at most this many variables that no entry names. Without a limit a header
-#: of 25 bytes takes all memory.
+#: Largest number of variables that a file may announce without naming them in an entry. Without
+#: this limit a header of 25 bytes could use up all memory.
 MOST_UNNAMED = 2**20
 
 
@@ -25,7 +25,7 @@ def check_num_variables(n: int, i: Indices, j: Indices, error: Any) -> None:
         n: announced number of variables.
         i: first indices of the entries.
         j: second indices of the entries.
-        error: makes the exception from a rule.
+        error: function that makes the exception from a rule.
     """
     if n > MOST_UNNAMED:
         named = len(np.unique(np.concatenate([i, j])))
@@ -42,7 +42,7 @@ def make_model(
     labels: Sequence[Any],
     offset: float = 0.0,
 ) -> dimod.BinaryQuadraticModel:
-    """Make a model of the entries of a matrix.
+    """Return the model of the entries of a matrix.
 
     Args:
         n: number of variables.
@@ -50,8 +50,8 @@ def make_model(
         j: second indices from 0, ``(k,)``.
         weights: coefficients of ``x_i x_j``, ``(k,)``; those of the diagonal are linear biases.
             Biases of a pair that occurs more than once add up.
-        vartype: of the variables.
-        labels: of the variables, ``n`` of them.
+        vartype: vartype of the variables.
+        labels: labels of the ``n`` variables.
         offset: constant part of the energy.
     """
     diagonal = i == j
@@ -63,7 +63,7 @@ def make_model(
 
 
 def check_finite(path: Path, bqm: dimod.BinaryQuadraticModel) -> None:
-    """Raise ValueError if a bias is NaN or infinite; sums of a file's numbers may overflow."""
+    """Raise ValueError if a bias is NaN or infinite, as a sum of a file's numbers may be."""
     linear, (_, _, quadratic), offset = bqm.to_numpy_vectors()
     for biases in (linear, quadratic, np.atleast_1d(offset)):
         if not np.isfinite(biases).all():

@@ -1,4 +1,4 @@
-"""Reads a file in the format that its name and content tell."""
+"""Reader of a file whose format follows from its name and content."""
 
 import hashlib
 import re
@@ -8,7 +8,7 @@ import dimod
 
 from qpsbgd._checks import checked_choice
 from qpsbgd.formats import bqpjson, comments, dimod_files, matrices, text
-from qpsbgd.formats.compression import unpacked
+from qpsbgd.formats.compression import unpack
 from qpsbgd.formats.documents import Document
 from qpsbgd.formats.instance import (
     FORMATS,
@@ -22,7 +22,7 @@ from qpsbgd.formats.instance import (
 from qpsbgd.formats.lines import Lines
 from qpsbgd.formats.model import check_finite
 
-#: By suffix, that of the compression taken off.
+#: Formats by the suffix of the file, without that of the compression.
 SUFFIXES: dict[str, Format] = {
     ".qubo": "qubo",
     ".qs": "qs",
@@ -48,23 +48,26 @@ def read(path: Path, format: Format | None = None, sense: Sense | None = None) -
 
     Args:
         path: path of the file, which may be compressed with gzip, xz or bzip2.
-        format: format of the file; told from its content and its name if ``None``.
-        sense: whether to maximise or to minimise the objective; what the file states, else the
-            rule of its format, if ``None``.
+        format: format of the file; ``None`` to recognise it by content and name.
+        sense: ``"maximise"`` or ``"minimise"``; ``None`` for the sense that the file states, or
+            otherwise that of its format.
 
     Returns:
         The instance.
 
     Raises:
-        ValueError: the file is in no format that is known, may be in two, or breaks a rule of its
-            format; the error names the file, and the line if there is one.
+        ValueError: the file is in no known format, may be in two formats, or breaks a rule of its
+            format. The message names the file, and the line of a text.
         OSError: the file cannot be read.
 
     Example:
+        >>> import tempfile
         >>> from pathlib import Path
-        >>> path = Path("triangle.rudy")
-        >>> _ = path.write_text("3 3\\n1 2\\n1 3\\n2 3\\n")
-        >>> instance = read(path)
+        >>> from qpsbgd.formats import read
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "triangle.rudy")
+        ...     _ = path.write_text("3 3\\n1 2\\n1 3\\n2 3\\n")
+        ...     instance = read(path)
         >>> instance.objective(instance.bqm.energy({1: 1, 2: 1, 3: -1}))
         2.0
     """
@@ -73,12 +76,12 @@ def read(path: Path, format: Format | None = None, sense: Sense | None = None) -
     if sense is not None:
         checked_choice("sense", sense, SENSES)
     packed = path.read_bytes()
-    content, name = unpacked(path, packed)
+    content, name = unpack(path, packed)
     try:
         format, bqm, stated = _parsed(path, name, content, format, sense)
         check_finite(path, bqm)
     except MemoryError:
-        raise ValueError(f"{path} is a problem that does not fit into memory") from None
+        raise ValueError(f"{path} holds a problem that does not fit into memory") from None
     if bqm.num_variables == 0:
         raise ValueError(f"{path} has no variables, but must have at least 1")
     rule, reason = RULES[format]
@@ -95,7 +98,7 @@ def read(path: Path, format: Format | None = None, sense: Sense | None = None) -
 def _parsed(
     path: Path, name: str, content: bytes, format: Format | None, sense: Sense | None
 ) -> tuple[Format, dimod.BinaryQuadraticModel, comments.StatedSense | None]:
-    """The format, the objective as a model, and the sense that a line states."""
+    """Return the format, the objective as a model, and the sense that a line states."""
     suffix = Path(name).suffix.lower()
     start = content[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
     if format is None:
@@ -114,7 +117,7 @@ def _parsed(
             else:
                 raise _unknown(path, "it is JSON, but neither of bqpjson nor of dimod")
         elif suffix in (".npz", ".bqm"):
-            format = SUFFIXES[suffix]  # damaged: the reader says how
+            format = SUFFIXES[suffix]  # the file is damaged; the reader reports the damage
         elif suffix not in SUFFIXES and b"\0" in content:
             raise _unknown(path, "it is no text")
     if format == "npz":
@@ -130,14 +133,14 @@ def _parsed(
         content.decode("utf-8-sig", errors="replace"),
         "%" if format == "mtx" or (format is None and suffix == ".mtx") else "#",
     )
-    format = format or _told(lines, name, suffix)
-    stated = comments.sense(lines, format, RULES[format][0], sense)
+    format = format or _text_format(lines, name, suffix)
+    stated = comments.read_sense(lines, format, RULES[format][0], sense)
     bqm = matrices.read_mtx(lines) if format == "mtx" else text.READERS[format](lines)
     return format, bqm, stated
 
 
-def _told(lines: Lines, name: str, suffix: str) -> Format:
-    """The format of a text."""
+def _text_format(lines: Lines, name: str, suffix: str) -> Format:
+    """Return the format of a text."""
     words = lines.words(0)
     if words[:1] == ["p"]:
         return "qubo"
@@ -151,8 +154,7 @@ def _told(lines: Lines, name: str, suffix: str) -> Format:
         raise _unknown(lines.path, "its first line is no header of a text format")
     if GSET.fullmatch(name):
         return "rudy"
-    # Graphs and matrices look the same, but for a diagonal, which no graph has, and for a missing
-    # weight, which no matrix has.
+    # Graphs and matrices look the same. But a graph has no diagonal, and a matrix lacks no weight.
     if len(lines) > 1 and len(lines.words(1)) == 2:
         return "rudy"
     if any(len(w) == 3 and w[0] == w[1] for w in map(lines.words, range(1, len(lines)))):

@@ -1,4 +1,4 @@
-"""Initial states from files: solutions of ``qpsbgd solve --out``, or plain values."""
+"""Reader of initial states: solutions of ``qpsbgd solve --out``, or plain values."""
 
 import re
 from pathlib import Path
@@ -6,10 +6,10 @@ from typing import Any
 
 import dimod
 
-from qpsbgd.formats.compression import unpacked
+from qpsbgd.formats.compression import unpack
 from qpsbgd.formats.documents import Document, is_integer
 
-#: What a plain value stands for.
+#: Values by their notation in a file of plain values.
 VALUES = {"0": 0, "1": 1, "+1": 1, "-1": -1, "+": 1, "-": -1}
 DOMAINS = {"BINARY": (0, 1), "SPIN": (-1, 1)}
 
@@ -17,10 +17,11 @@ DOMAINS = {"BINARY": (0, 1), "SPIN": (-1, 1)}
 def read_start(path: Path, bqm: dimod.BinaryQuadraticModel) -> dict[Any, int]:
     """Read a state of a model.
 
-    A JSON file has the members ``variables``, ``assignment`` and ``vartype`` of ``qpsbgd solve
-    --out``. Any other file has one value for each variable, in the order of ``bqm.variables``: -1
-    and 1, or 0 and 1, apart from one another, or as one word of 0 and 1 or of + and -. A line that
-    starts with # is a comment. Spins and binary variables are converted into each other.
+    A JSON file has the members ``variables``, ``assignment`` and ``vartype``, as ``qpsbgd solve
+    --out`` writes them. Any other file has one value for each variable, in the order of
+    ``bqm.variables``: numbers -1 and 1, or 0 and 1, separated by blanks; or one word of 0 and 1, or
+    of + and -. A line that starts with # is a comment. Spins and binary variables are converted
+    into each other.
 
     Args:
         path: path of the file, which may be compressed with gzip, xz or bzip2.
@@ -30,19 +31,31 @@ def read_start(path: Path, bqm: dimod.BinaryQuadraticModel) -> dict[Any, int]:
         The value of each variable, in the vartype of ``bqm``.
 
     Raises:
-        ValueError: the file holds no state of the model.
+        ValueError: the file does not hold a state of the model.
         OSError: the file cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import dimod
+        >>> from qpsbgd.formats import read_start
+        >>> bqm = dimod.BinaryQuadraticModel({"a": 1.0, "b": 1.0}, {}, 0.0, "SPIN")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "start.txt")
+        ...     _ = path.write_text("0 1")
+        ...     read_start(path, bqm)
+        {'a': -1, 'b': 1}
     """
-    content, _ = unpacked(path, path.read_bytes())
+    content, _ = unpack(path, path.read_bytes())
     if content.lstrip().startswith(b"{"):
-        state, domain = _solution(Document(path, content), bqm)
+        state, domain = _solution_state(Document(path, content), bqm)
     else:
-        state, domain = _plain(path, content.decode("utf-8-sig", errors="replace"), bqm)
+        state, domain = _plain_state(path, content.decode("utf-8-sig", errors="replace"), bqm)
     low, high = DOMAINS[bqm.vartype.name]
     return {v: high if value == domain[1] else low for v, value in state.items()}
 
 
-def _solution(
+def _solution_state(
     document: Document, bqm: dimod.BinaryQuadraticModel
 ) -> tuple[dict[Any, int], tuple[int, int]]:
     path = document.path
@@ -69,7 +82,7 @@ def _solution(
     return {v: state[v] for v in bqm.variables}, domain
 
 
-def _plain(
+def _plain_state(
     path: Path, text: str, bqm: dimod.BinaryQuadraticModel
 ) -> tuple[dict[Any, int], tuple[int, int]]:
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
@@ -87,7 +100,9 @@ def _plain(
         raise ValueError(f"{path} has {len(values)} values, but must have {n}")
     if -1 in values and 0 in values:
         raise ValueError(f"{path} has values of -1 and of 0, but must have -1 and 1, or 0 and 1")
-    domain = DOMAINS["BINARY" if 0 in values else "SPIN"]  # if all are 1, both mean the same
+    domain = DOMAINS[
+        "BINARY" if 0 in values else "SPIN"
+    ]  # if all are 1, both have the same meaning
     return dict(zip(bqm.variables, values, strict=True)), domain
 
 

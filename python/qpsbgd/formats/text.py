@@ -17,7 +17,7 @@ OFFSET = "ObjectiveOffset"
 
 def read_rudy(lines: Lines) -> dimod.BinaryQuadraticModel:
     """Read a graph; the energy is the weight of the cut, sum of w (1 - s_i s_j) / 2."""
-    comments.numbers(lines, (), "rudy")
+    comments.read_numbers(lines, (), "rudy")
     n, num_edges = lines.counts(0, 2, "must be the numbers of vertices and edges")
     lines.check_count(0, num_edges, len(lines) - 1, "edges")
     i, j, weights = lines.entries(1, 1, n, weight=1.0)
@@ -28,7 +28,7 @@ def read_rudy(lines: Lines) -> dimod.BinaryQuadraticModel:
 
 def read_qubo(lines: Lines) -> dimod.BinaryQuadraticModel:
     """Read qbsolv's format, with the offset and the scale that bqp2qubo puts into comments."""
-    stated = comments.numbers(lines, ("offset", "scale"), "qubo")
+    stated = comments.read_numbers(lines, ("offset", "scale"), "qubo")
     scale = stated.get("scale", 1.0)
     if scale <= 0:
         raise ValueError(f"{lines.path} has a scale of {scale}, but it must be positive")
@@ -50,13 +50,13 @@ def read_qubo(lines: Lines) -> dimod.BinaryQuadraticModel:
 
 def read_biqmac(lines: Lines) -> dimod.BinaryQuadraticModel:
     """Read one triangle of a symmetric matrix."""
-    comments.numbers(lines, (), "biqmac")
+    comments.read_numbers(lines, (), "biqmac")
     return _triangle(lines, 0.0)
 
 
 def read_qs(lines: Lines) -> dimod.BinaryQuadraticModel:
     """Read one triangle of a symmetric matrix and a constant."""
-    return _triangle(lines, comments.numbers(lines, (OFFSET,), "qs").get(OFFSET, 0.0))
+    return _triangle(lines, comments.read_numbers(lines, (OFFSET,), "qs").get(OFFSET, 0.0))
 
 
 def _triangle(lines: Lines, offset: float) -> dimod.BinaryQuadraticModel:
@@ -73,7 +73,7 @@ def read_coo(lines: Lines) -> dimod.BinaryQuadraticModel:
 
     dimod's reader skips a line that it does not understand, among them numbers such as 1e-05.
     """
-    comments.numbers(lines, (), "coo")
+    comments.read_numbers(lines, (), "coo")
     headers = re.findall(VARTYPE_HEADER, lines.text, re.MULTILINE)
     if len(headers) != 1 or headers[0] not in ("BINARY", "SPIN"):
         found = " and ".join(f"vartype={name}" for name in headers) or "no vartype"

@@ -5,9 +5,10 @@ import numpy.typing as npt
 
 from qpsbgd import _core
 from qpsbgd._checks import BetaRule
-from qpsbgd.samplers import schedule
-from qpsbgd.samplers.batch import auto_temperatures, dwave_range, spread
-from qpsbgd.samplers.couplings import Matrices
+from qpsbgd.samplers import temperature_rules
+from qpsbgd.samplers.batch.batch_temperatures import auto_temperatures, dwave_range, spread
+from qpsbgd.samplers.batch.dense import DenseCouplings
+from qpsbgd.samplers.batch.options import BatchOptions
 
 Inputs = npt.NDArray[np.float32]
 
@@ -39,13 +40,15 @@ def quadratic_beta_range(
         num_threads: largest number of threads.
     """
     J, h, _ = _core.gradient_qubo(X, T, scale=scale, alpha=alpha, num_threads=num_threads)
-    couplings = Matrices.checked(J, h.shape, num_threads)  # (n, n)
+    couplings = DenseCouplings.checked(J, h.shape, num_threads)  # (n, n)
     fields = np.ascontiguousarray(h, np.float64)  # (m, n)
     if rule == "dwave":
-        (first, last), factors = dwave_range(couplings, fields, num_threads)
+        (first, last), factors = dwave_range(fields, couplings, num_threads)
     else:
         # The tail beyond the knee is for the smallest barriers of long schedules.
-        temperatures, factors = auto_temperatures(couplings, fields, "dense", False, num_threads)
+        temperatures, factors = auto_temperatures(
+            fields, couplings, BatchOptions(num_threads=num_threads)
+        )
         first, last = temperatures.hot, temperatures.knee
     return float(first * factors[0]), float(last * factors[0])
 
@@ -55,10 +58,9 @@ def sign_beta_range(
 ) -> tuple[float, float]:
     """Return inverse temperatures ``(hot, cold)`` for the sign problems of a layer.
 
-    The rule is that of :func:`qpsbgd.samplers.schedule.temperatures_of_barriers`, from hot to
-    knee: the median over up to 16 neurons, each with ``SIGN_READS`` random states and the minima
-    below them.
-    The largest difference that is met stands for the highest barrier.
+    The rule is that of :func:`qpsbgd.samplers.temperature_rules.temperatures_of_barriers`, from hot
+    to knee: the median over up to 16 neurons, each with ``SIGN_READS`` random states and the minima
+    below them. The largest difference that is met stands for the highest barrier.
 
     Args:
         X: inputs, float32 ``(N, n)``.
@@ -88,10 +90,10 @@ def sign_beta_range(
         )
         highest = np.full(len(barriers), max(differences.max(), barriers.max()))
         if highest.max() > 0:
-            temperatures = schedule.temperatures_of_barriers(barriers, highest)
+            temperatures = temperature_rules.temperatures_of_barriers(barriers, highest)
             ranges.append((temperatures.hot, temperatures.knee))
     if not ranges:
-        return schedule.ARBITRARY
+        return temperature_rules.ARBITRARY
     first, last = np.median(ranges, axis=0)
     return float(first), float(last)
 

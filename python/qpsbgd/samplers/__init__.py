@@ -1,4 +1,4 @@
-"""dimod samplers: faster ones in the place of dwave-samplers'."""
+"""Samplers for dimod's models, and batches of problems in one call."""
 
 from qpsbgd.samplers.annealing import SimulatedAnnealingSampler
 from qpsbgd.samplers.descent import SteepestDescentSampler

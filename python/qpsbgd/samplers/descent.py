@@ -1,41 +1,35 @@
 """Steepest descent as a dimod sampler."""
 
-from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import dimod
 from dimod.core.initialized import InitialStateGenerator
 
 from qpsbgd import _core
-from qpsbgd._checks import (
-    WIDE_SEED_LIMIT,
-    check_model,
-    checked_choice,
-    checked_count,
-    checked_threads,
-    checked_time_limit,
-    refuse_masked,
-)
-from qpsbgd.samplers import base as call
-from qpsbgd.samplers.batch import sample_bqms
+from qpsbgd._checks import WIDE_SEED_LIMIT, checked_choice, checked_seed
+from qpsbgd.samplers.base import InterruptFunction, SamplerCall, StateSampler, begun_reads
 from qpsbgd.samplers.ising import Form, Problem
 
+Precision = Literal["float32", "float64"]
 
-class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
-    """Steepest descent, in the place of ``dwave.samplers.SteepestDescentSampler``.
 
-    Same parameters with the same meaning, and some more; vectorised, on all cores. From its initial
-    state a read flips, again and again, the variable that lowers the energy most, of equal ones the
-    first, until no flip lowers it. Read ``k`` depends on the problem and its initial state alone.
+class SteepestDescentSampler(StateSampler):
+    """Steepest-descent sampler that replaces ``dwave.samplers.SteepestDescentSampler``.
 
-    Steps are chosen by float32 or float64 fields and the end is checked in float64: no flip of a
-    sample lowers its energy by more than float64's rounding.
+    It takes the same parameters with the same meaning, and some more. It is vectorised and uses all
+    cores. From its initial state a read flips the variable whose flip lowers the energy most, until
+    no flip lowers it. Among equal variables the first one flips. Read ``k`` depends on the problem
+    and its initial state alone.
+
+    Fields in float32 or float64 choose the steps, and float64 checks the end: no flip of a sample
+    lowers its energy by more than float64's rounding.
 
     Attributes:
-        parameters: names of what :meth:`sample` takes, as dimod has it.
+        parameters: names of the parameters of :meth:`sample`, as in all dimod samplers.
         properties: the options of some parameters.
 
     Example:
+        >>> from qpsbgd import SteepestDescentSampler
         >>> sampler = SteepestDescentSampler()
         >>> sampleset = sampler.sample_ising(
         ...     {"a": 2.0, "b": 2.0}, {("a", "b"): -1.0}, initial_states={"a": 1, "b": 1}
@@ -44,29 +38,13 @@ class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
         -5.0 2
     """
 
-    # dimod.Sampler has them abstract.
-    parameters: dict[str, list[str]] = {}  # noqa: RUF012
-    properties: dict[str, Any] = {}  # noqa: RUF012
-
-    def __init__(self) -> None:
-        self.parameters = {
-            "num_reads": [],
-            "initial_states": [],
-            "initial_states_generator": ["initial_states_generators"],
-            "seed": [],
-            "large_sparse_opt": ["large_sparse_opt_values"],
-            "num_threads": [],
-            "time_limit": [],
-            "interrupt_function": [],
-            "form": ["form_options"],
-            "precision": ["precision_options"],
-        }
-        self.properties = {
-            "initial_states_generators": ("none", "tile", "random"),
-            "large_sparse_opt_values": (True, False),
-            "form_options": ("dense", "sparse"),
-            "precision_options": ("float32", "float64"),
-        }
+    batch_method = "descent"
+    option_properties: ClassVar[dict[str, str]] = {
+        "initial_states_generator": "initial_states_generators",
+        "large_sparse_opt": "large_sparse_opt_values",
+        "form": "form_options",
+        "precision": "precision_options",
+    }
 
     def sample(
         self,
@@ -79,100 +57,80 @@ class SteepestDescentSampler(dimod.Sampler, dimod.Initialized):
         *,
         num_threads: int | None = None,
         time_limit: float | None = None,
-        interrupt_function: call.InterruptFunction | None = None,
+        interrupt_function: InterruptFunction | None = None,
         form: Form | None = None,
-        precision: Literal["float32", "float64"] | None = None,
+        precision: Precision | None = None,
         **kwargs: Any,
     ) -> dimod.SampleSet:
         """Find local minima of a binary quadratic model.
 
         Args:
             bqm: the problem.
-            num_reads: number of descents; default: as many as initial states, or 1.
-            initial_states: one or more states, as ``dimod.as_samples`` takes them.
-            initial_states_generator: ``"none"``, ``"tile"`` or ``"random"``: what to do where
-                there are fewer ``initial_states`` than reads.
-            seed: of random initial states, an integer in ``[0, 2**32)``; drawn anew if ``None``.
-            large_sparse_opt: True is ``form="sparse"``; False leaves the choice to ``form``.
-            num_threads: at most this many threads, of which no more than four a processor are
-                started; ``None`` for the processors of this process. Short calls use fewer.
-            time_limit: seconds for the call's sampling, > 0; ``None`` for no limit. It ends the
-                call between two reads, not a read.
-            interrupt_function: asked many times a second, in the calling thread; where it returns
-                True the call ends and returns what it has.
-            form: ``"dense"`` keeps couplings as a matrix and looks at all variables at each step,
-                ``"sparse"`` keeps lists of neighbours and variables in a heap, a step taking time
-                in proportion to neighbours and the logarithm of the number of variables; ``None``
-                for the faster. Both make the same steps, but for float32's rounding.
-            precision: ``"float32"`` or ``"float64"``: what local fields are kept as while steps are
-                chosen. ``None`` for ``"float64"`` where float32 would round away what tells states
-                apart (docs/precision.md has the rule). The end is checked in float64 in any case.
-            **kwargs: ignored with a warning, as dimod does.
+            num_reads: number of descents; by default the number of initial states, or 1.
+            initial_states: one or more states in a form that ``dimod.as_samples`` takes.
+            initial_states_generator: way to make the missing states if there are fewer
+                ``initial_states`` than reads: ``"none"`` (an error), ``"tile"`` or ``"random"``.
+            seed: seed of the random initial states, an integer in ``[0, 2**32)``; drawn if
+                ``None``.
+            large_sparse_opt: True means ``form="sparse"``; False leaves the choice to ``form``.
+            num_threads: largest number of threads; ``None`` for the number of processors of this
+                process. At most four threads a processor are started. Short calls use fewer.
+            time_limit: seconds for the solving, > 0; ``None`` for no limit. It ends the call
+                between two reads, never within a read.
+            interrupt_function: function that the calling thread calls many times a second. The call
+                ends early, with what it has found, if the function returns True.
+            form: ``"dense"`` stores couplings as a matrix and visits all variables at each step.
+                ``"sparse"`` stores lists of neighbours and keeps the variables in a heap; the time
+                of a step grows with the number of neighbours and the logarithm of the number of
+                variables. ``None`` for the faster one. Both make the same steps, except where
+                float32 rounds differently.
+            precision: ``"float32"`` or ``"float64"``: type of the local fields that choose the
+                steps. ``None`` for ``"float64"`` if float32 would round away the differences
+                between states (docs/precision.md states the rule). float64 checks the end in any
+                case.
+            **kwargs: unknown parameters, which dimod ignores with a warning.
 
         Returns:
             Samples with energies in float64 and a vector ``num_steps``, the number of flips.
             ``info`` has ``timing`` (``preprocessing_ns``, ``sampling_ns``, ``postprocessing_ns``),
             ``isa``, ``num_threads``, ``form``, ``precision`` and ``stopped_by`` (``"finished"``,
-            ``"time_limit"`` or ``"interrupt"``). A call that was stopped returns the reads that had
-            begun, each as far as it came.
+            ``"time_limit"`` or ``"interrupt"``). A call that stops early returns the reads that it
+            began, each as far as it got.
 
         Raises:
             TypeError: an argument of the wrong type.
             ValueError: a value out of range, a NaN or infinite bias, or ``large_sparse_opt`` with
                 ``form="dense"``.
-            KeyboardInterrupt: at Ctrl-C; its attribute ``sampleset`` is what would have been
-                returned. So it is with an exception from ``interrupt_function``.
+            KeyboardInterrupt: Ctrl-C. Its attribute ``sampleset`` is the result so far. An
+                exception from ``interrupt_function`` has the same attribute.
         """
-        clock = call.Clock()
-        check_model("bqm", bqm)
-        refuse_masked("initial_states", initial_states)
+        call = SamplerCall(
+            self, bqm, num_threads=num_threads, time_limit=time_limit,
+            interrupt_function=interrupt_function,
+        )  # fmt: skip
         self.remove_unknown_kwargs(**kwargs)
         if seed is not None:
-            checked_count("seed", seed, 0, WIDE_SEED_LIMIT)
-        threads = checked_threads(num_threads)
-        limit = checked_time_limit(time_limit)
+            checked_seed(seed, WIDE_SEED_LIMIT)
         if large_sparse_opt:
             if form == "dense":
                 raise ValueError("form is 'dense', but must be 'sparse' with large_sparse_opt")
             form = "sparse"
-        parsed = self.parse_initial_states(
-            bqm,
-            initial_states=initial_states,
-            initial_states_generator=initial_states_generator,
-            num_reads=num_reads,
-            seed=seed,
-        )
-        problem = Problem(bqm, form, parsed.initial_states.variables)
-        chosen = _precision(problem, precision)
-        watch = call.watch_function(interrupt_function, None, problem.offset)
-        initial = call.starts(bqm, parsed)
-        clock.lap()
-        states, steps, reason, error = problem.core.descend(
-            initial, precision=chosen, num_threads=threads, time_limit=limit, watch=watch
-        )
-        clock.lap()
-        if reason is not _core.StopReason.finished:
-            begun = steps >= 0
-            begun[0] = True  # something is always returned
-            states, steps = states[begun], steps[begun].clip(min=0)
-        result = call.sampleset(bqm, problem, states, threads, num_steps=steps)
-        result.info.update(
-            form=problem.form,
-            precision=chosen.name,
-            stopped_by=reason.name,
-            timing=clock.timing(),
-        )
-        return call.deliver(result, error)
-
-    def sample_batch(
-        self, bqms: Iterable[dimod.BinaryQuadraticModel], **options: Any
-    ) -> list[dimod.SampleSet]:
-        """Sample from many models; options as in :func:`qpsbgd.samplers.batch.sample_bqms`."""
-        return sample_bqms(bqms, "descent", **options)
+        call.parse_states(initial_states, initial_states_generator, num_reads, seed)
+        problem = call.build_problem(form)
+        core_precision = _core_precision(problem, precision)
+        with call.solving() as limits:
+            states, steps, reason, error = problem.core.descend(
+                call.initial, precision=core_precision, **limits
+            )
+        states, steps = begun_reads(states, steps, reason)
+        return call.finish(
+            states, reason, error, {"num_steps": steps},
+            form=problem.form, precision=core_precision.name,
+        )  # fmt: skip
 
 
-def _precision(problem: Problem, name: str | None) -> _core.Precision:
-    """What fields are kept as."""
+def _core_precision(problem: Problem, name: Precision | None) -> _core.Precision:
+    checked_choice("precision", name, ("float32", "float64", None))
     if name is None:
-        return _core.Precision["float64" if problem.core.needs_float64() else "float32"]
-    return _core.Precision[checked_choice("precision", name, ("float32", "float64"))]
+        name = "float64" if problem.core.needs_float64() else "float32"
+    return _core.Precision[name]

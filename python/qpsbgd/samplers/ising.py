@@ -1,4 +1,4 @@
-"""Problems: binary quadratic models as the core takes them."""
+"""Binary quadratic models in the form that the core solves."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -9,38 +9,38 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import check_model
+from qpsbgd._checks import check_model, checked_choice
 
 Form = Literal["dense", "sparse"]
 
-#: Energies by the core may differ from the model's own by float64's rounding; so little is nothing.
+#: The core's energies replace the model's own if float64's rounding makes them differ by less.
 CORE_ENERGY_ERROR = 1e-8
-#: Interactions that dimod sums between two looks at signals: some ten milliseconds.
+#: Number of interactions that dimod sums before Python handles signals again, about 10 ms.
 ENERGY_RUN = 1 << 23
 
 
 class Problem:
-    """A binary quadratic model over spins, in the core's form.
+    """Binary quadratic model over spins, in the form that the core solves.
 
     Args:
-        bqm: of either vartype; not changed.
-        form: ``"dense"`` keeps the couplings as a matrix, ``"sparse"`` as lists of neighbours;
-            ``None`` takes the one that is expected to be faster.
-        variables: the order of the variables in states; default that of ``bqm``.
+        bqm: a model of either vartype; it is not changed.
+        form: ``"dense"`` stores the couplings as a matrix, ``"sparse"`` as lists of neighbours;
+            ``None`` for the form that is expected to be faster.
+        variables: the order of the variables in states; by default that of ``bqm``.
 
     Attributes:
-        bqm: the model; ``None`` where it is made of vectors.
+        bqm: the model; ``None`` if the problem was made from vectors.
         variables: labels, in the order of the states' columns.
         offset: constant part of the energy over spins, float64.
         total: sum of the magnitudes of the model's biases and its offset.
         linear: h, float64 ``(n,)``.
-        pairs: uint32 ``(2, k)``: variables that interact.
+        pairs: the pairs of variables that interact, uint32 ``(2, k)``.
         quadratic: J of those pairs, float64 ``(k,)``.
-        core: the problem for the core's solvers.
+        core: the problem in the core.
 
     Raises:
         TypeError: ``bqm`` is not a binary quadratic model.
-        ValueError: a bias is NaN or infinite, or ``form`` is none of these.
+        ValueError: a bias is NaN or infinite, or ``form`` is another word.
     """
 
     def __init__(
@@ -49,8 +49,7 @@ class Problem:
         form: Form | None = None,
         variables: Sequence[Hashable] | None = None,
     ) -> None:
-        if form not in ("dense", "sparse", None):
-            raise ValueError(f"form is {form!r}, but must be 'dense', 'sparse' or None")
+        checked_choice("form", form, ("dense", "sparse", None))
         check_model("bqm", bqm)
         self.variables = list(bqm.variables if variables is None else variables)
         self.bqm: dimod.BinaryQuadraticModel | None = bqm
@@ -71,7 +70,7 @@ class Problem:
         self._make_core(form)
 
     def _turn_into_spins(self) -> None:
-        """``x = (1 + s) / 2``."""
+        """Replace the binary variables x by spins s, ``x = (1 + s) / 2``."""
         self.offset += float(self.linear.sum() / 2 + self.quadratic.sum() / 4)
         self.linear /= 2
         self.quadratic /= 4
@@ -86,7 +85,14 @@ class Problem:
         quadratic: npt.NDArray[np.float64],
         form: Form | None = None,
     ) -> "Problem":
-        """A problem over spins 0, 1, ..., from finite biases."""
+        """Return a problem over the spins 0, 1, ..., n - 1 from finite biases.
+
+        Args:
+            linear: h, ``(n,)``.
+            pairs: first and second variables of the pairs that interact, ``(k,)`` each.
+            quadratic: J of those pairs, ``(k,)``.
+            form: ``"dense"``, ``"sparse"`` or ``None``.
+        """
         problem = cls.__new__(cls)
         problem.variables = list(range(len(linear)))
         problem.linear = np.ascontiguousarray(linear, np.float64)
@@ -105,18 +111,18 @@ class Problem:
 
     @property
     def form(self) -> str:
-        """``"dense"`` or ``"sparse"``."""
+        """The form of the couplings, ``"dense"`` or ``"sparse"``."""
         return self.core.form.name
 
     def energies(self, states: npt.NDArray[np.int8], num_threads: int) -> npt.NDArray[np.float64]:
-        """Energies of the model itself, in float64.
+        """Return the energies of the model itself in float64.
 
         Args:
             states: int8 ``(reads, n)`` of -1 and +1.
-            num_threads: at most so many.
+            num_threads: largest number of threads.
 
         Returns:
-            float64 ``(reads,)``: to the last bit those of ``bqm.energies`` where biases are so
+            float64 ``(reads,)``. They equal ``bqm.energies`` to the last bit if the biases are so
             large that the order of a sum matters in the eighth decimal.
         """
         bqm = self.bqm
@@ -131,7 +137,7 @@ class Problem:
         return np.concatenate([np.empty(0), *energies])
 
     def rounding(self, energy: float) -> float:
-        """How far float64 sums of the model's biases, near this energy, may be apart."""
+        """Return the largest difference of float64 sums of the model's biases near an energy."""
         unit = float(np.finfo(np.float64).eps)  # 2^-52
         terms = len(self.linear) + len(self.quadratic)
         return unit * (2 * self.total + math.sqrt(terms) * abs(energy - self.offset))

@@ -1,54 +1,45 @@
-"""Annealing schedules and their temperatures."""
+"""Annealing schedules: the inverse temperature of each sweep."""
 
 import math
-import warnings
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd import _core
+from qpsbgd._checks import (
+    BetaRule,
+    Keep,
+    checked_beta_range,
+    checked_choice,
+    checked_count,
+    real_array,
+)
+from qpsbgd.samplers import temperature_rules
+from qpsbgd.samplers.temperature_rules import Temperatures
 
 if TYPE_CHECKING:
     from qpsbgd.samplers.ising import Problem
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+BetaRange: TypeAlias = BetaRule | Sequence[float]
+ScheduleType = Literal["linear", "geometric", "custom"]
 
-#: The schedule starts with exp(-HOT) as the acceptance of a flip with a large barrier ...
-HOT = 5.0
-#: ... namely this quantile of the barriers, weighted by the energy that is in dispute.
-HOT_QUANTILE = 0.9
-#: ... or this many times the median barrier if that is more, as where all barriers are equal.
-LARGE_PER_MEDIAN = 2.0
-#: At the knee this part of the spins is thermally excited ...
-KNEE_EXCITED = 2e-4
-#: ... where those whose barriers are in this lowest part of all barriers count less.
-KNEE_LOWEST = 0.05
-#: At the cold end this many spins of a state are expected to be thermally excited.
-COLD_EXCITED = 0.01
-#: Largest part of the sweeps that may be spent between the knee and the cold end.
+DEFAULT_NUM_SWEEPS = 1000
+#: Largest fraction of the sweeps that :func:`cooling` spends between the knee and the cold end.
 TAIL = 0.1
-#: A barrier below this part of the largest possible one is a rounding error of float64.
-ROUNDING = 1e-14
-#: A barrier below this part of the largest possible one of all variables is as good as zero: the
-#: temperatures of both do not fit into float64.
-SMALLEST = 1e-290
-#: Largest inverse temperature: the schedule's powers of ten must not overflow.
-LARGEST = 1e307
-#: Random states from which minima are sought: so many spins together, one state at least ...
-SCOUTED_SPINS = 4096
-#: ... and so many states at most.
-MAX_SCOUTS = 16
-#: The hot end and the knee come from a sample of so many barriers if there are more.
-SAMPLED_BARRIERS = 65536
-#: What is returned where there is no energy difference at all; dwave-samplers' choice.
-ARBITRARY = (0.1, 1.0)
 
 
 def geometric(hot: float, cold: float, num_sweeps: int) -> list[float]:
-    """Inverse temperatures from ``hot`` to ``cold``, each the same factor above the last.
+    """Return inverse temperatures from ``hot`` to ``cold`` with a constant ratio.
+
+    Args:
+        hot: first inverse temperature, > 0.
+        cold: last inverse temperature, > 0.
+        num_sweeps: number of inverse temperatures, > 0. A single one is ``cold``.
 
     Example:
+        >>> from qpsbgd.samplers.schedule import geometric
         >>> geometric(1.0, 4.0, 3)
         [1.0, 2.0, 4.0]
     """
@@ -56,20 +47,6 @@ def geometric(hot: float, cold: float, num_sweeps: int) -> list[float]:
         return [cold]
     betas: list[float] = np.geomspace(hot, cold, num_sweeps).tolist()
     return betas
-
-
-class Temperatures(NamedTuple):
-    """Inverse temperatures of an annealing schedule, ``0 < hot <= knee <= cold``.
-
-    Attributes:
-        hot: the first one.
-        knee: where most of the annealing is done.
-        cold: the last one.
-    """
-
-    hot: float
-    knee: float
-    cold: float
 
 
 def cooling(
@@ -82,14 +59,17 @@ def cooling(
     far away therefore costs little.
 
     Args:
-        temperatures: inverse temperatures, for example from :func:`auto_temperatures`.
+        temperatures: inverse temperatures, for example from
+            :func:`~qpsbgd.samplers.temperature_rules.auto_temperatures`.
         num_sweeps: number of inverse temperatures, >= 0.
-        kind: how the inverse temperatures of the first part are spaced.
+        kind: spacing of the inverse temperatures of the first part.
 
     Returns:
         float64 ``(num_sweeps,)``: inverse temperatures that never decrease. The last is ``cold``.
 
     Example:
+        >>> from qpsbgd.samplers.schedule import cooling
+        >>> from qpsbgd.samplers.temperature_rules import Temperatures
         >>> cooling(Temperatures(1.0, 4.0, 64.0), 4).round(6)
         array([ 1.,  2.,  4., 64.])
     """
@@ -105,174 +85,117 @@ def cooling(
     return np.concatenate([main, np.geomspace(knee, cold, tail + 1)[1:]])
 
 
-def auto_temperatures(problem: "Problem") -> Temperatures:
-    """Return inverse temperatures from the barriers at local minima of the problem.
-
-    The barrier of a variable is the energy that its flip costs, ``2 |field|``. Steepest descents
-    from random states, with fixed seeds, find local minima in float64. The result depends on the
-    problem alone. :func:`temperatures_of_barriers` states the rule.
-
-    Args:
-        problem: at least one variable.
-
-    Returns:
-        Inverse temperatures in units of the inverse of the energy. If all biases are zero, the
-        range is arbitrary and a warning says so.
-    """
-    reach = problem.core.reach  # (n,)
-    scale = float(reach.max(initial=0.0))
-    if scale == 0.0:
-        hot, cold = _arbitrary(5)
-        return Temperatures(hot, cold, cold)
-    n = len(reach)
-    num_states = min(max(SCOUTED_SPINS // n, 1), MAX_SCOUTS)
-    starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (num_states, n))
-    minima, _, _, error = problem.core.descend(
-        starts, precision=_core.Precision.float64, num_threads=1, time_limit=np.inf, watch=None
-    )
-    if error is not None:  # Ctrl-C
-        raise error
-    # In units of the largest field: a doubled field could overflow.
-    fields = problem.core.fields(minima) / scale  # (num_states, n)
-    hot, knee, cold = temperatures_of_barriers(2.0 * np.abs(fields), 2.0 * (reach / scale))
-    return Temperatures(*(min(beta / scale, LARGEST) for beta in (hot, knee, cold)))
-
-
-def auto_beta_range(problem: "Problem") -> tuple[float, float]:
-    """Return the ends ``(hot, cold)`` of :func:`auto_temperatures`.
+def schedule_betas(
+    problem: "Problem",
+    beta_range: BetaRange | None,
+    num_sweeps: int | None,
+    num_sweeps_per_beta: int,
+    kind: ScheduleType,
+    custom: Sequence[float] | npt.NDArray[Any] | None,
+) -> Floats:
+    """Return the inverse temperatures that the arguments of an annealer describe.
 
     Args:
-        problem: at least one variable.
+        problem: the problem, for the rules that find temperatures.
+        beta_range: ``(first, last)``, ``"auto"``, ``"dwave"`` or None.
+        num_sweeps: number of sweeps of a read, or None for the default.
+        num_sweeps_per_beta: sweeps at each inverse temperature.
+        kind: ``"geometric"``, ``"linear"`` or ``"custom"``.
+        custom: the inverse temperatures, for ``"custom"``.
 
     Returns:
-        ``0 < hot <= cold < inf``, in units of the inverse of the energy.
+        float64 ``(num_sweeps / num_sweeps_per_beta,)``.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: a value out of range, or arguments that contradict each other.
     """
-    temperatures = auto_temperatures(problem)
-    return temperatures.hot, temperatures.cold
+    checked_choice("beta_schedule_type", kind, ("linear", "geometric", "custom"))
+    checked_count("num_sweeps_per_beta", num_sweeps_per_beta, 1)
+    if num_sweeps is not None:
+        checked_count("num_sweeps", num_sweeps, 0)
+    if kind == "custom":
+        return _custom_betas(custom, beta_range, num_sweeps, num_sweeps_per_beta)
+    if custom is not None:
+        raise ValueError(f"beta_schedule goes with beta_schedule_type='custom', not {kind!r}")
+    if num_sweeps is None:
+        num_sweeps = DEFAULT_NUM_SWEEPS
+    num_betas, rest = divmod(num_sweeps, num_sweeps_per_beta)
+    if rest:
+        raise ValueError(
+            f"num_sweeps is {num_sweeps}, but must be a multiple of num_sweeps_per_beta, "
+            f"{num_sweeps_per_beta}"
+        )
+    ends = checked_beta_range(beta_range)
+    if not problem.variables:
+        ends = temperature_rules.ARBITRARY
+    elif ends == "auto":
+        return cooling(temperature_rules.auto_temperatures(problem), num_betas, kind)
+    elif ends == "dwave":
+        ends = temperature_rules.dwave_beta_range(problem)
+    assert not isinstance(ends, str)
+    return _betas_between(*ends, num_betas, kind, beta_range)
 
 
-def temperatures_of_barriers(barriers: Floats, highest: Floats) -> Temperatures:
-    """Return inverse temperatures from the barriers of some local minima.
-
-    A variable at a local minimum is thermally excited with probability ``exp(-beta * barrier)``.
-    Barriers that are zero up to rounding do not count: no temperature matters to these moves.
-
-    **Hot end.** Flips with large barriers must be accepted now and then, but only where annealing
-    can gain something. A variable whose couplings are all satisfied gains nothing, however strong
-    they are. The energy in dispute at variable i is ``min(barrier_i, highest_i - barrier_i +
-    median barrier)``: ``highest_i - barrier_i`` is twice the magnitude of its unsatisfied biases,
-    and the median stands for disputes of its neighbours. ``b`` is the 90 % quantile of the
-    barriers, weighted by the energy in dispute. The hot end is ``5 / b``. In homogeneous problems
-    ``b`` is about twice the mean barrier; where barriers are nearly equal, as with penalties, twice
-    the median takes its place. With heavy-tailed couplings it is much larger, since few
-    variables hold most of the energy. One strong coupling among many weak ones does not move it.
-    Barriers at minima, unlike energy differences in random states, do not overestimate problems of
-    low rank, whose fields shrink as the energy falls.
-
-    **Knee.** The energy is an extensive quantity, and so is the gain of slow cooling. The
-    temperature at which cooling should become fast does therefore not depend on the number of
-    variables. At the knee ``mean_i(w_i exp(-beta * barrier_i)) = 2e-4``. The weight is ``w_i =
-    min(1, F_i / 0.05)^2``, where ``F_i`` is the fraction of barriers that are not larger than
-    ``barrier_i``. Real-valued problems have a continuum of barriers down to zero that have next to
-    no energy; the weight keeps them from prolonging the schedule.
-
-    **Cold end.** No spin should be wrong in the last state, not even those that have tiny biases.
-    At the cold end ``sum_i(exp(-beta * barrier_i)) = 0.01`` for a state, without weights. For equal
-    barriers this grows as ``log(n)``, for a continuum as ``n``. As :func:`cooling` spends at most a
-    tenth of the sweeps beyond the knee, a tiny barrier does not slow down the annealing of others.
+def resolve_keep(
+    keep: Keep | None, betas: npt.NDArray[np.float64] | list[float], *, is_by_rule: bool
+) -> Keep:
+    """Return which state a read of annealing keeps.
 
     Args:
-        barriers: ``(..., n)``, >= 0, of at least one variable.
-        highest: the largest barrier that each variable can have in any state, >= 0 and not all of
-            them 0; of the same shape or broadcast to it.
+        keep: the choice of the caller; None for the choice that is made here.
+        betas: inverse temperatures of all sweeps.
+        is_by_rule: whether a rule found the inverse temperatures. Such a schedule searches for low
+            energies, even if both ends that the rule finds are equal.
 
     Returns:
-        Inverse temperatures in units of the inverse of the barriers.
+        ``"final"`` if the caller names a single temperature, as the last states are then samples
+        of a Boltzmann distribution; otherwise ``"best"``.
     """
-    num_states = barriers.size // barriers.shape[-1]
-    all_highest = np.broadcast_to(highest, barriers.shape)
-    counts = barriers > np.maximum(ROUNDING * all_highest, SMALLEST * highest.max())
-    barriers, all_highest = barriers[counts], all_highest[counts]  # (num_counted,) each
-    if not len(barriers):
-        return Temperatures(*(HOT / float(highest.max()),) * 3)
-    hot, knee = _hot_and_knee(barriers, all_highest)
-    cold = _beta_of_excitations(barriers, COLD_EXCITED * num_states, knee)
-    return Temperatures(hot, knee, cold)
+    if keep is not None:
+        return keep
+    is_constant = len(betas) > 0 and bool((np.asarray(betas) == betas[0]).all())
+    return "final" if is_constant and not is_by_rule else "best"
 
 
-def _hot_and_knee(barriers: Floats, highest: Floats) -> tuple[float, float]:
-    """Return the hot end and the knee from barriers > 0 and the highest ones of their variables."""
-    if len(barriers) > SAMPLED_BARRIERS:
-        sample = np.random.default_rng(0).integers(0, len(barriers), SAMPLED_BARRIERS)
-        barriers, highest = barriers[sample], highest[sample]
-    order = np.argsort(barriers)
-    barriers, highest = barriers[order], highest[order]
-    unsatisfied = np.maximum(highest - barriers, 0.0)
-    disputed = np.cumsum(np.minimum(barriers, unsatisfied + np.median(barriers)))
-    large = float(barriers[np.searchsorted(disputed, HOT_QUANTILE * disputed[-1])])
-    hot = HOT / max(large, LARGE_PER_MEDIAN * float(np.median(barriers)))
-    fractions = np.searchsorted(barriers, barriers, "right") / len(barriers)
-    weights = np.minimum(1.0, fractions / KNEE_LOWEST) ** 2
-    return hot, _beta_of_excitations(barriers, KNEE_EXCITED * len(barriers), hot, weights)
+def _betas_between(
+    first: float, last: float, num_betas: int, kind: ScheduleType, beta_range: Any
+) -> Floats:
+    is_finite = first < np.inf and last < np.inf
+    if kind == "geometric" and not (is_finite and first > 0 and last > 0):
+        raise ValueError(
+            f"beta_range is {beta_range!r}, but a geometric schedule needs positive, finite ends"
+        )
+    if kind == "linear" and not is_finite:
+        raise ValueError(f"beta_range is {beta_range!r}, but a linear schedule needs finite ends")
+    if num_betas == 1:
+        return np.array([last])
+    space = np.geomspace if kind == "geometric" else np.linspace
+    return space(first, last, num_betas)
 
 
-def _beta_of_excitations(
-    barriers: Floats, number: float, least: float, weights: Floats | None = None
-) -> float:
-    """Solve ``sum(weights * exp(-beta * barriers)) = number`` for ``beta >= least``.
-
-    The logarithm of the sum is convex and falls with beta, so Newton's method approaches the
-    solution from below.
-
-    Returns:
-        The solution, or ``least`` if the sum is smaller than ``number`` there.
-    """
-    beta = least
-    while True:
-        with np.errstate(under="ignore"):
-            excited = np.exp(-beta * barriers)
-            if weights is not None:
-                excited *= weights
-        total = float(excited.sum())
-        if total < 1.001 * number:
-            return beta
-        beta += math.log(total / number) * total / float(excited @ barriers)
-        # Terms that are this small do not count any more.
-        kept = excited > 1e-9 * number / len(excited)
-        barriers = barriers[kept]
-        weights = None if weights is None else weights[kept]
-
-
-def dwave_beta_range(problem: "Problem") -> tuple[float, float]:
-    """Inverse temperatures (hot, cold) by the rule of dwave-samplers.
-
-    Hot: ``ln 2 / (2 max_i (|h_i| + sum_j |J_ij|))``. Cold: ``ln(k / .01) / (2 b)``, b being the
-    smallest non-zero bias at any variable and k the number of variables that have it.
-
-    Args:
-        problem: at least one variable.
-
-    Returns:
-        ``(hot, cold)``, in units of the inverse of the energy.
-    """
-    linear, quadratic = np.abs(problem.linear), np.abs(problem.quadratic)
-    reach, smallest = linear.copy(), np.where(linear > 0, linear, np.inf)
-    nonzero = np.where(quadratic > 0, quadratic, np.inf)
-    for end in problem.pairs:
-        reach += np.bincount(end, quadratic, len(linear))
-        np.minimum.at(smallest, end, nonzero)
-    if reach.max(initial=0.0) == 0.0:
-        return _arbitrary(6)
-    bias = smallest.min()
-    hot = np.log(2.0) / (2.0 * reach.max())
-    cold = np.log((smallest == bias).sum() / 0.01) / (2.0 * bias)
-    return float(hot), float(cold)
-
-
-def _arbitrary(depth: int) -> tuple[float, float]:
-    """Return ``ARBITRARY`` with a warning at the caller of the sampler, ``depth`` frames away."""
-    warnings.warn(
-        f"all biases are zero: the temperature range is set arbitrarily to {ARBITRARY}",
-        stacklevel=depth,
-    )
-    return ARBITRARY
+def _custom_betas(
+    custom: Any, beta_range: Any, num_sweeps: int | None, num_sweeps_per_beta: int
+) -> Floats:
+    if custom is None:
+        raise ValueError("beta_schedule is None, but beta_schedule_type='custom' needs one")
+    if isinstance(custom, (list, tuple)) and any(isinstance(beta, str) for beta in custom):
+        raise ValueError(f"beta_schedule is {custom!r}, but must be numbers")
+    betas = np.array(real_array("beta_schedule", custom), np.float64)
+    if betas.ndim != 1:
+        raise ValueError(f"beta_schedule has shape {betas.shape}, but must have one dimension")
+    bad = np.flatnonzero(~(betas >= 0))
+    if len(bad):
+        raise ValueError(f"beta_schedule[{bad[0]}] is {betas[bad[0]]}, but must be at least 0")
+    if num_sweeps is not None and num_sweeps != len(betas) * num_sweeps_per_beta:
+        raise ValueError(
+            f"num_sweeps is {num_sweeps}, but beta_schedule and num_sweeps_per_beta make "
+            f"{len(betas) * num_sweeps_per_beta}"
+        )
+    if beta_range is not None and (
+        len(betas) == 0 or checked_beta_range(beta_range) != (betas[0], betas[-1])
+    ):
+        raise ValueError(
+            f"beta_range is {beta_range!r}, but must be None or the ends of beta_schedule"
+        )
+    return betas

@@ -1,0 +1,159 @@
+"""Batches of problems that are given as dimod models."""
+
+import time
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
+
+import dimod
+import numpy as np
+
+from qpsbgd._checks import (
+    SEED_LIMIT,
+    BetaRange,
+    Keep,
+    check_model,
+    checked_choice,
+    checked_seed,
+    checked_time_limit,
+    described,
+)
+from qpsbgd.samplers.batch.arrays import sample_batch
+from qpsbgd.samplers.batch.couplings import States
+from qpsbgd.samplers.batch.executors import count_workers
+from qpsbgd.samplers.batch.model_groups import ModelGroup, group_models
+from qpsbgd.samplers.batch.options import METHODS, Method
+
+#: Time limit of a call whose time is over. A time limit must be positive.
+SMALLEST_TIME_LIMIT = 1e-9
+
+
+def sample_many(
+    bqms: Iterable[dimod.BinaryQuadraticModel],
+    method: Method,
+    *,
+    num_reads: int = 1,
+    num_sweeps: int | None = None,
+    beta_range: BetaRange | None = "auto",
+    keep: Keep | None = None,
+    seed: int | None = None,
+    num_threads: int | None = None,
+    time_limit: float | None = None,
+    executor: Executor | None = None,
+) -> list[dimod.SampleSet]:
+    """Sample from many dimod models in as few calls of :func:`qpsbgd.sample_batch` as possible.
+
+    Models of one size go into one call as matrices, unless lists of neighbours are faster. Sparse
+    models of more than 64 variables never become matrices. They go into one call if they have the
+    same pairs of variables, in the order of their variables.
+
+    A model's result depends on the models that share its call in two ways. The rules of
+    ``beta_range`` find temperatures for all of them, in units of each model's typical energy
+    difference. And the random numbers of a model are those of its position in the call. With two
+    numbers for ``beta_range`` only the position matters.
+
+    Args:
+        bqms: models of any vartype, size and labels.
+        method: ``"sa"``, ``"tabu"`` or ``"descent"``, as in :func:`qpsbgd.sample_batch`.
+        num_reads: reads of each model.
+        num_sweeps: sweeps of an anneal or a tabu search.
+        beta_range: inverse temperatures of annealing, as in :func:`qpsbgd.sample_batch`.
+        keep: the state that a read of annealing returns, as in :func:`qpsbgd.sample_batch`.
+        seed: integer in ``[0, 2**31)``; drawn if ``None``. The first call for models of a size uses
+            it, and further calls for models of that size use seeds drawn from it.
+        num_threads: largest number of threads.
+        time_limit: seconds for all models, > 0; ``None`` for no limit. Each call gets a part of the
+            remaining time that is proportional to its number of models. With an executor, the limit
+            applies to each chunk.
+        executor: a ``concurrent.futures.Executor`` whose workers solve the models.
+
+    Returns:
+        A sample set for each model, in its vartype and with its labels. Energies are those of the
+        model in float64. ``info`` is that of the call of :func:`qpsbgd.sample_batch`.
+
+    Raises:
+        TypeError: one of ``bqms`` is not a binary quadratic model, or an argument is of the wrong
+            type.
+        ValueError: a NaN or infinite bias, or a value out of range.
+
+    Example:
+        >>> import dimod
+        >>> from qpsbgd.samplers.batch import sample_many
+        >>> models = [dimod.BQM({"a": bias}, {}, 0.0, "SPIN") for bias in (1.0, -2.0)]
+        >>> [float(found.first.energy) for found in sample_many(models, "descent", seed=1)]
+        [-1.0, -2.0]
+    """
+    models = _checked_models(bqms)
+    checked_choice("method", method, METHODS)
+    seed = checked_seed(seed)
+    limit = checked_time_limit(time_limit)
+    start = time.monotonic()
+    options: dict[str, Any] = {
+        "method": method, "num_reads": num_reads, "num_sweeps": num_sweeps,
+        "beta_range": beta_range, "keep": keep, "num_threads": num_threads, "executor": executor,
+    }  # fmt: skip
+    results: dict[int, dimod.SampleSet] = {}
+
+    def solve(group: ModelGroup, seed: int, seconds: float) -> None:
+        limit = None if np.isinf(seconds) else seconds
+        found = sample_batch(group.h, group.J, seed=seed, time_limit=limit, **options)
+        for place, variables, states in zip(
+            group.places, group.variables, found.states, strict=True
+        ):
+            results[place] = _sampleset(models[place], variables, states, found.info)
+
+    if executor is None:
+        for group, group_seed in _seeded_groups(models, seed):
+            left = max(limit - (time.monotonic() - start), SMALLEST_TIME_LIMIT)
+            solve(group, group_seed, left * len(group.h) / (len(models) - len(results)))
+    else:
+        workers = count_workers(executor)
+        # Threads wait for small groups, so that these occupy all workers together.
+        with ThreadPoolExecutor(workers) as waiting:
+            small = []
+            for group, group_seed in _seeded_groups(models, seed):
+                if len(group.h) < workers:
+                    small.append(waiting.submit(solve, group, group_seed, limit))
+                else:
+                    solve(group, group_seed, limit)
+            for future in small:
+                future.result()
+    return [results[place] for place in range(len(models))]
+
+
+def _seeded_groups(
+    models: list[dimod.BinaryQuadraticModel], seed: int
+) -> Iterator[tuple[ModelGroup, int]]:
+    """Yield the groups of models with the seed of each."""
+    groups_by_size: dict[int, int] = {}
+    for group in group_models(models):
+        n = group.h.shape[1]
+        number = groups_by_size.get(n, 0)
+        groups_by_size[n] = number + 1
+        drawn = np.random.SeedSequence([seed, number]).generate_state(1)[0] % SEED_LIMIT
+        yield group, int(drawn) if number else seed
+
+
+def _checked_models(bqms: Any) -> list[dimod.BinaryQuadraticModel]:
+    is_one = isinstance(bqms, (str, Mapping, dimod.BinaryQuadraticModel))
+    if is_one or isinstance(bqms, type) or not isinstance(bqms, Iterable):
+        raise TypeError(
+            f"bqms is {described(bqms)}, but must be an iterable of dimod.BinaryQuadraticModel"
+        )
+    models = list(bqms)
+    for place, bqm in enumerate(models):
+        check_model(f"bqms[{place}]", bqm)
+    return models
+
+
+def _sampleset(
+    bqm: dimod.BinaryQuadraticModel, variables: list[Hashable], spins: States, info: dict[str, Any]
+) -> dimod.SampleSet:
+    """Return the sample set of a model from spins ``(R, n)``."""
+    states = spins if bqm.vartype is dimod.SPIN else (spins + 1) // 2
+    return dimod.SampleSet.from_samples(
+        (states, variables),
+        energy=np.asarray(bqm.energies((states, variables)), np.float64),
+        info=dict(info),
+        vartype=bqm.vartype,
+    )
