@@ -97,6 +97,7 @@ class SamplePool:
             np.split(message, [count * n])
             for count, message in zip(self._counts, self._messages, strict=True)
         ]
+        self._messages = []  # frees their memory before the problems are solved
         inputs = np.concatenate([pair[0] for pair in pairs]).reshape(-1, n)  # (N, n)
         targets = np.concatenate([pair[1] for pair in pairs]).reshape(-1, num_rows)  # (N, rows)
         self.reached = (targets != 0).any(axis=0)
