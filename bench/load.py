@@ -38,7 +38,9 @@ def projection(samples, inputs, neurons, **options):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(samples, inputs)).astype(np.float32)
     T = rng.normal(size=(samples, neurons)).astype(np.float32)
-    return lambda **threads: qpsbgd.project(X, T, seed=0, **options, **threads)
+    return lambda **threads: qpsbgd.project(
+        X, T, alpha="norm", num_sweeps=10, seed=0, **options, **threads
+    )
 
 
 def sampling(sampler, n, **options):

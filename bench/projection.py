@@ -64,9 +64,9 @@ def main():
     if num_rows > args.neurons:
         parser.error(f"{args.rounds} rounds of {args.peer_rows} rows need as many --neurons")
     X, T = problem(args.samples, args.inputs, args.neurons, args.kind, seed=0)
-    J, h, offset = qpsbgd.gradient_qubo(X, T)
+    h, J, offset = qpsbgd.gradient_ising(X, T, alpha="norm")
     beta_range = None if args.beta_range is None else tuple(args.beta_range)
-    options = {"num_sweeps": args.sweeps, "beta_range": beta_range, "seed": 0}
+    options = {"alpha": "norm", "num_sweeps": args.sweeps, "beta_range": beta_range, "seed": 0}
     loop_ratios, sampling_ratios, ours_ms, loop_ms, sampling_ms = [], [], [], [], []
     peer_states = np.empty((num_rows, args.inputs), np.int8)
     for rows in np.arange(num_rows).reshape(args.rounds, args.peer_rows):
@@ -87,7 +87,7 @@ def main():
     solved = B.copy()
     solved[:num_rows] = peer_states
     energies, peer_energies = (
-        qpsbgd.projection_energy(X, T, states)[:num_rows] for states in (B, solved)
+        qpsbgd.projection_energy(X, T, states, alpha="norm")[:num_rows] for states in (B, solved)
     )
     difference = energies - peer_energies
     figures = {

@@ -21,9 +21,14 @@ VALUES = {
     "sweeps": [1, 2, 4, 8, 16, 32],
 }
 KINDS = {
-    "quadratic, descent": {"objective": "quadratic", "num_sweeps": 2},
+    "quadratic, descent": {"objective": "quadratic", "alpha": "norm", "num_sweeps": 2},
     "sign, descent": {"objective": "sign", "num_sweeps": 10},
-    "quadratic, annealing": {"objective": "quadratic", "num_sweeps": 2, "beta_range": (0.01, 1.0)},
+    "quadratic, annealing": {
+        "objective": "quadratic",
+        "alpha": "norm",
+        "num_sweeps": 2,
+        "beta_range": (0.01, 1.0),
+    },
 }
 
 

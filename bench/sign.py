@@ -51,7 +51,7 @@ def main():
             builds = []
             for _ in range(args.rounds + 1):
                 for objective, times in sweeps.items():
-                    common = {**options, "objective": objective, "seed": 0}
+                    common = {**options, "objective": objective, "alpha": "norm", "seed": 0}
                     common["num_threads"] = args.threads
                     whole = seconds(X, T, common)
                     build = seconds(X, T, {**common, "num_sweeps": 0})

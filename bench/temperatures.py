@@ -35,10 +35,10 @@ def gaussian(rng, n=512):
     return spin_model(rng.normal(size=n), rows, columns, rng.normal(size=len(rows)))
 
 
-def gradient_qubo(rng, n=784):
+def gradient_ising(rng, n=784):
     """One neuron of a layer with 100 samples."""
     X, T = (rng.normal(size=(100, k)).astype(np.float32) for k in (n, 3))
-    J, h, _ = qpsbgd.gradient_qubo(X, T)
+    h, J, _ = qpsbgd.gradient_ising(X, T, alpha="norm")
     rows, columns = np.triu_indices(n, 1)
     return spin_model(h[0].astype(float), rows, columns, J[rows, columns].astype(float))
 
@@ -92,7 +92,7 @@ def one_hot(rng, penalty, groups=60, size=5):
 FAMILIES = {
     "dense +-100, n = 512": lambda rng: no_fields(*dense(512, rng)),
     "dense real, n = 512": gaussian,
-    "gradient QUBO, n = 784": gradient_qubo,
+    "gradient QUBO, n = 784": gradient_ising,
     "bqp500-like": bqp,
     "G22-like": lambda rng: no_fields(*random_graph(2000, rng)),
     "torus +-1, n = 2500": lambda rng: no_fields(*torus(2500, rng)),

@@ -8,6 +8,7 @@ the rest of step(). Overhead is hooks and rest together.
 
 import argparse
 import copy
+import dataclasses
 import json
 import statistics
 import time
@@ -41,11 +42,11 @@ class Timed(qpsbgd.NativeProjector):
         self.seconds = 0.0
         self.no_sweeps = False
 
-    def __call__(self, X, T, /, **options):
+    def __call__(self, X, T, options, /):
         if self.no_sweeps:
-            options["num_sweeps"] = 0
+            options = dataclasses.replace(options, num_sweeps=0)
         start = time.perf_counter()
-        binary = super().__call__(X, T, **options)
+        binary = super().__call__(X, T, options)
         self.seconds += time.perf_counter() - start
         return binary
 

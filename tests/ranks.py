@@ -145,10 +145,10 @@ class Other:
     def __init__(self, fault=None):
         self.fault = fault
 
-    def __call__(self, X, T, /, **options):
+    def __call__(self, X, T, options, /):
         if self.fault == "raise":
             raise RuntimeError("no annealer today")
-        binary = qpsbgd.project(X, T, **options)
+        binary = qpsbgd.NativeProjector()(X, T, options)
         return binary[1:] if self.fault == "shape" else binary
 
 

@@ -28,7 +28,7 @@ TAKERS = {
     ),
     "project": lambda ends: qpsbgd.project(X, T, beta_range=ends, num_sweeps=5),
     "NativeProjector": lambda ends: qpsbgd.project(
-        X, T, num_sweeps=5, backend=qpsbgd.NativeProjector(beta_range=ends)
+        X, T, num_sweeps=5, projector=qpsbgd.NativeProjector(beta_range=ends)
     ),
 }
 every_taker = pytest.mark.parametrize("take", TAKERS.values(), ids=TAKERS)
@@ -125,7 +125,7 @@ def test_dwaves_rule_for_low_rank(rng):
 
 def test_rules_of_a_layer_are_those_of_its_problems(rng):
     X, T = layer(rng, 40, 12, 5)
-    J, h, _ = qpsbgd.gradient_qubo(X, T)
+    h, J, _ = qpsbgd.gradient_ising(X, T)
     options = {"num_sweeps": 10, "seed": 2}
     couplings = checked_couplings(J, h.shape, 1)
     found, factors = auto_temperatures(couplings, h.astype(np.float64), "dense", False, 1)
@@ -172,4 +172,4 @@ def test_a_layer_that_heats_is_refused():
 def test_ranks_that_share_a_layer_need_numbers():
     solve = qpsbgd.NativeProjector(beta_range="auto")
     with pytest.raises(ValueError, match="ranks that share a layer need one without its data"):
-        solve.core_options("quadratic", 1.0, "norm", 3, 0)
+        solve.core_options(qpsbgd.ProjectionOptions(num_sweeps=3))

@@ -228,9 +228,9 @@ def test_an_exact_fit_has_no_energy(rng):
     assert abs(problems[0].energy(B[0]) - expected) < 1e-9
 
 
-def test_quadratic_problems_are_those_of_gradient_qubo(rng):
+def test_quadratic_problems_are_those_of_gradient_ising(rng):
     X, T = layer(rng, 30, 20, 6)
-    J, h, offsets = qpsbgd.gradient_qubo(X, T, 0.7, alpha="fit")
+    h, J, offsets = qpsbgd.gradient_ising(X, T, 0.7, alpha="fit")
     problems = qpsbgd.gradient_bqms(X, T, scale=0.7, alpha="fit")
     np.testing.assert_allclose(
         problems.values, J[problems.rows, problems.columns], rtol=1e-4, atol=1e-5 * J.max()

@@ -29,8 +29,8 @@ def captured(optimizer, index=0):
 def test_captures_the_quantised_input_and_leading_dimensions():
     seen = {}
 
-    def projector(X, T, /, **options):
-        seen.update(X=X.copy(), T=T.copy(), **options)
+    def projector(X, T, options, /):
+        seen.update(X=X.copy(), T=T.copy(), **vars(options))
         return np.ones((T.shape[1], X.shape[1]), np.int8)
 
     layer = BinaryLinear(3, 2, bias=False, input_quantizer="ste_sign")
@@ -109,9 +109,9 @@ def test_gradients_that_are_not_for_the_weights_are_no_samples(net, batch):
     torch.autograd.grad(loss(), x)  # as for an adversarial example
     torch.autograd.grad(loss(), net.first.weight, allow_unused=True)
     loss().backward(inputs=[x])
-    assert all(capture.empty for capture in optimizer.captures())
+    assert all(capture.is_empty for capture in optimizer.captures())
     loss().backward(inputs=[net.second.weight])
-    assert [capture.empty for capture in optimizer.captures()] == [True, False]
+    assert [capture.is_empty for capture in optimizer.captures()] == [True, False]
     optimizer.zero_grad()
     loss().backward(inputs=list(net.parameters()))
     X, T = captured(optimizer)
@@ -153,7 +153,7 @@ def test_step_frees_what_it_used(net, batch):
     optimizer = QPSBGD(net)
     backward(net, batch)
     optimizer.step()
-    assert all(capture.empty for capture in optimizer.captures())
+    assert all(capture.is_empty for capture in optimizer.captures())
     with pytest.raises(RuntimeError, match=r"call backward\(\)"):
         optimizer.step()
     backward(net, batch)

@@ -16,9 +16,9 @@ from dwave.system import DWaveSampler
 from dwave.system.testing import MockDWaveSampler
 
 import qpsbgd
+from qpsbgd import LayerProblem, ProjectionOptions
 from qpsbgd.errors import CallError, UnembeddableError, UnsupportedInputsError
 from qpsbgd.hardware import BudgetExceededError, DWaveProjector, mock_annealer
-from qpsbgd.projection.layers import LayerProblem
 
 SMALL = {"chimera": (4, 4, 4), "pegasus": (4,), "zephyr": (3, 4)}
 
@@ -67,7 +67,7 @@ class Failing(MockDWaveSampler):
 def test_the_optimum_is_found(rng, make, topology, objective):
     X, T = data(rng, num_samples=5, n=5, binary=objective == "sign")
     projector = make(mock_annealer(topology, SMALL[topology], num_sweeps=500), num_reads=100)
-    found = projector(X, T, objective=objective, seed=0)
+    found = projector(X, T, ProjectionOptions(objective=objective, seed=0))
     best = qpsbgd.project(X, T, objective=objective, num_reads=200, num_sweeps=50)
     energies, least = (
         qpsbgd.projection_energy(X, T, rows, objective=objective) for rows in (found, best)
@@ -78,7 +78,7 @@ def test_the_optimum_is_found(rng, make, topology, objective):
 def test_64_neurons_of_16_inputs_in_one_call_on_p16(rng, make):
     X, T = data(rng, num_samples=100, n=16, m=64)
     projector = make(mock_annealer("pegasus"), num_reads=100)
-    found = projector(X, T, seed=0)
+    found = projector(X, T, ProjectionOptions(seed=0))
     assert len(projector.last_calls) == 1
     assert projector.last_calls[0]["neurons"] == 64
     bqms = qpsbgd.gradient_bqms(X, T)
@@ -104,7 +104,9 @@ def test_never_worse_than_the_linear_minimiser(rng, make, objective):
         )
 
     X, T = data(rng, binary=objective == "sign", num_samples=4)
-    found = make(Failing(dict.fromkeys(range(99), noise)))(X, T, objective=objective)
+    found = make(Failing(dict.fromkeys(range(99), noise)))(
+        X, T, ProjectionOptions(objective=objective)
+    )
     start = qpsbgd.project(X, T, objective=objective, num_sweeps=0)
     energies, before = (
         qpsbgd.projection_energy(X, T, rows, objective=objective) for rows in (found, start)
@@ -115,11 +117,11 @@ def test_never_worse_than_the_linear_minimiser(rng, make, objective):
 def test_rows_beyond_the_copies_go_in_further_calls_and_copies_left_over_in_gauges(rng, make):
     X, T = data(rng, n=6, m=7)
     projector = make(max_copies=3)
-    found = projector(X, T, seed=3)
+    found = projector(X, T, ProjectionOptions(seed=3))
     assert [call["neurons"] for call in projector.last_calls] == [3, 2, 2]
     assert [call["copies"] for call in projector.last_calls] == [3, 3, 3]
     assert [call["gauge_seed"] for call in projector.last_calls] == [[3, 0], [3, 1], [3, 2]]
-    np.testing.assert_array_equal(found, projector(X, T, seed=3)[: len(found)])
+    np.testing.assert_array_equal(found, projector(X, T, ProjectionOptions(seed=3))[: len(found)])
 
 
 def test_all_calls_of_a_step_are_sent_before_the_first_is_waited_for(rng, make):
@@ -163,12 +165,12 @@ def test_neurons_without_a_gradient_cost_nothing(rng, make):
 def test_polish_is_recorded_and_ends_in_a_local_minimum(rng, make):
     X, T = data(rng, n=8, m=6)
     projector = make(MockDWaveSampler(topology_type="pegasus", topology_shape=[3]), polish=True)
-    found = projector(X, T, num_sweeps=50)
+    found = projector(X, T, ProjectionOptions(num_sweeps=50))
     np.testing.assert_array_equal(qpsbgd.project(X, T, initial=found, num_sweeps=1), found)
     for call in projector.last_calls:
         assert call["polished"] is True
         assert call["energy"] <= call["energy_found"]
-    projector(X, T, num_sweeps=0)
+    projector(X, T, ProjectionOptions(num_sweeps=0))
     assert not any(call["polished"] for call in projector.last_calls)
 
 
@@ -192,7 +194,9 @@ def test_chain_strength_by_number_or_function(rng, make):
 def test_the_same_seed_gives_the_same_calls(rng, make):
     X, T = data(rng, m=9)
     rows = [
-        make(mock_annealer("pegasus", (3,), num_sweeps=2), num_reads=1)(X, T, seed=5)
+        make(mock_annealer("pegasus", (3,), num_sweeps=2), num_reads=1)(
+            X, T, ProjectionOptions(seed=5)
+        )
         for _ in range(2)
     ]
     np.testing.assert_array_equal(*rows)
@@ -207,7 +211,7 @@ def test_a_layer_that_does_not_fit(rng, make):
         make()(X, T)
     projector = make(on_unembeddable="native")
     with pytest.warns(UserWarning, match="layer 'layer' is solved natively"):
-        found = projector(X, T, num_sweeps=5, seed=0)
+        found = projector(X, T, ProjectionOptions(num_sweeps=5, seed=0))
     np.testing.assert_array_equal(found, qpsbgd.project(X, T, num_sweeps=5, seed=0))
     assert projector.last_calls == []
     projector(X, T)  # told once
@@ -216,10 +220,10 @@ def test_a_layer_that_does_not_fit(rng, make):
 def test_the_sign_objective_of_real_inputs(rng, make):
     X, T = data(rng)
     with pytest.raises(UnsupportedInputsError, match="objective='sign' needs"):
-        make()(X, T, objective="sign")
+        make()(X, T, ProjectionOptions(objective="sign"))
     projector = make(on_unembeddable="native")
     with pytest.warns(UserWarning, match="natively"):
-        projector(X, T, objective="sign")
+        projector(X, T, ProjectionOptions(objective="sign"))
 
 
 def test_the_sign_objective_of_padded_inputs_is_embedded_once(rng, make, monkeypatch):
@@ -238,7 +242,7 @@ def test_the_sign_objective_of_padded_inputs_is_embedded_once(rng, make, monkeyp
         X, T = data(rng, num_samples=5, n=5, m=2, binary=True)
         X[0] = 1.0  # one sample at least has no zero
         X[1:] *= rng.random((4, 5)) > 0.3
-        rows = projector(X, T, objective="sign")
+        rows = projector(X, T, ProjectionOptions(objective="sign"))
         best = qpsbgd.project(X, T, objective="sign", num_reads=200, num_sweeps=50)
         energies, least = (
             qpsbgd.projection_energy(X, T, each, objective="sign") for each in (rows, best)
@@ -249,8 +253,9 @@ def test_the_sign_objective_of_padded_inputs_is_embedded_once(rng, make, monkeyp
 
 def test_errors_in_the_data_name_the_layer(rng, make):
     X, T = data(rng)
-    with pytest.raises(ValueError, match="layer 'deep': scale is -1"):
-        make().project_step([LayerProblem("deep", 0, X, T, scale=-1)])
+    X[1, 2] = np.nan
+    with pytest.raises(ValueError, match=r"layer 'deep': X\[1, 2\] is nan"):
+        make().project_step([LayerProblem("deep", 0, X, T)])
 
 
 # Budget
@@ -321,14 +326,14 @@ def test_a_call_that_fails(rng, make, fault, on_failure):
     projector = make(sampler, max_copies=3, on_failure=on_failure, max_retries=2)
     if on_failure == "native":
         with pytest.warns(UserWarning, match=r"call qpsbgd/run/0/layer/\d failed"):
-            found = projector(X, T, seed=1)
+            found = projector(X, T, ProjectionOptions(seed=1))
         start = qpsbgd.project(X, T, num_sweeps=0)
         energies, before = (qpsbgd.projection_energy(X, T, rows) for rows in (found, start))
         assert (energies <= before).all()
         assert "natively" in projector.last_calls[1].get("solved", "")
     else:
         with pytest.raises(CallError, match=r"call qpsbgd/run/0/layer/\d: ") as caught:
-            projector(X, T, seed=1)
+            projector(X, T, ProjectionOptions(seed=1))
         assert caught.value.__cause__ is not None
     assert projector.budget.reserved_us == 0.0
     assert "error" in projector.last_calls[1]
@@ -383,17 +388,17 @@ def test_answers_of_a_step_that_failed_are_not_paid_for_again(rng, make):
     sampler = Failing({1: SolverFailureError("broken")})
     projector = make(sampler, max_copies=3)
     with pytest.raises(CallError):
-        projector(X, T, seed=4)
+        projector(X, T, ProjectionOptions(seed=4))
     spent = projector.budget.spent_us
     assert spent == pytest.approx(2 * 8550.28)
-    found = projector(X, T, seed=4)
+    found = projector(X, T, ProjectionOptions(seed=4))
     assert sampler.num_calls == 4  # the one that failed, once more
     start = qpsbgd.project(X, T, num_sweeps=0)
     energies, before = (qpsbgd.projection_energy(X, T, rows) for rows in (found, start))
     assert (energies <= before).all()
     assert [call["kept"] for call in projector.last_calls] == [True, False, True]
     assert projector.budget.spent_us == pytest.approx(3 * 8550.28)
-    projector(X, T, seed=4)  # and a step that was finished is not remembered
+    projector(X, T, ProjectionOptions(seed=4))  # and a step that was finished is not remembered
     assert sampler.num_calls == 7
 
 
@@ -416,11 +421,11 @@ def test_a_step_that_was_interrupted_takes_up_what_it_waited_for(rng, make):
     sampler = Later(topology_type="pegasus", topology_shape=[3])
     projector, (X, T) = make(sampler, max_copies=3), data(rng, m=7)
     with pytest.raises(KeyboardInterrupt):
-        projector(X, T, seed=4)
+        projector(X, T, ProjectionOptions(seed=4))
     assert projector.budget.spent_us == pytest.approx(
         sum(call["estimate_us"] for call in projector.last_calls)
     )
-    projector(X, T, seed=4)
+    projector(X, T, ProjectionOptions(seed=4))
     assert sampler.num_calls == 3
     assert projector.budget.spent_us == pytest.approx(3 * 8550.28)
     assert all(call["kept"] for call in projector.last_calls)
@@ -450,7 +455,7 @@ def test_a_line_a_call(rng, make, tmp_path):
     log = tmp_path / "calls.jsonl"
     projector = make(log=log, run="trial", max_copies=3)
     X, T = data(rng, m=5)
-    projector(X, T, seed=9)
+    projector(X, T, ProjectionOptions(seed=9))
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(lines) == 2
     first = lines[0]
@@ -485,7 +490,7 @@ def test_records_and_budget_agree(rng, make, tmp_path):
     projector = make(Failing(faults), max_copies=3, log=log)
     for seed in range(3):
         with contextlib.suppress(CallError):
-            projector(*data(rng, m=7), seed=seed)
+            projector(*data(rng, m=7), ProjectionOptions(seed=seed))
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(lines) == 9
     assert sum(line["billed_us"] for line in lines) == pytest.approx(projector.budget.spent_us)

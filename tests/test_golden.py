@@ -130,17 +130,18 @@ def project(samples, n, m, **options):
 
 
 PROJECTIONS = {
-    "descent": {},
+    "descent": {"alpha": "norm", "num_sweeps": 10},
     "fit": {"alpha": "fit", "num_sweeps": 2},
-    "reads": {"num_reads": 4, "initial": "random"},
-    "annealed": {"beta_range": (0.1, 10.0), "num_sweeps": 20, "num_reads": 2},
-    "sign": {"objective": "sign"},
+    "reads": {"alpha": "norm", "num_sweeps": 10, "num_reads": 4, "initial": "random"},
+    "annealed": {"alpha": "norm", "beta_range": (0.1, 10.0), "num_sweeps": 20, "num_reads": 2},
+    "sign": {"objective": "sign", "num_sweeps": 10},
     "sign-annealed": {"objective": "sign", "beta_range": (0.1, 5.0), "num_sweeps": 8},
 }
 
 
 def gradient_problems():
-    return qpsbgd.gradient_qubo(*layer(30, 20, 3))
+    h, J, offset = qpsbgd.gradient_ising(*layer(30, 20, 3), alpha="norm")
+    return J, h, offset
 
 
 def trained_weights(**options):

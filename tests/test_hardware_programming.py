@@ -167,7 +167,9 @@ def test_groups_of_couplers_are_kept_in_range(rng):
     """As Advantage2 has them; a group may belong to several copies."""
     n = 8
     bqms = qpsbgd.gradient_bqms(
-        rng.normal(size=(30, n)).astype(np.float32), rng.normal(size=(30, 6)).astype(np.float32)
+        rng.normal(size=(30, n)).astype(np.float32),
+        rng.normal(size=(30, 6)).astype(np.float32),
+        alpha="norm",
     )
     ranges = Ranges(h=(-4.0, 4.0), j=(-2.0, 1.0), group=(-3.0, 2.0))
     program, graph = program_for(bqms, "zephyr", ranges, max_copies=6)

@@ -77,10 +77,10 @@ def test_project_equals_twin_from_each_start(rng, initial):
 
 @pytest.mark.parametrize("alpha", ["norm", "fit"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_gradient_qubo_equals_twin(rng, shape, alpha):
+def test_gradient_ising_equals_twin(rng, shape, alpha):
     X, T = layer(rng, *shape)
-    J, h, offset = qpsbgd.gradient_qubo(X, T, 0.7, alpha=alpha)
-    J_slow, h_slow, offset_slow = reference.gradient_qubo(X, T, 0.7, alpha)
+    h, J, offset = qpsbgd.gradient_ising(X, T, 0.7, alpha=alpha)
+    h_slow, J_slow, offset_slow = reference.gradient_ising(X, T, 0.7, alpha)
     assert (J.dtype, h.dtype, offset.dtype) == (np.float32, np.float32, np.float64)
     np.testing.assert_allclose(J, J_slow, rtol=1e-5, atol=1e-5 * np.abs(J_slow).max(initial=1e-9))
     np.testing.assert_allclose(h, h_slow, rtol=1e-5, atol=1e-5 * np.abs(h_slow).max())

@@ -14,8 +14,8 @@ import qpsbgd
 from networks import Net, backward
 from qpsbgd.nn import BinaryLinear
 from qpsbgd.optim import QPSBGD, BinaryConnect, SignSGD
-from qpsbgd.optim.problems import step_seed
-from qpsbgd.optim.update import update_weight
+from qpsbgd.optim.step import step_seed
+from qpsbgd.optim.weight_update import update_weight
 
 
 def gradients_at_outputs(net, batch):
@@ -132,7 +132,7 @@ def test_hyper_parameters_are_read_from_the_groups(net, batch):
     assert not torch.equal(net.second.weight, before[1])
     optimizer.param_groups[1]["scale"] = -1.0
     backward(net, batch)
-    with pytest.raises(ValueError, match=r"scale is -1\.0, but must be finite and positive"):
+    with pytest.raises(ValueError, match=r"scale is -1\.0, but must be positive and finite"):
         optimizer.step()
 
 
@@ -237,10 +237,10 @@ def test_a_model_without_binary_layers():
 @pytest.mark.parametrize(
     "bad",
     [
-        lambda X, T, /, **options: np.ones((T.shape[1], X.shape[1])),
-        lambda X, T, /, **options: np.ones((X.shape[1], T.shape[1]), np.int8),
-        lambda X, T, /, **options: np.zeros((T.shape[1], X.shape[1]), np.int8),
-        lambda X, T, /, **options: None,
+        lambda X, T, options, /: np.ones((T.shape[1], X.shape[1])),
+        lambda X, T, options, /: np.ones((X.shape[1], T.shape[1]), np.int8),
+        lambda X, T, options, /: np.zeros((T.shape[1], X.shape[1]), np.int8),
+        lambda X, T, options, /: None,
     ],
 )
 def test_a_bad_projector_is_found_out(net, batch, bad):
@@ -306,7 +306,7 @@ def test_other_parameters_are_refused(net):
 
 
 def test_an_error_of_the_projector_names_the_layer(net, batch):
-    def projector(X, T, /, **options):
+    def projector(X, T, options, /):
         return bytes([255]).decode()  # a ValueError that is not made from one message
 
     optimizer = QPSBGD(net, projector=projector)

@@ -2,6 +2,7 @@
 
 import copy
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ if not torch.distributed.is_available():
 import qpsbgd
 import ranks as ranks_module
 from problems import layer as make_layer
-from qpsbgd import NativeProjector
+from qpsbgd import NativeProjector, ProjectionOptions
 from qpsbgd.optim import QPSBGD
 from qpsbgd.optim.distributed import Shard, project_shards
 from ranks import Ranks, bytes_sent, project
@@ -33,7 +34,10 @@ def groups(tmp_path_factory):
 
 def shard(X, T, *, name="layer", objective="quadratic", alpha="norm", num_sweeps=2):
     shape = (T.shape[1], X.shape[1])
-    return Shard(name, shape, (X, T), objective, 0.9, num_sweeps, 5, alpha)
+    options = ProjectionOptions(
+        objective=objective, scale=0.9, alpha=alpha, num_sweeps=num_sweeps, seed=5
+    )
+    return Shard(name, shape, (X, T), options)
 
 
 def divided(shards, counts):
@@ -79,10 +83,9 @@ def test_gathered_samples_are_one_rank(rng, groups, counts, projector, alpha):
         X[counts[0] :, 3] = 0  # the first rank's alone
         name = f"of {neurons}"
         wholes.append(shard(X, T, name=name, objective=objective, alpha=alpha))
-    options = {"scale": 0.9, "alpha": alpha, "num_sweeps": 2, "seed": 5}
     expected = [
         (
-            projector(*whole.samples, objective=whole.objective, **options),
+            projector(*whole.samples, whole.options),
             whole.samples[1].any(axis=0),
             whole.samples[0].any(axis=0),
         )
@@ -192,7 +195,7 @@ def test_an_error_of_one_rank_is_raised_on_all(rng, groups, exchange):
             with pytest.raises(RuntimeError, match="layer 'second' failed on rank 1"):
                 raise found[rank]
     # Later errors: of the problem itself, on all ranks that have rows of it.
-    far = Shard(**{**vars(second), "scale": 1e-30})
+    far = replace(second, options=replace(second.options, scale=1e-30))
     for error in groups[3].run(project, [([first, far], NATIVE, exchange)] * 3):
         with pytest.raises(ValueError, match="layer 'second': scale is 1e-30, but must lie"):
             raise error
@@ -259,10 +262,12 @@ def test_bad_arguments(rng):
     layers = [shard(*make_layer(rng, 4, 3, 2))]
     with pytest.raises(ValueError, match="exchange is 'fewer', but must be 'auto' or 'gather'"):
         project_shards(layers, NATIVE, exchange="fewer")
-    with pytest.raises(ValueError, match="layer 'layer': objective is 'cubic'"):
-        project([shard(*make_layer(rng, 4, 3, 2), objective="cubic")], NATIVE)
-    with pytest.raises(ValueError, match="layer 'layer': alpha is 'long'"):
-        project([shard(*make_layer(rng, 4, 3, 2), alpha="long")], NATIVE)
+    with pytest.raises(ValueError, match="layer 'layer': beta_range is 'auto', but ranks"):
+        project(layers, NativeProjector(beta_range="auto"))
+    with pytest.raises(ValueError, match="objective is 'cubic'"):
+        shard(*make_layer(rng, 4, 3, 2), objective="cubic")
+    with pytest.raises(ValueError, match="alpha is 'long'"):
+        shard(*make_layer(rng, 4, 3, 2), alpha="long")
 
 
 def integral_batches(count, size):

@@ -16,7 +16,7 @@ from networks import backward
 from qpsbgd.errors import InvalidSampleSetError
 from qpsbgd.nn import BinaryConv2d, BinaryLinear
 from qpsbgd.optim import QPSBGD
-from qpsbgd.optim.problems import step_seed
+from qpsbgd.optim.step import step_seed
 
 
 class LinearSteps:
@@ -25,7 +25,7 @@ class LinearSteps:
     def __init__(self, answer=None):
         self.steps, self.answer = [], answer
 
-    def __call__(self, X, T, /, **options):
+    def __call__(self, X, T, options, /):
         raise AssertionError("a layer came alone, but all layers of a step must come at once")
 
     def project_step(self, layers):
@@ -84,8 +84,8 @@ def test_a_step_goes_along_what_project_finds(net, batch, tmp_path, backend):
     assert [layer.name for layer in layers] == ["first", "second"]
     for index, (layer, rows) in enumerate(zip(layers, found, strict=True)):
         expected = qpsbgd.project(
-            layer.X, layer.T, alpha="fit", seed=step_seed(5, index, 0),
-            backend=BACKENDS[backend](tmp_path),
+            layer.X, layer.T, seed=step_seed(5, index, 0),
+            projector=BACKENDS[backend](tmp_path),
         )  # fmt: skip
         expected = expected * layer.T.any(axis=0)[:, None]
         np.testing.assert_array_equal(rows, expected)
@@ -114,13 +114,13 @@ def test_all_layers_of_a_step_come_at_once():
             "0.BinaryConv2d[0]", "0.BinaryConv2d[1]", "1.BinaryLinear",
         ]  # fmt: skip
         assert [layer.step for layer in layers] == [step] * 3
-        assert [layer.seed for layer in layers] == [
+        assert [layer.options.seed for layer in layers] == [
             step_seed(8, 0, step, 0), step_seed(8, 0, step, 1), step_seed(7, 1, step),
         ]  # fmt: skip
         assert [layer.shape for layer in layers] == [(3, 4), (3, 4), (3, 24)]
-        assert [layer.objective for layer in layers] == ["quadratic", "quadratic", "sign"]
-        assert [layer.scale for layer in layers] == [0.5, 0.5, 1.0]
-        assert [layer.alpha for layer in layers] == ["fit"] * 3
+        assert [layer.options.objective for layer in layers] == ["quadratic", "quadratic", "sign"]
+        assert [layer.options.scale for layer in layers] == [0.5, 0.5, 1.0]
+        assert [layer.options.alpha for layer in layers] == ["fit"] * 3
         assert [len(layer.X) for layer in layers] == [20, 20, 5]  # patches, samples
     assert len(recorder.steps) == 2
 
@@ -200,7 +200,7 @@ class Faulty:
     def __init__(self, error):
         self.error, self.num_calls = error, 0
 
-    def __call__(self, X, T, /, **options):
+    def __call__(self, X, T, options, /):
         self.num_calls += 1
         if self.num_calls == 4:
             raise self.error
@@ -209,7 +209,7 @@ class Faulty:
 
 class FaultyStep(Faulty):
     def project_step(self, layers):
-        return [self(layer.X, layer.T) for layer in layers]
+        return [self(layer.X, layer.T, layer.options) for layer in layers]
 
 
 def errors():
@@ -248,7 +248,7 @@ def test_after_an_error_the_same_step_can_be_taken(net, batch, kind, error):
                 ):
                     assert mine["step"] == theirs["step"] == 1
                     assert torch.equal(mine["momentum_buffer"], theirs["momentum_buffer"])
-                assert not any(capture.empty for capture in optimizer.captures())
+                assert not any(capture.is_empty for capture in optimizer.captures())
             optimizer.step()
         assert optimizer.num_steps == 3
     assert projector.num_calls == 8  # both layers of the step again

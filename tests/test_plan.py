@@ -72,7 +72,8 @@ def test_a_step_takes_what_was_planned(rng, machine, cache, objective):
     projector = DWaveProjector(machine, **options)
     # The plan's own random signs: which samples are alike decides on the variables.
     X = np.random.default_rng(0).choice(np.array([-1.0, 1.0], np.float32), (num_samples, n))
-    projector(X, rng.normal(size=(num_samples, m)).astype(np.float32), objective=objective)
+    T = rng.normal(size=(num_samples, m)).astype(np.float32)
+    projector(X, T, qpsbgd.ProjectionOptions(objective=objective))
     (layer,) = found.layers
     assert len(projector.last_calls) == layer.num_calls > 1
     assert {call["longest_chain"] for call in projector.last_calls} == {layer.longest_chain}

@@ -128,7 +128,7 @@ def test_all_zero_products():
 
 def test_shares_keep_their_arrays(rng):
     X, T = layer(rng, 40, 70, 9)
-    expected = qpsbgd.project(X, T, scale=0.8, num_sweeps=3)
+    expected = qpsbgd.project(X, T, scale=0.8, alpha="norm", num_sweeps=3)
     shares = sample_shares(X.copy(), T.copy(), (0, 4, 9))
     [np.full((40, 70), np.nan, np.float32) for _ in range(50)]
     np.testing.assert_array_equal(solved(shares), expected)

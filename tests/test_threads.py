@@ -183,7 +183,7 @@ LONG = {
     "projection_energy": lambda: qpsbgd.projection_energy(
         *large_layer(1500, 1500, 1500), np.ones((1500, 1500), np.int8), num_threads=1
     ),
-    "gradient_qubo": lambda: qpsbgd.gradient_qubo(*large_layer(3000, 2500, 2000), num_threads=1),
+    "gradient_ising": lambda: qpsbgd.gradient_ising(*large_layer(3000, 2500, 2000), num_threads=1),
     "gradient_bqms": lambda: qpsbgd.gradient_bqms(*large_layer(1000, 1000, 1000), num_threads=1),
     "gradient_bqms, sign": lambda: qpsbgd.gradient_bqms(
         *signs(500, 2000, 8), objective="sign", num_threads=1

@@ -142,7 +142,7 @@ X, T = layer(np.random.default_rng(0), 6, 4, 3, kind="binary")
 def test_layers(wrong):
     value, description, _ = WRONG[wrong]
     rule = f"{description}, but must be a NumPy array or a torch tensor"
-    for take in (qpsbgd.project, qpsbgd.gradient_qubo, qpsbgd.gradient_bqms):
+    for take in (qpsbgd.project, qpsbgd.gradient_ising, qpsbgd.gradient_bqms):
         with pytest.raises(TypeError, match=f"^X is {rule}"):
             take(value, T)
         with pytest.raises(TypeError, match=f"^T is {rule}"):
@@ -157,9 +157,11 @@ def test_layers(wrong):
 def test_back_ends(wrong):
     value, description, _ = WRONG[wrong]
     rule = f"is {description}, but must be"
-    # Before the layer is looked at.
-    with pytest.raises(TypeError, match=f"^backend {rule} 'native', a dimod.Sampler or a proj"):
-        qpsbgd.project(None, None, backend=value)
+    if value is not None:  # which means the native solver
+        # The projector is checked before the layer.
+        rule_of_projectors = f"^projector {rule} 'native', a dimod.Sampler or a proj"
+        with pytest.raises(TypeError, match=rule_of_projectors):
+            qpsbgd.project(None, None, projector=value)
     with pytest.raises(TypeError, match=f"^sampler {rule} a dimod.Sampler"):
         qpsbgd.SamplerProjector(value)
 
@@ -168,9 +170,9 @@ def test_back_ends(wrong):
 def test_classes_in_the_place_of_back_ends(sampler):
     name = sampler.__name__
     with pytest.raises(
-        TypeError, match=rf"^backend is the class {name}, .*: write {name}\(\) for an instance"
+        TypeError, match=rf"^projector is the class {name}, .*: write {name}\(\) for an instance"
     ):
-        qpsbgd.project(X, T, backend=sampler)
+        qpsbgd.project(X, T, projector=sampler)
     advice = rf": write {name}\(\) for an instance" if sampler is qpsbgd.TabuSampler else ""
     with pytest.raises(TypeError, match=f"^sampler is the class {name}, but must be .*{advice}$"):
         qpsbgd.SamplerProjector(sampler)
@@ -269,7 +271,7 @@ def test_masked_temperatures():
 
 def test_masked_layers():
     masked, signs = MASKED(X, X > 0), MASKED(np.ones((3, 4)), np.eye(3, 4))
-    for take in (qpsbgd.project, qpsbgd.gradient_qubo, qpsbgd.gradient_bqms):
+    for take in (qpsbgd.project, qpsbgd.gradient_ising, qpsbgd.gradient_bqms):
         with pytest.raises(TypeError, match=r"^X is a masked array"):
             take(masked, T)
         with pytest.raises(TypeError, match=r"^T is a masked array"):

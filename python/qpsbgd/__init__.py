@@ -14,17 +14,19 @@ from qpsbgd.errors import (
     UnembeddableError,
     UnsupportedInputsError,
 )
-from qpsbgd.projection.layers import (
+from qpsbgd.projection import (
+    GradientBQMs,
     LayerProblem,
     NativeProjector,
+    ProjectionOptions,
     Projector,
+    SamplerProjector,
     StepProjector,
-    gradient_qubo,
+    gradient_bqms,
+    gradient_ising,
     project,
     projection_energy,
 )
-from qpsbgd.projection.models import GradientBQMs, gradient_bqms
-from qpsbgd.projection.sampler_projector import SamplerProjector
 from qpsbgd.samplers import (
     ExhaustiveSampler,
     SimulatedAnnealingSampler,
@@ -45,6 +47,7 @@ __all__ = [
     "LowRank",
     "MissingDataError",
     "NativeProjector",
+    "ProjectionOptions",
     "Projector",
     "QPSBGDError",
     "SamplerProjector",
@@ -57,7 +60,7 @@ __all__ = [
     "UnsupportedInputsError",
     "__version__",
     "gradient_bqms",
-    "gradient_qubo",
+    "gradient_ising",
     "project",
     "projection_energy",
     "sample_batch",

@@ -1,4 +1,4 @@
-"""A layer's problems for other solvers: gradient_qubo and gradient_bqms."""
+"""A layer's problems for other solvers: gradient_ising and gradient_bqms."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -50,7 +50,7 @@ def quadratic_problems(samples, inputs, neurons, kinds, seed, alpha, scale, pena
     with Unchanged(X, T):
         try:
             bqms = qpsbgd.gradient_bqms(X, T, penalty_factor=penalty, **objective)
-            J, h, offset = qpsbgd.gradient_qubo(X, T, scale, alpha=alpha)
+            h, J, offset = qpsbgd.gradient_ising(X, T, scale, alpha=alpha)
         except ValueError as error:
             need("scale" in str(error), f"ValueError: {error}")
             return

@@ -136,7 +136,7 @@ def layers_that_are_not_finite(samples, inputs, neurons, kinds, seed, place, bad
     X, T = layer_of(samples, inputs, neurons, kinds, seed)
     array = T if is_target else X
     array.flat[place % array.size] = bad
-    for function in (qpsbgd.project, qpsbgd.gradient_qubo, qpsbgd.gradient_bqms):
+    for function in (qpsbgd.project, qpsbgd.gradient_ising, qpsbgd.gradient_bqms):
         need(is_refused(lambda f=function: f(X, T), ValueError), f"{function.__name__} takes {bad}")
 
 
@@ -171,7 +171,7 @@ def projection_arguments(seed, place, value):
     X, T = layer_of(7, 9, 3, ("normal", "normal"), seed)
     names = (
         "objective", "scale", "alpha", "target_eps", "beta_range", "initial", "seed",
-        "num_threads", "backend",
+        "num_threads", "projector",
     )  # fmt: skip
 
     def call(**changed):

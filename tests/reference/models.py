@@ -113,7 +113,7 @@ def sign_bqms(
     )
 
 
-def quadratic_bqms(X: Floats, T: Floats, *, scale: float = 1.0, alpha: str = "norm") -> Problems:
+def quadratic_bqms(X: Floats, T: Floats, *, scale: float = 1.0, alpha: str = "fit") -> Problems:
     """The quadratic objective."""
     m, n = T.shape[1], X.shape[1]
     x, t = X.astype(np.float64), T.astype(np.float64)

@@ -172,7 +172,7 @@ def projection_energy(
     *,
     objective: str = "quadratic",
     scale: float = 1.0,
-    alpha: str = "norm",
+    alpha: str = "fit",
     target_eps: float = 0.01,
 ) -> Doubles:
     """Objective of each row of ``B (m, n)``."""
@@ -188,16 +188,16 @@ def projection_energy(
     return energies
 
 
-def gradient_qubo(
-    X: Floats, T: Floats, scale: float = 1.0, alpha: str = "norm"
+def gradient_ising(
+    X: Floats, T: Floats, scale: float = 1.0, alpha: str = "fit"
 ) -> tuple[Doubles, Doubles, Doubles]:
-    """Couplings ``(n, n)``, fields ``(m, n)`` and offsets ``(m,)`` of the quadratic objective."""
+    """Return ``h (m, n)``, ``J (n, n)`` and ``offset (m,)`` of the quadratic objective."""
     x, unit = X.astype(np.float64), normalised_targets(T).astype(np.float64)
     step = scale * unit_alpha(X, T, alpha)
     gram = step**2 * x.T @ x
     J = 2 * (gram - np.diag(np.diag(gram)))
     h = -2 * step * unit @ x
-    return J, h, (unit**2).sum(axis=1) + np.trace(gram)
+    return h, J, (unit**2).sum(axis=1) + np.trace(gram)
 
 
 def exhaustive(X: Floats, T: Floats, **objective: Any) -> Doubles:
@@ -221,8 +221,8 @@ def project(
     *,
     objective: str = "quadratic",
     scale: float = 1.0,
-    alpha: str = "norm",
-    num_sweeps: int = 10,
+    alpha: str = "fit",
+    num_sweeps: int | None = None,
     num_reads: int = 1,
     beta_range: tuple[float, float] | None = None,
     initial: str | Spins = "linear",
@@ -231,6 +231,8 @@ def project(
 ) -> Spins:
     """:func:`qpsbgd.project`, one row, read, sweep and variable at a time."""
     m, n = T.shape[1], X.shape[1]
+    if num_sweeps is None:
+        num_sweeps = {"quadratic": 2, "sign": 10}[objective]
     betas = None if beta_range is None else geometric(*beta_range, num_sweeps)
     step = scale * unit_alpha(X, T, alpha)
     reads = []
@@ -283,8 +285,8 @@ def project_products(
     num_samples: int,
     *,
     scale: float = 1.0,
-    alpha: str = "norm",
-    num_sweeps: int = 10,
+    alpha: str = "fit",
+    num_sweeps: int = 2,
     num_reads: int = 1,
     beta_range: tuple[float, float] | None = None,
     initial: str = "linear",

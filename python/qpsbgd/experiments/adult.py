@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from qpsbgd.nn import BinaryLinear
 from qpsbgd.nn.functional import ste_sign
 from qpsbgd.optim import binary_weights_of
-from qpsbgd.projection.layers import NativeProjector
+from qpsbgd.projection import NativeProjector
 from qpsbgd.training.optimizers import kernel_quantizer, make_optimizer, use_published_lambda
 
 Floats = npt.NDArray[np.float32]

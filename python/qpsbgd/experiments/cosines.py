@@ -18,7 +18,7 @@ def cosine_of_first_layer(optimizer: QPSBGD) -> float | None:
     gradient can follow more than a few. None where no gradient reached the layer.
     """
     capture = optimizer.captures()[0]
-    if capture.empty:
+    if capture.is_empty:
         return None
     X, T = (part.detach()[0].double() for part in capture.batch())  # (N, n), (N, m)
     T = T[:, T.any(dim=0)]

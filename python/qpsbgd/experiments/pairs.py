@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from qpsbgd import SamplerProjector, SimulatedAnnealingSampler
 from qpsbgd.experiments.cosines import cosine_of_first_layer
 from qpsbgd.optim import QPSBGD, binary_weights_of
-from qpsbgd.projection.layers import Projector
+from qpsbgd.projection import Projector
 from qpsbgd.training.datasets import Dataset, data_folder, mnist5k
 from qpsbgd.training.loop import accuracy, shifted
 from qpsbgd.training.networks import BinaryMLP

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from qpsbgd.optim import BinaryConnect, ProxQuant, SignSGD
-from qpsbgd.optim.update import update_momentum, update_weight
-from qpsbgd.projection.layers import project
+from qpsbgd.optim.weight_update import update_momentum, update_weight
+from qpsbgd.projection import project
 from qpsbgd.training.optimizers import use_published_lambda
 
 Doubles = npt.NDArray[np.float64]

@@ -10,7 +10,7 @@ from qpsbgd.hardware.cache import EmbeddingCache
 from qpsbgd.hardware.embedding import Packing
 from qpsbgd.hardware.machine import Machine
 from qpsbgd.hardware.programming import Program
-from qpsbgd.projection.models import GradientBQMs
+from qpsbgd.projection import GradientBQMs
 
 #: The sign objective's problems are embedded for a multiple of so many different samples.
 _SAMPLES_AT_A_TIME = 5

@@ -14,8 +14,8 @@ from qpsbgd.hardware.embedding import Packing
 from qpsbgd.hardware.mock import mock_annealer
 from qpsbgd.hardware.projector import DWaveProjector
 from qpsbgd.hardware.timing import access_time_us, check_run_time
-from qpsbgd.projection.layers import OBJECTIVES, Objective
-from qpsbgd.projection.models import GradientBQMs, gradient_bqms
+from qpsbgd.projection import GradientBQMs, gradient_bqms
+from qpsbgd.projection.options import OBJECTIVES, Objective
 
 if TYPE_CHECKING:
     from torch import nn

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from dwave.system.coupling_groups import coupling_groups
 
 from qpsbgd.hardware.embedding import Packing
-from qpsbgd.projection.models import GradientBQMs
+from qpsbgd.projection import GradientBQMs
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.integer[Any]]

@@ -1,5 +1,6 @@
 """A layer's neurons on a quantum annealer, many a call."""
 
+import dataclasses
 import math
 import re
 import warnings
@@ -15,8 +16,9 @@ from dwave.embedding.chain_strength import uniform_torque_compensation
 from qpsbgd._checks import (
     checked_choice,
     checked_count,
+    checked_layer,
+    checked_nonnegative,
     checked_real,
-    checked_seed,
     checked_threads,
 )
 from qpsbgd.errors import (
@@ -35,18 +37,11 @@ from qpsbgd.hardware.record import write_record
 from qpsbgd.hardware.redact import redacted
 from qpsbgd.hardware.timing import access_time_us, check_run_time
 from qpsbgd.hardware.work import CallWork, LayerWork
-from qpsbgd.projection.answers import never_worse
-from qpsbgd.projection.layers import (
-    DEFAULT_NUM_SWEEPS,
-    DEFAULT_TARGET_EPS,
-    AlphaRule,
-    LayerProblem,
-    Objective,
-    checked_eps,
-    checked_layer,
-    project,
-)
-from qpsbgd.projection.models import GradientBQMs, checked_penalty_factor, gradient_bqms
+from qpsbgd.projection import GradientBQMs, LayerProblem, ProjectionOptions
+from qpsbgd.projection.encoding import checked_penalty_factor, encode
+from qpsbgd.projection.native import minimise
+from qpsbgd.projection.options import DEFAULT_TARGET_EPS
+from qpsbgd.projection.sample_sets import never_worse
 
 OnUnembeddable = Literal["native", "error"]
 OnFailure = Literal["retry", "native", "error"]
@@ -124,7 +119,7 @@ class DWaveProjector:
         >>> from qpsbgd.hardware import mock_annealer
         >>> solve = DWaveProjector(mock_annealer("chimera", (2, 2, 4)), num_reads=10)
         >>> X, T = np.ones((2, 3), np.float32), np.ones((2, 1), np.float32)
-        >>> solve(X, T, objective="quadratic").tolist()
+        >>> solve(X, T).tolist()
         [[1, 1, 1]]
     """
 
@@ -168,7 +163,7 @@ class DWaveProjector:
         self.retry_wait = checked_real("retry_wait", retry_wait)
         if not 0.0 <= self.retry_wait < math.inf:
             raise ValueError(f"retry_wait is {retry_wait!r}, but must be finite and at least 0")
-        self.target_eps = checked_eps(target_eps)
+        self.target_eps = checked_nonnegative("target_eps", target_eps)
         self.penalty_factor = checked_penalty_factor(penalty_factor)
         checked_threads(num_threads)
         self.num_threads = num_threads
@@ -192,31 +187,19 @@ class DWaveProjector:
         self,
         X: npt.NDArray[np.float32],
         T: npt.NDArray[np.float32],
+        options: ProjectionOptions | None = None,
         /,
-        *,
-        objective: Objective = "quadratic",
-        scale: float = 1.0,
-        alpha: AlphaRule = "norm",
-        num_sweeps: int = DEFAULT_NUM_SWEEPS,
-        seed: int | None = None,
     ) -> Spins:
-        """Solve one layer's problems; see :func:`qpsbgd.project` for arguments."""
+        """Solve one layer's problems; see :class:`qpsbgd.Projector` for arguments."""
         X, T = checked_layer(X, T)
-        seed = checked_seed(seed)
         self._num_calls += 1
-        (binary,) = self.project_step(
-            [
-                LayerProblem(
-                    "layer", self._num_calls - 1, X, T, objective, scale, alpha, num_sweeps,
-                    seed,
-                )
-            ]
-        )  # fmt: skip
+        options = options or ProjectionOptions()
+        (binary,) = self.project_step([LayerProblem("layer", self._num_calls - 1, X, T, options)])
         return binary
 
     def project_step(self, layers: Sequence[LayerProblem]) -> list[Spins]:
         """Solve the problems of all layers of a step: first all calls are sent, then waited for."""
-        works = [self._prepared(layer) for layer in layers]
+        works = [self._prepared(self._with_own_options(layer)) for layer in layers]
         calls = [call for work in works for call in work.calls]
         self.last_calls = [call.record for call in calls]
         try:
@@ -288,17 +271,17 @@ class DWaveProjector:
             if call.submission is not None:
                 call.submission.send()
 
+    def _with_own_options(self, layer: LayerProblem) -> LayerProblem:
+        """Return the layer with this projector's options in the place of those that are None."""
+        # The reads are the annealer's, not those of a native descent.
+        options = dataclasses.replace(layer.options, num_reads=None)
+        own = {"target_eps": self.target_eps, "num_threads": self.num_threads}
+        return dataclasses.replace(layer, options=options.filled(**own))
+
     def _prepared(self, layer: LayerProblem) -> LayerWork:
         work = LayerWork(layer)
         try:
-            bqms = gradient_bqms(
-                layer.X,
-                layer.T,
-                **layer.minimised,
-                target_eps=self.target_eps,
-                penalty_factor=self.penalty_factor,
-                num_threads=self.num_threads,
-            )
+            bqms = encode(layer.X, layer.T, layer.options, self.penalty_factor)
             program = self.layouts.program(bqms)
         except (UnembeddableError, UnsupportedInputsError) as error:
             if self.on_unembeddable == "error":
@@ -327,7 +310,7 @@ class DWaveProjector:
         for number, neurons in enumerate(np.array_split(reached, math.ceil(len(reached) / copies))):
             # Copies that are left over have neurons once more, under other gauges.
             in_copies = neurons[np.arange(copies) % len(neurons)]
-            gauge_seed = [layer.seed, number]
+            gauge_seed = [layer.options.seed, number]
             bits = np.random.default_rng(gauge_seed).integers(
                 2, size=(copies, program.num_variables), dtype=np.int8
             )
@@ -339,7 +322,7 @@ class DWaveProjector:
                 "kind": self.machine.kind,
                 "graph_id": self.machine.graph_id,
                 "embedding": program.packing.digest,
-                "objective": layer.objective,
+                "objective": layer.options.objective,
                 "neurons": len(neurons),
                 "copies": copies,
                 "qubits": program.num_qubits,
@@ -394,7 +377,7 @@ class DWaveProjector:
     def _receive(self, work: LayerWork, call: CallWork) -> Exception | None:
         """Take in a call's answer; the error of a call that has none, if it is to be raised."""
         try:
-            num_reads = call.receive(work.found, self.target_eps, self.num_threads)
+            num_reads = call.receive(work.found)
         except (CallError, InvalidSampleSetError, BudgetExceededError) as error:
             message = redacted(str(error))
             call.record["error"] = f"{type(error).__name__}: {message}"
@@ -424,28 +407,16 @@ class DWaveProjector:
         return None
 
     def _natively(self, layer: LayerProblem) -> Spins:
-        return project(
-            layer.X,
-            layer.T,
-            **layer.minimised,
-            target_eps=self.target_eps,
-            num_sweeps=max(layer.num_sweeps, 1),
-            seed=layer.seed,
-            num_threads=self.num_threads,
-        )
+        num_sweeps = max(layer.options.num_sweeps, 1)
+        options = dataclasses.replace(layer.options, num_sweeps=num_sweeps)
+        return minimise(layer.X, layer.T, options)
 
     def _finished(self, work: LayerWork) -> Spins:
         if work.bqms is None:
             return self._natively(work.layer)
-        comparison = never_worse(
-            work.layer,
-            work.found,
-            polish=self.polish,
-            target_eps=self.target_eps,
-            num_threads=self.num_threads,
-        )
+        comparison = never_worse(work.layer, work.found, polish=self.polish)
         for call in work.calls:
-            call.compare(comparison, self.polish and work.layer.num_sweeps > 0)
+            call.compare(comparison, self.polish and work.layer.options.num_sweeps > 0)
         return comparison.binary
 
     def _tell(self, kind: str, message: str) -> None:

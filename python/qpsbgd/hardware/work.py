@@ -10,9 +10,8 @@ import numpy.typing as npt
 from qpsbgd.hardware.calls import Submission
 from qpsbgd.hardware.programming import Call
 from qpsbgd.hardware.record import timing_us
-from qpsbgd.projection.answers import Comparison, Ranking, checked_spins
-from qpsbgd.projection.layers import LayerProblem
-from qpsbgd.projection.models import GradientBQMs
+from qpsbgd.projection import GradientBQMs, LayerProblem
+from qpsbgd.projection.sample_sets import Comparison, Ranking, checked_spins
 
 Spins = npt.NDArray[np.int8]
 
@@ -71,7 +70,7 @@ class CallWork:
             digest.update(array.tobytes())
         return digest.digest()
 
-    def receive(self, found: Spins, target_eps: float, num_threads: int | None) -> int:
+    def receive(self, found: Spins) -> int:
         """Wait for the answer, write each neuron's best read into ``found (m, n)``.
 
         Returns:
@@ -79,7 +78,7 @@ class CallWork:
 
         Raises:
             CallError: see ``calls.py``; and so is BudgetExceededError.
-            InvalidSampleSetError: see :func:`qpsbgd.projection.answers.checked_spins`.
+            InvalidSampleSetError: see :func:`qpsbgd.projection.sample_sets.checked_spins`.
         """
         assert self.submission is not None
         submission, program = self.submission, self.call.program
@@ -96,7 +95,7 @@ class CallWork:
         occurrences = np.asarray(sampleset.record.num_occurrences, np.intp)
         spins, broken = self.call.read(samples, occurrences)
         num_inputs = self.bqms.num_inputs
-        ranking = Ranking(self.bqms, self.layer, target_eps, num_threads)
+        ranking = Ranking(self.bqms, self.layer)
         for neuron in self.neurons.tolist():
             reads = spins[self.call.neurons == neuron, :, :num_inputs].reshape(-1, num_inputs)
             found[neuron] = ranking.best(neuron, reads)

@@ -10,7 +10,7 @@ from qpsbgd.optim.baselines import (
     binary_weights_of,
 )
 from qpsbgd.optim.optimizer import QPSBGD
-from qpsbgd.optim.parameters import split_parameters
+from qpsbgd.optim.real_parameters import split_parameters
 from qpsbgd.optim.stats import LayerStep
 
 __all__ = [

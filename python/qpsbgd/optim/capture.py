@@ -1,4 +1,4 @@
-"""What a layer's binary problems are made of: its inputs X and the gradients T at its outputs."""
+"""Capture of a layer's inputs X and of the gradients T at its outputs."""
 
 import warnings
 from collections.abc import Callable
@@ -14,36 +14,40 @@ from qpsbgd.nn.observers import add_observer
 
 Target = Literal["preactivation", "activation"]
 
-#: More than anyone accumulates: then a warning.
+#: Backward passes without a step after which a warning appears: nobody accumulates so many.
 MANY_PASSES = 100
 
 
 @dataclass(frozen=True)
 class _Call:
-    """One call of the layer, after its backward pass."""
+    """Data of one call of the layer, after its backward pass."""
 
     input: Tensor
-    version: int  # of the input, which counts its changes in place
+    version: int  # torch counts the in-place changes of the input
     grad: Tensor
     context: tuple[Any, ...]
 
 
 class Capture:
-    """X and T of one layer, from the backward passes since the last ``clear``.
+    """Inputs and output gradients of one layer from the backward passes since the last ``clear``.
 
-    The layer tells of each of its outputs Z. A tensor hook on Z keeps the gradient as it arrives,
-    with the input that the graph has kept. Until then only the graph holds the input, so a forward
-    pass without a backward pass leaves nothing behind. :meth:`batch` makes X and T of the two: for
-    a convolution they are many times as large.
+    The layer calls :meth:`watch` with each of its outputs Z. A tensor hook on Z stores the gradient
+    when it arrives, together with the input, which the graph has saved. Before that only the graph
+    holds the input, so a forward pass without a backward pass stores nothing. :meth:`batch` makes X
+    and T of the two. For a convolution X and T are many times as large as the stored tensors.
 
-    ``target="activation"`` takes the gradient at A = sign(Z) instead: an activation that is applied
-    to Z itself finds a call-back there and reports its output. Where none is, A is Z.
+    With ``target="activation"`` the hook is on A = sign(Z): an activation that is applied to Z
+    calls the function that :meth:`watch` returned, with its output. Without an activation A is Z.
 
-    A pass that gives the weight no gradient adds nothing: ``torch.autograd.grad`` for an input, or
-    ``backward(inputs=...)`` without the weight.
+    A pass that gives the weight no gradient stores nothing. Examples are ``torch.autograd.grad``
+    for an input, and ``backward(inputs=...)`` without the weight.
 
-    While it lives, the layer's backward pass leaves dL/dW out. Where autocast is on,
-    ``weight.grad`` becomes 0, and NaN if T is not finite: GradScaler looks nowhere else.
+    While the capture lives, the layer's backward pass does not compute dL/dW. Under autocast
+    ``weight.grad`` becomes 0, or NaN if T is not finite, as GradScaler tests gradients only.
+
+    Args:
+        layer: layer to observe.
+        target: ``"preactivation"`` or ``"activation"``.
     """
 
     def __init__(self, layer: BinaryLayer, target: Target) -> None:
@@ -58,10 +62,19 @@ class Capture:
     def watch(
         self, output: Tensor, input: Callable[[], Tensor], context: tuple[Any, ...]
     ) -> Callable[[Tensor, Tensor], None] | None:
-        """Keep the gradient that will arrive at ``output`` of the layer.
+        """Store the gradient that will arrive at an output of the layer.
+
+        Args:
+            output: output Z of the layer.
+            input: returns the input that the graph has saved.
+            context: further arguments of ``BinaryLayer.samples``.
+
+        Returns:
+            A function for the activation that is applied to Z, or None where the gradient at Z
+            itself is wanted.
 
         Raises:
-            RuntimeError: the layer has another weight than when this was made.
+            RuntimeError: the layer has another weight than when the capture was made.
         """
         if self.layer.weight is not self._weight:
             raise RuntimeError(
@@ -81,7 +94,7 @@ class Capture:
                 weight = self.layer.weight
                 if weight.grad is None:
                     weight.grad = torch.zeros_like(weight)
-                # Not by view(-1): the memory may be in another order.
+                # view(-1) fails where the weight is not row-major.
                 weight.grad[(0,) * weight.dim()] += grad.detach().float().mul(0).sum()
 
         handle = output.register_hook(keep)  # type: ignore[no-untyped-call]
@@ -90,7 +103,7 @@ class Capture:
         version = output._version
 
         def on_activation(z: Tensor, activation: Tensor) -> None:
-            # Not under no_grad, where it is only looked at; not once Z was changed in place.
+            # Ignore an activation under no_grad, and one that comes after Z was changed in place.
             if activation.requires_grad and z._version == version:
                 handle.remove()
                 self.found_activation = True
@@ -99,7 +112,7 @@ class Capture:
         return on_activation
 
     def _count_passes(self) -> None:
-        """Warn, once, where backward passes pile up: nobody calls step or zero_grad."""
+        """Warn once where many backward passes come without a step or zero_grad."""
         task = torch._C._current_graph_task_id()
         if task != self._last_pass:
             self._last_pass = task
@@ -113,15 +126,17 @@ class Capture:
                 )
 
     @property
-    def empty(self) -> bool:
-        """Whether no backward pass has come through the layer since the last ``clear``."""
+    def is_empty(self) -> bool:
+        """Whether no backward pass has reached the layer since the last ``clear``."""
         return not self._calls
 
     def batch(self) -> tuple[Tensor, Tensor]:
-        """X ``(G, N, n)`` and T ``(G, N, m)``; several backward passes are one joined batch.
+        """Return X ``(G, N, n)`` and T ``(G, N, m)``, joined over the backward passes.
+
+        G is the number of groups of a convolution, and 1 for other layers.
 
         Raises:
-            RuntimeError: an input was changed in place since the backward pass.
+            RuntimeError: an input was changed in place after the backward pass.
         """
         for call in self._calls:
             if call.input._version != call.version:
@@ -136,16 +151,16 @@ class Capture:
         return torch.cat(inputs, dim=1), torch.cat(grads, dim=1)
 
     def clear(self) -> None:
-        """Drop what was kept."""
+        """Drop the stored inputs and gradients."""
         self._calls.clear()
         self._num_passes = 0
 
 
 def _is_reached(node: Node) -> bool:
-    """Whether the backward pass under way will run a parameter's accumulation of its gradient."""
+    """Return whether the running backward pass will accumulate a parameter's gradient."""
     try:
         return torch._C._will_engine_execute_node(node)
     except RuntimeError as error:
-        if "autograd.grad" in str(error):  # for the parameter itself
+        if "autograd.grad" in str(error):  # the call asks for the parameter's own gradient
             return False
         raise

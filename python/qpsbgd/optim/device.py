@@ -1,4 +1,4 @@
-"""Tensors to the host and back: one copy each way for all layers of a step."""
+"""Copies of tensors to the host and back: one each way for all layers of a step."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from torch import Tensor
 
 
 def to_host(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The tensors as float32 on the CPU, row-major.
+    """Return the tensors as float32 on the CPU, row-major.
 
-    Those that are there already are not copied. The others are joined on their device and cross in
-    one copy into pinned memory.
+    Such tensors are not copied. The others are joined on their device and cross in one copy to
+    pinned memory.
     """
     result = [tensor.to(torch.float32).contiguous() for tensor in tensors]
     for device, places in _elsewhere([tensor.device for tensor in result]).items():
@@ -26,14 +26,14 @@ def to_host(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def to_devices(tensors: Sequence[Tensor], devices: Sequence[torch.device]) -> list[Tensor]:
-    """CPU tensors of one dtype on the devices named, one each; the way back."""
+    """Return CPU tensors of one dtype on other devices, one device for each tensor."""
     result = list(tensors)
     for device, places in _elsewhere(devices).items():
         joined = torch.cat([tensors[place].reshape(-1) for place in places])
         if _can_pin(device):
             joined = joined.pin_memory()
         there = joined.to(device, non_blocking=True)
-        _wait(device)  # the pinned memory may go when this returns
+        _wait(device)  # the pinned memory may be freed when this function returns
         parts = there.split([tensors[place].numel() for place in places])  # type: ignore[no-untyped-call]
         for place, part in zip(places, parts, strict=True):
             result[place] = part.view(tensors[place].shape)
@@ -41,7 +41,7 @@ def to_devices(tensors: Sequence[Tensor], devices: Sequence[torch.device]) -> li
 
 
 def _elsewhere(devices: Sequence[torch.device]) -> dict[torch.device, list[int]]:
-    """Positions of the devices that are not the CPU, by device."""
+    """Return the positions of each device that is not the CPU."""
     places = defaultdict(list)
     for place, device in enumerate(devices):
         if device.type != "cpu":

@@ -1,4 +1,4 @@
-"""The optimiser: one projection per binary layer and step."""
+"""Optimiser of binary weights: one projection per binary layer and step."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -11,12 +11,13 @@ from torch.utils.hooks import RemovableHandle
 from qpsbgd._checks import checked_count
 from qpsbgd.optim.capture import Capture, Target
 from qpsbgd.optim.device import to_devices
-from qpsbgd.optim.param_groups import UNSUPPORTED, check_group, checked_options, named_layers
-from qpsbgd.optim.parameters import IdleParameters
-from qpsbgd.optim.problems import LayerGradient, solve, solve_together
-from qpsbgd.optim.stats import LayerStep, ScalarWriter, write_steps
-from qpsbgd.optim.update import Update, update_momentum, update_weight
-from qpsbgd.projection.layers import AlphaRule, Backend, Objective, as_projector
+from qpsbgd.optim.param_groups import check_group, layer_groups
+from qpsbgd.optim.real_parameters import IdleParameters
+from qpsbgd.optim.stats import LayerStep, ScalarWriter, energies, write_steps
+from qpsbgd.optim.step import LayerGradient, solve, solve_together
+from qpsbgd.optim.weight_update import Update, move_weight
+from qpsbgd.projection.options import AlphaRule, Objective
+from qpsbgd.projection.projectors import ProjectorLike, as_projector
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -29,108 +30,109 @@ class QPSBGD(torch.optim.Optimizer):
     ``B = project(X, T)``, and changes the latent weight V:
 
     * ``update="latent"``: ``V <- clip(V - lr B)``;
-    * ``update="projected"``: ``V <- sign(V - lr B)``. As |V| = 1 after a weight's first step, only
-      ``lr >= 1`` changes anything from then on.
+    * ``update="projected"``: ``V <- sign(V - lr B)``. After the first step of a weight |V| is 1,
+      so that only ``lr >= 1`` changes anything.
 
-    With ``momentum``, M takes the place of B: ``M <- momentum M + (1 - momentum) B``.
+    With ``momentum``, ``M <- momentum M + (1 - momentum) B`` takes the place of B.
 
-    X and T are what the layer's matrix product is made of: rows of its input and of the gradient at
-    its output; for a convolution, the patch under the kernel at each place; for a graph
-    convolution, what a node gathers from its neighbours. Samples without a gradient are left out. A
-    row whose targets are all zero (a neuron that no gradient reaches) is left as it is but for
-    ``clip``; so is a column whose inputs are all zero (a feature that no sample of the step has, of
-    which every choice is as good); and so is a layer that no gradient reached since the last step,
-    or whose weight has ``requires_grad=False``.
+    X and T are the two factors of the layer's weight gradient: the rows of its input and of the
+    gradient at its output. For a convolution a row of X is the patch under the kernel at one
+    place; for a graph convolution it is the sum that a node gathers from its neighbours. The step
+    changes nothing (but for ``clip``) that the samples do not determine:
+
+    * a row whose targets are all 0, which is a neuron that no gradient reached;
+    * a column whose inputs are all 0, which is a feature that no sample of the step has;
+    * a layer that no gradient reached since the last step, or that has ``requires_grad=False``.
 
     Args:
-        model: any module with binary layers (:mod:`qpsbgd.nn`), which are claimed; or torch's
-            groups of parameters with modules in place of parameters:
-            ``[{"params": model.body}, {"params": [model.head], "lr": 0.01}]``, where the
-            hyper-parameters from ``lr`` to ``maximize`` can be given.
-        lr: step length, in units of the latent weight; >= 0.
+        model: module with binary layers (:mod:`qpsbgd.nn`), whose weights the optimiser claims; or
+            groups as in torch, with modules in the place of parameters:
+            ``[{"params": model.body}, {"params": [model.head], "lr": 0.01}]``. A group may have
+            the hyper-parameters from ``lr`` to ``seed``.
+        lr: size of a step, in units of the latent weight; >= 0.
         objective: ``"quadratic"`` or ``"sign"``; see :func:`qpsbgd.project`.
-        scale: strength of the quadratic objective's curvature; > 0. Small values give signSGD.
-        alpha: what the scale is relative to, ``"fit"`` or ``"norm"``; see
-            :func:`qpsbgd.project`. With ``"fit"`` a scale of 1 is good for most layers, 3 where
-            inputs have a common mean; with ``"norm"``, the paper's, it may have to be .03.
-        num_sweeps: sweeps a projection; None for 2 (quadratic) or 10 (sign).
+        scale: factor of the step length alpha, > 0. Small values give signSGD.
+        alpha: rule for the step length alpha of the projection, ``"fit"`` or ``"norm"``; see
+            :func:`qpsbgd.project`. With ``"fit"`` a scale of 1 suits most layers, and 3 suits
+            inputs with a common mean. With ``"norm"``, the rule of the paper, the scale may have
+            to be 0.03.
+        num_sweeps: sweeps of a projection, >= 0; None for 2 (quadratic) or 10 (sign).
         update: ``"latent"`` or ``"projected"``.
-        target: T is the gradient at the layer's output Z (``"preactivation"``), or at the output of
-            the sign function of :mod:`qpsbgd.nn.functional` that is applied to Z directly
+        target: place of the gradient T: the layer's output Z (``"preactivation"``), or the output
+            of the sign function of :mod:`qpsbgd.nn.functional` that is applied to Z directly
             (``"activation"``).
-        clip: latent weights are kept in [-clip, clip]; > 0, ``inf`` for no bound.
-        momentum: of the binary direction; in [0, 1).
-        maximize: ascend instead of descend.
-        seed: of the projections' random streams, in [0, 2**31).
-        projector: solves the problems: ``"native"`` or None for
+        clip: bound of the latent weights, which stay in [-clip, clip]; > 0, ``inf`` for none.
+        momentum: factor of the running mean of B, in [0, 1).
+        maximize: whether to ascend instead of descend.
+        seed: seed of the projections, in [0, 2**31).
+        projector: solver of the problems: None or ``"native"`` for
             :class:`~qpsbgd.NativeProjector`; a ``dimod.Sampler``, for
-            :class:`~qpsbgd.SamplerProjector` of it;
-            ``qpsbgd.hardware.DWaveProjector(...)`` for a quantum annealer; or whatever else is
-            called as :class:`~qpsbgd.Projector` is.
-        process_group: over whose ranks the batch is divided: ``"world"`` for all, if
-            ``torch.distributed`` is initialised, a gloo group of some, or None for this process
-            alone.
-        stats_every: at every so many steps ``last_step`` has energies too, which take as long as
-            two more projections; 0 for never.
-        foreach: refused if true, as are the three that follow; the error tells why.
-        fused: likewise.
-        capturable: likewise.
-        differentiable: likewise.
+            :class:`~qpsbgd.SamplerProjector` of it; or a :class:`~qpsbgd.Projector`, such as
+            ``qpsbgd.hardware.DWaveProjector(...)`` for a quantum annealer.
+        process_group: ranks that share the batch: ``"world"`` for all, if ``torch.distributed`` is
+            initialised; a gloo group of some ranks; or None for this process alone.
+        stats_every: number of steps from one entry of energies in ``last_step`` to the next; 0 for
+            no energies. They take as long as two projections.
 
-    There is a parameter group for each layer, which ``"layer"`` names. All hyper-parameters but
-    ``target`` and ``seed`` are read from the groups at every step: any learning-rate scheduler
-    works, and one layer's group may be changed.
+    Each layer has a parameter group, which ``"layer"`` names. The step reads all hyper-parameters
+    but ``target`` from the groups, so any learning-rate scheduler works, and the group of one
+    layer may be changed.
 
-    Real parameters (biases, normalisation) are not claimed: give ``split_parameters(model).real``
-    to an optimiser of their own. Where none changes them in spite of their gradients, a warning
-    says so, once.
+    The optimiser does not claim real parameters (biases, normalisation): give
+    ``split_parameters(model).real`` to another optimiser. A warning appears once if they have
+    gradients and nothing changes them.
 
-    Inputs and gradients are held from the backward pass to the step: for a linear layer N (n + m)
-    floats; for a convolution its input and output, patches being made in the step. Several backward
-    passes before a step, or several calls of one layer, are joined to one batch. ``step`` drops
-    them, and so does this optimiser's ``zero_grad``, but not the model's.
+    The optimiser holds inputs and gradients from the backward pass to the step. A linear layer
+    needs N (n + m) floats; a convolution needs its input and output, as the step makes the
+    patches. Several backward passes before a step, or several calls of one layer, are joined to one
+    batch. ``step`` and the optimiser's ``zero_grad`` drop the data; the model's ``zero_grad`` does
+    not.
 
-    The claimed weights get no ``.grad`` while the optimiser lives: it is not used, and leaving it
-    out saves a third of the matrix products of the forward and backward pass. Delete the optimiser
-    to train its model with another. Both objectives are the same for a positive multiple of T, so
-    the loss scaling of mixed precision, or a loss summed over samples, changes nothing. Under
-    autocast the weights do get a ``.grad``, of zeros, and with a NaN where T overflowed: what
-    GradScaler goes by when it skips a step.
+    The claimed weights get no ``.grad`` while the optimiser lives. This saves a third of the matrix
+    products of a forward and backward pass. Delete the optimiser to train the model with another.
+    Both objectives are the same for a positive multiple of T, so neither the loss scaling of mixed
+    precision nor a loss summed over samples changes anything. Under autocast the weights get a
+    ``.grad`` of zeros, with a NaN where T overflowed, which tells GradScaler to skip the step.
 
-    Under ``torch.distributed`` each rank contributes the samples that it has captured, with or
-    without DistributedDataParallel, and all ranks take the same step: that of the joined batch
-    (see :mod:`qpsbgd.optim.distributed` for when to the bit). They must begin with the same
-    weights, which the first step checks.
+    Under ``torch.distributed`` each rank contributes its samples, with or without
+    DistributedDataParallel, and all ranks take the step of the joined batch
+    (:mod:`qpsbgd.optim.distributed` says when the bits are equal). The ranks must begin with the
+    same weights, which the first step checks.
 
-    Parameters on another device are served by the host: X and T of all layers cross in one copy,
-    and the binary gradients in one. ``torch.compile`` the model after the optimiser is made.
+    The projection runs on the host. For parameters on another device, X and T of all layers cross
+    in one copy, and the binary gradients in another. ``torch.compile`` the model after making the
+    optimiser.
 
     Raises:
-        TypeError: ``model`` is not a module or groups of such, ``projector`` no back end, or a
-            hyper-parameter of the wrong type.
-        ValueError: no binary layer in ``model``, a hyper-parameter out of range, or one that is
-            refused.
-        RuntimeError: ``step`` before a backward pass, or after a layer's input was changed in
-            place.
+        TypeError: ``model`` is neither a module nor groups of modules, ``projector`` is not one of
+            the values above, or a hyper-parameter has the wrong type.
+        ValueError: ``model`` has no binary layer, or a hyper-parameter is out of range.
+        RuntimeError: ``step`` came before a backward pass, or a layer's input was changed in place
+            after it.
 
     Example:
+        >>> import torch
         >>> from qpsbgd.nn import BinaryLinear
-        >>> model = nn.Sequential(BinaryLinear(4, 2, bias=False))
+        >>> from qpsbgd.optim import QPSBGD
+        >>> model = torch.nn.Sequential(BinaryLinear(4, 2, bias=False))
         >>> optimizer = QPSBGD(model, lr=0.1)
         >>> loss = model(torch.ones(3, 4)).square().mean()
         >>> loss.backward()
         >>> optimizer.step()
 
     Reference:
-        Krahn et al., BMVC 2024, arXiv 2310.15128.
+        Krahn et al., "Projected Stochastic Gradient Descent with Quantum Annealed Binary
+        Gradients", BMVC 2024, arXiv 2310.15128.
     """
 
     def __init__(
         self,
         model: nn.Module | Iterable[dict[str, Any]],
         lr: float = 1e-2,
+        *,
         objective: Objective = "quadratic",
         scale: float = 1.0,
+        alpha: AlphaRule = "fit",
         num_sweeps: int | None = None,
         update: Update = "latent",
         target: Target = "preactivation",
@@ -138,23 +140,10 @@ class QPSBGD(torch.optim.Optimizer):
         momentum: float = 0.0,
         maximize: bool = False,
         seed: int = 0,
-        projector: Backend | None = None,
+        projector: ProjectorLike = None,
         process_group: "ProcessGroup | Literal['world'] | None" = "world",
-        *,
-        alpha: AlphaRule = "fit",
         stats_every: int = 0,
-        foreach: bool | None = None,
-        fused: bool | None = None,
-        capturable: bool = False,
-        differentiable: bool = False,
     ) -> None:
-        unsupported = {
-            "foreach": foreach, "fused": fused, "capturable": capturable,
-            "differentiable": differentiable,
-        }  # fmt: skip
-        for name, value in unsupported.items():
-            if value:
-                raise ValueError(f"{name} is {value!r}, but must be False: {UNSUPPORTED[name]}")
         defaults = {
             "lr": lr,
             "objective": objective,
@@ -168,49 +157,42 @@ class QPSBGD(torch.optim.Optimizer):
             "maximize": maximize,
             "seed": seed,
         }
-        self._model, layers = named_layers(model, defaults)
-        groups = [
-            {"params": [layer.weight], "layer": name, **checked_options({**defaults, **options})}
-            for name, layer, options in layers
-        ]
-        self._projector = as_projector(
-            "native" if projector is None else projector, name="projector"
-        )
-        asked = [num_sweeps, *(options.get("num_sweeps") for _, _, options in layers)]
-        if any(asked) and not getattr(self._projector, "polish", True):
+        self._model, self._layers, groups, has_sweeps = layer_groups(model, defaults)
+        self._projector = as_projector(projector)
+        if has_sweeps and not getattr(self._projector, "polish", True):
             raise ValueError(
                 f"num_sweeps is given, but {type(self._projector).__name__} makes sweeps with "
                 "polish=True alone"
             )
         self._process_group = process_group
-        self._layers = [layer for _, layer, _ in layers]
         self.stats_every = checked_count("stats_every", stats_every, 0)
-        # One group a layer, so that its hyper-parameters can be changed alone.
         super().__init__(groups, defaults)
         self._watch_layers()
-        short = [g["lr"] for g in groups if g["update"] == "projected" and g["lr"] < 1.0]
-        if short:
-            warnings.warn(
-                f"update='projected' with lr = {short[0]}: weights are +-1 after their first step, "
-                "and a step shorter than 1 changes no sign; use lr >= 1",
-                stacklevel=2,
-            )
+        for group in groups:
+            if group["update"] == "projected" and group["lr"] < 1.0:
+                warnings.warn(
+                    f"update='projected' with lr = {group['lr']}: weights are +-1 after their "
+                    "first step, and a step shorter than 1 changes no sign; use lr >= 1",
+                    stacklevel=2,
+                )
+                break
 
     def _watch_layers(self) -> None:
+        """Observe the layers from now on."""
         self._captures = [
             Capture(layer, group["target"])
             for layer, group in zip(self._layers, self.param_groups, strict=True)
         ]
         self._idle_parameters = IdleParameters(self._model)
-        self._compared = False  # with the weights of other ranks
-        #: By the layer's name, what the last step did; layers that it left alone are missing.
+        self._has_compared_ranks = False
+        #: Statistics of the last step by the layer's name, without the layers that did not move.
         self.last_step: dict[str, LayerStep] = {}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Only for the constructor: the groups are the layers of the model.
+        """Add the group of a layer; only the constructor may call this.
 
         Raises:
-            ValueError: the group is no layer's, or its weight is another layer's too.
+            ValueError: the group belongs to no layer, or two layers share the weight.
         """
         if "layer" not in param_group:
             raise ValueError(
@@ -236,10 +218,10 @@ class QPSBGD(torch.optim.Optimizer):
             self._watch_layers()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over hyper-parameters, step counts and momenta of another QPSBGD on such layers.
+        """Load hyper-parameters, step counts and momenta of another QPSBGD with the same layers.
 
         Raises:
-            ValueError: the state is of other layers, another target or another optimiser.
+            ValueError: the state has other layers or another target, or is another optimiser's.
         """
         groups = state_dict["param_groups"]
         for name in ("layer", "target"):
@@ -251,24 +233,29 @@ class QPSBGD(torch.optim.Optimizer):
 
     @property
     def num_steps(self) -> int:
-        """Steps so far, also of the optimiser whose state was loaded."""
+        """Number of steps so far, including those of a loaded state."""
         return max((self._steps_done(group["params"][0]) for group in self.param_groups), default=0)
 
     def captures(self) -> list[Capture]:
-        """What was captured of each layer since the last step, in the order of the groups."""
+        """Return the captures of the layers since the last step, in the order of the groups."""
         return self._captures
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Project every claimed layer's gradient and update its weight.
+        """Project the gradient of every claimed layer and update its weight.
 
-        All projections are made before any weight changes: an error leaves the model as it was.
+        All projections come before the first change of a weight, so an error leaves the model as
+        it was.
 
         Args:
-            closure: evaluates the model, calls ``backward`` and returns the loss; optional.
+            closure: function that evaluates the model, calls ``backward`` and returns the loss.
 
         Returns:
-            What ``closure`` returned, or None.
+            The result of ``closure``, or None.
+
+        Raises:
+            RuntimeError: no gradient reached a binary layer.
+            ValueError: a gradient or an input is not finite, or a hyper-parameter is out of range.
         """
         loss = None
         if closure is not None:
@@ -277,32 +264,32 @@ class QPSBGD(torch.optim.Optimizer):
         for group in self.param_groups:
             check_group(group)
         gradients = self._gradients()
-        divided, process_group = self._ranks()
-        if divided:
-            # Not by the count of steps: a rank alone may have loaded a state.
-            if not self._compared:
+        is_shared, process_group = self._ranks()
+        if is_shared:
+            # Each rank keeps track of this by itself: one rank alone may have loaded a state.
+            if not self._has_compared_ranks:
                 from qpsbgd.optim.distributed import check_same
 
                 check_same([gradient.weight for gradient in gradients], process_group)
-                self._compared = True
+                self._has_compared_ranks = True
             solve_together(gradients, self._projector, process_group)
         else:
             solve(gradients, self._projector)
-        found = [gradient for gradient in gradients if gradient.binary is not None]
-        if gradients and not found:
+        solved = [gradient for gradient in gradients if gradient.binary is not None]
+        if gradients and not solved:
             raise RuntimeError(
                 "step() found no gradient in any binary layer: call backward() on a loss that "
                 "depends on the model, in between no zero_grad() and no earlier step(); and "
                 "torch.compile the model after the optimizer is made"
             )
-        self._update(found)
+        self._update(solved)
         for capture in self._captures:
             capture.clear()
         self._idle_parameters.check()
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Reset the gradients, and what was captured with them."""
+        """Reset the gradients, and drop the captured inputs and gradients of the layers."""
         super().zero_grad(set_to_none)
         for capture in self._captures:
             capture.clear()
@@ -310,18 +297,18 @@ class QPSBGD(torch.optim.Optimizer):
     def log_to(
         self, writer: ScalarWriter, every: int = 100, tag: str = "qpsbgd"
     ) -> RemovableHandle:
-        """Write ``last_step`` to TensorBoard, or whatever has its ``add_scalar``.
+        """Write ``last_step`` to TensorBoard, or to any object with the same ``add_scalar``.
 
-        Sets ``stats_every``.
+        This sets ``stats_every``.
 
         Args:
             writer: a ``torch.utils.tensorboard.SummaryWriter``.
-            every: steps from one entry to the next; >= 1.
-            tag: the tags are ``tag/layer/number``, with the numbers of
+            every: number of steps from one entry to the next; >= 1.
+            tag: prefix of the tags ``tag/layer/number``, where the numbers are those of
                 :class:`~qpsbgd.optim.LayerStep`.
 
         Returns:
-            A handle whose ``remove()`` ends it.
+            A handle whose ``remove()`` ends the writing.
         """
         self.stats_every = checked_count("every", every, 1)
         return write_steps(self, writer, tag)
@@ -330,7 +317,7 @@ class QPSBGD(torch.optim.Optimizer):
         return int(self.state[weight].get("step", 0)) if weight in self.state else 0
 
     def _ranks(self) -> tuple[bool, Any]:
-        """Whether the batch is divided over the ranks of a process group, and which (None: all)."""
+        """Return whether ranks share the batch, and their process group (None for all)."""
         if self._process_group is None:
             return False, None
         dist = torch.distributed
@@ -339,7 +326,11 @@ class QPSBGD(torch.optim.Optimizer):
         return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1, None
 
     def _gradients(self) -> list[LayerGradient]:
-        """The layers that may move."""
+        """Return an unsolved gradient for each layer that may move.
+
+        Raises:
+            RuntimeError: all layers want the gradient at an activation, and none has one.
+        """
         gradients = [
             LayerGradient(index, group, weight, capture, self._steps_done(weight))
             for index, (group, capture) in enumerate(
@@ -348,9 +339,9 @@ class QPSBGD(torch.optim.Optimizer):
             for weight in group["params"]
             if weight.requires_grad
         ]
-        captured = [gradient for gradient in gradients if not gradient.capture.empty]
+        captured = [gradient for gradient in gradients if not gradient.capture.is_empty]
         if captured and not any(
-            gradient.capture.found_activation or gradient.group["target"] == "preactivation"
+            gradient.capture.found_activation or gradient.options["target"] == "preactivation"
             for gradient in captured
         ):
             raise RuntimeError(
@@ -361,28 +352,23 @@ class QPSBGD(torch.optim.Optimizer):
         return gradients
 
     def _update(self, gradients: list[LayerGradient]) -> None:
-        """Change weights and their state along the binary gradients that were found."""
+        """Change weights and their state along the binary gradients, and record statistics."""
         binaries = to_devices(
             [torch.from_numpy(gradient.binary) for gradient in gradients],
             [gradient.weight.device for gradient in gradients],
         )
         with_energies = self.stats_every > 0 and (self.num_steps + 1) % self.stats_every == 0
         self.last_step = {}
-        for gradient, flat in zip(gradients, binaries, strict=True):
-            group, weight = gradient.group, gradient.weight
-            state = self.state[weight]
-            direction = binary = flat.view(weight.shape)
+        for gradient, binary in zip(gradients, binaries, strict=True):
+            weight, state = gradient.weight, self.state[gradient.weight]
             before = weight >= 0 if with_energies else None
-            if group["momentum"] > 0:
-                if "momentum_buffer" not in state:
-                    state["momentum_buffer"] = torch.zeros_like(weight)
-                momentum = float(group["momentum"])
-                direction = update_momentum(state["momentum_buffer"], binary, momentum)
-            update_weight(weight, direction, float(group["lr"]), group["update"], group["clip"])
+            move_weight(weight, binary.view(weight.shape), gradient.options, state)
             state["step"] = gradient.num_steps + 1
-            num_samples = sum(len(X) for X, _ in gradient.batches)
-            told: tuple[float | None, ...] = ()
+            numbers: tuple[float | None, ...] = ()
             if before is not None:
                 flip_ratio = float(((weight >= 0) != before).double().mean())
-                told = (*gradient.energies(self._projector), flip_ratio)
-            self.last_step[group["layer"]] = LayerStep(gradient.seconds, num_samples, *told)
+                numbers = (*energies(gradient, self._projector), flip_ratio)
+            num_samples = sum(len(X) for X, _ in gradient.batches)
+            self.last_step[gradient.options["layer"]] = LayerStep(
+                gradient.seconds, num_samples, *numbers
+            )

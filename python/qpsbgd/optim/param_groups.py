@@ -1,36 +1,85 @@
-"""The hyper-parameters of QPSBGD: one group a layer."""
+"""Parameter groups of QPSBGD: the binary layers of a model, each with its hyper-parameters."""
 
-import math
 from collections.abc import Iterable
-from numbers import Real
 from typing import Any, get_args
 
 from torch import Tensor, nn
 
-from qpsbgd._checks import SEED_LIMIT, checked_choice, checked_count
+from qpsbgd._checks import (
+    SEED_LIMIT,
+    checked_choice,
+    checked_count,
+    checked_nonnegative,
+    checked_positive,
+    checked_real,
+)
 from qpsbgd.nn.layers import BinaryLayer, binary_layers
 from qpsbgd.optim.capture import Target
-from qpsbgd.optim.update import Update
-from qpsbgd.projection.layers import AlphaRule
-
-#: Sweeps a step where the caller names none, by objective; evidence in docs/defaults.md.
-DEFAULT_NUM_SWEEPS: dict[str, int] = {"quadratic": 2, "sign": 10}
-
-#: Why arguments of torch's own optimisers are refused.
-UNSUPPORTED = {
-    "foreach": "layers differ in shape, and each is updated in one pass of the core already",
-    "fused": "projection and update are the core's, not kernels of torch",
-    "capturable": "the projection runs on the host, which a CUDA graph cannot capture",
-    "differentiable": "the projection onto binary variables has no derivative",
-}
+from qpsbgd.optim.weight_update import Update
+from qpsbgd.projection.options import ALPHA_RULES, DEFAULT_NUM_SWEEPS, OBJECTIVES
 
 
-def named_layers(
+def layer_groups(
+    model: Any, defaults: dict[str, Any]
+) -> tuple[nn.Module, list[BinaryLayer], list[dict[str, Any]], bool]:
+    """Return the binary layers of a model and a parameter group for each.
+
+    Args:
+        model: a module, or groups of modules with hyper-parameters.
+        defaults: hyper-parameters of the layers whose group does not name them.
+
+    Returns:
+        All modules as one, the layers, their parameter groups, and whether the caller gave a
+        positive number of sweeps.
+
+    Raises:
+        TypeError: ``model`` is something else, or a hyper-parameter has the wrong type.
+        ValueError: there is no binary layer, or a hyper-parameter is unknown or out of range.
+    """
+    whole, named = _named_layers(model, defaults)
+    groups = []
+    has_sweeps = bool(defaults["num_sweeps"])
+    for name, layer, own in named:
+        options = {**defaults, **own}
+        has_sweeps = has_sweeps or bool(options["num_sweeps"])
+        checked_choice("objective", options["objective"], OBJECTIVES)
+        if options["num_sweeps"] is None:
+            options["num_sweeps"] = DEFAULT_NUM_SWEEPS[options["objective"]]
+        check_group(options)
+        groups.append({"params": [layer.weight], "layer": name, **options})
+    return whole, [layer for _, layer, _ in named], groups, has_sweeps
+
+
+def check_group(group: dict[str, Any]) -> None:
+    """Raise TypeError or ValueError where a hyper-parameter of a layer is not allowed."""
+    lr, scale, clip, momentum = (_number(group[n]) for n in ("lr", "scale", "clip", "momentum"))
+    checked_nonnegative("lr", lr)  # a scheduler may end at 0
+    checked_positive("scale", scale)
+    if not checked_real("clip", clip) > 0:
+        raise ValueError(f"clip is {clip!r}, but must be positive")
+    if not 0 <= checked_real("momentum", momentum) < 1:
+        raise ValueError(f"momentum is {momentum!r}, but must be at least 0 and less than 1")
+    if not isinstance(group["maximize"], bool):
+        raise TypeError(f"maximize is {group['maximize']!r}, but must be True or False")
+    checked_choice("objective", group["objective"], OBJECTIVES)
+    checked_choice("alpha", group["alpha"], ALPHA_RULES)
+    checked_choice("update", group["update"], get_args(Update))
+    checked_choice("target", group["target"], get_args(Target))
+    checked_count("num_sweeps", group["num_sweeps"], 0)
+    checked_count("seed", group["seed"], 0, SEED_LIMIT)
+
+
+def _number(value: Any) -> Any:
+    """Return the number of a tensor; torch's optimisers may hold hyper-parameters in tensors."""
+    return value.item() if isinstance(value, Tensor) else value
+
+
+def _named_layers(
     model: Any, defaults: dict[str, Any]
 ) -> tuple[nn.Module, list[tuple[str, BinaryLayer, dict[str, Any]]]]:
-    """All modules as one, and name, module and own hyper-parameters of each binary layer."""
+    """Return all modules as one, and the name, layer and own hyper-parameters of each layer."""
     if isinstance(model, nn.Module):
-        entries: list[dict[str, Any]] = [{"params": model}]
+        entries: list[Any] = [{"params": model}]
     else:
         entries = list(model) if isinstance(model, Iterable) else [{"params": model}]
     modules = nn.ModuleList()
@@ -51,8 +100,8 @@ def named_layers(
                 f"{', '.join(map(repr, defaults))} can be given"
             )
         for module in own:
-            for name, layer in binary_layers(_bare(module)):
-                # As in a ModuleList, where there may be more than one module.
+            for name, layer in binary_layers(_unwrapped(module)):
+                # Several modules are named like the entries of a ModuleList.
                 path = name if module is model else f"{len(modules)}.{name}"
                 layers.append((path, layer, options))
             modules.append(module)
@@ -65,10 +114,10 @@ def named_layers(
     return (model if isinstance(model, nn.Module) else modules), layers
 
 
-def _bare(module: nn.Module) -> nn.Module:
-    """What DataParallel, DistributedDataParallel and torch.compile have put into another module.
+def _unwrapped(module: nn.Module) -> nn.Module:
+    """Return the module inside DataParallel, DistributedDataParallel and torch.compile.
 
-    So that layers have the same names, and a state can be loaded, with them and without.
+    Layers then have the same names with and without these, and a state fits both.
     """
     while True:
         if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
@@ -77,37 +126,3 @@ def _bare(module: nn.Module) -> nn.Module:
             module = inner
         else:
             return module
-
-
-def checked_options(options: dict[str, Any]) -> dict[str, Any]:
-    """The hyper-parameters of a group, with the default number of sweeps of its objective."""
-    checked_choice("objective", options["objective"], tuple(DEFAULT_NUM_SWEEPS))
-    if options["num_sweeps"] is None:
-        options["num_sweeps"] = DEFAULT_NUM_SWEEPS[options["objective"]]
-    check_group(options)
-    return options
-
-
-def check_group(group: dict[str, Any]) -> None:
-    for name in ("lr", "scale", "clip", "momentum"):
-        value = group[name]
-        if isinstance(value, bool) or not isinstance(value, (Real, Tensor)):
-            raise TypeError(f"{name} is {value!r}, but must be a real number")
-        number = float(value)
-        valid, rule = {
-            # A scheduler may end at lr = 0.
-            "lr": (0 <= number < math.inf, "finite and at least 0"),
-            "scale": (0 < number < math.inf, "finite and positive"),
-            "clip": (number > 0, "positive"),
-            "momentum": (0 <= number < 1, "at least 0 and less than 1"),
-        }[name]
-        if not valid:
-            raise ValueError(f"{name} is {value!r}, but must be {rule}")
-    if not isinstance(group["maximize"], bool):
-        raise TypeError(f"maximize is {group['maximize']!r}, but must be True or False")
-    checked_choice("objective", group["objective"], tuple(DEFAULT_NUM_SWEEPS))
-    checked_choice("alpha", group["alpha"], get_args(AlphaRule))
-    checked_choice("update", group["update"], get_args(Update))
-    checked_choice("target", group["target"], get_args(Target))
-    checked_count("num_sweeps", group["num_sweeps"], 0)
-    checked_count("seed", group["seed"], 0, SEED_LIMIT)

@@ -1,10 +1,15 @@
-"""What a step did, layer by layer, and its way to a log."""
+"""Statistics of a step, layer by layer, and a way to log them."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from torch.utils.hooks import RemovableHandle
+
+from qpsbgd.optim.step import LayerGradient
+from qpsbgd.projection.native import minimise, objective_values
+from qpsbgd.projection.projectors import Projector
 
 if TYPE_CHECKING:
     from qpsbgd.optim.optimizer import QPSBGD
@@ -12,16 +17,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayerStep:
-    """One layer in one step.
+    """Statistics of one layer in one step.
+
+    The last four are None except in the steps that ``stats_every`` selects.
 
     Attributes:
-        seconds: that projecting its gradient took.
-        num_samples: N, the samples that a gradient reached, of all groups.
-        energy_before: objective at the linear minimiser sign(X^T t), the mean over neurons; None
-            unless asked for, as for all that follow.
-        energy_after: objective at the binary gradient, likewise.
-        agreement: share of the binary gradient that equals sign(X^T t).
-        flip_ratio: share of the layer's binary weights that the step changed.
+        seconds: time that projecting the gradient took.
+        num_samples: number N of samples that a gradient reached, summed over the layer's groups.
+        energy_before: objective at the linear minimiser sign(X^T t), mean over neurons.
+        energy_after: objective at the binary gradient, mean over neurons.
+        agreement: share of the binary gradient that equals sign(X^T t), in [0, 1].
+        flip_ratio: share of the layer's binary weights that the step changed, in [0, 1].
+
+    Example:
+        >>> from qpsbgd.optim import LayerStep
+        >>> LayerStep(seconds=0.002, num_samples=64).energy_after is None
+        True
     """
 
     seconds: float
@@ -32,8 +43,40 @@ class LayerStep:
     flip_ratio: float | None = None
 
 
+def energies(
+    gradient: LayerGradient, projector: Projector
+) -> tuple[float | None, float | None, float | None]:
+    """Return energy before, energy after and agreement of a layer's binary gradient.
+
+    :class:`LayerStep` defines them. The means are over the neurons that a gradient reached, and
+    over the samples of this rank. All three are None where there is no such neuron.
+    """
+    if gradient.binary is None:
+        return None, None, None
+    parts = []
+    binaries = np.split(gradient.binary, gradient.num_groups) if gradient.batches else ()
+    for group, ((X, T), binary) in enumerate(zip(gradient.batches, binaries, strict=True)):
+        # The start is arbitrary for an input that only other ranks have seen.
+        moved = (binary != 0) & X.any(axis=0)  # (m, n)
+        reached = T.any(axis=0) & moved.any(axis=1)  # (m,)
+        if not reached.any():
+            continue
+        options = gradient.projection_options(group)
+        start = minimise(X, T, replace(options, num_sweeps=0))
+        after = np.where(moved, binary, start)
+        options = options.filled(target_eps=getattr(projector, "target_eps", None))
+        means = [objective_values(X, T, rows, options) for rows in (start, after)]
+        same = (binary == start) & moved
+        means.append(same.sum(axis=1) / np.maximum(moved.sum(axis=1), 1))
+        parts.append(np.stack(means)[:, reached])  # (3, neurons)
+    if not parts:
+        return None, None, None
+    before, after, agreement = np.concatenate(parts, axis=1).mean(axis=1).tolist()
+    return before, after, agreement
+
+
 class ScalarWriter(Protocol):
-    """What is asked of a ``torch.utils.tensorboard.SummaryWriter``."""
+    """Writer of numbers, such as a ``torch.utils.tensorboard.SummaryWriter``."""
 
     def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> Any:
         """Write one number."""
@@ -41,9 +84,13 @@ class ScalarWriter(Protocol):
 
 
 def write_steps(optimizer: "QPSBGD", writer: ScalarWriter, tag: str) -> RemovableHandle:
-    """Give every number of ``last_step`` to a writer, at the steps that ``stats_every`` names."""
+    """Write every number of ``last_step`` in the steps that ``stats_every`` selects.
 
-    # Told the optimizer by the hook: one that held it would be a cycle, and outlive a `del`.
+    Returns:
+        A handle whose ``remove()`` ends the writing.
+    """
+
+    # The hook receives the optimiser. A reference here would make a cycle, which outlives `del`.
     def write(optimizer: "QPSBGD", *_: Any) -> None:
         every = optimizer.stats_every
         if every == 0 or optimizer.num_steps % every:

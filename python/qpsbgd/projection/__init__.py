@@ -1,1 +1,26 @@
-"""Projecting a layer's gradient onto binary variables."""
+"""Projection of a layer's gradient onto binary variables."""
+
+from qpsbgd.projection.binary_gradient import gradient_ising, project, projection_energy
+from qpsbgd.projection.encoding import gradient_bqms
+from qpsbgd.projection.models import GradientBQMs
+from qpsbgd.projection.options import LayerProblem, ProjectionOptions
+from qpsbgd.projection.projectors import (
+    NativeProjector,
+    Projector,
+    SamplerProjector,
+    StepProjector,
+)
+
+__all__ = [
+    "GradientBQMs",
+    "LayerProblem",
+    "NativeProjector",
+    "ProjectionOptions",
+    "Projector",
+    "SamplerProjector",
+    "StepProjector",
+    "gradient_bqms",
+    "gradient_ising",
+    "project",
+    "projection_energy",
+]

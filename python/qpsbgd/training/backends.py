@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dimod
 
-from qpsbgd.projection.layers import NativeProjector, Projector
-from qpsbgd.projection.sampler_projector import SamplerProjector
+from qpsbgd.projection import NativeProjector, Projector, SamplerProjector
 
 if TYPE_CHECKING:
     from qpsbgd.hardware import DWaveProjector

@@ -8,7 +8,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import qpsbgd
-from qpsbgd.projection.layers import AlphaRule, Objective
+from qpsbgd.projection.options import AlphaRule, Objective
 from qpsbgd.training.backends import TOPOLOGIES, BackendName
 from qpsbgd.training.datasets import DATASETS
 from qpsbgd.training.recipes import NetworkName, OptimizerName

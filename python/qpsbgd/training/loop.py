@@ -30,7 +30,7 @@ from qpsbgd.optim import (
     SignSGD,
     binary_weights_of,
 )
-from qpsbgd.projection.layers import Projector
+from qpsbgd.projection import Projector
 from qpsbgd.training import checkpoints
 from qpsbgd.training.backends import make_projector
 from qpsbgd.training.config import Config, read_config

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from qpsbgd.optim import QPSBGD, BinaryConnect, ProxQuant, SignSGD
-from qpsbgd.projection.layers import Projector
+from qpsbgd.projection import Projector
 
 #: Methods whose names begin so are QPSBGD, whatever solves their problems.
 QP = "QP-SBGD"

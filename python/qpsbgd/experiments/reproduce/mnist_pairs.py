@@ -37,7 +37,7 @@ from qpsbgd.experiments.reproduce.experiment import (
     grid,
     tuning_seeds,
 )
-from qpsbgd.projection.layers import Projector
+from qpsbgd.projection import Projector
 from qpsbgd.training.optimizers import QP
 
 SIGN, QUBO, MOCK = f"{QP} sign", f"{QP} penalised QUBO", f"{QP} mock annealer"

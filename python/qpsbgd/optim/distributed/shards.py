@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import checked_choice, checked_threads
+from qpsbgd._checks import checked_choice, checked_layer, checked_threads
 from qpsbgd.optim.distributed.pooling import (
     Exchange,
     ProductPool,
@@ -19,19 +19,13 @@ from qpsbgd.optim.distributed.pooling import (
     should_sum_products,
 )
 from qpsbgd.optim.distributed.ranks import Ranks
-from qpsbgd.projection.layers import (
-    AlphaRule,
-    NativeProjector,
-    Objective,
-    Projector,
-    check_binary,
-    checked_layer,
-)
+from qpsbgd.projection.options import ProjectionOptions
+from qpsbgd.projection.projectors import NativeProjector, Projector, check_binary
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-    from qpsbgd.projection.layers import ArrayLike
+    from qpsbgd._checks import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -44,35 +38,22 @@ class Shard:
         samples: returns this rank's X ``(N_rank, n)`` and T ``(N_rank, m)``, float32 on the CPU;
             None if no gradient reached the layer on this rank. :func:`project_shards` makes the
             call, so that an error in it ends the step on every rank.
-        objective: objective of :func:`qpsbgd.project`.
-        scale: scale of :func:`qpsbgd.project`.
-        num_sweeps: number of sweeps of :func:`qpsbgd.project`.
-        seed: seed of :func:`qpsbgd.project`, but not None.
-        alpha: rule for alpha of :func:`qpsbgd.project`.
+        options: options of the projection.
         agreed: further values that must be equal on all ranks, such as the learning rate.
 
     Example:
         >>> import numpy as np
+        >>> from qpsbgd import ProjectionOptions
         >>> from qpsbgd.optim.distributed import Shard
         >>> X, T = np.ones((2, 3), np.float32), np.ones((2, 1), np.float32)
-        >>> shard = Shard("first", (1, 3), lambda: (X, T), "quadratic", 1.0, 2, seed=0)
+        >>> shard = Shard("first", (1, 3), lambda: (X, T), ProjectionOptions(seed=0))
     """
 
     name: str
     shape: tuple[int, int]
     samples: "Callable[[], tuple[ArrayLike, ArrayLike]] | None"
-    objective: Objective
-    scale: float
-    num_sweeps: int
-    seed: int
-    alpha: AlphaRule = "norm"
+    options: ProjectionOptions
     agreed: tuple[Any, ...] = ()
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Options of the projection, which a projector accepts."""
-        names = ("objective", "scale", "alpha", "num_sweeps", "seed")
-        return {name: getattr(self, name) for name in names}
 
 
 class Gradient(NamedTuple):
@@ -126,10 +107,10 @@ def project_shards(
 
     Example:
         >>> import numpy as np
-        >>> from qpsbgd import NativeProjector
+        >>> from qpsbgd import NativeProjector, ProjectionOptions
         >>> from qpsbgd.optim.distributed import Shard, project_shards
         >>> X, T = np.ones((2, 3), np.float32), np.ones((2, 1), np.float32)
-        >>> shard = Shard("first", (1, 3), lambda: (X, T), "quadratic", 1.0, 2, seed=0)
+        >>> shard = Shard("first", (1, 3), lambda: (X, T), ProjectionOptions(seed=0))
         >>> [gradient] = project_shards([shard], NativeProjector(), exchange="gram")
         >>> gradient.binary.tolist(), gradient.reached.tolist(), gradient.seen.tolist()
         ([[1, 1, 1]], [True], [True, True, True])
@@ -182,7 +163,7 @@ class _LayerSamples:
         """Check the options, read the samples and return their description."""
         shard = self.shard
         if self.native is not None:
-            self.core_options = self.native.core_options(**shard.options)
+            self.core_options = self.native.core_options(shard.options)
         self.inputs, self.targets = _read_samples(shard)
         agreed = (
             shard.name, shard.shape, shard.options, self.core_options, self.exchange, shard.agreed,
@@ -231,7 +212,7 @@ class _LayerSolver:
         self.pool: SamplePool | ProductPool
         if (
             layer.native is not None
-            and layer.shard.objective == "quadratic"
+            and layer.shard.options.objective == "quadratic"
             and should_sum_products((m, n), sum(counts), ranks.count, layer.exchange)
         ):
             rows = self._rows[ranks.rank]
@@ -254,7 +235,7 @@ class _LayerSolver:
         if self._problems is not None:
             binary = self._problems.project(self.norms, **self._layer.core_options)
         elif isinstance(self.pool, SamplePool) and (samples := self.pool.join()) is not None:
-            binary = self._layer.projector(*samples, **shard.options)
+            binary = self._layer.projector(*samples, shard.options)
             check_binary(binary, shard.shape)
         return np.packbits(binary > 0), self.pool.reached
 

@@ -1,4 +1,4 @@
-"""Which parameters are whose: binary weights go to QPSBGD, the others to an optimiser of theirs."""
+"""Real parameters of a model, which QPSBGD leaves to another optimiser."""
 
 import warnings
 from typing import NamedTuple
@@ -10,11 +10,11 @@ from qpsbgd.nn.layers import binary_layers
 
 
 class Parameters(NamedTuple):
-    """What :func:`split_parameters` returns.
+    """Parameters of a model, split by :func:`split_parameters`.
 
     Attributes:
         binary: latent weights of the binary layers.
-        real: all others: biases, output scales, normalisation, embeddings.
+        real: all other parameters: biases, output scales, normalisation, embeddings.
     """
 
     binary: list[nn.Parameter]
@@ -22,16 +22,18 @@ class Parameters(NamedTuple):
 
 
 def split_parameters(model: nn.Module) -> Parameters:
-    """The latent weights of binary layers, and all other parameters of a model.
+    """Split the parameters of a model into latent weights of binary layers and all others.
 
     Args:
         model: any module.
 
     Returns:
-        Both lists, each parameter once; frozen ones (``requires_grad=False``) too.
+        Both lists. Each parameter appears once, frozen ones (``requires_grad=False``) included.
 
     Example:
+        >>> from torch import nn
         >>> from qpsbgd.nn import BinaryLinear
+        >>> from qpsbgd.optim import split_parameters
         >>> binary, real = split_parameters(nn.Sequential(BinaryLinear(3, 2), nn.BatchNorm1d(2)))
         >>> [tuple(p.shape) for p in binary], [tuple(p.shape) for p in real]
         ([(2, 3)], [(2,), (2,), (2,)])
@@ -39,16 +41,16 @@ def split_parameters(model: nn.Module) -> Parameters:
     weights = {id(layer.weight) for _, layer in binary_layers(model)}
     binary: list[nn.Parameter] = []
     real: list[nn.Parameter] = []
-    for parameter in model.parameters():  # each once
+    for parameter in model.parameters():
         (binary if id(parameter) in weights else real).append(parameter)
     return Parameters(binary, real)
 
 
 class IdleParameters:
-    """Warns, once, of real parameters that have gradients but that no optimiser changes.
+    """Warning, given once, of real parameters that have gradients and that nothing changes.
 
     Args:
-        model: the modules whose parameters are looked at.
+        model: module with the parameters.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -57,7 +59,10 @@ class IdleParameters:
         self._done = False
 
     def check(self) -> None:
-        """To be called at every step: compares the second with the first."""
+        """Compare the parameters of the second step with those of the first.
+
+        The optimiser calls this in every step.
+        """
         if self._done:
             return
         real = {id(parameter) for parameter in split_parameters(self._model).real}
@@ -67,7 +72,7 @@ class IdleParameters:
             if id(parameter) in real and parameter.grad is not None
         }
         if not all(p.grad.isfinite().all() for p in reached.values() if p.grad is not None):
-            self._before = None  # GradScaler skips a step then
+            self._before = None  # GradScaler skips such a step
             return
         now = {
             name: (parameter._version, float(parameter.detach().sum(dtype=torch.float64)))
@@ -77,7 +82,7 @@ class IdleParameters:
             self._before = now
             return
         self._done = True
-        # In-place changes count as versions, but not those of `parameter.data`.
+        # The sum is there for changes of `parameter.data`, which leave the version as it is.
         idle = [repr(name) for name, state in now.items() if self._before.get(name) == state]
         if idle:
             names = ", ".join(idle[:3]) + (f" and {len(idle) - 3} more" if len(idle) > 3 else "")
@@ -85,5 +90,5 @@ class IdleParameters:
                 f"no optimizer has changed the real parameters {names} since the last step: QPSBGD "
                 "trains binary weights alone; give split_parameters(model).real to an optimizer of "
                 "their own, or set their requires_grad to False",
-                stacklevel=5,  # of step() in user code: torch wraps it twice
+                stacklevel=5,  # the caller of step(), which torch wraps twice
             )

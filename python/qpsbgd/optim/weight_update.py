@@ -1,6 +1,6 @@
-"""How a binary gradient changes a latent weight: the arithmetic of one layer's step."""
+"""Change of a latent weight along its binary gradient."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +10,23 @@ from qpsbgd import _core
 Update = Literal["latent", "projected"]
 
 
+def move_weight(weight: Tensor, binary: Tensor, options: dict[str, Any], state: Any) -> None:
+    """Change a latent weight along its binary gradient, in place.
+
+    Args:
+        weight: latent weight V, any shape, float dtype and device.
+        binary: B, int8 of -1, 0 and +1, with the weight's shape and device.
+        options: hyper-parameters of the layer.
+        state: the optimiser's state of the weight, which holds the running mean.
+    """
+    direction = binary
+    if options["momentum"] > 0:
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(weight)
+        direction = update_momentum(state["momentum_buffer"], binary, float(options["momentum"]))
+    update_weight(weight, direction, float(options["lr"]), options["update"], options["clip"])
+
+
 def update_weight(
     weight: Tensor, direction: Tensor, lr: float, update: Update, clip: float
 ) -> None:
@@ -17,9 +34,9 @@ def update_weight(
 
     Args:
         weight: latent weight V, any shape, float dtype and device.
-        direction: B, of the weight's shape and on its device: int8 of -1, 0 and +1, or floats; 0
-            where no gradient reached the weight, which is left as it is.
-        lr: step length.
+        direction: B, with the weight's shape and device: int8 of -1, 0 and +1, or floats. A weight
+            whose entry is 0 stays as it is, but for ``clip``.
+        lr: size of the step.
         update: ``"latent"`` for ``clip(V - lr B)``, ``"projected"`` for ``sign(V - lr B)``.
         clip: bound of the latent rule; ``inf`` for none.
     """
@@ -31,7 +48,7 @@ def update_weight(
         and weight.is_contiguous()
         and direction.is_contiguous()
     ):
-        # One pass instead of three, with the same result.
+        # One pass over memory instead of three, with the same result.
         _core.step_along(
             weight.detach().numpy(), direction.numpy(), lr=lr, clip=clip,
             num_threads=torch.get_num_threads(),
@@ -47,17 +64,17 @@ def update_weight(
 
 
 def update_momentum(mean: Tensor, binary: Tensor, momentum: float) -> Tensor:
-    """Running mean of binary gradients: ``M <- momentum M + (1 - momentum) B``, in place.
+    """Update a running mean of binary gradients: ``M <- momentum M + (1 - momentum) B``, in place.
 
-    Entries of B that are 0 (weights that no gradient reaches) leave theirs as it is.
+    An entry of M stays as it is where B is 0, as no gradient reached that weight.
 
     Args:
-        mean: M, of the weight's shape and dtype.
-        binary: int8 of -1 and +1, or 0.
-        momentum: in [0, 1).
+        mean: M, with the weight's shape and dtype.
+        binary: B, int8 of -1, 0 and +1.
+        momentum: factor in [0, 1).
 
     Returns:
-        The direction to step along: M, and 0 where B is 0.
+        The direction of the step: M, and 0 where B is 0.
     """
     reached = binary != 0
     if reached.all():
