@@ -50,5 +50,6 @@ for epoch in range(5):
 
 packed = pack(model.eval())
 with torch.no_grad():
-    accuracy = (packed.model(x[1400:]).argmax(dim=1) == y[1400:]).double().mean()
-print(f"{packed.bytes_before} bytes packed to {packed.bytes_after}, test accuracy {accuracy:.4f}")
+    accuracy = (packed(x[1400:]).argmax(dim=1) == y[1400:]).double().mean()
+report = packed.pack_report
+print(f"{report.bytes_before} bytes packed to {report.bytes_after}, test accuracy {accuracy:.4f}")

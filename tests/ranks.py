@@ -117,19 +117,25 @@ def project(layers, projector, exchange="auto"):
 
 
 def bytes_sent(layers, projector, exchange):
-    """How many bytes the same call sends to other ranks."""
-    total, real = 0, dist.all_to_all_single
+    """How many bytes of samples, or of their products, the same call sends to other ranks."""
+    total = 0
+    real = {name: getattr(dist, name) for name in ("all_to_all_single", "all_reduce")}
 
-    def counted(received, sent, sizes, sent_sizes, group=None):
+    def all_to_all_single(received, sent, sizes, sent_sizes, group=None):
         nonlocal total
-        total += sum(sent_sizes) - sent_sizes[dist.get_rank()]
-        return real(received, sent, sizes, sent_sizes, group=group)
+        total += (sum(sent_sizes) - sent_sizes[dist.get_rank()]) * sent.element_size()
+        return real["all_to_all_single"](received, sent, sizes, sent_sizes, group=group)
 
-    dist.all_to_all_single = counted
+    def all_reduce(summands, group=None):
+        nonlocal total  # each rank sends every number twice, but for its own share
+        total += 2 * summands.nbytes * (dist.get_world_size() - 1) // dist.get_world_size()
+        return real["all_reduce"](summands, group=group)
+
+    dist.all_to_all_single, dist.all_reduce = all_to_all_single, all_reduce
     try:
         project(layers, projector, exchange)
     finally:
-        dist.all_to_all_single = real
+        dist.all_to_all_single, dist.all_reduce = real.values()
     return total
 
 

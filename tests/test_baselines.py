@@ -20,10 +20,10 @@ from qpsbgd.optim import (
     ProxConnect,
     ProxQuant,
     SignSGD,
-    binarize,
-    binary_weights,
+    binarize_weights_of,
+    binary_weights_of,
 )
-from qpsbgd.optim.baselines.proxconnect import QUANTIZERS, sign_swish
+from qpsbgd.optim.baselines.proxconnect import QUANTIZER_PAIRS, sign_swish
 
 MAKE = {
     "binaryconnect": lambda params, **o: BinaryConnect(params, **{"lr": 0.05, **o}),
@@ -160,7 +160,7 @@ def test_proxquant_twin(problem, strength):
     assert (np.abs(expected[-1]) < 1).any()
 
 
-@pytest.mark.parametrize("name", QUANTIZERS)
+@pytest.mark.parametrize("name", QUANTIZER_PAIRS)
 def test_proxconnect_twin(problem, name):
     def swish(v, mu):
         s = 1 / (1 + np.exp(-mu * v))
@@ -192,7 +192,9 @@ def test_proxconnect_twin(problem, name):
 def test_sign_swish_and_its_slope(mu):
     v = torch.linspace(-2, 2, 101, dtype=torch.float64, requires_grad=True)
     sign_swish(v, mu).sum().backward()
-    torch.testing.assert_close(QUANTIZERS["bnn++"][1](v.detach(), mu), v.grad, rtol=1e-7, atol=1e-9)
+    torch.testing.assert_close(
+        QUANTIZER_PAIRS["bnn++"][1](v.detach(), mu), v.grad, rtol=1e-7, atol=1e-9
+    )
     assert sign_swish(torch.tensor([-1.0, 1.0]), 1e4).tolist() == [-1.0, 1.0]
 
 
@@ -217,12 +219,12 @@ def test_loss_falls_and_the_network_is_binary(batch, name):
     losses = train(net, batch, optimizer, 60)
     assert min(losses[-10:]) < 0.7 * losses[0]
     assert net.first.weight.abs().max() < 1.21  # the sign-swish goes up to 1.2
-    with binary_weights(optimizer):
+    with binary_weights_of(optimizer):
         binary = backward(net, batch).item()
         assert set(net.first.weight.unique().tolist()) == {-1.0, 1.0}
     assert binary < losses[0]
     kept = net.first.weight.detach().clone()
-    binarize(optimizer)
+    binarize_weights_of(optimizer)
     assert torch.equal(net.first.weight, torch.where(kept >= 0, 1.0, -1.0))
 
 
@@ -230,7 +232,7 @@ def test_weights_come_back_after_an_error(batch):
     net = make_net("proxquant")
     optimizer = MAKE["proxquant"](net.parameters())
     kept = net.first.weight.detach().clone()
-    with pytest.raises(KeyError), binary_weights(optimizer):
+    with pytest.raises(KeyError), binary_weights_of(optimizer):
         raise KeyError
     assert torch.equal(net.first.weight, kept)
 

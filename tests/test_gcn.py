@@ -127,7 +127,7 @@ def test_cached():
     other = torch.tensor([[0], [3]])
     for each in (layer, copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         assert torch.equal(each(x, other), first)  # the first graph, whatever is given
-    with pytest.raises(ValueError, match="x has 6 nodes, but the cached adjacency 7"):
+    with pytest.raises(ValueError, match="x has 6 nodes, but the cached adjacency has 7"):
         layer(x[:6], other)
     layer.reset_parameters()
     expected = twin(layer, x, dense(other, torch.ones(1)))

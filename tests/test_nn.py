@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn
 
-from qpsbgd.nn import BinaryConv1d, BinaryConv2d, BinaryGCNConv, BinaryLinear
+from qpsbgd.nn import BinaryConv1d, BinaryConv2d, BinaryGCNConv, BinaryLayer, BinaryLinear, pack
 from qpsbgd.nn.functional import QUANTIZERS, approx_sign, ste_sign, swish_sign
 from qpsbgd.optim import QPSBGD
 
@@ -179,3 +179,38 @@ def test_output_scale_and_what_an_optimiser_changes_of_a_pass(scale, bias):
     z = nn.functional.linear(approx_sign(x), layer.binary_weight)
     expected = (z / 5**0.5 if scale else z) + (layer.bias if bias else 0)
     torch.testing.assert_close(results[0][0], expected)
+
+
+class OwnLinear(BinaryLayer, nn.Module):
+    """What a user writes to have a layer of another kind."""
+
+    def __init__(self, weight):
+        nn.Module.__init__(self)
+        self.weight = nn.Parameter(weight)
+        self.bias = None
+        self.init_binary(None, "ste_sign", output_scale=True)
+
+    def forward(self, x):
+        return self.run(x)
+
+    def linear_map(self, input, weight, bias):
+        return nn.functional.linear(input, weight)
+
+    def samples(self, input, grad):
+        return input[None], grad[None]
+
+
+def test_own_layers_train_and_are_packed_like_those_of_the_package():
+    torch.manual_seed(0)
+    known = BinaryLinear(9, 4, bias=False, output_scale=True)
+    own = OwnLinear(known.weight.detach().clone())
+    x = torch.randn(20, 9)
+    for layer in (known, own):
+        layer.output_scale.requires_grad_(False)
+        optimizer = QPSBGD(layer, lr=0.2)
+        for _ in range(3):
+            optimizer.zero_grad()
+            (layer(x) - 1).square().sum().backward()
+            optimizer.step()
+    assert torch.equal(own.weight, known.weight)
+    assert torch.equal(pack(own)(x), own(x))

@@ -1,4 +1,4 @@
-"""One bit a weight: the same outputs from less."""
+"""Packed models: the outputs of the original from one bit per weight."""
 
 import copy
 import io
@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn
 
+import qpsbgd
 from qpsbgd.nn import (
     BinaryConv1d,
     BinaryConv2d,
@@ -56,7 +57,7 @@ def test_same_outputs_and_gradients(kind, options):
     make, shapes = LAYERS[kind]
     layer = make(**options)
     layer.weight.data.view(-1)[0] = 0.0
-    packed = pack(layer).model
+    packed = pack(layer)
     assert type(packed) is type(layer)
     for shape in shapes:
         x = torch.randn(shape, dtype=layer.weight.dtype)
@@ -73,7 +74,7 @@ def test_same_outputs_and_gradients(kind, options):
 def test_another_order_of_memory_is_kept():
     torch.manual_seed(0)
     layer = LAYERS["conv2d"][0]().to(memory_format=torch.channels_last)
-    packed = pack(layer).model
+    packed = pack(layer)
     assert packed.binary_weight.stride() == layer.weight.stride()
     x = torch.randn(3, 32, 9, 8)
     assert torch.equal(packed(x), layer(x))
@@ -83,7 +84,7 @@ def test_a_cached_graph_is_kept():
     layer = BinaryGCNConv(9, 4, cached=True)
     x = torch.randn(3, 9)
     expected = layer(x, EDGES)
-    assert torch.equal(pack(layer).model(x, torch.tensor([[0], [0]])), expected)
+    assert torch.equal(pack(layer)(x, torch.tensor([[0], [0]])), expected)
 
 
 def network():
@@ -101,7 +102,8 @@ def test_model_is_copied_and_its_size_reported():
     model = network()
     state = copy.deepcopy(model.state_dict())
     optimizer = QPSBGD(model)
-    packed, before, after = pack(model)
+    packed = pack(model)
+    before, after = packed.pack_report
     assert before == sum(tensor.nbytes for tensor in state.values())
     # Rows of 27 and of 10 signs in whole bytes, and one number each that has the type.
     saved = 4 * (8 * 27 + 6 * 10) - (8 * 4 + 6 * 2) - 2 * 4
@@ -125,11 +127,11 @@ def test_model_is_copied_and_its_size_reported():
 def test_state_dict_goes_to_another_packed_model():
     torch.manual_seed(0)
     model = network().eval()
-    packed = pack(model).model
+    packed = pack(model)
     file = io.BytesIO()
     torch.save(packed.state_dict(), file)
     file.seek(0)
-    other = pack(network().eval()).model
+    other = pack(network().eval())
     x = torch.randn(5, 3, 4, 4)
     assert not torch.equal(other(x), model(x))
     other.load_state_dict(torch.load(file, weights_only=True))
@@ -139,10 +141,18 @@ def test_state_dict_goes_to_another_packed_model():
 
 
 def test_copies_and_pickles():
-    packed = pack(network().eval()).model
+    packed = pack(network().eval())
     x = torch.randn(5, 3, 4, 4)
     for other in (copy.deepcopy(packed), pickle.loads(pickle.dumps(packed))):
         assert torch.equal(other(x), packed(x))
+        assert other.pack_report == packed.pack_report
+
+
+def test_the_module_of_pack_is_not_hidden_by_the_function():
+    import qpsbgd.nn.packing as module
+
+    assert module.pack is pack
+    assert type(qpsbgd.nn.functional) is type(qpsbgd.nn.convert) is type(module)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +164,7 @@ def test_copies_and_pickles():
 def test_moves_to_another_type(kind, dtype):
     make, shapes = LAYERS[kind]
     layer = make(output_scale=True)
-    packed = pack(layer).model
+    packed = pack(layer)
     for each in (layer, packed):
         each.to(dtype)
     assert packed.weight.dtype == dtype
@@ -166,21 +176,22 @@ def test_moves_to_another_type(kind, dtype):
 
 def test_autocast():
     layer = BinaryLinear(13, 5, output_scale=True)
-    packed = pack(layer).model
+    packed = pack(layer)
     x = torch.randn(3, 13)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(packed(x), layer(x))
 
 
 def test_moves_to_another_device():
-    weight = pack(BinaryLinear(13, 5)).model.to("meta").weight
+    weight = pack(BinaryLinear(13, 5)).to("meta").weight
     assert weight().device.type == "meta"
 
 
 def test_a_layer_that_occurs_twice_is_packed_once():
     layer = BinaryLinear(8, 8, bias=False)
     model = nn.Sequential(layer, nn.Tanh(), layer)
-    packed, before, after = pack(model)
+    packed = pack(model)
+    before, after = packed.pack_report
     assert packed[0] is packed[2]
     assert (before, after) == (256, 8 + 4)
 
@@ -191,11 +202,11 @@ def test_converted_transformers():
     convert_to_binary(model, output_scale=True).eval()
     x = torch.randn(3, 5, 8)
     with torch.no_grad():
-        assert torch.equal(pack(model).model(x), model(x))
+        assert torch.equal(pack(model)(x), model(x))
 
 
 def test_there_is_nothing_to_train():
-    packed = pack(nn.Sequential(BinaryLinear(8, 8))).model
+    packed = pack(nn.Sequential(BinaryLinear(8, 8)))
     with pytest.raises(ValueError, match="no layer with binary weights"):
         QPSBGD(packed)
     with pytest.raises(ValueError, match=r"model \(Sequential\) has no layer with binary weights"):

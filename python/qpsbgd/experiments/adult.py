@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from qpsbgd.nn import BinaryLinear
 from qpsbgd.nn.functional import ste_sign
-from qpsbgd.optim import binary_weights
+from qpsbgd.optim import binary_weights_of
 from qpsbgd.projection import NativeProjector
 from qpsbgd.training.optimizers import kernel_quantizer, make_optimizer, use_published_lambda
 
@@ -80,7 +80,7 @@ class Net:
 
     @torch.no_grad()
     def __call__(self, inputs: Floats) -> Tensor:
-        with binary_weights(self.optimizer):
+        with binary_weights_of(self.optimizer):
             outputs: Tensor = self.model(torch.from_numpy(inputs / np.float32(self.scale)))
         return outputs
 

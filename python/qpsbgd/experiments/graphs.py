@@ -15,7 +15,7 @@ from qpsbgd.experiments import planetoid
 from qpsbgd.experiments.cosines import FirstLayer
 from qpsbgd.experiments.karate import Club
 from qpsbgd.experiments.planetoid import CitationGraph
-from qpsbgd.optim import QPSBGD, binary_weights
+from qpsbgd.optim import QPSBGD, binary_weights_of
 from qpsbgd.training import optimizers
 from qpsbgd.training.networks import BinaryGCN
 
@@ -108,7 +108,7 @@ def train_nodes(
         if not constant:
             falling.step()
         model.eval()
-        with torch.no_grad(), binary_weights(optimizer):
+        with torch.no_grad(), binary_weights_of(optimizer):
             right = (model(task.features, task.edges).argmax(dim=1) == task.labels).double()
         validation, test, train = (
             0.0 if mask is None else float(right[mask].mean())

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from qpsbgd import SamplerProjector, SimulatedAnnealingSampler
 from qpsbgd.experiments.cosines import cosine_of_first_layer
-from qpsbgd.optim import QPSBGD, binary_weights
+from qpsbgd.optim import QPSBGD, binary_weights_of
 from qpsbgd.projection import Projector
 from qpsbgd.training.datasets import Dataset, data_folder, mnist5k
 from qpsbgd.training.loop import accuracy, shifted
@@ -217,7 +217,7 @@ def train(
             continue
         found.losses.append(loss_sum / course.every)
         loss_sum = 0.0
-        with binary_weights(optimizer):
+        with binary_weights_of(optimizer):
             found.accuracies.append(accuracy(model, *others))
         if isinstance(optimizer, QPSBGD):
             # None of a layer that no gradient reached.

@@ -1,19 +1,25 @@
-"""Layers with binary weights, for torch."""
+"""Layers with binary weights and sign activations, for torch."""
 
 from qpsbgd.nn import functional
+from qpsbgd.nn.activations import ApproxSign, Sign, SwishSign
 from qpsbgd.nn.conv import BinaryConv1d, BinaryConv2d
 from qpsbgd.nn.convert import convert_to_binary
 from qpsbgd.nn.gcn import BinaryGCNConv
+from qpsbgd.nn.layers import BinaryLayer
 from qpsbgd.nn.linear import BinaryLinear
-from qpsbgd.nn.packing import PackedModel, PackedWeight, pack
+from qpsbgd.nn.packing import PackedWeight, PackReport, pack
 
 __all__ = [
+    "ApproxSign",
     "BinaryConv1d",
     "BinaryConv2d",
     "BinaryGCNConv",
+    "BinaryLayer",
     "BinaryLinear",
-    "PackedModel",
+    "PackReport",
     "PackedWeight",
+    "Sign",
+    "SwishSign",
     "convert_to_binary",
     "functional",
     "pack",

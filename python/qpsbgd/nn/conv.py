@@ -20,44 +20,48 @@ PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
 
 class _BinaryConv(BinaryLayer, _ConvNd):
-    """What BinaryConv1d and BinaryConv2d share: D = 1 or 2 dimensions beside the channels."""
+    """Base class of the convolutions over one or two spatial dimensions."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Convolution of the quantised input with the quantised weight."""
+        """Convolve the quantised input with the quantised weight."""
         return self.run(input)
 
     def linear_map(
         self, input: Tensor, weight: Tensor, bias: Tensor | None, *context: Any
     ) -> Tensor:
-        """Torch's convolution, with this layer's stride, padding, dilation and groups."""
+        """Apply torch's convolution with this layer's stride, padding, dilation and groups."""
         return self._conv_forward(input, weight, bias)
 
     @property
     def num_groups(self) -> int:
-        """G: groups of channels with inputs of their own."""
+        """G: number of groups of channels; each group has its own inputs."""
         return self.groups
 
     def scale_shape(self) -> tuple[int, ...]:
-        """One number a channel: (C, 1) or (C, 1, 1)."""
+        """Return the shape of one number per channel: (C, 1) or (C, 1, 1)."""
         return (-1, *(1 for _ in self.kernel_size))
 
     def samples(self, input: Tensor, grad: Tensor, *context: Any) -> tuple[Tensor, Tensor]:
-        """Every place of every image is a sample: the patch under the kernel, and its gradient.
+        """Return one sample per output position: the patch under the kernel, and its gradient.
 
-        (batch, C, ...) -> (G, N, C / G * kernel) and (batch, M, ...) -> (G, N, M / G), where N is
-        batch * places of the output.
+        Args:
+            input: ``(batch, C, ...)``, or ``(C, ...)`` for one image.
+            grad: ``(batch, M, ...)``, or ``(M, ...)`` for one image.
+            context: empty.
+
+        Returns:
+            Patches ``(G, N, C / G * kernel)`` and gradients ``(G, N, M / G)``, where N is the
+            number of images times the number of output positions.
         """
         dims = len(self.kernel_size)
-        # Without a batch dimension: one image.
-        input = input.reshape(-1, *input.shape[-1 - dims :])
+        input = input.reshape(-1, *input.shape[-1 - dims :])  # (batch, C, ...)
         mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
         input = nn.functional.pad(input, self._reversed_padding_repeated_twice, mode)
-        batch, groups, places = len(input), self.groups, grad.shape[-dims:]
+        batch, groups, positions = len(input), self.groups, grad.shape[-dims:]
         step_batch, step_channel, *steps = input.stride()
-        # A view of all patches, (G, batch, places, C / G, kernel), then one copy of it: half of the
-        # time of torch's unfold, whose samples are columns.
+        # One copy of this view is twice as fast as torch's unfold, whose samples are columns.
         patches = input.as_strided(
-            (groups, batch, *places, self.in_channels // groups, *self.kernel_size),
+            (groups, batch, *positions, self.in_channels // groups, *self.kernel_size),
             (
                 step_channel * (self.in_channels // groups),
                 step_batch,
@@ -65,9 +69,9 @@ class _BinaryConv(BinaryLayer, _ConvNd):
                 step_channel,
                 *map(operator.mul, steps, self.dilation),
             ),
-        )
-        num_samples = batch * math.prod(places)
-        grads = grad.reshape(batch, groups, self.out_channels // groups, math.prod(places))
+        )  # (G, batch, positions, C / G, kernel)
+        num_samples = batch * math.prod(positions)
+        grads = grad.reshape(batch, groups, self.out_channels // groups, math.prod(positions))
         return (
             patches.reshape(groups, num_samples, self.weight[0].numel()),
             grads.permute(1, 0, 3, 2).reshape(groups, num_samples, self.out_channels // groups),
@@ -77,35 +81,42 @@ class _BinaryConv(BinaryLayer, _ConvNd):
 class BinaryConv1d(_BinaryConv, nn.Conv1d):
     """``nn.Conv1d`` whose forward pass uses ``sign(weight)``.
 
-    ``weight`` is the real, latent weight that optimisers change; ``state_dict`` is that of
-    ``nn.Conv1d``, and ``output_scale`` where there is one.
+    ``weight`` is the real, latent weight that optimisers change. The ``state_dict`` has the keys
+    of ``nn.Conv1d``, and ``output_scale`` if the layer has one.
 
     Args:
-        in_channels: as for ``nn.Conv1d``, like all that follow up to ``padding_mode``.
-        out_channels: likewise.
-        kernel_size: likewise.
-        stride: likewise.
-        padding: a number, ``"valid"`` or ``"same"``.
-        dilation: as for ``nn.Conv1d``.
-        groups: likewise; each group has problems, and a step length alpha, of its own.
+        in_channels: number of channels of the input.
+        out_channels: number of channels of the output.
+        kernel_size: size of the kernel.
+        stride: distance between neighbouring output positions in the input.
+        padding: number of values that are added at each end; or ``"valid"`` for none, or
+            ``"same"`` for an output of the input's size.
+        dilation: distance between neighbouring kernel elements in the input.
+        groups: number of groups of channels. Each group has its own binary problems and its own
+            step length alpha.
         bias: whether to learn an additive (real) bias.
-        padding_mode: as for ``nn.Conv1d``. Zeros are neither -1 nor +1; ``"replicate"`` keeps
-            binary inputs binary.
-        input_quantizer: applied to the input: ``"ste_sign"``, ``"approx_sign"``, ``"swish_sign"``,
-            a callable, or None for none.
-        kernel_quantizer: applied to the weight, likewise; with None the layer has real weights.
-        output_scale: whether to learn a (real) factor for each output channel, applied before the
-            bias; at first one over the square root of the inputs that an output sums.
-        device: as for ``nn.Conv1d``.
-        dtype: as for ``nn.Conv1d``.
+        padding_mode: ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"circular"``. A zero is
+            neither -1 nor +1; ``"replicate"`` keeps binary inputs binary.
+        input_quantizer: function that is applied to the input: ``"ste_sign"``,
+            ``"approx_sign"``, ``"swish_sign"``, a callable, or None for no function.
+        kernel_quantizer: function that is applied to the weight, from the same choices. With None
+            the layer has real weights.
+        output_scale: whether to learn a (real) factor for each output channel, which is applied
+            before the bias. Its initial value is ``1 / sqrt(n)``, where n is the number of inputs
+            that an output sums.
+        device: device of the parameters.
+        dtype: dtype of the parameters.
 
     Shape:
-        input ``(N, C, L)`` or ``(C, L)``, output as for ``nn.Conv1d``.
+        Input ``(N, C, L)`` or ``(C, L)``; the output has the shape that ``nn.Conv1d`` gives.
 
     Raises:
-        ValueError: an unknown quantizer, or what ``nn.Conv1d`` refuses.
+        TypeError: ``output_scale`` is not a bool.
+        ValueError: the name of a quantizer is unknown, or ``nn.Conv1d`` refuses an argument.
 
     Example:
+        >>> import torch
+        >>> from qpsbgd.nn import BinaryConv1d
         >>> BinaryConv1d(2, 4, 3, padding="same")(torch.ones(5, 2, 8)).shape
         torch.Size([5, 4, 8])
     """
@@ -138,35 +149,43 @@ class BinaryConv1d(_BinaryConv, nn.Conv1d):
 class BinaryConv2d(_BinaryConv, nn.Conv2d):
     """``nn.Conv2d`` whose forward pass uses ``sign(weight)``.
 
-    ``weight`` is the real, latent weight that optimisers change; ``state_dict`` is that of
-    ``nn.Conv2d``, and ``output_scale`` where there is one.
+    ``weight`` is the real, latent weight that optimisers change. The ``state_dict`` has the keys
+    of ``nn.Conv2d``, and ``output_scale`` if the layer has one.
 
     Args:
-        in_channels: as for ``nn.Conv2d``, like all that follow up to ``padding_mode``.
-        out_channels: likewise.
-        kernel_size: likewise.
-        stride: likewise.
-        padding: a number or a pair, ``"valid"`` or ``"same"``.
-        dilation: as for ``nn.Conv2d``.
-        groups: likewise; each group has problems, and a step length alpha, of its own.
+        in_channels: number of channels of the input.
+        out_channels: number of channels of the output.
+        kernel_size: size of the kernel. This argument and the next three are a number for both
+            dimensions or a pair (height, width).
+        stride: distance between neighbouring output positions in the input.
+        padding: number of values that are added at each end; or ``"valid"`` for none, or
+            ``"same"`` for an output of the input's size.
+        dilation: distance between neighbouring kernel elements in the input.
+        groups: number of groups of channels. Each group has its own binary problems and its own
+            step length alpha.
         bias: whether to learn an additive (real) bias.
-        padding_mode: as for ``nn.Conv2d``. Zeros are neither -1 nor +1; ``"replicate"`` keeps
-            binary inputs binary.
-        input_quantizer: applied to the input: ``"ste_sign"``, ``"approx_sign"``, ``"swish_sign"``,
-            a callable, or None for none.
-        kernel_quantizer: applied to the weight, likewise; with None the layer has real weights.
-        output_scale: whether to learn a (real) factor for each output channel, applied before the
-            bias; at first one over the square root of the inputs that an output sums.
-        device: as for ``nn.Conv2d``.
-        dtype: as for ``nn.Conv2d``.
+        padding_mode: ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"circular"``. A zero is
+            neither -1 nor +1; ``"replicate"`` keeps binary inputs binary.
+        input_quantizer: function that is applied to the input: ``"ste_sign"``,
+            ``"approx_sign"``, ``"swish_sign"``, a callable, or None for no function.
+        kernel_quantizer: function that is applied to the weight, from the same choices. With None
+            the layer has real weights.
+        output_scale: whether to learn a (real) factor for each output channel, which is applied
+            before the bias. Its initial value is ``1 / sqrt(n)``, where n is the number of inputs
+            that an output sums.
+        device: device of the parameters.
+        dtype: dtype of the parameters.
 
     Shape:
-        input ``(N, C, H, W)`` or ``(C, H, W)``, output as for ``nn.Conv2d``.
+        Input ``(N, C, H, W)`` or ``(C, H, W)``; the output has the shape that ``nn.Conv2d`` gives.
 
     Raises:
-        ValueError: an unknown quantizer, or what ``nn.Conv2d`` refuses.
+        TypeError: ``output_scale`` is not a bool.
+        ValueError: the name of a quantizer is unknown, or ``nn.Conv2d`` refuses an argument.
 
     Example:
+        >>> import torch
+        >>> from qpsbgd.nn import BinaryConv2d
         >>> BinaryConv2d(1, 4, 3, stride=2, padding=1)(torch.ones(5, 1, 8, 8)).shape
         torch.Size([5, 4, 4, 4])
     """

@@ -1,4 +1,4 @@
-"""Binary layers in the place of an existing model's."""
+"""Conversion of the layers of an existing model to binary layers."""
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -13,7 +13,7 @@ from qpsbgd.nn.linear import BinaryLinear
 
 Model = TypeVar("Model", bound=nn.Module)
 
-#: Binary layers by the torch layers that they are in all else.
+#: Binary layer for each class of torch layers that can be converted.
 BINARY: dict[type[nn.Module], type[BinaryLayer]] = {
     nn.Linear: BinaryLinear,
     nn.Conv1d: BinaryConv1d,
@@ -29,34 +29,44 @@ def convert_to_binary(
     kernel_quantizer: str | Quantizer | None = "ste_sign",
     output_scale: bool = False,
 ) -> Model:
-    """Make binary layers of a model's ``nn.Linear``, ``nn.Conv1d`` and ``nn.Conv2d``, in place.
+    """Convert each ``nn.Linear``, ``nn.Conv1d`` and ``nn.Conv2d`` of a model to a binary layer.
 
-    Each module stays the object it is, with its parameters, hyper-parameters, hooks and mode, and
-    changes its class: optimisers, tied weights and modules that occur twice go on as before.
+    The conversion works in place: each module remains the same object with the same parameters,
+    hyper-parameters, hooks and mode, and changes only its class. Optimisers, tied weights and
+    modules that occur twice are not affected.
 
-    Subclasses of the three are left, like the ``out_proj`` of ``nn.MultiheadAttention``, and so are
-    binary layers and lazy ones, which become ``nn.Linear`` or so at their first call. Code that
-    reads a layer's weight instead of calling the layer gets the real weight; torch's encoders do so
-    in their fast path for inference, which is turned off.
+    The function does not convert
+
+    - subclasses of the three, such as the ``out_proj`` of ``nn.MultiheadAttention``,
+    - lazy layers, which become one of the three at their first call, and
+    - layers that are binary already.
+
+    Code that reads a layer's weight instead of calling the layer sees the real weight. The
+    encoders of torch do so in their fast path for inference, so this function turns the fast path
+    off.
 
     Args:
-        model: any module, also a layer.
-        skip: names of modules in ``model``, or patterns (:mod:`fnmatch`), to leave with all that is
-            in them: ``["head", "*.downsample"]``.
-        input_quantizer: as for :class:`BinaryLinear`, like the two that follow.
-        kernel_quantizer: likewise.
-        output_scale: likewise; the scales are new parameters, for an optimiser yet to be made.
+        model: any module, also a single layer.
+        skip: names of modules in ``model``, or :mod:`fnmatch` patterns of such names. The function
+            leaves these modules, and all modules inside them, as they are. Example:
+            ``["head", "*.downsample"]``.
+        input_quantizer: function that is applied to the inputs; see :class:`BinaryLinear`.
+        kernel_quantizer: function that is applied to the weights; see :class:`BinaryLinear`.
+        output_scale: whether each layer learns a factor for each output. The factors are new
+            parameters, so make the optimiser after the conversion.
 
     Returns:
         ``model``.
 
     Raises:
-        TypeError: ``output_scale`` is no bool.
-        ValueError: nothing to convert, a name or pattern that matches no module, an unknown
-            quantizer, or a layer whose weight is made of others (weight normalisation, pruning).
-            The model is as it was.
+        TypeError: ``output_scale`` is not a bool.
+        ValueError: there is nothing to convert, a name or pattern matches no module, the name of a
+            quantizer is unknown, or a layer computes its weight from other tensors (weight
+            normalisation, pruning). The model remains unchanged.
 
     Example:
+        >>> from torch import nn
+        >>> from qpsbgd.nn import convert_to_binary
         >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4, 2))
         >>> [type(layer).__name__ for layer in convert_to_binary(model, skip="3")]
         ['BinaryConv2d', 'ReLU', 'Flatten', 'Linear']
@@ -74,39 +84,42 @@ def convert_to_binary(
         if not isinstance(module._parameters.get("weight"), nn.Parameter):
             raise ValueError(
                 f"layer {name or type(module).__name__!r} has a weight that is no parameter but "
-                "made of others: remove its weight normalisation or pruning first, or skip it"
+                "is computed from others: remove its weight normalisation or pruning first, or "
+                "skip it"
             )
     options = (input_quantizer, kernel_quantizer, output_scale)
-    # Refuses wrong options before any layer has changed.
+    # This raises an error for a wrong option before any layer has changed.
     BinaryLinear(1, 1, device="meta").init_binary(*options)
     for module in layers.values():
         module.__class__ = BINARY[type(module)]
         cast(BinaryLayer, module).init_binary(*options)
     for module in model.modules():
-        _leave_fast_path(module)
+        _disable_fast_path(module)
     return model
 
 
 def _skipped(model: nn.Module, patterns: Iterable[str]) -> set[nn.Module]:
-    """Modules whose name matches, and those in them."""
+    """Return the modules whose names match a pattern, and all modules inside them."""
     named = list(model.named_modules(remove_duplicate=False))
     skipped: set[nn.Module] = set()
     for pattern in patterns:
-        found = [module for name, module in named if name == pattern] or [
+        matches = [module for name, module in named if name == pattern] or [
             module for name, module in named if fnmatchcase(name, pattern)
         ]
-        if not found:
+        if not matches:
             raise ValueError(f"skip has {pattern!r}, but no module in model has such a name")
-        skipped.update(inner for module in found for inner in module.modules())
+        skipped.update(inner for module in matches for inner in module.modules())
     return skipped
 
 
-def _leave_fast_path(module: nn.Module) -> None:
-    """Have torch's encoders call their layers; the fast path for inference reads their weights."""
+def _disable_fast_path(module: nn.Module) -> None:
+    """Make an encoder of torch call its layers; the fast path for inference reads their weights."""
     if isinstance(module, nn.TransformerEncoderLayer):
         if isinstance(module.linear1, BinaryLayer) or isinstance(module.linear2, BinaryLayer):
-            module.activation_relu_or_gelu = 0  # as for an activation without a fast path
+            module.activation_relu_or_gelu = (
+                0  # torch's value for an activation without a fast path
+            )
     elif isinstance(module, nn.TransformerEncoder) and any(
         isinstance(inner, BinaryLayer) for inner in module.modules()
     ):
-        module.use_nested_tensor = False  # nested tensors are for the fast path alone
+        module.use_nested_tensor = False  # only the fast path uses nested tensors

@@ -1,6 +1,6 @@
-"""Binary activations: the sign forward, and a stand-in for its derivative backward.
+"""Sign functions whose backward pass uses a surrogate for the derivative of the sign.
 
-The names are Larq's. Each can quantise inputs, activations and weights.
+The names follow Larq. Each function can quantise inputs, activations and weights.
 """
 
 from collections.abc import Callable
@@ -10,14 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: A tensor attribute: functions to call with the tensor and the output of an activation, by an
-#: activation that is applied to it directly. How the optimiser learns of dL/dA (optim/capture.py).
+#: Name of a tensor attribute that holds a list of callbacks. A sign function that is applied to
+#: such a tensor calls each of them with the tensor and its own output. The optimiser learns the
+#: gradient at an activation through it (optim/capture.py).
 ON_ACTIVATION = "_qpsbgd_on_activation"
 
 
 def _sign(x: Tensor) -> Tensor:
-    # In place: fresh memory costs more than the arithmetic. -0 + 0 is +0; clamp keeps NaN.
-    with torch.no_grad():  # torch.export traces a forward pass with gradients on
+    # The operations work in place because fresh memory costs more than the arithmetic.
+    # The sum turns -0 into +0, and clamp keeps NaN.
+    with torch.no_grad():  # torch.export traces a forward pass with gradients enabled
         y: Tensor = x + 0.0
         torch.copysign(x.new_ones(()), y, out=y)
         torch.clamp(x, y, y, out=y)
@@ -64,98 +66,119 @@ class _SwishSign(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
         with torch.no_grad():
-            # Where the slope is 0 in every type: the product below must not be 0 times infinity.
+            # At +-1000 the slope is 0 in every dtype. Without the limits an infinite x would give
+            # 0 * inf = NaN below.
             z = (ctx.beta * x).clamp_(-1000, 1000)
-            # 1 / (1 + cosh z) by the logistic function, which does not overflow.
+            # This is 1 / (1 + cosh z); the logistic function does not overflow.
             inverse = 2 * torch.sigmoid(z) * torch.sigmoid(-z)
             slope = ctx.beta * (2 - z * torch.tanh(z / 2)) * inverse
         return grads[0] * slope, None
 
 
 def ste_sign(x: Tensor, clip_value: float = 1.0) -> Tensor:
-    """Sign with ``sign(0) = +1``; the gradient passes straight through where ``|x| <= clip_value``.
+    """Return the sign of ``x``, with ``sign(0) = +1`` and a straight-through gradient.
+
+    The backward pass multiplies the gradient by 1 where ``|x| <= clip_value`` and by 0 elsewhere.
 
     Args:
         x: float tensor of any shape.
-        clip_value: where the gradient stops; positive, ``inf`` for never.
+        clip_value: largest ``|x|`` that receives a gradient; positive. With ``inf`` every ``x``
+            receives one.
 
     Returns:
-        Tensor of -1 and +1, shape and dtype as ``x``; NaN where ``x`` is.
+        Tensor of -1 and +1 with the shape and dtype of ``x``; NaN where ``x`` is NaN.
 
     Raises:
-        TypeError: ``x`` is not a floating-point tensor, or ``clip_value`` no real number.
+        TypeError: ``x`` is not a floating-point tensor, or ``clip_value`` is not a real number.
         ValueError: ``clip_value`` is not positive.
 
     Example:
-        >>> ste_sign(torch.tensor([-0.5, 0.0, 2.0])).tolist()
+        >>> import torch
+        >>> from qpsbgd.nn.functional import ste_sign
+        >>> x = torch.tensor([-0.5, 0.0, 2.0], requires_grad=True)
+        >>> ste_sign(x).tolist()
         [-1.0, 1.0, 1.0]
+        >>> ste_sign(x).sum().backward()
+        >>> x.grad.tolist()
+        [1.0, 1.0, 0.0]
 
     Reference:
         Bengio et al., arXiv 1308.3432; Hubara et al., arXiv 1602.02830.
     """
     _check_input(x)
-    _check_positive("clip_value", clip_value)
-    return _reported(x, _SteSign.apply(x, clip_value))  # type: ignore[no-untyped-call]
+    check_positive("clip_value", clip_value)
+    return _report(x, _SteSign.apply(x, clip_value))  # type: ignore[no-untyped-call]
 
 
 def approx_sign(x: Tensor) -> Tensor:
-    """Sign with ``sign(0) = +1``; the gradient is that of a piecewise quadratic.
+    """Return the sign of ``x``, with ``sign(0) = +1`` and the gradient of a piecewise quadratic.
 
-    The derivative is ``2 - 2|x|`` where ``|x| < 1`` and 0 elsewhere.
+    The backward pass multiplies the gradient by ``2 - 2|x|`` where ``|x| < 1`` and by 0 elsewhere.
 
     Args:
         x: float tensor of any shape.
 
     Returns:
-        Tensor of -1 and +1, shape and dtype as ``x``; NaN where ``x`` is.
+        Tensor of -1 and +1 with the shape and dtype of ``x``; NaN where ``x`` is NaN.
 
     Raises:
         TypeError: ``x`` is not a floating-point tensor.
 
     Example:
-        >>> approx_sign(torch.tensor([-0.5, 0.0, 2.0])).tolist()
+        >>> import torch
+        >>> from qpsbgd.nn.functional import approx_sign
+        >>> x = torch.tensor([-0.5, 0.0, 2.0], requires_grad=True)
+        >>> approx_sign(x).tolist()
         [-1.0, 1.0, 1.0]
+        >>> approx_sign(x).sum().backward()
+        >>> x.grad.tolist()
+        [1.0, 2.0, 0.0]
 
     Reference:
         Liu et al. (Bi-Real Net), arXiv 1808.00278.
     """
     _check_input(x)
-    return _reported(x, _ApproxSign.apply(x))  # type: ignore[no-untyped-call]
+    return _report(x, _ApproxSign.apply(x))  # type: ignore[no-untyped-call]
 
 
 def swish_sign(x: Tensor, beta: float = 5.0) -> Tensor:
-    """Sign with ``sign(0) = +1``; the gradient is that of the SignSwish function.
+    """Return the sign of ``x``, with ``sign(0) = +1`` and the gradient of the SignSwish function.
 
-    The derivative is ``beta (2 - beta x tanh(beta x / 2)) / (1 + cosh(beta x))``, which is negative
-    from ``|x| = 2.4 / beta`` on.
+    The backward pass multiplies the gradient by
+    ``beta (2 - beta x tanh(beta x / 2)) / (1 + cosh(beta x))``. This factor is negative for
+    ``|x| > 2.4 / beta``.
 
     Args:
         x: float tensor of any shape.
-        beta: how steep; positive and finite.
+        beta: steepness of the SignSwish function; positive and finite.
 
     Returns:
-        Tensor of -1 and +1, shape and dtype as ``x``; NaN where ``x`` is.
+        Tensor of -1 and +1 with the shape and dtype of ``x``; NaN where ``x`` is NaN.
 
     Raises:
-        TypeError: ``x`` is not a floating-point tensor, or ``beta`` no real number.
+        TypeError: ``x`` is not a floating-point tensor, or ``beta`` is not a real number.
         ValueError: ``beta`` is not positive and finite.
 
     Example:
-        >>> swish_sign(torch.tensor([-0.5, 0.0, 2.0])).tolist()
+        >>> import torch
+        >>> from qpsbgd.nn.functional import swish_sign
+        >>> x = torch.tensor([-0.5, 0.0, 2.0], requires_grad=True)
+        >>> swish_sign(x).tolist()
         [-1.0, 1.0, 1.0]
+        >>> swish_sign(x).sum().backward()
+        >>> x.grad[1].item()
+        5.0
 
     Reference:
         Darabi et al. (BNN+), arXiv 1812.11800.
     """
     _check_input(x)
-    _check_positive("beta", beta)
-    if beta == float("inf"):
-        raise ValueError(f"beta is {beta!r}, but must be positive and finite")
-    return _reported(x, _SwishSign.apply(x, beta))  # type: ignore[no-untyped-call]
+    check_positive("beta", beta, is_finite=True)
+    return _report(x, _SwishSign.apply(x, beta))  # type: ignore[no-untyped-call]
 
 
 Quantizer = Callable[[Tensor], Tensor]
-#: Quantizers by the names that layers take.
+#: Quantizers by the names that layers accept.
 QUANTIZERS: dict[str, Quantizer] = {
     "ste_sign": ste_sign,
     "approx_sign": approx_sign,
@@ -164,10 +187,19 @@ QUANTIZERS: dict[str, Quantizer] = {
 
 
 def get_quantizer(name: str, quantizer: str | Quantizer | None) -> Quantizer | None:
-    """The quantizer that a layer's argument means: a name, a callable, or None for none.
+    """Return the quantizer for a layer's argument.
+
+    Args:
+        name: name of the argument, for the error message.
+        quantizer: a key of ``QUANTIZERS``, a callable, or None for no quantizer.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: the name of the quantizer is unknown.
+
+    Example:
+        >>> from qpsbgd.nn.functional import get_quantizer, ste_sign
+        >>> get_quantizer("input_quantizer", "ste_sign") is ste_sign
+        True
     """
     if quantizer is None or callable(quantizer):
         return quantizer
@@ -177,6 +209,21 @@ def get_quantizer(name: str, quantizer: str | Quantizer | None) -> Quantizer | N
     return QUANTIZERS[quantizer]
 
 
+def check_positive(name: str, value: Any, *, is_finite: bool = False) -> None:
+    """Raise an error if a parameter of a sign function is not a positive number.
+
+    Raises:
+        TypeError: the value is not a real number.
+        ValueError: the value is not positive, or it is infinite although it must be finite.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} is {value!r}, but must be a real number")
+    if not float(value) > 0:
+        raise ValueError(f"{name} is {value!r}, but must be positive")
+    if is_finite and float(value) == float("inf"):
+        raise ValueError(f"{name} is {value!r}, but must be positive and finite")
+
+
 def _check_input(x: Any) -> None:
     if not isinstance(x, Tensor):
         raise TypeError(f"x is a {type(x).__name__}, but must be a torch tensor")
@@ -184,15 +231,8 @@ def _check_input(x: Any) -> None:
         raise TypeError(f"x has dtype {x.dtype}, but must be a floating-point type")
 
 
-def _check_positive(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} is {value!r}, but must be a real number")
-    if not float(value) > 0:
-        raise ValueError(f"{name} is {value!r}, but must be positive")
-
-
-def _reported(x: Tensor, y: Tensor) -> Tensor:
-    """``y``, the activation's output for ``x``, told to those who wait for it."""
+def _report(x: Tensor, y: Tensor) -> Tensor:
+    """Call the callbacks of ``x`` with the activation's output ``y``, and return ``y``."""
     for on_activation in getattr(x, ON_ACTIVATION, ()):
         on_activation(x, y)
     return y

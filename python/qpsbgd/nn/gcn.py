@@ -13,34 +13,42 @@ from qpsbgd.nn.layers import BinaryLayer
 class BinaryGCNConv(BinaryLayer, nn.Module):
     """Graph convolution ``A (x W^T) + bias`` with ``W = sign(weight)``.
 
-    A is the adjacency with self-loops, normalised symmetrically: ``D^-1/2 (A + I) D^-1/2``. The
-    interface is that of PyTorch Geometric's ``GCNConv``, which is not needed.
+    A is the adjacency matrix with self-loops, normalised symmetrically:
+    ``D^-1/2 (A + I) D^-1/2``. The interface is that of PyTorch Geometric's ``GCNConv``; the layer
+    does not need PyTorch Geometric.
 
     Args:
-        in_channels: size of each node's features.
-        out_channels: size of each node's output.
-        improved: self-loops of weight 2 instead of 1.
-        cached: keep the normalised adjacency of the first call and use it in all later ones; until
-            :meth:`reset_parameters`. Only for one graph that never changes.
-        add_self_loops: whether nodes without a self-loop get one; None for ``normalize``.
-        normalize: whether to normalise; without it edge weights are used as they are.
+        in_channels: number of features of each node.
+        out_channels: number of outputs of each node.
+        improved: whether added self-loops have the weight 2 instead of 1.
+        cached: whether to store the normalised adjacency of the first call and to use it in all
+            later calls, until :meth:`reset_parameters`. Use it only for one graph that never
+            changes.
+        add_self_loops: whether nodes without a self-loop get one; None for the value of
+            ``normalize``.
+        normalize: whether to normalise; otherwise edge weights are used as they are.
         bias: whether to learn an additive (real) bias.
-        input_quantizer: applied to ``x``: ``"ste_sign"``, ``"approx_sign"``, ``"swish_sign"``, a
-            callable, or None for none.
-        kernel_quantizer: applied to the weight, likewise; with None the layer has real weights.
-        output_scale: whether to learn a (real) factor for each output, applied before the bias; at
-            first ``1 / sqrt(in_channels)``.
-        device: as for ``nn.Linear``.
-        dtype: as for ``nn.Linear``.
+        input_quantizer: function that is applied to ``x``: ``"ste_sign"``, ``"approx_sign"``,
+            ``"swish_sign"``, a callable, or None for no function.
+        kernel_quantizer: function that is applied to the weight, from the same choices. With None
+            the layer has real weights.
+        output_scale: whether to learn a (real) factor for each output, which is applied before
+            the bias. Its initial value is ``1 / sqrt(in_channels)``.
+        device: device of the parameters.
+        dtype: dtype of the parameters.
 
     Shape:
-        ``weight`` is ``(out_channels, in_channels)``, ``bias`` ``(out_channels,)``; see
-        :meth:`forward`.
+        ``weight`` is ``(out_channels, in_channels)`` and ``bias`` is ``(out_channels,)``.
+        :meth:`forward` describes inputs and outputs.
 
     Raises:
-        ValueError: an unknown quantizer, sizes below 1, or self-loops without normalisation.
+        TypeError: ``output_scale`` is not a bool.
+        ValueError: the name of a quantizer is unknown, a size is below 1, or self-loops are
+            requested without normalisation.
 
     Example:
+        >>> import torch
+        >>> from qpsbgd.nn import BinaryGCNConv
         >>> layer = BinaryGCNConv(3, 2)
         >>> layer(torch.ones(4, 3), torch.tensor([[0, 1, 2], [1, 2, 3]])).shape
         torch.Size([4, 2])
@@ -92,7 +100,7 @@ class BinaryGCNConv(BinaryLayer, nn.Module):
         self.init_binary(input_quantizer, kernel_quantizer, output_scale)
 
     def reset_parameters(self) -> None:
-        """Draw the weight anew (Glorot), set bias and scale as at first, forget the adjacency."""
+        """Draw the weight anew (Glorot), reset bias and scale, and drop the stored adjacency."""
         nn.init.xavier_uniform_(self.weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
@@ -100,20 +108,22 @@ class BinaryGCNConv(BinaryLayer, nn.Module):
         self._adjacency: Tensor | None = None
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
-        """Outputs of all nodes.
+        """Return the outputs of all nodes.
 
         Args:
             x: features ``(num_nodes, in_channels)``.
-            edge_index: int64 ``(2, num_edges)``, from its first row to its second; or the
-                transposed adjacency ``(num_nodes, num_nodes)``, entry (i, j) being the edge from j
-                to i, as a sparse COO or CSR tensor.
-            edge_weight: ``(num_edges,)``; None for ones. Not with a sparse adjacency.
+            edge_index: int64 ``(2, num_edges)``, with the sources in the first row and the targets
+                in the second; or the transposed adjacency as a sparse COO or CSR tensor
+                ``(num_nodes, num_nodes)``, whose entry (i, j) is the edge from j to i.
+            edge_weight: ``(num_edges,)``; None for ones. A sparse adjacency has its own weights,
+                so this must be None then.
 
         Returns:
             ``(num_nodes, out_channels)``.
 
         Raises:
-            ValueError: shapes that do not fit, a node number out of range, or weights given twice.
+            ValueError: shapes do not fit, a node number is out of range, or both a sparse
+                adjacency and ``edge_weight`` are given.
         """
         if x.dim() != 2 or x.shape[1] != self.in_channels:
             raise ValueError(
@@ -128,7 +138,7 @@ class BinaryGCNConv(BinaryLayer, nn.Module):
                 indices, weights = _with_self_loops(indices, weights, len(x), loop)
             if self.normalize:
                 weights = _normalized(indices, weights, len(x))
-            # _edges has checked what an adjacency must be.
+            # _edges has checked all invariants.
             adjacency = torch.sparse_coo_tensor(
                 indices, weights, (len(x), len(x)), check_invariants=False
             ).coalesce()
@@ -136,44 +146,56 @@ class BinaryGCNConv(BinaryLayer, nn.Module):
                 self._adjacency = adjacency.detach()
         if len(adjacency) != len(x):
             raise ValueError(
-                f"x has {len(x)} nodes, but the cached adjacency {len(adjacency)}: use cached=False"
+                f"x has {len(x)} nodes, but the cached adjacency has {len(adjacency)}: use "
+                "cached=False for graphs that change"
             )
-        # A cached one stays behind where the layer is moved.
+        # Moving the layer to another device or dtype does not move a cached adjacency.
         return self.run(x, adjacency.to(x.device, self.weight.dtype))
 
     def linear_map(
         self, input: Tensor, weight: Tensor, bias: Tensor | None, *context: Any
     ) -> Tensor:
-        """``A (input weight^T) + bias``."""
+        """Return ``A (input weight^T) + bias``."""
         (adjacency,) = context
-        hidden = nn.functional.linear(input, weight)  # (nodes, n) -> (nodes, m)
-        # Under autocast the product has a shorter type than A.
+        hidden = nn.functional.linear(input, weight)  # (nodes, m)
+        # Under autocast the product has a shorter dtype than A.
         output: Tensor = torch.sparse.mm(adjacency, hidden.to(adjacency.dtype))
         return output if bias is None else output + bias
 
     def samples(self, input: Tensor, grad: Tensor, *context: Any) -> tuple[Tensor, Tensor]:
-        """Nodes with a gradient are samples, their inputs what they gather from their neighbours.
+        """Return one sample per node that has a gradient.
 
-        As ``A (x W^T) = (A x) W^T``: (nodes, n) -> (1, N, n), (nodes, m) -> (1, N, m).
+        Because ``A (x W^T) = (A x) W^T``, a node's inputs are the features that it sums over its
+        neighbours.
+
+        Args:
+            input: ``(nodes, n)``.
+            grad: ``(nodes, m)``.
+            context: the adjacency.
+
+        Returns:
+            Inputs ``(1, N, n)`` and gradients ``(1, N, m)``.
         """
         (adjacency,) = context
         nodes = grad.any(dim=1).nonzero().squeeze(1)
-        gathering = adjacency.detach().index_select(0, nodes)
-        gathered = torch.sparse.mm(gathering, input.to(adjacency.dtype))
-        return gathered.unsqueeze(0), grad[nodes].unsqueeze(0)
+        incoming = adjacency.detach().index_select(0, nodes)  # (N, nodes)
+        sums = torch.sparse.mm(incoming, input.to(adjacency.dtype))  # (N, n)
+        return sums.unsqueeze(0), grad[nodes].unsqueeze(0)
 
     def extra_repr(self) -> str:
-        """Shape and quantizers."""
+        """Return the sizes and options for ``repr``."""
         return f"{self.in_channels}, {self.out_channels}, {super().extra_repr()}"
 
 
 def _edges(
     edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Targets and sources ``(2, E)``, and weights ``(E,)``."""
+    """Return the targets and sources of all edges ``(2, E)``, and their weights ``(E,)``."""
     if edge_index.layout in (torch.sparse_coo, torch.sparse_csr):
         if edge_weight is not None:
-            raise ValueError("edge_weight is given, but must be None: the adjacency has its own")
+            raise ValueError(
+                "edge_weight is given, but must be None: a sparse adjacency has its own weights"
+            )
         if tuple(edge_index.shape) != (num_nodes, num_nodes):
             raise ValueError(
                 f"edge_index has shape {tuple(edge_index.shape)}, but must be (num_nodes, "
@@ -204,7 +226,7 @@ def _edges(
 def _with_self_loops(
     indices: Tensor, weights: Tensor, num_nodes: int, loop: float
 ) -> tuple[Tensor, Tensor]:
-    """Edges with a self-loop of weight ``loop`` added to each node that has none."""
+    """Add a self-loop of weight ``loop`` to each node that has none."""
     lonely = torch.ones(num_nodes, dtype=torch.bool, device=indices.device)
     lonely[indices[0, indices[0] == indices[1]]] = False
     nodes = lonely.nonzero().squeeze(1)
@@ -215,8 +237,11 @@ def _with_self_loops(
 
 
 def _normalized(indices: Tensor, weights: Tensor, num_nodes: int) -> Tensor:
-    """Weights divided by the root of the degrees at both ends, the degree being what comes in."""
+    """Divide each weight by the square roots of the degrees of its two nodes.
+
+    The degree of a node is the sum of the weights of its incoming edges.
+    """
     targets, sources = indices
     degree = weights.new_zeros(num_nodes).index_add(0, targets, weights)
-    factor = torch.where(degree > 0, degree, math.inf).rsqrt()  # 0 where nothing comes in
+    factor = torch.where(degree > 0, degree, math.inf).rsqrt()  # 0 for a degree of 0
     return factor[targets] * weights * factor[sources]

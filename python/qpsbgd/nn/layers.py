@@ -1,14 +1,14 @@
-"""What layers with binary weights have in common."""
+"""Base class of the layers with binary weights."""
 
 import contextlib
-import weakref
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from qpsbgd.nn.functional import ON_ACTIVATION, Quantizer, get_quantizer
+from qpsbgd.nn.functional import Quantizer, get_quantizer
+from qpsbgd.nn.observers import Observers, notify_observers
 
 if TYPE_CHECKING:
     Module = nn.Module
@@ -16,43 +16,57 @@ else:
     Module = object
 
 
-class Observer(Protocol):
-    """An optimiser's eye on a layer: it works on X and T, and does not use dL/dW."""
-
-    def watch(
-        self, output: Tensor, input: Callable[[], Tensor], context: tuple[Any, ...]
-    ) -> Callable[[Tensor, Tensor], None] | None:
-        """Told of each forward pass on the graph.
-
-        Args:
-            output: Z, before any output scale.
-            input: reads the quantised input from the graph, during the backward pass; it keeps the
-                graph from nothing. Raises RuntimeError where the input was changed in place.
-            context: what else went into ``linear_map``.
-
-        Returns:
-            A function to be called with Z and the output of an activation applied to Z itself.
-        """
-        ...
-
-
-class _Observers(list["weakref.ref[Observer]"]):
-    """An attribute of a layer that copies and pickles do not take along."""
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _Observers, ()
-
-
 class BinaryLayer(Module):
-    """Mixin: a linear map of a quantised input by a quantised weight.
+    """Mixin for a layer that applies a linear map with a binary weight.
 
-    A subclass is a module with ``weight`` and ``bias`` that gives :meth:`linear_map`, calls
-    :meth:`init_binary` when made and :meth:`run` in its forward pass. For the optimiser it gives
-    :meth:`samples`, which turns one call into matrix products ``Z = X W^T``.
+    A subclass is also an ``nn.Module`` with the attributes ``weight`` and ``bias``. It
+
+    - calls :meth:`init_binary` at the end of its constructor,
+    - defines :meth:`linear_map`,
+    - returns :meth:`run` from its forward method, and
+    - defines :meth:`samples`, which gives an optimiser one call as matrix products
+      ``Z = X W^T``.
+
+    :class:`~qpsbgd.optim.QPSBGD`, :func:`~qpsbgd.nn.pack` and the other tools of this package then
+    work with the layer.
+
+    Attributes:
+        weight: latent weight, whose first dimension is the outputs; after
+            :func:`~qpsbgd.nn.pack` a module that returns the binary weight.
+        bias: real parameter with one entry per output, or None.
+        input_quantizer: function that is applied to the input, or None.
+        kernel_quantizer: function that is applied to the weight, or None.
+        output_scale: real parameter with one factor per output, or None.
+
+    Example:
+        A layer whose inputs are blocks of two columns, added before the product:
+
+        >>> import torch
+        >>> from qpsbgd.nn import BinaryLayer
+        >>> from qpsbgd.optim import QPSBGD
+        >>> class PairLinear(BinaryLayer, torch.nn.Module):
+        ...     def __init__(self, pairs, outputs):
+        ...         torch.nn.Module.__init__(self)
+        ...         self.weight = torch.nn.Parameter(torch.rand(outputs, pairs) - 0.5)
+        ...         self.bias = None
+        ...         self.init_binary(None, "ste_sign", output_scale=False)
+        ...
+        ...     def forward(self, x):
+        ...         return self.run(x)
+        ...
+        ...     def linear_map(self, input, weight, bias):
+        ...         return torch.nn.functional.linear(input[:, ::2] + input[:, 1::2], weight)
+        ...
+        ...     def samples(self, input, grad):
+        ...         return (input[:, ::2] + input[:, 1::2])[None], grad[None]
+        >>> layer = PairLinear(3, 2)
+        >>> optimizer = QPSBGD(layer)
+        >>> layer(torch.randn(5, 6)).square().sum().backward()
+        >>> optimizer.step()
     """
 
-    weight: Tensor  # or the module that pack() puts in its place, which gives it when called
-    bias: Any  # a parameter or None
+    weight: Tensor
+    bias: Any
     input_quantizer: Quantizer | None
     kernel_quantizer: Quantizer | None
     output_scale: nn.Parameter | None
@@ -63,7 +77,17 @@ class BinaryLayer(Module):
         kernel_quantizer: str | Quantizer | None,
         output_scale: bool,
     ) -> None:
-        """Set the quantizers and the scale; after the weight has been made."""
+        """Set the quantizers and the output scale; to be called after the weight exists.
+
+        Args:
+            input_quantizer: name of a quantizer, a callable, or None.
+            kernel_quantizer: name of a quantizer, a callable, or None.
+            output_scale: whether the layer learns one real factor per output.
+
+        Raises:
+            TypeError: ``output_scale`` is not a bool.
+            ValueError: the name of a quantizer is unknown.
+        """
         self.input_quantizer = get_quantizer("input_quantizer", input_quantizer)
         self.kernel_quantizer = get_quantizer("kernel_quantizer", kernel_quantizer)
         if not isinstance(output_scale, bool):
@@ -72,24 +96,25 @@ class BinaryLayer(Module):
         if output_scale:
             self.output_scale = nn.Parameter(self.weight.new_empty(len(self.weight)))
             self.reset_scale()
-        self.observers = _Observers()
+        self.observers = Observers()
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew, as torch's layer does, and set the scale as at first."""
+        """Draw weight and bias anew, as torch's layer does, and reset the output scale."""
         super().reset_parameters()  # type: ignore[misc]
         self.reset_scale()
 
     def reset_scale(self) -> None:
-        """Set the output scale, where there is one, as at first."""
-        scale = getattr(self, "output_scale", None)  # torch's constructors reset before it is made
+        """Reset the output scale, if the layer has one, to its initial value."""
+        # The constructors of torch's layers call reset_parameters before the attribute exists.
+        scale = getattr(self, "output_scale", None)
         if scale is not None:
-            # Sums of fan_in signs have this standard deviation's inverse.
+            # A sum of fan_in random signs has the standard deviation sqrt(fan_in).
             fan_in = self.weight.shape[1:].numel()
             nn.init.constant_(scale, max(fan_in, 1) ** -0.5)
 
     @property
     def binary_weight(self) -> Tensor:
-        """The weight that the forward pass uses, shaped as ``weight``, on the graph."""
+        """The weight that the forward pass uses, with the shape of ``weight``; on the graph."""
         weight = self.weight
         if self.kernel_quantizer is not None:
             return self.kernel_quantizer(weight)
@@ -97,52 +122,60 @@ class BinaryLayer(Module):
 
     @property
     def num_groups(self) -> int:
-        """G: how many products with inputs of their own one call is made of."""
+        """G: number of matrix products in one call, each with its own inputs and rows."""
         return 1
 
     def linear_map(
         self, input: Tensor, weight: Tensor, bias: Tensor | None, *context: Any
     ) -> Tensor:
-        """The layer's map with the weight and bias given."""
+        """Apply the layer's linear map with a given weight and bias.
+
+        Args:
+            input: quantised input.
+            weight: quantised weight.
+            bias: added to the output; None for no bias.
+            context: further arguments of :meth:`run`, such as a graph.
+        """
         raise NotImplementedError
 
     def samples(self, input: Tensor, grad: Tensor, *context: Any) -> tuple[Tensor, Tensor]:
-        """One call as matrix products: inputs and gradients by samples.
+        """Write one call as matrix products.
 
         Args:
-            input: the quantised input of :meth:`linear_map`.
-            grad: of the loss with respect to its output.
-            context: as for :meth:`linear_map`.
+            input: quantised input of :meth:`linear_map`.
+            grad: gradient of the loss with respect to its output.
+            context: further arguments of :meth:`linear_map`.
 
         Returns:
-            X ``(G, N, n)`` and T ``(G, N, m)`` such that dL/dW, as ``(G, m, n)``, is T^T X.
+            X ``(G, N, n)`` and T ``(G, N, m)`` for which dL/dW, as ``(G, m, n)``, is T^T X.
         """
         raise NotImplementedError
 
     def scale_shape(self) -> tuple[int, ...]:
-        """Shape in which ``output_scale`` and ``bias`` meet the output."""
+        """Return the shape in which ``output_scale`` and ``bias`` broadcast to the output."""
         return (-1,)
 
     def run(self, input: Tensor, *context: Any) -> Tensor:
-        """The forward pass: quantise, map, scale, add the bias."""
+        """Quantise input and weight, apply the linear map and the scale, and add the bias."""
         if self.input_quantizer is not None:
             input = self.input_quantizer(input)
         scale, bias = self.output_scale, self.bias
-        watched = bool(self.observers) and self.weight.requires_grad and torch.is_grad_enabled()
-        # The optimiser that watches has no use for dL/dW: a third of a step's matrix products.
-        with torch.no_grad() if watched else contextlib.nullcontext():
+        is_watched = bool(self.observers) and self.weight.requires_grad and torch.is_grad_enabled()
+        # An observer does not use dL/dW. Omitting it saves a third of the matrix products of a
+        # step.
+        with torch.no_grad() if is_watched else contextlib.nullcontext():
             weight = self.binary_weight
         z = self.linear_map(input, weight, bias if scale is None else None, *context)
-        if watched:
-            z = _observed(self, z, input, context)
+        if is_watched:
+            z = notify_observers(self, z, input, context)
         if scale is None:
             return z
         z = z * scale.view(self.scale_shape())
         return z if bias is None else z + bias.view(self.scale_shape())
 
     def extra_repr(self) -> str:
-        """Shape and quantizers."""
-        quantizers = [
+        """Return the options of the layer for ``repr``."""
+        options = [
             f"{name}={getattr(value, '__name__', value)}"
             for name, value in (
                 ("input_quantizer", self.input_quantizer),
@@ -150,72 +183,22 @@ class BinaryLayer(Module):
             )
         ]
         if self.output_scale is not None:
-            quantizers.append("output_scale=True")
-        return ", ".join([super().extra_repr(), *quantizers])
-
-
-class _OnGraph(torch.autograd.Function):
-    """Z itself, put on the graph by the latent weight, and the input kept for the observers."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, input: Tensor, weight: Tensor) -> Tensor:
-        ctx.mark_dirty(z)  # not a view of it: activations may work in place
-        ctx.save_for_backward(input)
-        ctx.input = None
-        return z
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        ctx.input = None
-        return grads[0], None, None
-
-
-# Left out of compiled graphs: what follows has effects that a graph cannot have.
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def _observed(layer: BinaryLayer, z: Tensor, input: Tensor, context: tuple[Any, ...]) -> Tensor:
-    if z._is_view():  # nn.functional.linear with a bias; it would stay one
-        z = z.clone()
-    z = _OnGraph.apply(z, input, layer.weight)  # type: ignore[no-untyped-call]
-    # A tensor hook that held the node, or its output, would be a cycle that is never collected.
-    node = weakref.ref(z.grad_fn)
-
-    def read() -> Tensor:
-        ctx: Any = node()
-        if ctx.input is None:  # activation checkpointing allows to unpack once
-            (ctx.input,) = ctx.saved_tensors
-        saved: Tensor = ctx.input
-        return saved
-
-    on_activation = [
-        call
-        for observer in (reference() for reference in layer.observers)
-        if observer is not None
-        for call in [observer.watch(z, read, context)]
-        if call is not None
-    ]
-    if on_activation and layer.output_scale is None:
-        setattr(z, ON_ACTIVATION, on_activation)
-    return z
-
-
-def add_observer(layer: BinaryLayer, observer: Observer) -> None:
-    """Let ``observer`` watch ``layer`` until it is gone, and leave dL/dW out meanwhile."""
-    reference = weakref.ref(observer)
-    layer.observers.append(reference)
-    weakref.finalize(observer, _remove, weakref.ref(layer), reference)
-
-
-def _remove(layer: "weakref.ref[BinaryLayer]", reference: "weakref.ref[Observer]") -> None:
-    alive = layer()
-    if alive is not None:
-        # By identity: dead references are no longer equal to anything else.
-        alive.observers[:] = [other for other in alive.observers if other is not reference]
+            options.append("output_scale=True")
+        return ", ".join([super().extra_repr(), *options])
 
 
 def binary_layers(model: nn.Module) -> Iterator[tuple[str, BinaryLayer]]:
-    """Name and module of every layer with binary weights, each module once.
+    """Yield the name and the module of every layer with binary weights, each module once.
 
-    The name of a model that is such a layer itself is its type's.
+    If the model is such a layer itself, its name is the name of its class.
+
+    Example:
+        >>> from torch import nn
+        >>> from qpsbgd.nn import BinaryLinear
+        >>> from qpsbgd.nn.layers import binary_layers
+        >>> model = nn.Sequential(nn.Linear(3, 2), BinaryLinear(2, 1))
+        >>> [name for name, layer in binary_layers(model)]
+        ['1']
     """
     for name, module in model.named_modules():
         if isinstance(module, BinaryLayer) and module.kernel_quantizer is not None:

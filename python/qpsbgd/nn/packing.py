@@ -1,7 +1,7 @@
-"""One bit a weight, for inference."""
+"""Packing of binary weights: one bit per weight, for inference."""
 
 import copy
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -9,29 +9,43 @@ from torch import Tensor, nn
 
 from qpsbgd.nn.layers import binary_layers
 
+Model = TypeVar("Model", bound=nn.Module)
 
-class PackedModel(NamedTuple):
-    """What :func:`pack` returns.
+
+class PackReport(NamedTuple):
+    """Sizes of a model before and after packing; ``pack(model).pack_report``.
 
     Attributes:
-        model: the copy with packed weights.
-        bytes_before: size of all parameters and buffers of the model that was packed.
-        bytes_after: the same of the copy.
+        bytes_before: size of all parameters and buffers of the original model.
+        bytes_after: size of all parameters and buffers of the packed model.
+
+    Example:
+        >>> from qpsbgd.nn import BinaryLinear, pack
+        >>> pack(BinaryLinear(256, 64, bias=False)).pack_report
+        PackReport(bytes_before=65536, bytes_after=2052)
     """
 
-    model: nn.Module
     bytes_before: int
     bytes_after: int
 
 
 class PackedWeight(nn.Module):
-    """Signs, one bit each, in the place of a layer's weight; a call gives them as numbers.
+    """Signs stored as bits, which replace the weight of a layer; a call returns them as numbers.
 
-    The buffer ``bits``, uint8 ``(m, ceil(n / 8))``, has a row for each of the m outputs: 1 for +1,
-    the lowest bit first, and zeros up to whole bytes.
+    The buffer ``bits``, uint8 ``(m, ceil(n / 8))``, has one row per output. A bit is 1 for +1. The
+    lowest bit of a byte comes first, and zeros fill the last byte of a row.
 
     Args:
-        signs: -1 and +1, ``(m, ...)``, with n to each of the m.
+        signs: float tensor ``(m, ...)`` of -1 and +1, with n elements for each of the m outputs.
+
+    Example:
+        >>> import torch
+        >>> from qpsbgd.nn import PackedWeight
+        >>> weight = PackedWeight(torch.tensor([[1.0, -1.0, 1.0]]))
+        >>> weight.bits.tolist()
+        [[5]]
+        >>> weight().tolist()
+        [[1.0, -1.0, 1.0]]
     """
 
     bits: Tensor
@@ -40,61 +54,62 @@ class PackedWeight(nn.Module):
     def __init__(self, signs: Tensor) -> None:
         super().__init__()
         self.shape = signs.shape
-        # Convolutions in another order of memory would round differently.
-        last = signs.dim() == 4 and signs.is_contiguous(memory_format=torch.channels_last)
-        self.memory_format = torch.channels_last if last else torch.contiguous_format
-        positive = (signs > 0).flatten(1).cpu().numpy()
-        bits = torch.from_numpy(np.packbits(positive, axis=1, bitorder="little"))
+        # A convolution rounds differently if its weight has another memory format.
+        is_last = signs.dim() == 4 and signs.is_contiguous(memory_format=torch.channels_last)
+        self.memory_format = torch.channels_last if is_last else torch.contiguous_format
+        is_positive = (signs > 0).flatten(1).cpu().numpy()
+        bits = torch.from_numpy(np.packbits(is_positive, axis=1, bitorder="little"))
         self.register_buffer("bits", bits.to(signs.device))
-        # Takes on the type to which the model is moved; bytes do not.
+        # model.to(dtype) converts this buffer, unlike the bits, and so tells the dtype.
         self.register_buffer("one", signs.new_ones(()), persistent=False)
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the signs, which ``.to(dtype)`` changes."""
+        """The dtype of the returned signs, which ``.to(dtype)`` changes."""
         return self.one.dtype
 
     def forward(self) -> Tensor:
-        """The signs, shaped as the weight was."""
+        """Return the signs in the shape of the original weight."""
         byte = torch.arange(256, device=self.bits.device).unsqueeze(1)
         bit = torch.arange(8, device=self.bits.device)
-        signs = (2 * (byte >> bit & 1) - 1).to(self.dtype)  # (256, 8): what each byte stands for
-        rows = nn.functional.embedding(self.bits.int(), signs)  # (m, n / 8) -> (m, n / 8, 8)
+        signs = (2 * (byte >> bit & 1) - 1).to(self.dtype)  # (256, 8): the signs of each byte
+        rows = nn.functional.embedding(self.bits.int(), signs)  # (m, n / 8, 8)
         rows = rows.flatten(1)[:, : self.shape[1:].numel()]  # (m, n)
         return rows.reshape(self.shape).contiguous(memory_format=self.memory_format)
 
     def extra_repr(self) -> str:
-        """Shape."""
+        """Return the shape for ``repr``."""
         return ", ".join(map(str, self.shape))
 
 
-def pack(model: nn.Module) -> PackedModel:
-    """A copy for inference whose binary layers keep one bit a weight.
+def pack(model: Model) -> Model:
+    """Return a copy of a model for inference, with one bit per binary weight.
 
-    The copy's outputs are those of the model, bit for bit. Its layers unpack their weights at each
-    call: what gets smaller is the model at rest and its file, not the time that it takes.
+    The outputs of the copy equal those of the model bit for bit. The layers of the copy unpack
+    their weights in each call, so packing saves memory and file size, but no time.
 
-    The weights cannot be trained any more; biases, scales and the real layers can. The state_dict
-    has ``weight.bits`` in the place of ``weight``, and can be loaded into another packed model.
-    Layers with ``kernel_quantizer=None`` stay as they are.
+    The packed weights cannot be trained. Biases, scales and layers with real weights can. The
+    ``state_dict`` has ``weight.bits`` instead of ``weight``, and another packed model can load it.
 
     Args:
-        model: any module with binary layers; it is not changed.
+        model: any module with binary layers; the function does not change it.
 
     Returns:
-        The copy, and the sizes of both in bytes.
+        The copy. Its attribute ``pack_report`` is a :class:`PackReport` with the sizes of both
+        models in bytes.
 
     Raises:
-        ValueError: no layer to pack, or a layer whose quantised weight is not of -1 and +1 alone.
+        ValueError: no layer can be packed, or a quantised weight has values other than -1 and +1.
 
     Example:
-        >>> from qpsbgd.nn import BinaryLinear
-        >>> model = nn.Sequential(BinaryLinear(256, 64, bias=False))
+        >>> import torch
+        >>> from qpsbgd.nn import BinaryLinear, pack
+        >>> model = torch.nn.Sequential(BinaryLinear(256, 64, bias=False))
         >>> packed = pack(model)
-        >>> packed.bytes_before, packed.bytes_after
+        >>> packed.pack_report.bytes_before, packed.pack_report.bytes_after
         (65536, 2052)
         >>> x = torch.ones(3, 256)
-        >>> torch.equal(packed.model(x), model(x))
+        >>> torch.equal(packed(x), model(x))
         True
     """
     packed = copy.deepcopy(model)
@@ -111,11 +126,12 @@ def pack(model: nn.Module) -> PackedModel:
                 f"layer {name!r} has the weight {wrong[0].item()} after its kernel_quantizer "
                 f"({quantizer}), but a packed weight must be -1 or +1"
             )
-        del layer.weight  # a parameter gives way to nothing but a parameter
+        del layer.weight  # nn.Module refuses to assign a module to the name of a parameter
         layer.weight = PackedWeight(signs)  # type: ignore[assignment]
         layer.kernel_quantizer = None
-    return PackedModel(packed, _size(model), _size(packed))
+    packed.pack_report = PackReport(_num_bytes(model), _num_bytes(packed))  # type: ignore[assignment]
+    return packed
 
 
-def _size(model: nn.Module) -> int:
+def _num_bytes(model: nn.Module) -> int:
     return sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))

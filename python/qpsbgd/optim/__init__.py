@@ -6,8 +6,8 @@ from qpsbgd.optim.baselines import (
     ProxConnect,
     ProxQuant,
     SignSGD,
-    binarize,
-    binary_weights,
+    binarize_weights_of,
+    binary_weights_of,
 )
 from qpsbgd.optim.optimizer import QPSBGD
 from qpsbgd.optim.real_parameters import split_parameters
@@ -21,7 +21,7 @@ __all__ = [
     "ProxConnect",
     "ProxQuant",
     "SignSGD",
-    "binarize",
-    "binary_weights",
+    "binarize_weights_of",
+    "binary_weights_of",
     "split_parameters",
 ]

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from qpsbgd.nn.layers import BinaryLayer, add_observer
+from qpsbgd.nn.layers import BinaryLayer
+from qpsbgd.nn.observers import add_observer
 
 Target = Literal["preactivation", "activation"]
 

@@ -28,7 +28,7 @@ from qpsbgd.optim import (
     ProxConnect,
     ProxQuant,
     SignSGD,
-    binary_weights,
+    binary_weights_of,
 )
 from qpsbgd.projection import Projector
 from qpsbgd.training import checkpoints
@@ -261,7 +261,7 @@ class Run:
 
     def _test(self) -> float:
         """Accuracy of the binary network, whatever the optimiser keeps in the weights."""
-        with binary_weights(self.optimizer):
+        with binary_weights_of(self.optimizer):
             return evaluate(self.model, self.data)
 
     def _save(self) -> None:

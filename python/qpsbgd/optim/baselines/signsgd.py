@@ -1,38 +1,47 @@
-"""signSGD and, with momentum, SIGNUM."""
+"""signSGD, and SIGNUM, which is signSGD with momentum."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
-from qpsbgd.optim.baselines.around import Params, check_group
+from qpsbgd.optim.baselines.groups import Params
+from qpsbgd.optim.baselines.weightwise import WeightwiseOptimizer
 
-INTERVALS = {"lr": "[0, inf)", "momentum": "[0, 1)", "clip": "(0, inf]"}
 
+class SignSGD(WeightwiseOptimizer):
+    """Steps along the signs of the gradient or of its moving average.
 
-class SignSGD(torch.optim.Optimizer):
-    """Steps along signs: ``V <- clip(V - lr * sign(m))``, ``m <- momentum m + (1 - momentum) g``.
-
-    Without momentum m is the gradient (signSGD); with it this is SIGNUM.
+    ``m <- momentum * m + (1 - momentum) * g``, then ``V <- clip(V - lr * sign(m))``. With
+    ``momentum=0`` m is the gradient g, and this is signSGD. Otherwise it is SIGNUM.
 
     Args:
         params: latent weights of binary layers, or groups of them.
-        lr: step length.
-        momentum: share of the past in the moving average of gradients, which begins at 0.
-        clip: latent weights are kept in [-clip, clip]; may be infinite.
-        maximize: step upwards.
+        lr: length of a step.
+        momentum: weight of the past in the moving average, which starts at 0.
+        clip: bound of the latent weights, which remain in [-clip, clip]; may be infinite.
+        maximize: whether to ascend instead of descend.
 
     Raises:
-        TypeError: a hyper-parameter is no number.
-        ValueError: a hyper-parameter out of range.
+        TypeError: a hyper-parameter is not a number.
+        ValueError: a hyper-parameter is outside its interval.
 
     Example:
+        >>> import torch
+        >>> from qpsbgd.optim import SignSGD
         >>> weight = torch.nn.Parameter(torch.zeros(2))
-        >>> optimizer = SignSGD([weight], lr=0.1, momentum=0.9)
+        >>> optimizer = SignSGD([weight], lr=0.5, momentum=0.9)
+        >>> weight.grad = torch.tensor([3.0, -0.1])
+        >>> optimizer.step()
+        >>> weight.tolist()
+        [-0.5, 0.5]
 
     Reference:
-        Bernstein et al., arXiv 1802.04434.
+        Bernstein et al., "signSGD: Compressed Optimisation for Non-Convex Problems", ICML 2018,
+        arXiv 1802.04434.
     """
+
+    intervals: ClassVar = {"lr": "[0, inf)", "momentum": "[0, 1)", "clip": "(0, inf]"}
 
     def __init__(
         self,
@@ -44,41 +53,21 @@ class SignSGD(torch.optim.Optimizer):
         maximize: bool = False,
     ) -> None:
         defaults = {"lr": lr, "momentum": momentum, "clip": clip, "maximize": maximize}
-        check_group(defaults, INTERVALS)
         super().__init__(params, defaults)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        for group in self.param_groups:  # states from before there was anything but lr
+        for group in self.param_groups:  # states of the first version have lr only
             for name, value in (("momentum", 0.0), ("clip", 1.0), ("maximize", False)):
                 group.setdefault(name, value)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Step along the signs, and clip.
-
-        Args:
-            closure: evaluates the model, calls ``backward`` and returns the loss; optional.
-
-        Returns:
-            What ``closure`` returned, or None.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            check_group(group, INTERVALS)
-            lr, momentum = float(group["lr"]), float(group["momentum"])
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                average = weight.grad
-                if momentum > 0:
-                    average = self.state[weight].setdefault("average", torch.zeros_like(weight))
-                    average.mul_(momentum).add_(weight.grad, alpha=1 - momentum)
-                # torch's sign of NaN is 0, which would hide it.
-                direction = average.sign().add_(average, alpha=0)
-                weight.add_(direction, alpha=lr if group["maximize"] else -lr)
-                weight.clamp_(-group["clip"], group["clip"])
-        return loss
+    def _update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        lr, momentum = float(group["lr"]), float(group["momentum"])
+        average = gradient
+        if momentum > 0:
+            average = self.state[weight].setdefault("average", torch.zeros_like(weight))
+            average.mul_(momentum).add_(gradient, alpha=1 - momentum)
+        # The sign of NaN is 0 in torch. Adding 0 * NaN makes it NaN, so that it is not hidden.
+        direction = average.sign().add_(average, alpha=0)
+        weight.add_(direction, alpha=lr if group["maximize"] else -lr)
+        weight.clamp_(-group["clip"], group["clip"])
