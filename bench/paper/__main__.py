@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 try:
-    import dwave.system  # noqa: F401
+    import seaborn  # noqa: F401, I001
     import jinja2  # noqa: F401
     import mlxtend  # noqa: F401
-    import seaborn  # noqa: F401
+    import dwave.system  # noqa: F401
 except ImportError as error:
     sys.exit(f"This needs {error.name}, which is not installed: pip install '.[paper]'")
 
@@ -40,14 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             settings = SETTINGS if args.setting is None else [args.setting]
             cases = list(_cases(experiment, settings, args, faults))
             run_cases(experiment, cases, results, args.jobs)
-        page = write_report(_finished(results, args), results, folder, faults)
+        finished = _finished(results, args)
+        if finished:
+            print(f"Report: {write_report(finished, results, folder, faults)}")
     except KeyboardInterrupt:
         print(f"\nInterrupted. The same command continues {folder}.", file=sys.stderr)
         return 130  # The exit code of a shell command that Ctrl-C ends.
     except OSError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    print(f"Report: {page}")
     for fault in faults:
         print(f"Error: {fault}", file=sys.stderr)
     return 1 if faults else 0

@@ -34,7 +34,7 @@ class Results(Mapping[str, dict[str, Any]]):
 
     def run(self, cells: Iterable[Cell], experiment: Experiment, jobs: int) -> None:
         """Run the cells that are not finished, in parallel, and keep each as soon as it ends."""
-        missing = [cell for cell in cells if cell.key not in self]
+        missing = {cell.key: cell for cell in cells if cell.key not in self}.values()
         parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
         records = parallel(joblib.delayed(_run)(experiment, cell) for cell in missing)
         # No bar where standard error is not a terminal.

@@ -129,10 +129,13 @@ class Case:
 
     @property
     def grids(self) -> Grids:
-        """Options of each method; in a quick study the first and the last option."""
+        """Options of each method; in a quick study two of them."""
         grids = self.experiment.grids(self.name, self.setting)
         if self.quick:
-            grids = {name: options[:: max(1, len(options) - 1)] for name, options in grids.items()}
+            grids = {
+                name: (grid[len(grid) // 3], grid[2 * len(grid) // 3]) if len(grid) > 1 else grid
+                for name, grid in grids.items()
+            }
         sizes = {name: len(options) for name, options in grids.items() if len(options) > 1}
         if len(set(sizes.values())) > 1:  # More options are more chances.
             raise ValueError(f"{self.name}: tuned grids must have one size, but sizes are {sizes}")
