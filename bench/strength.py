@@ -1,9 +1,10 @@
-"""How strong a projection may be: what it gains on its own samples, and on others.
+"""How strong a projection may be: its gain on its own samples, and on other samples.
 
-Networks are trained for a while; then the first layer's gradient is projected with several scales,
-and each binary gradient B is compared with the targets T^ by the cosine between T^ and X B: of the
-samples that it was made of, and of others (Cora's validation nodes, another batch of MNIST). Means
-over neurons, steps and seeds, as a Markdown table. Scale 0 is the linear minimiser sign(X^T T).
+Networks are trained for some steps. Then the first layer's gradient is projected with several
+scales, and each binary gradient B is compared with targets T^ by the cosine between T^ and X B. The
+targets are those of the samples that B was made of, and those of others (Cora's validation nodes,
+another batch of MNIST). Prints a Markdown table of means over neurons, steps and seeds. Scale 0 is
+the linear minimiser sign(X^T T).
 """
 
 import argparse
@@ -12,9 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from bench.paper.graphs import NUM_HIDDEN, Task
+from bench.paper.planetoid import load
 from qpsbgd import project
-from qpsbgd.experiments.graphs import NUM_HIDDEN, scaled_features
-from qpsbgd.experiments.planetoid import load
 from qpsbgd.optim import QPSBGD
 from qpsbgd.training.datasets import mnist5k
 from qpsbgd.training.networks import BinaryGCN, BinaryMLP
@@ -36,7 +37,7 @@ def first_layer(optimizer, loss):
 
 
 def measured(optimizer, own_loss, other_loss):
-    """(scales, 2) cosines; own_loss is left ready for a step."""
+    """Return cosines (scales, 2); the gradients of own_loss are left for the next step."""
     X2, T2 = first_layer(optimizer, other_loss())
     X1, T1 = first_layer(optimizer, own_loss())
     reached = T1.any(axis=0) & T2.any(axis=0)
@@ -49,23 +50,22 @@ def measured(optimizer, own_loss, other_loss):
 
 
 def cora(seed, num_steps, every):
-    graph = load("cora")
-    features, edges = scaled_features(graph), torch.from_numpy(graph.edge_index)
-    labels = torch.from_numpy(graph.labels)
+    task = Task.from_citations(load("cora"))
     torch.manual_seed(seed)
-    model = BinaryGCN(features.shape[1], NUM_HIDDEN, graph.num_classes)
+    model = BinaryGCN(task.features.shape[1], NUM_HIDDEN, int(task.labels.max()) + 1)
     optimizer = QPSBGD(model, lr=0.01, momentum=0.9, scale=0.1)
 
-    def loss(mask):
-        rows = torch.from_numpy(mask)
-        return lambda: nn.functional.cross_entropy(model(features, edges)[rows], labels[rows])
+    def loss(rows):
+        return lambda: nn.functional.cross_entropy(
+            model(task.features, task.edges)[rows], task.labels[rows]
+        )
 
     for step in range(num_steps):
         if step % every == every - 1:
-            yield measured(optimizer, loss(graph.train_mask), loss(graph.validation_mask))
+            yield measured(optimizer, loss(task.train), loss(task.validation))
         else:
             optimizer.zero_grad()
-            loss(graph.train_mask)().backward()
+            loss(task.train)().backward()
         optimizer.step()
 
 

@@ -83,7 +83,7 @@ def train_command(dataset, run, pairs):
 
 
 @target(
-    command=st.sampled_from(("reproduce", "info", "unknown")),
+    command=st.sampled_from(("info", "unknown")),
     first=words,
     pairs=options(("--seeds", "--setting", "--json")),
 )

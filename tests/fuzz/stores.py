@@ -10,14 +10,12 @@ from pathlib import Path
 
 import dwave.graphs
 import networkx as nx
-import numpy as np
 from hypothesis import strategies as st
 
+from bench.paper.results import Results
 from draws import seeds
 from fuzz.damage import damaged_either_way
 from fuzz.targets import need, target
-from qpsbgd.experiments.reproduce.experiment import Cell, Outcome
-from qpsbgd.experiments.reproduce.store import Run, Store
 from qpsbgd.hardware.budget import Budget
 from qpsbgd.hardware.cache import EmbeddingCache
 from qpsbgd.hardware.embedding import check_packing
@@ -65,21 +63,15 @@ def damaged_ledgers(count, seed):
 
 @target(count=counts, seed=seeds)
 def damaged_results(count, seed):
-    store = Store(folder("results"))
-    known = {field.name for field in dataclasses.fields(Cell)}
-    values = {
-        "experiment": "e", "case": "c", "setting": "paper", "quick": True, "method": "m",
-        "options": {"lr": 0.1}, "stage": "final", "seed": 0,
-    }  # fmt: skip
-    cell = Cell(**{name: value for name, value in values.items() if name in known})
-    outcome = Outcome(score=0.5, validation=0.5, curves={"a": [1.0]}, details={"b": 2.0})
-    store.save(Run(cell, outcome, 1.0), {"s": "t"})
-    (path,) = store.folder.glob("*.json")
+    """A damaged record is no record; one after it is read."""
+    path = folder("results") / "cells.jsonl"
+    path.unlink(missing_ok=True)
+    record = {"key": "a", "score": 0.5, "curves": {"b": [[1.0, 2.0]]}}
+    Results(path.parent).add(record)
     path.write_bytes(damaged_either_way(path.read_bytes(), seed, count))
-    run = store.load(cell, {"s": "t"})
-    if run is not None:
-        are_numbers = np.isreal(run.outcome.score) and np.isreal(run.seconds)
-        need(are_numbers, f"a score {run.outcome.score!r}, seconds {run.seconds!r}")
+    need(Results(path.parent).get("a") in (None, record), "a damaged record is read")
+    Results(path.parent).add({"key": "c"})
+    need(Results(path.parent).get("c") == {"key": "c"}, "a record after a damaged one is lost")
 
 
 @target(count=counts, seed=seeds)

@@ -1,6 +1,4 @@
-"""The command line: ``qpsbgd train``, ``plan``, ``reproduce``, ``solve`` and
-``info``.
-"""
+"""Command line: ``qpsbgd train``, ``plan``, ``solve`` and ``info``."""
 
 import sys
 
@@ -12,7 +10,6 @@ except ImportError:
 from qpsbgd import __version__
 from qpsbgd.cli.info import info_command
 from qpsbgd.cli.plan import plan_command
-from qpsbgd.cli.reproduce import reproduce_command
 from qpsbgd.cli.solve import solve_command
 from qpsbgd.cli.train import train_command
 
@@ -23,5 +20,5 @@ def main() -> None:
     """Train neural networks with binary weights by projected gradients (QP-SBGD)."""
 
 
-for command in (train_command, plan_command, reproduce_command, solve_command, info_command):
+for command in (train_command, plan_command, solve_command, info_command):
     main.add_command(command)

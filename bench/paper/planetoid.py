@@ -1,9 +1,8 @@
-"""Planetoid's citation graphs: Cora, and Citeseer and Pubmed where their files are at hand.
+"""Planetoid's citation graphs: Cora, and Citeseer and Pubmed where their files are present.
 
-A graph is eight files ``ind.<name>.*``, looked for in ``$QPSBGD_DATA/data/planetoid``, then in the
-cache ``~/.cache/qpsbgd/planetoid`` (or below ``$XDG_CACHE_HOME``), into which Cora is downloaded
-where it is in neither. Seven of them are pickles of Python 2, of which nothing is run: a class that
-is not NumPy's array, a list or a dictionary has a stand-in here.
+A graph is eight files ``ind.<name>.*`` in ``$QPSBGD_DATA/data/planetoid`` or in the cache, into
+which Cora is downloaded if necessary. Seven of them are pickles of Python 2. The unpickler here
+only admits arrays, lists and dictionaries, so that it runs no code from a file.
 
 Reference:
     Yang, Cohen, Salakhutdinov, arXiv 1603.08861; github.com/kimiyoung/planetoid.
@@ -12,20 +11,20 @@ Reference:
 import collections
 import io
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd._checks import checked_choice
 from qpsbgd.training import fetch
 
-Name = Literal["cora", "citeseer", "pubmed"]
+NAMES = ("cora", "citeseer", "pubmed")
 PARTS = ("x", "y", "tx", "ty", "allx", "ally", "graph", "test.index")
 SOURCE = "https://raw.githubusercontent.com/kimiyoung/planetoid/master/data"
-#: SHA-256 of the files that are downloaded; where they are known, other files are refused.
+#: SHA-256 of the files that can be downloaded.
 CHECKSUMS = {
     "ind.cora.x": "23cfa55d91c6f624233f5eb7b6e3f141f1bd2b2ae39608a63cf5d084bb27baab",
     "ind.cora.y": "94465c14eb53e04ca262198dcbb2521ee8af60fb3f3d546cd6ca24a511b0e7d1",
@@ -41,19 +40,17 @@ NUM_VALIDATION = 500
 
 @dataclass(frozen=True)
 class CitationGraph:
-    """Documents that cite each other, each of one class; Planetoid's split.
+    """Documents that cite each other, each of one class, with Planetoid's split.
 
     Attributes:
-        name: of the data set.
-        features: float32 ``(N, n)``, a row of word counts (or weights) a document.
-        labels: int64 ``(N,)``; -1 for the few documents of Citeseer that have none.
+        features: float32 ``(N, n)``, the word counts (or weights) of each document.
+        labels: int64 ``(N,)``; -1 for the few documents of Citeseer that have no label.
         edge_index: int64 ``(2, E)``, sorted: both directions of each edge once, no loops.
-        train_mask: bool ``(N,)``, 20 documents a class.
+        train_mask: bool ``(N,)``, 20 documents of each class.
         validation_mask: bool ``(N,)``, 500 documents.
         test_mask: bool ``(N,)``, 1000 documents.
     """
 
-    name: Name
     features: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     edge_index: npt.NDArray[np.int64]
@@ -61,58 +58,60 @@ class CitationGraph:
     validation_mask: npt.NDArray[np.bool_]
     test_mask: npt.NDArray[np.bool_]
 
-    @property
-    def num_classes(self) -> int:
-        """Labels are 0 .. num_classes - 1."""
-        return int(self.labels.max()) + 1
 
-
-def load(name: Name = "cora") -> CitationGraph:
-    """A citation graph, from the data folder, the cache, or the repository of its authors.
+def load(name: str) -> CitationGraph:
+    """Return a citation graph from the data folder, the cache, or its authors' repository.
 
     Args:
-        name: ``"cora"`` (2708 documents), ``"citeseer"`` (3327) or ``"pubmed"`` (19717); the last
+        name: ``"cora"`` (2708 documents), ``"citeseer"`` (3327) or ``"pubmed"`` (19717). The last
             two are not downloaded.
 
     Raises:
-        FileNotFoundError: files that are not downloaded are missing.
-        OSError: a download fails.
-        ValueError: an unknown name, or a file that is not what it should be.
+        MissingDataError: Files are missing and cannot be downloaded.
+        ValueError: The name is unknown, or a file is damaged.
     """
-    checked_choice("name", name, get_args(Name))
-    files = [f"ind.{name}.{part}" for part in PARTS]
+    if name not in NAMES:
+        raise ValueError(f"name is {name!r}, but must be one of {', '.join(NAMES)}")
+    files = _files(name)
     folder = fetch.find("planetoid", files, SOURCE, CHECKSUMS)
     content = {part: read(folder / file) for part, file in zip(PARTS, files, strict=True)}
     try:
-        return assembled(name, content)
+        return assemble(content)
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise ValueError(f"the files ind.{name}.* in {folder} do not fit: {error}") from error
 
 
-def at_hand(name: str) -> bool:
-    """Whether a graph that is never downloaded has its files in the data folder or the cache."""
-    files = [f"ind.{name}.{part}" for part in PARTS]
+def is_present(name: str) -> bool:
+    """Return whether a graph that is not downloaded has its files in the data folder or cache."""
     try:
-        fetch.find("planetoid", files, SOURCE, CHECKSUMS)
+        fetch.find("planetoid", _files(name), SOURCE, CHECKSUMS)
     except FileNotFoundError:
         return False
     return True
 
 
+def _files(name: str) -> list[str]:
+    return [f"ind.{name}.{part}" for part in PARTS]
+
+
 def read(path: Path) -> Any:
-    """What one file holds: an array or, of ``graph``, a dictionary of lists."""
+    """Return the content of one file: an array, or a dictionary of lists (of ``graph``).
+
+    Raises:
+        ValueError: The file is damaged, or contains other classes.
+    """
     content = fetch.read(path.parent, path.name, CHECKSUMS)
     try:
         if path.name.endswith(".index"):
             return np.array(content.split(), dtype=np.int64)
         loaded = _Unpickler(io.BytesIO(content), encoding="latin1").load()
         return loaded.dense() if isinstance(loaded, _SparseRows) else loaded
-    except Exception as error:  # the unpickler raises many types
+    except Exception as error:  # The unpickler raises many types.
         raise ValueError(f"{path} is not a file of Planetoid's: {error}") from error
 
 
 class _SparseRows:
-    """Stands in for SciPy's ``csr_matrix``; unpickling fills its attributes."""
+    """Replacement for SciPy's ``csr_matrix``; unpickling sets its attributes."""
 
     data: npt.NDArray[np.float32]
     indices: npt.NDArray[np.int32]
@@ -126,30 +125,30 @@ class _SparseRows:
         return result
 
 
+#: The classes in the files, by their names in Python 2.
+_ADMITTED: Mapping[tuple[str, str], Any] = {
+    ("numpy", "dtype"): np.dtype,
+    ("numpy", "ndarray"): np.ndarray,
+    # This function of NumPy's has moved in NumPy 2.
+    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+    ("scipy.sparse.csr", "csr_matrix"): _SparseRows,
+    ("collections", "defaultdict"): collections.defaultdict,
+    ("__builtin__", "list"): list,
+}
+
+
 class _Unpickler(pickle.Unpickler):
-    """Admits the few classes that the files are made of, under their names in Python 2."""
-
-    CLASSES = {  # noqa: RUF012
-        ("numpy", "dtype"): np.dtype,
-        ("numpy", "ndarray"): np.ndarray,
-        # NumPy's own function; its module has a new name since NumPy 2.
-        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-        ("scipy.sparse.csr", "csr_matrix"): _SparseRows,
-        ("collections", "defaultdict"): collections.defaultdict,
-        ("__builtin__", "list"): list,
-    }
-
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.CLASSES:
+        if (module, name) not in _ADMITTED:
             raise pickle.UnpicklingError(f"{module}.{name} is not admitted")
-        return self.CLASSES[module, name]
+        return _ADMITTED[module, name]
 
 
-def assembled(name: Name, content: dict[str, Any]) -> CitationGraph:
-    """The graph, its documents by their number.
+def assemble(content: Mapping[str, Any]) -> CitationGraph:
+    """Return the graph of the files' contents, with documents in the order of their numbers.
 
-    ``allx`` has the first documents, those of the training set ahead; row k of ``tx`` is document
-    ``test.index[k]``.
+    ``allx`` has the first documents, of which the training set comes first. Row k of ``tx`` is the
+    document ``test.index[k]``.
     """
     test_index, first = content["test.index"], len(content["allx"])
     num_nodes = max(first, int(test_index.max()) + 1)
@@ -162,26 +161,19 @@ def assembled(name: Name, content: dict[str, Any]) -> CitationGraph:
     lists = content["graph"]
     sources = np.repeat(list(lists), [len(neighbours) for neighbours in lists.values()])
     targets = np.concatenate([np.asarray(n, np.int64) for n in lists.values()])
-    if not (
-        0 <= min(sources.min(), targets.min()) <= max(sources.max(), targets.max()) < num_nodes
-    ):
+    ends = np.concatenate([sources, targets])
+    if ends.min() < 0 or ends.max() >= num_nodes:
         raise ValueError(f"graph has nodes outside [0, {num_nodes})")
-    # Lists have duplicates and loops; a number for each ordered pair finds them.
+    # The lists contain duplicates and loops. One code for each ordered pair removes duplicates.
     codes = np.concatenate([sources * num_nodes + targets, targets * num_nodes + sources])
-    edge_index = np.stack(np.divmod(np.unique(codes), num_nodes)).astype(np.int64)
+    edge_index = np.stack(np.divmod(np.unique(codes), num_nodes)).astype(np.int64)  # (2, E)
 
-    def mask(nodes: Any) -> npt.NDArray[np.bool_]:
-        result = np.zeros(num_nodes, np.bool_)
-        result[nodes] = True
-        return result
-
-    num_train = len(content["y"])
+    num_train, nodes = len(content["y"]), np.arange(num_nodes)
     return CitationGraph(
-        name=name,
         features=features,
         labels=np.where(one_hot.any(axis=1), one_hot.argmax(axis=1), -1),
         edge_index=edge_index[:, edge_index[0] != edge_index[1]],
-        train_mask=mask(slice(num_train)),
-        validation_mask=mask(slice(num_train, num_train + NUM_VALIDATION)),
-        test_mask=mask(test_index),
+        train_mask=nodes < num_train,
+        validation_mask=(nodes >= num_train) & (nodes < num_train + NUM_VALIDATION),
+        test_mask=np.isin(nodes, test_index),
     )

@@ -1,23 +1,24 @@
-"""Zachary's karate club as a task of node classification, and made-up clubs of its size.
+"""Zachary's karate club as a task of node classification, and random clubs of its size.
 
-Graphs have identity features, one training node a class, and no validation nodes: 34 nodes are too
-few to set some aside. What has to be tuned is tuned on made-up clubs instead, whose friendships and
-classes are drawn, so that no label of the real one is seen before the end.
+Features are the identity, one node of each class is trained on, and no nodes are left for
+validation: 34 nodes are too few. Options are tuned on random clubs instead, so that tuning sees no
+label of the real one.
 """
 
 from dataclasses import dataclass
 
+import networkx
 import numpy as np
 import numpy.typing as npt
 
-#: The usual labels: Brandes et al.'s communities, found by modularity.
+#: Usual labels: the communities of Brandes et al., which maximise the modularity.
 LABELS = (
     *(1, 1, 1, 1, 3, 3, 3, 1, 0, 1, 3, 1, 1, 1, 0, 0, 3),
     *(1, 0, 1, 0, 1, 0, 0, 2, 2, 0, 0, 2, 0, 0, 2, 0, 0),
 )
-#: Friendships of the club, known without a label.
+#: Friendships in the club.
 NUM_EDGES = 78
-#: Share of the friendships within a class, of made-up clubs: a middling modularity of 0.5.
+#: Share of a random club's friendships that are within a class; its modularity is about 0.5.
 SHARE_INSIDE = 0.75
 
 
@@ -28,7 +29,7 @@ class Club:
     Attributes:
         labels: int64 ``(34,)``, 0 to 3.
         edge_index: int64 ``(2, E)``, both directions of each edge.
-        train_mask: bool ``(34,)``, one node a class; all others are there to be told.
+        train_mask: bool ``(34,)``, one node of each class. All other nodes are predicted.
     """
 
     labels: npt.NDArray[np.int64]
@@ -37,24 +38,16 @@ class Club:
 
 
 def karate_club() -> Club:
-    """The club of networkx, unweighted, with the first node of each class to train on."""
-    import networkx
-
+    """Return networkx's club, unweighted, with the first node of each class for training."""
     labels = np.array(LABELS, np.int64)
-    # PyTorch Geometric's choice of training nodes, too.
+    # PyTorch Geometric chooses the same training nodes.
     first = [int(np.argmax(labels == label)) for label in range(4)]
     edges = np.array(networkx.karate_club_graph().edges(), np.int64).T
     return _club(labels, edges, first)
 
 
-def made_up_club(seed: int) -> Club:
-    """A connected planted partition: 34 nodes, four classes of 8 or 9, about 78 edges.
-
-    Args:
-        seed: of edges and training nodes.
-    """
-    import networkx
-
+def random_club(seed: int) -> Club:
+    """Return a connected planted partition: 34 nodes, four classes of 8 or 9, about 78 edges."""
     rng = np.random.default_rng(seed)
     labels = np.sort(np.arange(len(LABELS)) % 4).astype(np.int64)
     pairs = np.array(np.triu_indices(len(labels), 1))
@@ -64,7 +57,7 @@ def made_up_club(seed: int) -> Club:
         NUM_EDGES * SHARE_INSIDE / inside.sum(),
         NUM_EDGES * (1 - SHARE_INSIDE) / (~inside).sum(),
     )
-    while True:  # about one in two is connected
+    while True:  # About every second graph is connected.
         edges = pairs[:, rng.random(len(inside)) < probability]
         graph = networkx.Graph()
         graph.add_nodes_from(range(len(labels)))

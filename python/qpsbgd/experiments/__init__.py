@@ -1,1 +1,0 @@
-"""Data sets, networks and training runs behind the command line."""
