@@ -254,7 +254,7 @@ def project(
         beta_range: ``(hot, cold)`` inverse temperatures of a geometric annealing schedule over
             ``num_sweeps``, ``0 < hot <= cold``, in units of the objective for ``t / mean|t|``;
             ``"auto"`` for the rule of the samplers
-            (:func:`~qpsbgd.samplers.temperature_rules.auto_beta_range`), applied to up to 16
+            (:func:`~qpsbgd.samplers.schedule.auto_beta_range`), applied to up to 16
             neurons; ``"dwave"`` for that of dwave-samplers, which the sign
             objective does not have. Other than for samplers, ``None`` is descent (zero
             temperature), which changes nothing that is no improvement.

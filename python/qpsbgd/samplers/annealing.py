@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import dimod
 import numpy as np
@@ -241,7 +241,7 @@ def _thinned(betas: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float
 def _core_precision(
     problem: Problem, name: Precision | None, random_order: bool, num_reads: int
 ) -> _core.Precision:
-    checked_choice("precision", name, ("float32", "int16", "int8", "float64", None))
+    checked_choice("precision", name, (*get_args(Precision), None))
     if name is None:
         return problem.core.best_precision(random_order=random_order, num_reads=num_reads)
     fitting = [p.name for p in _core.Precision if problem.core.fits(p, random_order=random_order)]
