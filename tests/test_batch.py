@@ -390,8 +390,10 @@ def test_an_executor_that_breaks_is_done_without(rng):
     options = {"num_sweeps": 20, "seed": 2}
     expected = sample_batch(h, J, **options)
     broken = LosingExecutor(1, BrokenProcessPool("a child process ended"))
-    with broken as executor, pytest.warns(UserWarning, match="problems from 8 on are solved in"):
+    message = "problems from 8 on are solved in"
+    with broken as executor, pytest.warns(UserWarning, match=message) as caught:
         found = sample_batch(h, J, executor=executor, **options)
+    assert {warning.filename for warning in caught} == {__file__}
     np.testing.assert_array_equal(found.states, expected.states)
 
 

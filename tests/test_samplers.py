@@ -13,7 +13,7 @@ from scipy import stats
 import qpsbgd
 from interrupts import ctrl_c_in_the_core
 from problems import DRIFT, drifting_problem, largest_gain, random_bqm
-from qpsbgd import SimulatedAnnealingSampler, _core
+from qpsbgd import SimulatedAnnealingSampler, TabuSampler, _core
 from qpsbgd.samplers import temperature_rules
 from qpsbgd.samplers.ising import Problem
 from reference import twins as reference
@@ -29,6 +29,30 @@ def test_api():
     dimod.testing.assert_sampler_api(sampler)
     peer = pytest.importorskip("dwave.samplers").SimulatedAnnealingSampler()
     assert peer.parameters.keys() <= sampler.parameters.keys()
+
+
+def test_options_are_those_of_the_signature():
+    sampler = SimulatedAnnealingSampler()
+    assert sampler.parameters["form"] == ["form_options"]
+    assert sampler.parameters["num_reads"] == []
+    assert "bqm" not in sampler.parameters
+    assert sampler.properties == {
+        "beta_range_options": ("auto", "dwave"),
+        "beta_schedule_options": ("linear", "geometric", "custom"),
+        "proposal_acceptance_options": ("Metropolis", "Gibbs"),
+        "keep_options": ("best", "final"),
+        "form_options": ("dense", "sparse"),
+        "precision_options": ("float32", "int16", "int8", "float64"),
+    }
+
+
+def test_a_sampler_that_wraps_another_has_its_parameters():
+    class Wrapped(TabuSampler):
+        def sample(self, bqm, **parameters):
+            return super().sample(bqm, **parameters)
+
+    assert Wrapped().parameters == TabuSampler().parameters
+    assert Wrapped().sample_ising({"a": 1.0}, {}, num_restarts=1, seed=1).first.energy == -1.0
 
 
 @pytest.mark.parametrize("vartype", ["SPIN", "BINARY"])

@@ -401,6 +401,14 @@ def test_heavy_tails_in_a_batch(draw):
     assert ratios.mean() > 1
 
 
+@pytest.mark.parametrize("rule", ["auto", "dwave"])
+def test_a_problem_without_biases_warns_the_callers_line(rule):
+    bqm = dimod.BinaryQuadraticModel({"a": 0.0}, {}, 0.0, "SPIN")
+    with pytest.warns(UserWarning, match="all biases are zero") as caught:
+        SimulatedAnnealingSampler().sample(bqm, rule)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
 def test_a_problem_of_a_batch_without_biases_says_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

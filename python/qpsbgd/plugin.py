@@ -166,11 +166,11 @@ class BatchSampler(TorchSampler):
         seeds = self._rng.integers(SEED_LIMIT, size=len(patterns))
         for p, pattern in enumerate(patterns):
             rows, free = np.flatnonzero(pattern_of_row.ravel() == p), np.flatnonzero(~pattern)
-            found = sample_batch(
+            result = sample_batch(
                 fields[np.ix_(rows, free)], J[np.ix_(free, free)], method=self._method,
                 num_reads=self._num_reads, seed=int(seeds[p]), **self._options,
             )  # fmt: skip
-            samples[rows[:, None, None], np.arange(self._num_reads)[:, None], free] = found.states
+            samples[rows[:, None, None], np.arange(self._num_reads)[:, None], free] = result.states
         tensor = torch.from_numpy(samples).to(self._grbm.linear.device)
         return tensor[0] if x is None else tensor
 

@@ -24,7 +24,7 @@ StoppedBy = Literal["finished", "time_limit", "target", "interrupt"]
 Progress = Callable[[float, float], object]
 
 SOLVERS: tuple[Solver, ...] = get_args(Solver)
-STRATEGIES: dict[Solver, Callable[[strategies.Search], Iterator[strategies.Found]]] = {
+STRATEGIES: dict[Solver, Callable[[strategies.Search], Iterator[strategies.CallResult]]] = {
     "portfolio": strategies.run_portfolio,
     "sa": strategies.anneal,
     "tabu": strategies.search_tabu,
@@ -248,12 +248,12 @@ def solve(
 def _run(solver: Solver, search: strategies.Search, best: _Best | None) -> _Outcome:
     """Call the samplers of a solver until it ends, starting from the best state so far."""
     try:
-        for found in STRATEGIES[solver](search):
-            best = _better(best, found.name, found.sampleset)
+        for result in STRATEGIES[solver](search):
+            best = _better(best, result.name, result.sampleset)
             search.watch(best.energy)
-            reason = STOPPED_BY[found.sampleset.info["stopped_by"]]
-            if reason != "finished" or found.is_last:
-                optimal = found.name == "exhaustive" and reason == "finished"
+            reason = STOPPED_BY[result.sampleset.info["stopped_by"]]
+            if reason != "finished" or result.is_last:
+                optimal = result.name == "exhaustive" and reason == "finished"
                 return _Outcome(best, reason, optimal)
             if _reached(best.energy, search.threshold):
                 return _Outcome(best, "target")

@@ -33,7 +33,7 @@ MAX_BYTES = 2**26
 LAST_ROUND = 0.5
 
 
-class Found(NamedTuple):
+class CallResult(NamedTuple):
     """The result of one call of a sampler.
 
     Attributes:
@@ -85,15 +85,29 @@ class Search:
         return {**self.limits(), "energy_threshold": self.threshold, "progress": self.watch}
 
 
-def enumerate_states(search: Search) -> Iterator[Found]:
+@dataclass
+class _BestState:
+    """The best state of a portfolio so far, at which the next tabu search begins."""
+
+    state: dict[Any, int] | None
+    energy: float = float("inf")
+
+    def update(self, sampleset: Any) -> None:
+        """Take the best state of a sampler's result if it has a lower energy."""
+        first = sampleset.first
+        if first.energy < self.energy:
+            self.state, self.energy = dict(first.sample), float(first.energy)
+
+
+def enumerate_states(search: Search) -> Iterator[CallResult]:
     """Enumerate all states."""
-    found = samplers.ExhaustiveSampler().sample(search.bqm, **search.watched_limits())
-    yield Found("exhaustive", found, is_last=True)
+    result = samplers.ExhaustiveSampler().sample(search.bqm, **search.watched_limits())
+    yield CallResult("exhaustive", result, is_last=True)
 
 
-def search_tabu(search: Search) -> Iterator[Found]:
+def search_tabu(search: Search) -> Iterator[CallResult]:
     """Run tabu searches in one read until the deadline."""
-    found = samplers.TabuSampler().sample(
+    result = samplers.TabuSampler().sample(
         search.bqm,
         timeout=None,
         num_restarts=COUNT_LIMIT - 1,
@@ -101,10 +115,10 @@ def search_tabu(search: Search) -> Iterator[Found]:
         seed=search.seed,
         **search.watched_limits(),
     )
-    yield Found("tabu", found, is_last=True)
+    yield CallResult("tabu", result, is_last=True)
 
 
-def anneal(search: Search) -> Iterator[Found]:
+def anneal(search: Search) -> Iterator[CallResult]:
     """Run rounds of annealing until the deadline, each of about twice as many sweeps.
 
     One read of the first round begins at the initial state.
@@ -117,8 +131,8 @@ def anneal(search: Search) -> Iterator[Found]:
     while True:
         start = time.perf_counter()
         rounds.append(sweeps)
-        found = _anneal_round(search, seeds, sweeps, search.initial if len(rounds) == 1 else None)
-        yield Found("sa", found)
+        result = _anneal_round(search, seeds, sweeps, search.initial if len(rounds) == 1 else None)
+        yield CallResult("sa", result)
         now = time.perf_counter()
         # A round that the deadline cuts off does not cool down. So the last round is as long as the
         # time that is left, and takes the time of two rounds if a third one would not fit.
@@ -128,7 +142,7 @@ def anneal(search: Search) -> Iterator[Found]:
         sweeps = int(min(fitting if fitting < 6 * sweeps else 2 * sweeps, MAX_SWEEPS))
 
 
-def run_portfolio(search: Search) -> Iterator[Found]:
+def run_portfolio(search: Search) -> Iterator[CallResult]:
     """Run rounds of steepest descents, anneals and tabu searches; each uses all threads.
 
     A round has a fixed amount of work, twice that of the round before. Its time is not fixed. All
@@ -145,7 +159,7 @@ def run_portfolio(search: Search) -> Iterator[Found]:
     rounds: list[dict[str, int]] = []
     search.parameters["rounds"] = rounds
     reads = READS_PER_THREAD * search.threads
-    best, lowest = search.initial, float("inf")
+    best = _BestState(search.initial)
     sweeps = FIRST_SWEEPS
     seconds_per_sweep = 0.0  # of all anneals of a round; unknown before the first round
 
@@ -157,15 +171,15 @@ def run_portfolio(search: Search) -> Iterator[Found]:
         is_last = fitting < sweeps
         rounds.append({"num_descents": descents, "num_reads": reads})
 
-        found = samplers.SteepestDescentSampler().sample(
+        result = samplers.SteepestDescentSampler().sample(
             search.bqm,
             num_reads=descents,
             initial_states=search.initial if len(rounds) == 1 else None,
             seed=int(seeds.integers(SEED_LIMIT)),
             **search.limits(),
         )
-        yield Found("descent", found)
-        best, lowest = _better(best, lowest, found)
+        yield CallResult("descent", result)
+        best.update(result)
 
         if is_last:
             sweeps = int(fitting)
@@ -173,22 +187,22 @@ def run_portfolio(search: Search) -> Iterator[Found]:
         if sweeps >= FIRST_SWEEPS:
             rounds[-1]["num_sweeps"] = sweeps
             start = time.perf_counter()
-            found = _anneal_round(search, seeds, sweeps, None)
-            yield Found("sa", found)
+            result = _anneal_round(search, seeds, sweeps, None)
+            yield CallResult("sa", result)
             seconds_per_sweep = (time.perf_counter() - start) / sweeps
-            best, lowest = _better(best, lowest, found)
+            best.update(result)
 
         rounds[-1]["num_restarts"] = COUNT_LIMIT - 1 if is_last else searches - 1
-        found = samplers.TabuSampler().sample(
+        result = samplers.TabuSampler().sample(
             search.bqm,
             timeout=None,
             num_restarts=rounds[-1]["num_restarts"],
-            initial_states=best,
+            initial_states=best.state,
             seed=int(seeds.integers(SEED_LIMIT)),
             **search.watched_limits(),
         )
-        yield Found("tabu", found)
-        best, lowest = _better(best, lowest, found)
+        yield CallResult("tabu", result)
+        best.update(result)
         sweeps = min(2 * sweeps, MAX_SWEEPS)
 
 
@@ -204,13 +218,3 @@ def _anneal_round(
         keep="best",
         **search.watched_limits(),
     )
-
-
-def _better(
-    best: dict[Any, int] | None, lowest: float, found: Any
-) -> tuple[dict[Any, int] | None, float]:
-    """Return the better of the best state so far and that of a result, with its energy."""
-    first = found.first
-    if first.energy < lowest:
-        return dict(first.sample), float(first.energy)
-    return best, lowest

@@ -1,4 +1,4 @@
-"""Errors that the command line reports in one line."""
+"""Errors of the command line that take one line."""
 
 import click
 
@@ -6,12 +6,7 @@ MAX_CHARACTERS = 500
 
 
 class InputError(click.ClickException):
-    """Error of a file or an option that cannot be used, with exit code 2.
-
-    Args:
-        error: the exception or the text. Its lines are joined, and its end is cut off if it has
-            more than ``MAX_CHARACTERS`` characters.
-    """
+    """Error of a file or an option: one line on standard error, exit code 2."""
 
     exit_code = 2
 

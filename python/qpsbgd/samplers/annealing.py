@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import dimod
 import numpy as np
@@ -98,7 +98,7 @@ class SimulatedAnnealingSampler(StateSampler):
                 ``beta_schedule``.
             seed: integer in ``[0, 2**31)``; drawn if ``None``.
             interrupt_function: function that the calling thread calls many times a second. The call
-                ends early, with what it has found, if the function returns True.
+                ends early, with its states so far, if the function returns True.
             beta_schedule: inverse temperatures, >= 0, for ``"custom"``.
             initial_states: one or more states in a form that ``dimod.as_samples`` takes.
             initial_states_generator: way to make the missing states if there are fewer
@@ -140,7 +140,7 @@ class SimulatedAnnealingSampler(StateSampler):
             ``isa``, ``num_threads``, ``keep``, ``form``, ``precision``, ``num_sweeps`` (the
             smallest and the largest number of a read) and ``stopped_by`` (``"finished"``,
             ``"time_limit"``, ``"energy_threshold"`` or ``"interrupt"``). A call that stops early
-            returns the reads that it began, each with what it has found.
+            returns the reads that it began, each with its state so far.
 
         Raises:
             TypeError: an argument of the wrong type.
@@ -241,7 +241,7 @@ def _thinned(betas: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float
 def _core_precision(
     problem: Problem, name: Precision | None, random_order: bool, num_reads: int
 ) -> _core.Precision:
-    checked_choice("precision", name, ("float32", "int16", "float64", None))
+    checked_choice("precision", name, (*get_args(Precision), None))
     if name is None:
         return problem.core.best_precision(random_order=random_order, num_reads=num_reads)
     fitting = [p.name for p in _core.Precision if problem.core.fits(p, random_order=random_order)]

@@ -66,7 +66,7 @@ class ExhaustiveSampler(CoreSampler):
                 process. At most four threads a processor are started. Short calls use fewer.
             time_limit: seconds for the search, > 0; ``None`` for no limit.
             interrupt_function: function that the calling thread calls many times a second. The call
-                ends early, with what it has found, if the function returns True.
+                ends early, with its best states so far, if the function returns True.
             energy_threshold: energy at which the call ends: it stops at a state of this energy or
                 less.
             progress: function that the calling thread calls many times a second with the lowest

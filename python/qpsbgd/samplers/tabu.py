@@ -130,7 +130,7 @@ class TabuSampler(StateSampler):
             time_limit: seconds for the search, > 0; ``None`` for no limit. Each read that began
                 goes on to its first local minimum.
             interrupt_function: function that the calling thread calls many times a second. The call
-                ends early, with what it has found, if the function returns True.
+                ends early, with its best states so far, if the function returns True.
             form: ``"dense"`` stores couplings as a matrix and visits all variables at each move.
                 ``"sparse"`` stores lists of neighbours and visits these. ``None`` for the faster
                 one. Both make the same moves, except where float32 rounds differently.

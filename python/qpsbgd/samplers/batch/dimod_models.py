@@ -96,11 +96,11 @@ def sample_many(
 
     def solve(group: ModelGroup, seed: int, seconds: float) -> None:
         limit = None if np.isinf(seconds) else seconds
-        found = sample_batch(group.h, group.J, seed=seed, time_limit=limit, **options)
+        result = sample_batch(group.h, group.J, seed=seed, time_limit=limit, **options)
         for place, variables, states in zip(
-            group.places, group.variables, found.states, strict=True
+            group.places, group.variables, result.states, strict=True
         ):
-            results[place] = _sampleset(models[place], variables, states, found.info)
+            results[place] = _sampleset(models[place], variables, states, result.info)
 
     if executor is None:
         for group, group_seed in _seeded_groups(models, seed):
