@@ -7,7 +7,7 @@ from qpsbgd.nn.functional import ste_sign
 
 
 class Net(nn.Module):
-    """12-7-4 with sign activation; keeps Z and A of the last forward pass."""
+    """Network 12-7-4 with a sign activation. It stores Z and A of the last forward pass."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The ranks of a process group as processes that wait for work; for tests of distributed steps."""
+"""Processes that are the ranks of a process group, for tests of distributed steps."""
 
 import contextlib
 import copy
@@ -30,7 +30,7 @@ def _serve(rank, size, path, pipe):
 
 
 class Ranks:
-    """Some processes with a rank each."""
+    """Processes with one rank each, which wait for functions to run."""
 
     def __init__(self, size, directory):
         context = multiprocessing.get_context("spawn")
@@ -46,7 +46,7 @@ class Ranks:
             self.processes.append(process)
 
     def run(self, function, arguments, timeout=120):
-        """What function(*arguments[rank]) returns or raises by rank; EOFError of a dead one."""
+        """Return what each rank returns or raises from its call; EOFError for a dead rank."""
         for pipe, own in zip(self._pipes, arguments, strict=True):
             pipe.send((function, own))
         results = []
@@ -67,10 +67,10 @@ class Ranks:
 
 
 def train(rank, size, start, batches, wrap, options):
-    """Weights after some steps on this rank's share of each batch, or after an error its message.
+    """Return the weights after one step for each batch, on this rank's share of the batch.
 
-    ``start`` is a network; ``wrap`` puts it into DistributedDataParallel. With ``size`` of 1 all of
-    the batch is this process's, and so is the optimiser.
+    ``start`` is a network, which ``wrap`` puts into DistributedDataParallel. With ``size=1`` this
+    process has the whole batch, and the optimiser does not use the process group.
     """
     net = copy.deepcopy(start)
     alone = size == 1
@@ -87,7 +87,7 @@ def train(rank, size, start, batches, wrap, options):
 
 
 def resume(net, batch, state):
-    """A step after loading an optimiser's state, if there is one."""
+    """Take a step after loading an optimiser's state, if there is one."""
     optimizer = QPSBGD(net, lr=0.1)
     if state is not None:
         optimizer.load_state_dict(state)
@@ -96,7 +96,7 @@ def resume(net, batch, state):
 
 
 class Given:
-    """A shard's samples; those of an exception are raised."""
+    """Callable that returns samples, or raises them if they are an exception."""
 
     def __init__(self, samples):
         self._samples = samples
@@ -108,7 +108,7 @@ class Given:
 
 
 def project(layers, projector, exchange="auto"):
-    """The gradients of layers; ``samples`` of a layer are arrays, an exception or None."""
+    """Return the gradients of layers whose ``samples`` are arrays, an exception or None."""
     shards = [
         layer if layer.samples is None else replace(layer, samples=Given(layer.samples))
         for layer in layers
@@ -117,7 +117,7 @@ def project(layers, projector, exchange="auto"):
 
 
 def bytes_sent(layers, projector, exchange):
-    """How many bytes of samples, or of their products, the same call sends to other ranks."""
+    """Return the bytes of samples or products that the call of project sends to other ranks."""
     total = 0
     real = {name: getattr(dist, name) for name in ("all_to_all_single", "all_reduce")}
 
@@ -127,7 +127,7 @@ def bytes_sent(layers, projector, exchange):
         return real["all_to_all_single"](received, sent, sizes, sent_sizes, group=group)
 
     def all_reduce(summands, group=None):
-        nonlocal total  # each rank sends every number twice, but for its own share
+        nonlocal total  # an all-reduce sends each share twice, except the rank's own
         total += 2 * summands.nbytes * (dist.get_world_size() - 1) // dist.get_world_size()
         return real["all_reduce"](summands, group=group)
 
@@ -153,7 +153,7 @@ class Other:
 
 
 def project_or_die(layers, victim):
-    """The victim dies while the others wait for it."""
+    """Kill the victim while the other ranks wait for it."""
     if dist.get_rank() == victim:
         time.sleep(1)
         os.kill(os.getpid(), signal.SIGKILL)

@@ -40,12 +40,12 @@ MAKE = {
         params, torch.optim.Adam, **{"lr": 0.05, "mu_growth": 1.1, **o}
     ),
 }
-#: Those that want real weights in their layers.
+#: Optimisers whose layers must have real weights.
 REAL = ("proxquant", "proxconnect")
 
 
 def make_net(name, seed=0):
-    """A network with the layers that an optimiser wants."""
+    """Return a network with the layers that an optimiser needs."""
     torch.manual_seed(seed)
     net = Net()
     if name in REAL:
@@ -78,7 +78,7 @@ class Problem:
         return self.a.T @ (self.a @ w - self.y)
 
     def run(self, make, steps, at=lambda w: w):
-        """Parameter after each step (steps, n); ``at`` is what a layer makes of the weight."""
+        """Return the parameter after each step (steps, n); ``at`` is the quantizer of the layer."""
         weight = nn.Parameter(torch.from_numpy(self.start.copy()))
         optimizer = make([weight])
         states = []

@@ -1,4 +1,4 @@
-"""Binary layers in the place of an existing model's."""
+"""Conversion of the layers of a model to binary layers."""
 
 import copy
 

@@ -41,7 +41,7 @@ def shard(X, T, *, name="layer", objective="quadratic", alpha="norm", num_sweeps
 
 
 def divided(shards, counts):
-    """Of shards with all samples, those of each rank: None where it has none."""
+    """Return the shards of each rank; their samples are None if the rank has none."""
     ends = np.cumsum(counts)
     result = []
     for end, count in zip(ends, counts, strict=True):
@@ -271,7 +271,7 @@ def test_bad_arguments(rng):
 
 
 def integral_batches(count, size):
-    """Inputs of -1, 0 and 1: sums of the forward pass are exact, in whatever order."""
+    """Return batches with inputs -1, 0 and 1, for which all sums of a forward pass are exact."""
     generator = torch.Generator().manual_seed(3)
     return [
         (

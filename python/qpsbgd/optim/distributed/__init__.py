@@ -21,8 +21,8 @@ between a mean over a rank's samples and a mean over all, does not matter, becau
 divided by its mean |t|. If the factor is a power of two, it changes no bit.
 """
 
+from qpsbgd.optim.distributed.collectives import Ranks, check_same
 from qpsbgd.optim.distributed.pooling import Exchange
-from qpsbgd.optim.distributed.ranks import Ranks, check_same
 from qpsbgd.optim.distributed.shards import Gradient, Shard, project_shards
 
 __all__ = ["Exchange", "Gradient", "Ranks", "Shard", "check_same", "project_shards"]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 
 from qpsbgd import _core
-from qpsbgd.optim.distributed.ranks import Ranks
+from qpsbgd.optim.distributed.collectives import Ranks
 
 Exchange = Literal["auto", "gather", "gram"]
 Float32Array = npt.NDArray[np.float32]
@@ -146,7 +146,7 @@ class ProductPool:
 
     def exchange(self, ranks: Ranks) -> None:
         """Add the summands of all ranks."""
-        self._sums = ranks.sum(self._sums)
+        self._sums = ranks.sum_arrays(self._sums)
 
     def make_problems(self, num_threads: int) -> _core.GramLayer | None:
         """Return the binary problems of this rank's rows, or None if it has no rows."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from qpsbgd import _core
 from qpsbgd._checks import checked_choice, checked_layer, checked_threads
+from qpsbgd.optim.distributed.collectives import Ranks
 from qpsbgd.optim.distributed.pooling import (
     Exchange,
     ProductPool,
@@ -18,7 +19,6 @@ from qpsbgd.optim.distributed.pooling import (
     even_shares,
     should_sum_products,
 )
-from qpsbgd.optim.distributed.ranks import Ranks
 from qpsbgd.projection.options import ProjectionOptions
 from qpsbgd.projection.projectors import NativeProjector, Projector, check_binary
 
@@ -79,8 +79,8 @@ def project_shards(
 ) -> list[Gradient | None]:
     """Return the binary gradients of a step's layers, whose samples are divided over ranks.
 
-    Every rank must call this function with the same layers. The ranks exchange samples, norms and
-    answers for all layers at once, in at most five rounds.
+    Every rank must call this function with the same layers. The layers go through the step
+    together, in four rounds of messages, with one exchange of samples or products for each layer.
 
     If a rank fails, for example because its samples contain NaN, all ranks raise an error. If a
     rank dies, torch raises an error on the others.

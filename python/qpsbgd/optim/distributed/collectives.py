@@ -121,7 +121,7 @@ class Ranks:
         )
         return np.split(received.numpy(), np.cumsum(sizes)[:-1])
 
-    def sum(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def sum_arrays(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Add the arrays of all ranks element by element, in an order that torch chooses."""
         if self.count == 1:
             return values
