@@ -109,7 +109,7 @@ def test_the_command_line_without_dwave_system(tmp_path):
         "from qpsbgd.cli import main\n"
         "main(['train', 'digits', '--network', 'small', '--epochs', '1', '--out', 'native'],\n"
         "     standalone_mode=False)\n"
-        "for args in (['train', '--backend', 'dwave', '--mock', 'pegasus'], ['plan']):\n"
+        "for args in (['train', '--projector', 'dwave', '--mock', 'pegasus'], ['plan']):\n"
         "    try:\n"
         "        main([*args, 'digits'])\n"
         "    except SystemExit as stop:\n"

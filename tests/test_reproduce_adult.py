@@ -15,13 +15,13 @@ pytest.importorskip("sklearn")
 from qpsbgd.experiments import adult as training
 from qpsbgd.experiments import libsvm
 from qpsbgd.experiments.adult import StraightThroughMLP
+from qpsbgd.experiments.optimizers import kernel_quantizer, make_optimizer, use_published_lambda
 from qpsbgd.experiments.reproduce import adult as module
 from qpsbgd.experiments.reproduce.adult import ADULT2, ADULT10, GRIDS_10
 from qpsbgd.experiments.reproduce.experiment import Cell, grid
 from qpsbgd.experiments.reproduce.store import Store
 from qpsbgd.experiments.reproduce.study import run_tables
 from qpsbgd.optim import ProxQuant
-from qpsbgd.training.optimizers import kernel_quantizer, make_optimizer, use_published_lambda
 
 SHARED = os.environ.get("QPSBGD_DATA")
 needs_data = pytest.mark.skipif(

@@ -10,14 +10,14 @@ import pytest
 torch = pytest.importorskip("torch")
 networkx = pytest.importorskip("networkx", reason="networkx, which has the club, is not installed")
 
-from qpsbgd.experiments import graphs, karate, planetoid
+from qpsbgd.experiments import graphs, karate, optimizers, planetoid
 from qpsbgd.experiments.graphs import GraphEpoch, thinned
 from qpsbgd.experiments.karate import karate_club, made_up_club
+from qpsbgd.experiments.optimizers import QP
 from qpsbgd.experiments.reproduce import gcn
 from qpsbgd.experiments.reproduce.experiment import Cell, tuning_seeds
 from qpsbgd.experiments.reproduce.gcn import GCN, KARATE, STRENGTHS
-from qpsbgd.training import fetch, optimizers
-from qpsbgd.training.optimizers import QP
+from qpsbgd.training import fetch
 
 SHARED = os.environ.get("QPSBGD_DATA")
 needs_cora = pytest.mark.skipif(

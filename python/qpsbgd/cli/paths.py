@@ -8,10 +8,10 @@ import click
 
 
 class OutPath(click.Path):
-    """A path of a file or folder to write, which must have a name.
+    """Path of a file or folder to write; it must not be empty.
 
     Args:
-        is_folder: whether it is a folder's.
+        is_folder: whether the path is a folder's.
     """
 
     def __init__(self, is_folder: bool = False) -> None:
@@ -20,7 +20,7 @@ class OutPath(click.Path):
         )
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Return the path, or a usage error."""
+        """Return the path, or raise a usage error."""
         if not os.fspath(value):
             self.fail("'' is no name", param, ctx)
         return super().convert(value, param, ctx)

@@ -15,11 +15,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from qpsbgd.experiments.optimizers import kernel_quantizer, make_optimizer, use_published_lambda
 from qpsbgd.nn import BinaryLinear
 from qpsbgd.nn.functional import ste_sign
 from qpsbgd.optim import binary_weights
 from qpsbgd.projection.layers import NativeProjector
-from qpsbgd.training.optimizers import kernel_quantizer, make_optimizer, use_published_lambda
 
 Floats = npt.NDArray[np.float32]
 

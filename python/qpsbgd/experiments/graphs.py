@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from qpsbgd.experiments import planetoid
+from qpsbgd.experiments import optimizers, planetoid
 from qpsbgd.experiments.cosines import FirstLayer
 from qpsbgd.experiments.karate import Club
 from qpsbgd.experiments.planetoid import CitationGraph
 from qpsbgd.optim import QPSBGD, binary_weights
-from qpsbgd.training import optimizers
 from qpsbgd.training.networks import BinaryGCN
 
 NUM_HIDDEN = 64
@@ -133,7 +132,7 @@ def train_method(
 
     Args:
         task: graph and masks.
-        method: see :func:`~qpsbgd.training.optimizers.make_optimizer`.
+        method: see :func:`~qpsbgd.experiments.optimizers.make_optimizer`.
         options: of the optimiser.
         seed: of weights and projections.
         num_epochs: steps.

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from qpsbgd import SamplerProjector, SimulatedAnnealingSampler
 from qpsbgd.experiments.cosines import cosine_of_first_layer
+from qpsbgd.experiments.optimizers import kernel_quantizer, make_optimizer, use_published_lambda
 from qpsbgd.optim import QPSBGD, binary_weights
 from qpsbgd.projection.layers import Projector
 from qpsbgd.training.datasets import Dataset, data_folder, mnist5k
 from qpsbgd.training.loop import accuracy, shifted
 from qpsbgd.training.networks import BinaryMLP
-from qpsbgd.training.optimizers import kernel_quantizer, make_optimizer, use_published_lambda
 
 PAIRS = {"0/2": (0, 2), "1/2": (1, 2), "1/7": (1, 7)}
 NETS = ("embeddable", "full")

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from qpsbgd.experiments.optimizers import use_published_lambda
 from qpsbgd.optim import BinaryConnect, ProxQuant, SignSGD
 from qpsbgd.optim.update import update_momentum, update_weight
 from qpsbgd.projection.layers import project
-from qpsbgd.training.optimizers import use_published_lambda
 
 Doubles = npt.NDArray[np.float64]
 

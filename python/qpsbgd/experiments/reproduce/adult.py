@@ -16,6 +16,7 @@ import torch
 
 from qpsbgd.experiments import libsvm
 from qpsbgd.experiments.adult import NUM_FOLDS, accuracy, held_out_loss, train, train_as_published
+from qpsbgd.experiments.optimizers import one_thread
 from qpsbgd.experiments.reproduce.experiment import (
     Axes,
     Cell,
@@ -26,7 +27,6 @@ from qpsbgd.experiments.reproduce.experiment import (
     grid,
     tuning_seeds,
 )
-from qpsbgd.training.optimizers import one_thread
 
 #: In the place of ``NUM_FOLDS`` in a quick run.
 QUICK_FOLDS = 2

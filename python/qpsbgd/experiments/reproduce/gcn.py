@@ -19,6 +19,7 @@ from qpsbgd.experiments.graphs import (
     train_method,
 )
 from qpsbgd.experiments.karate import karate_club, made_up_club
+from qpsbgd.experiments.optimizers import QP
 from qpsbgd.experiments.reproduce import missing_packages
 from qpsbgd.experiments.reproduce.experiment import (
     Axes,
@@ -31,7 +32,6 @@ from qpsbgd.experiments.reproduce.experiment import (
     tuning_seeds,
 )
 from qpsbgd.training.datasets import data_folder
-from qpsbgd.training.optimizers import QP
 
 KARATE = "karate"
 #: Cora once more, by QP-SBGD alone: how strong may the projection be?

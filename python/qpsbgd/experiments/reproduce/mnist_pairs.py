@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from qpsbgd.experiments.optimizers import QP
 from qpsbgd.experiments.pairs import (
     MAX_COPIES,
     NETS,
@@ -38,7 +39,6 @@ from qpsbgd.experiments.reproduce.experiment import (
     tuning_seeds,
 )
 from qpsbgd.projection.layers import Projector
-from qpsbgd.training.optimizers import QP
 
 SIGN, QUBO, MOCK = f"{QP} sign", f"{QP} penalised QUBO", f"{QP} mock annealer"
 #: Solved so slowly that they are not tuned.

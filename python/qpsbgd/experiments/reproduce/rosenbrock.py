@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from qpsbgd.experiments.optimizers import one_thread
 from qpsbgd.experiments.reproduce.experiment import (
     Axes,
     Cell,
@@ -26,7 +27,6 @@ from qpsbgd.experiments.rosenbrock import (
     mean_norms,
     optimise,
 )
-from qpsbgd.training.optimizers import one_thread
 
 NUM_STEPS = 1000
 QUICK_STEPS = 200
