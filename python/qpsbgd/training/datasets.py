@@ -117,7 +117,8 @@ def mnist5k(split: int = 0) -> Dataset:
     folder = data_folder()
     t10k = None if folder is None else folder / "data" / "mnist"
     if t10k is None or not (t10k / "t10k-images-idx3-ubyte.gz").exists():
-        return _held_out("mnist5k", *mnist_data(), split)
+        images, labels = mnist_data()
+        return _held_out("mnist5k", images, labels, split)
     if split != 0:
         raise ValueError(f"split is {split}, but must be 0: mnist5k's test set is MNIST t10k here")
     images, labels = mnist_data()
