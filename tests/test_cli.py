@@ -58,7 +58,7 @@ def test_train_digits(finished):
 def test_baselines(tmp_path, optimizer):
     done = run(
         "train", "digits", "--optimizer", optimizer, "--epochs", 2, "--threads", 1, "--split", 3,
-        "--out", tmp_path / "run",
+        "--projector", "native", "--out", tmp_path / "run",
     )  # fmt: skip
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["optimizer"], config["split"]) == (optimizer, 3)

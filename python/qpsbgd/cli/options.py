@@ -121,7 +121,9 @@ def check_given(settings: Mapping[str, Any], given: Collection[str]) -> None:
         for name in ("solver", "profile", "region"):
             if settings[name] is not None:
                 raise ValueError(f"--{name} selects a real annealer and does not go with --mock")
-    projector = settings["projector"]
+    projector, optimizer = settings["projector"], settings["optimizer"]
+    if projector != "native" and optimizer != "qpsbgd":
+        raise ValueError(f"--projector goes with --optimizer qpsbgd, not {optimizer}")
     if "num_sweeps" in given and projector != "native" and not settings["polish"]:
         raise ValueError(
             f"--num-sweeps goes with --projector native or with --polish, not {projector}"

@@ -3,6 +3,8 @@
 ``qpsbgd train`` makes its options from the fields of :class:`Config`.
 """
 
+# ruff: noqa: RUF009  (setting() returns a dataclass field)
+
 import json
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
@@ -21,7 +23,7 @@ from qpsbgd.training.settings import (
     ProjectorName,
     Topology,
     check_value,
-    option,
+    setting,
 )
 
 #: Settings that may change when a run is resumed.
@@ -29,8 +31,8 @@ RESUMABLE = ("budget_us",)
 #: Settings that do not change the weights that a run computes.
 NOT_DECISIVE = (*RESUMABLE, "threads", "version")
 
-QPSBGD_ONLY: dict[str, Any] = {"optimizers": ("qpsbgd",)}
-DWAVE_ONLY: dict[str, Any] = {"projectors": ("dwave",)}
+QPSBGD: dict[str, Any] = {"optimizers": ("qpsbgd",)}
+DWAVE: dict[str, Any] = {"projectors": ("dwave",)}
 NOT_NATIVE: dict[str, Any] = {"projectors": ("sampler", "dwave")}
 
 
@@ -51,189 +53,139 @@ class Config:
     """
 
     dataset: DatasetName
-    network: NetworkName = field(
-        metadata=option(
-            "Fully connected, with few enough neurons for an annealer (small) or more (mlp); or "
-            "with convolutions (cnn).",
-            default_text="mlp; small with another projector than native",
-        )
+    network: NetworkName = setting(
+        "Fully connected, with few enough neurons for an annealer (small) or more (mlp); or "
+        "with convolutions (cnn).",
+        default_text="mlp; small with another projector than native",
     )
-    optimizer: OptimizerName = field(
+    optimizer: OptimizerName = setting(
+        "qpsbgd, or one of the baselines: binaryconnect (with Adam), binaryconnect-sgd, "
+        "signsgd, signum, proxquant, bop, proxconnect.",
         default="qpsbgd",
-        metadata=option(
-            "qpsbgd, or one of the baselines: binaryconnect (with Adam), binaryconnect-sgd, "
-            "signsgd, signum, proxquant, bop, proxconnect.",
-            metavar="NAME",
-        ),
+        metavar="NAME",
     )
-    epochs: int = field(default=15, metadata=option(interval=COUNT))
-    lr: float = field(
-        metadata=option(
-            "Initial learning rate (bop: gamma).",
-            interval=POSITIVE,
-            default_text="the best of a grid for data set and optimizer",
-        )
+    epochs: int = setting(default=15, interval=COUNT)
+    lr: float = setting(
+        "Initial learning rate (bop: gamma).",
+        interval=POSITIVE,
+        default_text="the best of a grid for data set and optimizer",
     )
-    batch_size: int = field(
-        metadata=option(interval=COUNT, default_text="digits 50, mnist5k 100"),
-    )
+    batch_size: int = setting(interval=COUNT, default_text="digits 50, mnist5k 100")
     # dimod's and this package's samplers take seeds below 2**31.
-    seed: int = field(default=0, metadata=option(interval=Interval(0, 2**31)))
-    split: int = field(
+    seed: int = setting(default=0, interval=Interval(0, 2**31))
+    # scikit-learn takes seeds below 2**32.
+    split: int = setting(
+        "Seed of the draw that holds out a fifth of the images for testing.",
         default=0,
-        metadata=option(
-            "Seed of the draw that holds out a fifth of the images for testing.",
-            interval=Interval(0, 2**32),  # as in scikit-learn
-        ),
+        interval=Interval(0, 2**32),
     )
-    num_sweeps: int | None = field(
+    num_sweeps: int | None = setting(
+        "Sweeps of the solver in each step, or of --polish; qpsbgd only.",
         default=None,
-        metadata=option(
-            "Sweeps of the solver in each step, or of --polish; qpsbgd only.",
-            interval=COUNT_OR_ZERO,
-            default_text="2 quadratic, 10 sign",
-            **QPSBGD_ONLY,
-        ),
+        interval=COUNT_OR_ZERO,
+        default_text="2 quadratic, 10 sign",
+        **QPSBGD,
     )
-    objective: Objective = field(
-        default="quadratic",
-        metadata=option("What a projection minimises; qpsbgd only.", **QPSBGD_ONLY),
+    objective: Objective = setting(
+        "What a projection minimises; qpsbgd only.", default="quadratic", **QPSBGD
     )
-    scale: float = field(
-        metadata=option(
-            "Strength of the quadratic objective's curvature; qpsbgd only.",
-            interval=POSITIVE,
-            default_text="mlp 1, cnn 0.3",
-            **QPSBGD_ONLY,
-        )
+    scale: float = setting(
+        "Strength of the quadratic objective's curvature; qpsbgd only.",
+        interval=POSITIVE,
+        default_text="mlp 1, cnn 0.3",
+        **QPSBGD,
     )
-    alpha: AlphaRule = field(
+    alpha: AlphaRule = setting(
+        "What the scale is relative to: the least-squares fit, or the length of the targets; "
+        "qpsbgd only.",
         default="fit",
-        metadata=option(
-            "What the scale is relative to: the least-squares fit, or the length of the targets; "
-            "qpsbgd only.",
-            **QPSBGD_ONLY,
-        ),
+        **QPSBGD,
     )
-    momentum: float = field(
+    momentum: float = setting(
+        "Momentum of the binary gradient; qpsbgd only.",
         default=0.0,
-        metadata=option(
-            "Momentum of the binary gradient; qpsbgd only.",
-            interval=Interval(0, 1),
-            **QPSBGD_ONLY,
-        ),
+        interval=Interval(0, 1),
+        **QPSBGD,
     )
-    inputs: Literal["standardised", "unit", "binary"] = field(
+    inputs: Literal["standardised", "unit", "binary"] = setting(
+        "Pixels of mean 0 and variance 1 over all images, from -1 to 1, or -1 and 1 alone.",
         default="standardised",
-        metadata=option(
-            "Pixels of mean 0 and variance 1 over all images, from -1 to 1, or -1 and 1 alone."
-        ),
     )
-    schedule: Literal["cosine", "exponential"] = field(
+    schedule: Literal["cosine", "exponential"] = setting(
+        "Learning-rate schedule: cosine decay to 0, or a factor of 0.75 after each epoch.",
         default="cosine",
-        metadata=option(
-            "Learning-rate schedule: cosine decay to 0, or a factor of 0.75 after each epoch."
-        ),
     )
-    shift: int = field(
+    shift: int = setting(
+        "Move each training image at random by up to this many pixels.",
         default=0,
-        metadata=option(
-            "Move each training image at random by up to this many pixels.",
-            interval=COUNT_OR_ZERO,
-        ),
+        interval=COUNT_OR_ZERO,
     )
-    threads: int | None = field(
-        default=None,
-        metadata=option(
-            "Threads of torch and of the solver.",
-            interval=Interval(1, 2**12),  # more than an operating system starts
-        ),
+    # Operating systems refuse to start more threads.
+    threads: int | None = setting(
+        "Threads of torch and of the solver.", default=None, interval=Interval(1, 2**12)
     )
-    projector: ProjectorName = field(
-        default="native",
-        metadata=option("What solves the problems of a step; qpsbgd only.", **QPSBGD_ONLY),
+    projector: ProjectorName = setting(
+        "What solves the problems of a step; others than native for qpsbgd only.", default="native"
     )
-    sampler: str = field(
+    sampler: str = setting(
+        "A dimod sampler, for --projector sampler.",
         default="qpsbgd:SimulatedAnnealingSampler",
-        metadata=option(
-            "A dimod sampler, for --projector sampler.",
-            metavar="MODULE:CLASS",
-            projectors=("sampler",),
-        ),
+        metavar="MODULE:CLASS",
+        projectors=("sampler",),
     )
-    sampler_options: dict[str, Any] = field(
-        default_factory=dict,
-        metadata=option("Keyword arguments of the sampler's sample().", **NOT_NATIVE),
+    sampler_options: dict[str, Any] = setting(
+        "Keyword arguments of the sampler's sample().", default_factory=dict, **NOT_NATIVE
     )
-    num_reads: int = field(
-        default=100,
-        metadata=option(
-            "Reads in each call of the annealer.", interval=COUNT, flag="--reads", **DWAVE_ONLY
-        ),
+    num_reads: int = setting(
+        "Reads in each call of the annealer.", default=100, interval=COUNT, flag="--reads", **DWAVE
     )
-    max_copies: int | None = field(
+    max_copies: int | None = setting(
+        "Greatest number of neurons in one call.",
         default=None,
-        metadata=option(
-            "Greatest number of neurons in one call.",
-            interval=COUNT,
-            default_text="as many as fit",
-            **DWAVE_ONLY,
-        ),
+        interval=COUNT,
+        default_text="as many as fit",
+        **DWAVE,
     )
-    annealing_time: float | None = field(
+    annealing_time: float | None = setting(
+        "Microseconds of one read.",
         default=None,
-        metadata=option(
-            "Microseconds of one read.",
-            interval=POSITIVE,
-            default_text="the solver's",
-            **DWAVE_ONLY,
-        ),
+        interval=POSITIVE,
+        default_text="the solver's",
+        **DWAVE,
     )
-    mock: Topology | None = field(
+    mock: Topology | None = setting(
+        "Use a simulated annealer on this graph (P16, Z12, C16) in place of a real one.",
         default=None,
-        metadata=option(
-            "Use a simulated annealer on this graph (P16, Z12, C16) in place of a real one.",
-            **DWAVE_ONLY,
-        ),
+        **DWAVE,
     )
-    solver: str | None = field(
+    solver: str | None = setting(
+        "Name of the D-Wave solver.", default=None, default_text="D-Wave's choice", **DWAVE
+    )
+    profile: str | None = setting("Profile in D-Wave's configuration file.", default=None, **DWAVE)
+    region: str | None = setting("D-Wave region.", default=None, **DWAVE)
+    budget_us: float | None = setting(
+        "Access time that the run may take, in microseconds. A step whose estimate exceeds "
+        "the rest is not sent. May be raised with --resume.",
         default=None,
-        metadata=option("Name of the D-Wave solver.", default_text="D-Wave's choice", **DWAVE_ONLY),
+        interval=POSITIVE,
+        **DWAVE,
     )
-    profile: str | None = field(
-        default=None, metadata=option("Profile in D-Wave's configuration file.", **DWAVE_ONLY)
-    )
-    region: str | None = field(default=None, metadata=option("D-Wave region.", **DWAVE_ONLY))
-    budget_us: float | None = field(
-        default=None,
-        metadata=option(
-            "Access time that the run may take, in microseconds. A step whose estimate exceeds "
-            "the rest is not sent. May be raised with --resume.",
-            interval=POSITIVE,
-            **DWAVE_ONLY,
-        ),
-    )
-    on_unembeddable: Literal["native", "error"] = field(
+    on_unembeddable: Literal["native", "error"] = setting(
+        "What happens to layers that do not fit the annealer: the native solver takes them, "
+        "or the run does not start.",
         default="error",
-        metadata=option(
-            "What happens to layers that do not fit the annealer: the native solver takes them, "
-            "or the run does not start.",
-            **DWAVE_ONLY,
-        ),
+        **DWAVE,
     )
-    on_failure: Literal["retry", "native", "error"] = field(
+    on_failure: Literal["retry", "native", "error"] = setting(
+        "What happens after a call without an answer: retry, and stop if that fails; solve "
+        "the problems natively; or stop at once.",
         default="retry",
-        metadata=option(
-            "What happens after a call without an answer: retry, and stop if that fails; solve "
-            "the problems natively; or stop at once.",
-            **DWAVE_ONLY,
-        ),
+        **DWAVE,
     )
-    polish: bool = field(
+    polish: bool = setting(
+        "Improve the answers of a sampler or annealer by native descent.",
         default=False,
-        metadata=option(
-            "Improve the answers of a sampler or annealer by native descent.", **NOT_NATIVE
-        ),
+        **NOT_NATIVE,
     )
     version: str = field(default=qpsbgd.__version__)
 

@@ -1,7 +1,7 @@
 """Descriptions of settings: help text, valid values, and the command line option of each."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, field
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -62,9 +62,25 @@ class Option:
     projectors: tuple[ProjectorName, ...] = ()
 
 
-def option(help_text: str | None = None, **details: Any) -> dict[str, Option]:
-    """Return the metadata of a dataclass field that is a setting."""
-    return {"option": Option(help_text, **details)}
+def setting(
+    help_text: str | None = None,
+    *,
+    default: Any = MISSING,
+    default_factory: Any = MISSING,
+    **details: Any,
+) -> Any:
+    """Return a dataclass field that is a setting, described by an :class:`Option`.
+
+    Args:
+        help_text: text behind the option in ``qpsbgd train --help``.
+        default: default value; a setting without one is required.
+        default_factory: function that returns the default value.
+        **details: other attributes of the option.
+    """
+    metadata = {"option": Option(help_text, **details)}
+    if default_factory is not MISSING:
+        return field(default_factory=default_factory, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 def without_none(kind: Any) -> tuple[Any, bool]:
