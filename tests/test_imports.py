@@ -64,9 +64,13 @@ def test_training_without_torch_says_what_to_install(tmp_path):
 
 
 def test_command_line_without_click_says_what_to_install():
-    code = "import sys; sys.modules['click'] = None\nimport qpsbgd.cli"
+    code = (
+        "import runpy, sys; sys.modules['click'] = None\n"
+        "runpy.run_module('qpsbgd', run_name='__main__')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
     assert "pip install 'qpsbgd[cli]'" in done.stderr
 
 
