@@ -31,8 +31,7 @@ from qpsbgd.training.projectors import make_projector
 from qpsbgd.training.restore import restore
 
 if TYPE_CHECKING:
-    from qpsbgd.hardware.plan import Plan
-    from qpsbgd.hardware.projector import DWaveProjector
+    from qpsbgd.hardware import DWaveProjector, Plan
 
 
 class Run:
@@ -183,7 +182,7 @@ class Run:
 
     @property
     def _annealer(self) -> "DWaveProjector":
-        from qpsbgd.hardware.projector import DWaveProjector
+        from qpsbgd.hardware import DWaveProjector
 
         if not isinstance(self.projector, DWaveProjector):
             raise ValueError(f"projector is {self.config.projector!r}, but must be 'dwave'")
