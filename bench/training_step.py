@@ -19,7 +19,7 @@ from torch import nn
 import qpsbgd
 from qpsbgd.optim import QPSBGD, BinaryConnect
 from qpsbgd.training.datasets import mnist5k
-from qpsbgd.training.loop import NETWORKS
+from qpsbgd.training.networks import NETWORKS
 
 
 def batches(sizes, batch_size):

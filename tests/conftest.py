@@ -35,6 +35,16 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20231015)
 
 
+@pytest.fixture(scope="module")
+def one_torch_thread():
+    """One thread for torch: the networks of these tests are too small for more."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def net():
     torch = pytest.importorskip("torch")

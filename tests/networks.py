@@ -1,5 +1,6 @@
 """A small binary network for the tests of layers and optimisers."""
 
+import torch
 from torch import nn
 
 from qpsbgd.nn import BinaryLinear
@@ -24,3 +25,29 @@ def backward(net, batch):
     loss = nn.functional.cross_entropy(net(batch[0]) / 3, batch[1])
     loss.backward()
     return loss
+
+
+def inputs_of(monkeypatch, kind):
+    """What models of a class get in training from now on."""
+    found, forward = [], kind.forward
+
+    def recorded(self, x, *args):
+        if torch.is_grad_enabled():
+            found.append(x.clone())
+        return forward(self, x, *args)
+
+    monkeypatch.setattr(kind, "forward", recorded)
+    return found
+
+
+def strengths(optimizer, num_steps):
+    """The strength of a ProxQuant before each of its steps."""
+    found = []
+    for _ in range(num_steps):
+        for group in optimizer.param_groups:
+            for weight in group["params"]:
+                weight.grad = torch.zeros_like(weight)
+        (group,) = optimizer.param_groups
+        found.append(group["strength"])
+        optimizer.step()
+    return found

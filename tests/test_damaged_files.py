@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("click")
 pytest.importorskip("tqdm")
 
-from commands import run
+from commands import run_process
 from qpsbgd import formats
 
 MODEL = dimod.generators.gnm_random_bqm(30, 100, "BINARY", random_state=1)
@@ -208,7 +208,9 @@ def neighbour_of_none():
 def test_the_command_line_takes_one_line(tmp_path, name, content, message):
     path = tmp_path / name
     path.write_bytes(content)
-    done = run("solve", path, expect=2)  # a process of its own, which a wrong index would end
+    done = run_process(
+        "solve", path, expect=2
+    )  # a process of its own, which a wrong index would end
     assert message in done.stderr
     assert done.stderr.startswith("Error: ")
     assert str(path) in done.stderr

@@ -1,11 +1,13 @@
 """Layers stay apart: importing the package needs NumPy and dimod alone."""
 
-import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import qpsbgd
 
 HEAVY = ("torch", "dwave", "matplotlib", "sklearn", "click", "tqdm")
 
@@ -34,6 +36,25 @@ def test_the_package_does_not_import_the_benchmarks():
     assert not [text for text in files if "import bench" in text or "from bench" in text]
 
 
+@pytest.mark.parametrize(
+    ("layer", "higher"),
+    [
+        ("samplers", ("nn", "optim", "hardware", "training", "cli")),
+        ("projection", ("nn", "optim", "hardware", "training", "cli")),
+        ("nn", ("hardware", "training", "cli")),
+        ("optim", ("hardware", "training", "cli")),
+        ("hardware", ("training", "cli")),
+        ("training", ("cli",)),
+    ],
+)
+def test_a_layer_imports_no_higher_one(layer, higher):
+    folder = Path(qpsbgd.__file__).with_name(layer)
+    files = [*folder.rglob("*.py")]
+    assert files
+    imports = re.compile(rf"^\s*(from|import) qpsbgd\.({'|'.join(higher)})\b", re.MULTILINE)
+    assert not [file for file in files if imports.search(file.read_text())]
+
+
 def test_training_without_torch_says_what_to_install(tmp_path):
     pytest.importorskip("click")
     code = (
@@ -50,9 +71,13 @@ def test_training_without_torch_says_what_to_install(tmp_path):
 
 
 def test_command_line_without_click_says_what_to_install():
-    code = "import sys; sys.modules['click'] = None\nimport qpsbgd.cli"
+    code = (
+        "import runpy, sys; sys.modules['click'] = None\n"
+        "runpy.run_module('qpsbgd', run_name='__main__')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
     assert "pip install 'qpsbgd[cli]'" in done.stderr
 
 
@@ -109,7 +134,7 @@ def test_the_command_line_without_dwave_system(tmp_path):
         "from qpsbgd.cli import main\n"
         "main(['train', 'digits', '--network', 'small', '--epochs', '1', '--out', 'native'],\n"
         "     standalone_mode=False)\n"
-        "for args in (['train', '--backend', 'dwave', '--mock', 'pegasus'], ['plan']):\n"
+        "for args in (['train', '--projector', 'dwave', '--mock', 'pegasus'], ['plan']):\n"
         "    try:\n"
         "        main([*args, 'digits'])\n"
         "    except SystemExit as stop:\n"

@@ -492,7 +492,7 @@ def test_ctrl_c_behind_a_bar_on_a_terminal(tmp_path, solver):
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     out = tmp_path / "solution.json"
     command = [
-        sys.executable, "-m", "qpsbgd.cli", "solve", ring(tmp_path), "--solver", solver,
+        sys.executable, "-m", "qpsbgd", "solve", ring(tmp_path), "--solver", solver,
         "--time-limit", "60", "--out", out,
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:

@@ -24,7 +24,7 @@ PLAN_OPTIONS = (
     "--topology", "--reads", "--mock", "--epochs", "--batch-size", "--json", "--unknown",
 )  # fmt: skip
 TRAIN_OPTIONS = (
-    "--lr", "--epochs", "--batch-size", "--seed", "--sampler", "--sampler-options", "--backend",
+    "--lr", "--epochs", "--batch-size", "--seed", "--sampler", "--sampler-options", "--projector",
     "--mock", "--json",
 )  # fmt: skip
 FLAGS = ("--maximize", "--minimize", "--json", "--unknown")

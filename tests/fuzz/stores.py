@@ -19,7 +19,7 @@ from fuzz.targets import need, target
 from qpsbgd.hardware.budget import Budget
 from qpsbgd.hardware.cache import EmbeddingCache
 from qpsbgd.hardware.embedding import check_packing
-from qpsbgd.training.loop import Config, read_config
+from qpsbgd.training.config import Config, read_config
 
 counts = st.integers(1, 3)
 
@@ -77,7 +77,7 @@ def damaged_results(count, seed):
 @target(count=counts, seed=seeds)
 def damaged_configurations(count, seed):
     path = folder("configurations") / "config.json"
-    content = json.dumps(dataclasses.asdict(Config("digits"))).encode()
+    content = json.dumps(dataclasses.asdict(Config.from_recipe("digits"))).encode()
     path.write_bytes(damaged_either_way(content, seed, count))
     try:
         read_config(path.parent)

@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 from draws import seeds
 from fuzz.damage import damaged, damaged_tree
 from fuzz.targets import target
-from qpsbgd.training import loop as training
+from qpsbgd.training.config import Config
+from qpsbgd.training.datasets import DATASETS
+from qpsbgd.training.runs import Run
 
 #: What an entry of a configuration becomes.
 VALUES = (
     None, True, -1, 0, 1, 2, 1.5, float("nan"), float("inf"), "", "x", (), {}, "sampler", "native",
     "digits", "sign", 1e308, 2**40, "cnn", "bop",
 )  # fmt: skip
-FIELDS = tuple(sorted(asdict(training.Config("digits"))))
+FIELDS = tuple(sorted(asdict(Config.from_recipe("digits"))))
 
 
 @functools.cache
@@ -31,16 +33,15 @@ def digits(split=0):
     return ORIGINAL(0)
 
 
-ORIGINAL = training.DATASETS["digits"]
+ORIGINAL = DATASETS["digits"]
 
 
 @functools.cache
 def sound_run():
     """A run's folder and the bytes of its first checkpoint."""
     folder = Path(tempfile.mkdtemp(prefix="training-")) / "run"
-    with mock.patch.dict(training.DATASETS, digits=lambda split: digits()):
-        run = training.Run(training.Config("digits", epochs=1, network="small"), folder)
-    run.epoch = None
+    with mock.patch.dict(DATASETS, digits=lambda split: digits()):
+        run = Run(Config.from_recipe("digits", epochs=1, network="small"), folder)
     run._save()
     return folder, (folder / "checkpoint.pt").read_bytes()
 
@@ -48,12 +49,12 @@ def sound_run():
 def resume(folder, *errors):
     """Resume a run; these errors are right for a damaged one."""
     with (
-        mock.patch.dict(training.DATASETS, digits=lambda split: digits()),
+        mock.patch.dict(DATASETS, digits=lambda split: digits()),
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")
         try:
-            training.Run.resume(folder)
+            Run.resume(folder)
         except errors:
             return
 
@@ -66,7 +67,7 @@ def resume(folder, *errors):
 def configurations(changes):
     folder = Path(tempfile.gettempdir()) / "configuration"
     folder.mkdir(exist_ok=True)
-    config = asdict(training.Config("digits")) | dict(changes)
+    config = asdict(Config.from_recipe("digits")) | dict(changes)
     (folder / "config.json").write_text(json.dumps(config))
     resume(folder, ValueError, OSError, ImportError)
 

@@ -9,14 +9,14 @@ import click
 
 from qpsbgd import __version__, _core
 
-#: Distributions that it reports.
+#: Distributions whose versions the command prints.
 DEPENDENCIES = ("numpy", "dimod", "torch", "dwave-system")
 
 
 @click.command("info")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info_command(as_json: bool) -> None:
-    """Print version, instruction sets, threads back end and compiler."""
+    """Print the version, instruction sets, kind of threads and compiler."""
     try:
         isa = _core.isa()
     except ValueError as error:
@@ -41,7 +41,12 @@ def info_command(as_json: bool) -> None:
 
 
 def installed_version(distribution: str) -> str | None:
-    """Version of an installed distribution, without importing it."""
+    """Return the version of an installed distribution without importing it, or None.
+
+    Example:
+        >>> installed_version("no-such-distribution") is None
+        True
+    """
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

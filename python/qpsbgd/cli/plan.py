@@ -7,13 +7,12 @@ from typing import Any, get_args
 
 import click
 
-from qpsbgd.cli.train import DATASET_NAMES
-from qpsbgd.training.backends import TOPOLOGIES
-from qpsbgd.training.recipes import RECIPES, NetworkName
+from qpsbgd.training.recipes import RECIPES, DatasetName, NetworkName
+from qpsbgd.training.settings import Topology
 
 
 @click.command("plan")
-@click.argument("dataset", type=click.Choice(DATASET_NAMES))
+@click.argument("dataset", type=click.Choice(get_args(DatasetName)))
 @click.option(
     "--network", type=click.Choice(get_args(NetworkName)), default="small", show_default=True
 )
@@ -27,7 +26,7 @@ from qpsbgd.training.recipes import RECIPES, NetworkName
 )
 @click.option(
     "--topology",
-    type=click.Choice(TOPOLOGIES),
+    type=click.Choice(get_args(Topology)),
     default="pegasus",
     show_default=True,
     help="Of an ideal machine: P16, Z12 or C16.",
@@ -64,7 +63,7 @@ def plan_command(
         from qpsbgd.hardware import DWaveProjector, mock_annealer
         from qpsbgd.hardware.plan import plan_for
         from qpsbgd.training.datasets import DATASETS
-        from qpsbgd.training.loop import NETWORKS
+        from qpsbgd.training.networks import make_network
     except ImportError as error:
         missing = f"planning needs {error.name}, which is not installed: pip install 'qpsbgd[all]'"
         raise click.ClickException(missing if error.name else str(error)) from error
@@ -77,7 +76,7 @@ def plan_command(
         projector = DWaveProjector(
             machine, num_reads=reads, annealing_time=annealing_time, max_copies=max_copies
         )
-        model = NETWORKS[network]((data.num_inputs, *recipe.sizes, data.num_classes))
+        model = make_network(network, data)
         steps = epochs * math.ceil(len(data.train_inputs) / size)
         found = plan_for(projector, model, size, steps, objective)
     except (ValueError, OSError) as error:

@@ -1,7 +1,8 @@
-"""Data files from the data folder, from a cache, or by a download with a checksum.
+"""Data files from the data folder, from the user's cache, or from a download with checksums.
 
-Files are looked for in ``$QPSBGD_DATA/data/<part>``, then in ``~/.cache/qpsbgd/<part>`` (or below
-``$XDG_CACHE_HOME``), into which those that can be are downloaded where they are in neither.
+The folders are ``$QPSBGD_DATA/data/<part>`` and ``~/.cache/qpsbgd/<part>`` (or
+``$XDG_CACHE_HOME/qpsbgd/<part>``). Files that are in neither are downloaded into the cache if their
+checksums are known.
 """
 
 import gzip
@@ -19,18 +20,18 @@ from qpsbgd.training.datasets import data_folder
 
 
 def find(part: str, files: Sequence[str], source: str, checksums: Mapping[str, str]) -> Path:
-    """The folder that has all files, as they are or with ``.gz``; if need be by a download.
+    """Return the folder that holds all files of a data set; download them if there is none.
 
     Args:
         part: name of the data set's folder.
-        files: names; compressed files are those with ``.gz`` appended.
+        files: names of the files; each may be there compressed, with ``.gz`` appended.
         source: URL of the folder to download from.
-        checksums: SHA-256 of the uncompressed files; only if all are known there is a download.
+        checksums: SHA-256 of the uncompressed files. Without all of them there is no download.
 
     Raises:
-        MissingDataError: files that are not downloaded are missing, or a download fails.
+        MissingDataError: files are missing and cannot be downloaded.
         OSError: the cache cannot be written.
-        ValueError: what is downloaded is not what it should be.
+        ValueError: a downloaded file has another checksum.
     """
     data, cache = data_folder(), cache_folder(part)
     folders = [cache] if data is None else [data / "data" / part, cache]
@@ -45,9 +46,9 @@ def find(part: str, files: Sequence[str], source: str, checksums: Mapping[str, s
 
 
 def download(files: Sequence[str], folder: Path, source: str, checksums: Mapping[str, str]) -> None:
-    """Fetch files whose checksums are known; all arrive whole, or none does."""
+    """Download files into a folder: all of them, each with its checksum, or none."""
     folder.mkdir(parents=True, exist_ok=True)
-    # In a folder of its own: another process may download the same.
+    # Another process may download the same files, so each uses a temporary folder of its own.
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         for file in files:
             try:
@@ -64,10 +65,10 @@ def download(files: Sequence[str], folder: Path, source: str, checksums: Mapping
 
 
 def read(folder: Path, file: str, checksums: Mapping[str, str]) -> bytes:
-    """Content of a file that was found, uncompressed and checked.
+    """Return the uncompressed content of a file in a folder that :func:`find` returned.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: the file is damaged.
     """
     path = folder / file
     if path.is_file():
@@ -83,7 +84,7 @@ def read(folder: Path, file: str, checksums: Mapping[str, str]) -> bytes:
 
 
 def check(place: str, file: str, content: bytes, checksums: Mapping[str, str]) -> None:
-    """Refuse content that has not the file's checksum, where that is known."""
+    """Raise ValueError if content does not have the file's checksum, if that is known."""
     found, expected = hashlib.sha256(content).hexdigest(), checksums.get(file)
     if expected is not None and found != expected:
-        raise ValueError(f"{place} has SHA-256 {found}, but {file} {expected}: it is damaged")
+        raise ValueError(f"{place} has SHA-256 {found}, but {file} has {expected}: it is damaged")

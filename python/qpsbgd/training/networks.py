@@ -1,4 +1,4 @@
-"""Networks with binary weights in all layers, sign activations, no biases."""
+"""Networks whose layers all have binary weights, sign activations and no biases."""
 
 import itertools
 import math
@@ -8,16 +8,25 @@ from torch import Tensor, nn
 
 from qpsbgd.nn import BinaryConv2d, BinaryGCNConv, BinaryLinear
 from qpsbgd.nn.functional import ste_sign
+from qpsbgd.training.datasets import Dataset
+from qpsbgd.training.recipes import RECIPES, NetworkName
 
 
 class BinaryMLP(nn.Module):
-    """Fully connected layers with binary weights and sign activations; no bias, no batch norm.
+    """Fully connected network with binary weights, sign activations and no batch normalisation.
 
     Args:
-        sizes: inputs, hidden sizes, classes.
-        kernel_quantizer: of the layers.
-        clip_value: the straight-through gradient passes where |z| <= clip_value * sqrt(n), the
-            standard deviation of a pre-activation z of n random signs being sqrt(n).
+        sizes: numbers of inputs, of hidden units in each layer, and of classes.
+        kernel_quantizer: quantizer of the layers' weights; None for layers that use them as they
+            are.
+        clip_value: bound of the straight-through gradient, which passes a pre-activation z of n
+            inputs if |z| <= clip_value * sqrt(n). The standard deviation of a sum of n random
+            signs is sqrt(n).
+
+    Example:
+        >>> import torch
+        >>> BinaryMLP((64, 16, 10))(torch.randn(5, 64)).shape
+        torch.Size([5, 10])
     """
 
     def __init__(
@@ -34,7 +43,10 @@ class BinaryMLP(nn.Module):
         self.clip_value = clip_value
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(N, classes)``, scaled by 1/sqrt(n) of the last layer, of ``x (N, n)``."""
+        """Return logits ``(N, classes)`` of inputs ``x (N, n)``.
+
+        Logits are divided by the square root of the last layer's number of inputs.
+        """
         *hidden, last = self.layers
         for layer in hidden:
             x = ste_sign(layer(x), self.clip_value * math.sqrt(x.shape[1]))  # (N, n) -> (N, m)
@@ -43,13 +55,22 @@ class BinaryMLP(nn.Module):
 
 
 class BinaryCNN(nn.Module):
-    """Three by three convolutions on square images of one channel, and one linear layer.
+    """Convolutional network for square images of one channel, with one linear layer at the end.
 
-    The first convolution keeps an image of up to 8x8 as large as it is; all others halve it.
+    Convolutions are 3x3 and halve the image. The first one keeps the size of images up to 8x8.
 
     Args:
-        sizes: pixels of an image (side * side), channels of the convolutions, classes.
-        kernel_quantizer: of the layers.
+        sizes: numbers of pixels (side * side), of channels of each convolution, and of classes.
+        kernel_quantizer: quantizer of the layers' weights; None for layers that use them as they
+            are.
+
+    Raises:
+        ValueError: the number of pixels is no square.
+
+    Example:
+        >>> import torch
+        >>> BinaryCNN((64, 4, 8, 10))(torch.randn(5, 64)).shape
+        torch.Size([5, 10])
     """
 
     def __init__(self, sizes: tuple[int, ...], kernel_quantizer: str | None = "ste_sign") -> None:
@@ -79,7 +100,10 @@ class BinaryCNN(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(N, classes)``, scaled as BinaryMLP's, of ``x (N, side * side)``."""
+        """Return logits ``(N, classes)`` of images ``x (N, side * side)``.
+
+        Logits are divided by the square root of the last layer's number of inputs.
+        """
         x = x.reshape(len(x), 1, self.side, self.side)
         for layer in self.convolutions:
             fan_in = 9 * x.shape[1]
@@ -90,14 +114,21 @@ class BinaryCNN(nn.Module):
 
 
 class BinaryGCN(nn.Module):
-    """Two graph convolutions; hidden pre-activations are standardised over the nodes.
+    """Network of two graph convolutions, with hidden units standardised over the nodes.
 
     Args:
-        num_features: of a node.
-        num_hidden: size of the hidden layer.
-        num_classes: outputs.
-        kernel_quantizer: of the layers.
+        num_features: number of features of a node.
+        num_hidden: number of hidden units.
+        num_classes: number of classes.
+        kernel_quantizer: quantizer of the layers' weights; None for layers that use them as they
+            are.
         dropout: share of the hidden activations that is left out in training.
+
+    Example:
+        >>> import torch
+        >>> edges = torch.tensor([[0, 1], [1, 2]])
+        >>> BinaryGCN(4, 8, 3)(torch.randn(5, 4), edges).shape
+        torch.Size([5, 3])
     """
 
     def __init__(
@@ -116,10 +147,41 @@ class BinaryGCN(nn.Module):
         )
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        """Logits ``(nodes, classes)``, scaled by 1/sqrt(num_hidden), of ``x (nodes, features)``."""
+        """Return logits ``(nodes, classes)`` of features ``x (nodes, features)``.
+
+        Logits are divided by the square root of the number of hidden units.
+        """
         z = self.hidden(x, edge_index)
         with torch.no_grad():
             mean, deviation = z.mean(dim=0), z.std(dim=0) + 1e-6
         x = self.dropout(ste_sign((z - mean) / deviation))
         logits: Tensor = self.out(x, edge_index) / math.sqrt(x.shape[1])
         return logits
+
+
+#: Kinds of networks by the name on the command line.
+NETWORKS: dict[str, type[BinaryMLP] | type[BinaryCNN]] = {
+    "mlp": BinaryMLP,
+    "small": BinaryMLP,
+    "cnn": BinaryCNN,
+}
+
+
+def make_network(
+    name: NetworkName, data: Dataset, kernel_quantizer: str | None = "ste_sign"
+) -> nn.Module:
+    """Return the network that a data set's recipe describes.
+
+    Args:
+        name: kind of the network.
+        data: data set with the number of inputs and classes.
+        kernel_quantizer: quantizer of the layers' weights; None for layers that use them as they
+            are.
+
+    Example:
+        >>> from qpsbgd.training.datasets import digits
+        >>> [tuple(weight.shape) for weight in make_network("small", digits()).parameters()]
+        [(16, 64), (16, 16), (10, 16)]
+    """
+    sizes = (data.num_inputs, *RECIPES[data.name, name].sizes, data.num_classes)
+    return NETWORKS[name](sizes, kernel_quantizer)

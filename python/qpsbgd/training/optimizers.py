@@ -1,85 +1,72 @@
-"""The optimisers of the paper's tables, by their names there, and what all experiments do alike."""
+"""Optimisers of training runs by name, with the hyper-parameters chosen for them."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from qpsbgd.optim import QPSBGD, BinaryConnect, ProxQuant, SignSGD
-from qpsbgd.projection import Projector
+from qpsbgd.optim import QPSBGD, BinaryConnect, Bop, ProxConnect, ProxQuant, SignSGD
+from qpsbgd.training.recipes import OptimizerName
 
-#: Methods whose names begin so are QPSBGD, whatever solves their problems.
-QP = "QP-SBGD"
+#: Hyper-parameters besides the learning rate, chosen in trials on digits (docs/defaults.md).
+#: ``strength`` of ProxQuant and ``final_mu`` of ProxConnect are the values at the end of a run.
+HYPERPARAMETERS: dict[OptimizerName, dict[str, float]] = {
+    "binaryconnect-sgd": {"momentum": 0.9},
+    "signum": {"momentum": 0.9},
+    "proxquant": {"momentum": 0.9, "strength": 0.1},
+    "bop": {"tau": 3e-5},
+    "proxconnect": {"mu": 5.0, "final_mu": 100.0},
+}
 
 
 def make_optimizer(
-    method: str,
-    model: nn.Module,
-    options: Mapping[str, Any],
-    num_steps: int,
-    *,
-    seed: int,
-    projector: Projector | None = None,
+    name: OptimizerName, model: nn.Module, num_steps: int, **options: Any
 ) -> torch.optim.Optimizer:
-    """A method's optimiser of all of a model's weights.
+    """Return an optimiser of all weights of a model.
 
     Args:
-        method: ``"QP-SBGD"`` and whatever begins so, ``"BinaryConnect"`` (SGD),
-            ``"BinaryConnect Adam"``, ``"signSGD"`` (SIGNUM where there is a momentum) or
-            ``"ProxQuant"``.
-        model: whose layers are as :func:`kernel_quantizer` says.
-        options: of the optimiser; for ProxQuant ``strength`` is what it ends at, 0 if missing.
-        num_steps: of the run, over which ProxQuant's strength grows from 0.
-        seed: of QPSBGD's projections.
-        projector: of QPSBGD.
+        name: name of the optimiser, as on the command line.
+        model: network whose layers have the quantizer that :func:`kernel_quantizer` returns.
+        num_steps: steps of the whole run. ProxQuant's strength grows linearly from 0 over the
+            run, and ProxConnect's sharpness geometrically.
+        **options: arguments of the optimiser, such as ``lr``; they replace
+            :data:`HYPERPARAMETERS`.
 
-    Raises:
-        ValueError: an unknown method.
+    Example:
+        >>> from qpsbgd.training.networks import BinaryMLP
+        >>> optimizer = make_optimizer("signum", BinaryMLP((4, 3, 2)), num_steps=100, lr=0.01)
+        >>> optimizer.defaults["momentum"]
+        0.9
     """
-    if method.startswith(QP):
-        return QPSBGD(model, seed=seed, projector=projector, **options)
     weights = model.parameters()
-    match method:
-        case "BinaryConnect":
-            return BinaryConnect(weights, torch.optim.SGD, **options)
-        case "BinaryConnect Adam":
+    options = {**HYPERPARAMETERS.get(name, {}), **options}
+    match name:
+        case "qpsbgd":
+            return QPSBGD(model, **options)
+        case "binaryconnect":
             return BinaryConnect(weights, **options)
-        case "signSGD":
+        case "binaryconnect-sgd":
+            return BinaryConnect(weights, torch.optim.SGD, **options)
+        case "signsgd" | "signum":
             return SignSGD(weights, **options)
-        case "ProxQuant":
-            own = dict(options)
-            reg_rate = own.pop("strength", 0.0) / num_steps
-            return ProxQuant(weights, torch.optim.SGD, reg_rate=reg_rate, **own)
-    raise ValueError(f"method is {method!r}, but must be one of the paper's")
+        case "proxquant":
+            reg_rate = options.pop("strength") / num_steps
+            return ProxQuant(weights, torch.optim.SGD, reg_rate=reg_rate, **options)
+        case "bop":
+            return Bop(weights, **options)
+        case "proxconnect":
+            mu_growth = (options.pop("final_mu") / options["mu"]) ** (1 / num_steps)
+            return ProxConnect(weights, torch.optim.Adam, mu_growth=mu_growth, **options)
 
 
-def kernel_quantizer(method: str) -> str | None:
-    """Of the layers that a method trains: ProxQuant's hold real weights until the end."""
-    return None if method == "ProxQuant" else "ste_sign"
+def kernel_quantizer(name: str) -> str | None:
+    """Return the quantizer of the layers that an optimiser trains.
 
+    ProxQuant and ProxConnect binarise the weights themselves, so that the layers use the weights
+    as they are.
 
-def use_published_lambda(optimizer: torch.optim.Optimizer, epoch: int) -> None:
-    """Set ProxQuant's threshold as the paper does.
-
-    PAPER: lambda = .01 (epoch + 1) is the threshold itself; the optimiser's threshold is
-    ``lr * strength``.
-
-    Args:
-        optimizer: a ``ProxQuant`` that was made with ``reg_rate=0``.
-        epoch: from 0.
+    Example:
+        >>> kernel_quantizer("qpsbgd"), kernel_quantizer("proxquant")
+        ('ste_sign', None)
     """
-    for group in optimizer.param_groups:
-        group["strength"] = 0.01 * (epoch + 1) / group["lr"]
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for torch inside: more cost time in nets so small, and change rounding."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return None if name in ("proxquant", "proxconnect") else "ste_sign"

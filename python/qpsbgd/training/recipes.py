@@ -1,8 +1,10 @@
-"""Network, batch size and learning rates for each data set, and the names of what there is."""
+"""Recipes: network sizes, batch size and learning rates for each data set and network."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
+DatasetName = Literal["digits", "mnist5k"]
+NetworkName = Literal["mlp", "small", "cnn"]
 OptimizerName = Literal[
     "qpsbgd",
     "binaryconnect",
@@ -13,18 +15,17 @@ OptimizerName = Literal[
     "bop",
     "proxconnect",
 ]
-NetworkName = Literal["mlp", "small", "cnn"]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is fixed for a data set and a network; evidence in docs/defaults.md.
+    """Values that a run uses if its caller names none; docs/defaults.md has the evidence.
 
     Attributes:
-        sizes: of the hidden layers, or channels of the convolutions.
-        batch_size: where none is asked for.
-        scale: of the quadratic objective, where none is asked for.
-        lr: by optimiser, where none is asked for: the best of a grid, or one that ties with it.
+        sizes: sizes of the hidden layers, or channels of the convolutions.
+        batch_size: images in a batch.
+        scale: strength of the quadratic objective's curvature.
+        lr: learning rate of each optimiser: the best of a grid, or one that ties with it.
     """
 
     sizes: tuple[int, ...]
@@ -33,8 +34,8 @@ class Recipe:
     lr: dict[str, float]
 
 
-#: By data set and network.
-RECIPES: dict[tuple[str, NetworkName], Recipe] = {
+#: Recipes by data set and network.
+RECIPES: dict[tuple[str, str], Recipe] = {
     ("digits", "mlp"): Recipe(
         sizes=(128, 128),
         batch_size=50,
@@ -96,7 +97,7 @@ RECIPES: dict[tuple[str, NetworkName], Recipe] = {
         },
     ),
 }
-# The rates of mlp, not searched for anew.
+# NOTES: "small" uses the rates of "mlp", without a grid search of its own.
 RECIPES.update(
     {
         (dataset, "small"): replace(RECIPES[dataset, "mlp"], sizes=(16, 16))

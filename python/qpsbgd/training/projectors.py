@@ -1,86 +1,80 @@
-"""What a training run solves its problems with."""
+"""Projectors of training runs: the native solver, a dimod sampler or an annealer."""
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import dimod
 
 from qpsbgd.projection import NativeProjector, Projector, SamplerProjector
+from qpsbgd.training.config import Config
 
 if TYPE_CHECKING:
     from qpsbgd.hardware import DWaveProjector
-    from qpsbgd.training.config import Config
-
-BackendName = Literal["native", "sampler", "dwave"]
-TOPOLOGIES = ("pegasus", "zephyr", "chimera")
-#: Options of a run that one back end alone has, or two.
-BACKEND_OPTIONS: dict[str, tuple[BackendName, ...]] = {
-    "sampler": ("sampler",),
-    "sampler_options": ("sampler", "dwave"),
-    "num_reads": ("dwave",),
-    "max_copies": ("dwave",),
-    "annealing_time": ("dwave",),
-    "mock": ("dwave",),
-    "solver": ("dwave",),
-    "profile": ("dwave",),
-    "region": ("dwave",),
-    "budget_us": ("dwave",),
-    "on_unembeddable": ("dwave",),
-    "on_failure": ("dwave",),
-    "polish": ("sampler", "dwave"),
-}
 
 
-def make_projector(config: "Config", folder: Path) -> Projector:
-    """The projector that a configuration names; the ledger is in the run's folder.
+def make_projector(config: Config, folder: Path) -> Projector:
+    """Return the projector that a configuration names.
+
+    Args:
+        config: configuration of the run.
+        folder: folder of the run, which an annealer's ledger of access time is written to.
 
     Raises:
-        ValueError: options that the back end refuses, or no token.
-        ImportError: a package that the back end needs is missing.
+        ValueError: options that the projector refuses, or no token for the annealer.
+        ImportError: a package that the projector needs is missing.
+
+    Example:
+        >>> from qpsbgd.training.config import Config
+        >>> make_projector(Config.from_recipe("digits", threads=1), Path("run")).num_threads
+        1
     """
     if (
-        config.backend != "native"
+        config.projector != "native"
         and config.objective == "sign"
         and config.inputs != "binary"
         and config.on_unembeddable == "error"
     ):
         raise ValueError(
-            "the sign objective needs binary inputs where it is not solved natively: "
+            "a sampler or annealer solves the sign objective for binary inputs only: "
             "inputs must be 'binary'"
         )
-    if config.backend == "sampler":
+    if config.projector == "sampler":
         return SamplerProjector(
             find_sampler(config.sampler),
             sample_kwargs=config.sampler_options,
             polish=config.polish,
             num_threads=config.threads,
         )
-    if config.backend == "dwave":
-        return _annealer(config, folder)
+    if config.projector == "dwave":
+        return _make_annealer(config, folder)
     return NativeProjector(num_threads=config.threads)
 
 
 def find_sampler(name: str) -> dimod.Sampler:
-    """The sampler that ``module:Class`` makes without arguments.
+    """Return the sampler that the class ``module:Class`` makes without arguments.
 
     Raises:
-        ValueError: another form, no such module or class, or no dimod sampler.
+        ValueError: the name has another form, or there is no such dimod sampler.
+
+    Example:
+        >>> type(find_sampler("qpsbgd:TabuSampler")).__name__
+        'TabuSampler'
     """
     module_name, _, class_name = name.partition(":")
     try:
-        made = getattr(importlib.import_module(module_name), class_name)()
+        sampler = getattr(importlib.import_module(module_name), class_name)()
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ValueError(
             f"sampler is {name!r}, but must be module:Class, such as qpsbgd:TabuSampler or "
             f"dwave.samplers:SteepestDescentSampler: {error}"
         ) from error
-    if not isinstance(made, dimod.Sampler):
+    if not isinstance(sampler, dimod.Sampler):
         raise ValueError(f"sampler is {name!r}, but must name a dimod.Sampler")
-    return made
+    return sampler
 
 
-def _annealer(config: "Config", folder: Path) -> "DWaveProjector":
+def _make_annealer(config: Config, folder: Path) -> "DWaveProjector":
     from qpsbgd.hardware import DWaveProjector, mock_annealer
 
     options: dict[str, Any] = {

@@ -1,5 +1,0 @@
-"""``python -m qpsbgd.cli``."""
-
-from qpsbgd.cli import main
-
-main()

@@ -1,0 +1,130 @@
+"""Options of ``qpsbgd train``, made from the fields of the run's configuration."""
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import MISSING
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import click
+
+from qpsbgd.training.config import check_setting, option_of, setting_fields, setting_types
+from qpsbgd.training.settings import without_none
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Number(click.ParamType[int | float]):
+    """Number on the command line that is valid for a setting.
+
+    Args:
+        setting: name of the setting.
+        kind: ``int`` or ``float``.
+    """
+
+    def __init__(self, setting: str, kind: type[int] | type[float]) -> None:
+        self.setting = setting
+        self.kind = kind
+        self.name = "integer" if kind is int else "float"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | float:
+        """Return the number, or raise a usage error."""
+        try:
+            number = self.kind(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
+        try:
+            check_setting(self.setting, number)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return number
+
+
+class JSONObject(click.ParamType[dict[str, Any]]):
+    """JSON object on the command line."""
+
+    name = "JSON"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> dict[str, Any]:
+        """Return the object as a dictionary, or raise a usage error."""
+        if isinstance(value, dict):
+            return value
+        try:
+            content = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            self.fail(f"{value!r} is no JSON: {error}", param, ctx)
+        if not isinstance(content, dict):
+            self.fail(f"{value!r} is no JSON object, such as '{{\"num_sweeps\": 100}}'", param, ctx)
+        return content
+
+
+def click_type(setting: str) -> click.ParamType[Any]:
+    """Return the click type of a setting's values."""
+    kind, _ = without_none(setting_types()[setting])
+    if get_origin(kind) is Literal:
+        return click.Choice(get_args(kind))
+    if kind in (int, float):
+        return Number(setting, kind)
+    return {bool: click.BOOL, str: click.STRING}.get(kind) or JSONObject()
+
+
+def flag_of(setting: str) -> str:
+    """Return the name of a setting's option.
+
+    Example:
+        >>> flag_of("batch_size"), flag_of("num_reads")
+        ('--batch-size', '--reads')
+    """
+    return option_of(setting).flag or f"--{setting.replace('_', '-')}"
+
+
+def setting_options(command: Command) -> Command:
+    """Add an option for each setting of a run to a command."""
+    for name, field in reversed(setting_fields().items()):
+        if "option" in field.metadata:
+            command = _click_option(name, field.default)(command)
+    return command
+
+
+def _click_option(name: str, default: Any) -> Callable[[Command], Command]:
+    described = option_of(name)
+    details: dict[str, Any] = {"help": described.help, "metavar": described.metavar}
+    if default is False:
+        details |= {"is_flag": True}
+    else:
+        details |= {
+            "type": click_type(name),
+            "default": None if default is MISSING else default,
+            "show_default": described.default_text or True,
+        }
+    return click.option(flag_of(name), name, **details)
+
+
+def check_given(settings: Mapping[str, Any], given: Collection[str]) -> None:
+    """Raise ValueError if a setting was given that the optimiser or the projector does not use.
+
+    Args:
+        settings: all settings of the run.
+        given: names of those that were given on the command line.
+    """
+    for name in sorted(given):
+        described = option_of(name)
+        for owner, users in (
+            ("optimizer", described.optimizers),
+            ("projector", described.projectors),
+        ):
+            if users and settings[owner] not in users:
+                raise ValueError(
+                    f"{flag_of(name)} goes with --{owner} {' or '.join(users)}, "
+                    f"not {settings[owner]}"
+                )
+    if settings["mock"] is not None:
+        for name in ("solver", "profile", "region"):
+            if settings[name] is not None:
+                raise ValueError(f"--{name} selects a real annealer and does not go with --mock")
+    projector, optimizer = settings["projector"], settings["optimizer"]
+    if projector != "native" and optimizer != "qpsbgd":
+        raise ValueError(f"--projector goes with --optimizer qpsbgd, not {optimizer}")
+    if "num_sweeps" in given and projector != "native" and not settings["polish"]:
+        raise ValueError(
+            f"--num-sweeps goes with --projector native or with --polish, not {projector}"
+        )
