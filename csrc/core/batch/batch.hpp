@@ -1,4 +1,4 @@
-// Many Ising problems of one size in one call.
+// Solution of many Ising problems of one size in one call.
 #pragma once
 
 #include <cstddef>
@@ -17,11 +17,12 @@ namespace qpsbgd {
 
 enum class BatchMethod { kAnneal, kDescent, kTabu };
 
-// How couplings are kept: as matrices of local fields' changes; sixteen problems' interleaved, for
-// annealing problems that each have their own; by their factor, for annealing.
+// Layout of the couplings. Dense: a matrix, or lists of neighbours for pairs. Interleaved: the
+// matrices of sixteen problems, for annealing problems that do not share couplings. Low rank: a
+// factor, for annealing.
 enum class BatchForm { kDense, kInterleaved, kLowRank };
 
-// Couplings of pairs of variables, the same pairs in all problems.
+// Couplings of pairs of variables. All problems have the same pairs.
 struct PatternView {
   const std::uint32_t* rows;  // (num_pairs)
   const std::uint32_t* columns;
@@ -49,12 +50,12 @@ struct BatchOptions {
   // Annealing: one a sweep, times the problem's own factor; shared J: one factor for all.
   std::vector<double> betas;
   std::vector<double> beta_factors;  // (num_problems)
-  bool wide = false;                 // float64 where the form has it: dense matrices and patterns
-  bool keep_best = true;             // what an anneal returns: see AnnealOptions
-  std::size_t moves = 0;             // tabu search: of a read's one search
+  bool wide = false;                 // float64; dense form only
+  bool keep_best = true;             // see AnnealOptions
+  std::size_t moves = 0;             // tabu search: moves of a read
   std::size_t tenure = 0;
   std::uint64_t seed = 0;
-  std::uint64_t number = 0;  // of the first problem: its streams are those of a batch's problem
+  std::uint64_t number = 0;  // number of the first problem, which names its random streams
   int num_threads = 1;
 };
 
@@ -66,38 +67,42 @@ Ising make_problem(const BatchView& view, std::size_t b);
 bool batch_needs_float64(const KernelTable& kernels, const BatchView& view, int num_threads,
                          Stop& stop);
 
-// states (num_problems * num_reads, n): in, where each read starts; out, what it found: the best or
-// last state of an anneal, the best of a tabu search, the end of a descent. done (num_problems):
-// whether a problem was begun before `stop` said to end: all its reads are then at a local minimum
-// at least, if no interrupt ended the call. A problem's reads depend on its number in
-// the batch, not on the others; dense and interleaved forms give the same, that of low rank rounds
-// differently. energies (num_problems * num_reads): what problem_energies gives, from the
-// interleaved form alone, which has the couplings in cache.
+// Solves a batch. states (num_problems * num_reads, n): in, where each read starts; out, the best
+// or last state of an annealing, the best of a tabu search, or the end of a descent. done
+// (num_problems): whether a problem began before `stop` ended the call; all its reads are then at
+// least at a local minimum, unless an interrupt ended the call. energies (num_problems *
+// num_reads): the result of problem_energies(), from the interleaved form only, which has the
+// couplings in cache.
+//
+// A problem's reads depend on its number in the batch, not on the other problems. Dense and
+// interleaved forms give the same reads; the low-rank form rounds differently.
 void solve_batch(const KernelTable& kernels, const BatchView& view, const BatchOptions& options,
                  std::int8_t* states, std::uint8_t* done, double* energies, Stop& stop);
 
-// An entry of num_matrices matrices that is not what it must be: finite, 0 on the diagonal, equal
-// to the one across it; the first of the first bad matrix, in this order. largest (num_matrices):
-// each one's largest magnitude.
+// An unsound entry of a matrix: not finite, not 0 on the diagonal, or not symmetric.
 struct BadEntry {
   std::size_t matrix, row, column;
 };
+// Returns an unsound entry of the first unsound matrix: its first entry that is not finite, else
+// not 0 on the diagonal, else not symmetric. Writes largest (num_matrices), each matrix's largest
+// magnitude.
 std::optional<BadEntry> find_bad_entry(const KernelTable& kernels, const MatrixView& matrices,
                                        std::size_t num_matrices, int num_threads, double* largest);
 
-// What a problem's fields are like: `largest` (num_problems), the largest bias; `typical`, the mean
-// over its variables of sqrt(h_i^2 + sum_j J_ij^2). coupling: the matrices' largest magnitudes.
+// Writes the scales of each problem's fields. largest (num_problems): the largest bias. typical:
+// the mean over the variables of sqrt(h_i^2 + sum_j J_ij^2). coupling: the matrices' largest
+// magnitudes.
 void batch_magnitudes(const KernelTable& kernels, const MatrixView& matrices, bool shared,
                       const double* coupling, const double* linear, std::size_t num_problems,
                       int num_threads, double* largest, double* typical);
 
-// Energies in float64 of one problem's states, in their place among the batch's (num_problems,
+// Writes the float64 energies of one problem's states to their place in energies (num_problems,
 // num_reads).
 void problem_energies(const KernelTable& kernels, const MatrixView& matrix,
                       const BatchStates& batch, std::size_t problem, double* energies);
 
-// In float64: energies (num_problems, num_reads), and fields h + J x (num_problems, num_reads, n).
-// Of a factor A (rank, n) the couplings are shared.
+// The functions below write energies (num_problems, num_reads) or fields h + J x (num_problems,
+// num_reads, n) in float64. The couplings of a factor (rank, n) are shared.
 void batch_energies(const KernelTable& kernels, const MatrixView& matrices, bool shared,
                     const BatchStates& batch, int num_threads, double* energies);
 void batch_fields(const KernelTable& kernels, const MatrixView& matrices, bool shared,

@@ -1,4 +1,4 @@
-// Passes over a batch's couplings as the caller holds them.
+// Passes over the couplings of a batch.
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -79,7 +79,7 @@ std::optional<BadEntry> find_bad_entry(const KernelTable& kernels, const MatrixV
 void batch_magnitudes(const KernelTable& kernels, const MatrixView& matrices, bool shared,
                       const double* coupling, const double* linear, std::size_t num_problems,
                       int num_threads, double* largest, double* typical) {
-  constexpr double kLeastUnit = std::numeric_limits<double>::min();  // whose inverse is finite
+  constexpr double kLeastUnit = std::numeric_limits<double>::min();  // its inverse is finite
   const std::size_t n = matrices.size();
   with_type(matrices, [&]<class Value>(const Value* values) {
     const double shared_unit = shared ? std::max(*coupling, kLeastUnit) : 0.0;

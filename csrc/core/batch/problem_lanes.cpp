@@ -34,7 +34,7 @@ class ProblemLanes final : public AnnealedRows {
     std::fill_n(rows_.data(), rows_.size(), 0.0f);
   }
 
-  // Problems [first, first + count) of the batch.
+  // Loads the problems [first, first + count) of the batch.
   void load(std::size_t first, std::size_t count) {
     const std::size_t n = view_.num_variables;
     first_ = first;

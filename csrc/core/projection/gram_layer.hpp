@@ -1,5 +1,5 @@
-// A layer's gradient given as products of its samples: what processes can add up that each have
-// some of them.
+// A layer's gradient given as products of its samples. Processes that each have some of the samples
+// can add up their products.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace qpsbgd {
 
-// What the caller hands over; row-major float64, in which sums of integral data are exact.
+// The caller's arrays: row-major float64, in which sums of integral data are exact.
 struct GramView {
   const double* gram;         // X^T X (n, n), symmetric
   const double* cross;        // T^T X (m, n)
@@ -29,8 +29,8 @@ class GramLayer final : public Layer {
             Stop* stop = nullptr);
 
   const GramView& view() const { return view_; }
-  // What X was multiplied by: a power of two that brings the largest mean square of a variable into
-  // [1/4, 1).
+  // The factor of X: a power of two that brings the largest mean square of a variable into [1/4,
+  // 1).
   double x_scale() const { return scale_; }
   // X^T X (inputs_ld, inputs_ld), zero diagonal, padding zero.
   const float* coupling() const { return coupling_.data(); }

@@ -1,4 +1,4 @@
-// Rows of a layer, prepared for projection: what solvers need of them, whatever they came as.
+// Rows of a layer, prepared for projection, whether they came as samples or as products.
 #pragma once
 
 #include <algorithm>
@@ -13,33 +13,33 @@
 
 namespace qpsbgd {
 
-// How long X B0^T becomes, all rows together.
+// Rule for the length of alpha X B0^T, all rows together.
 enum class AlphaRule {
-  kNorm,  // as long as T^
-  kFit,   // as near to T^ as a multiple of it can be
+  kNorm,  // the length of T^
+  kFit,   // the length that is nearest to T^ (least squares)
 };
 
-// One row's part of the step length.
+// The part of the step length that one row contributes.
 struct RowNorms {
   double target2;  // ||t^||^2
   double margin2;  // ||X b0||^2
   double product;  // <t^, X b0>: the sum of |X^T t^|, as b0 is the signs of X^T t^
 };
 
-// Alpha for scale 1, of the rows of a whole layer, added in order. 0 where T or X B0^T vanishes;
-// of the fit also where X^T T does.
+// Returns alpha for scale 1 from the norms of all rows of a layer, added in order. It is 0 where T
+// or X B0^T vanishes, and with kFit also where X^T T does.
 double unit_alpha(const std::vector<RowNorms>& norms, AlphaRule alpha_rule);
 
-// Consecutive rows of a layer, all of them or a process's share: whatever the share, a row gets the
-// same bits. What is shared by all rows, the step length alpha, is made of the norms of all.
+// Consecutive rows of a layer: all rows, or the share of a process. A row gets the same bits in any
+// share. It depends on the other rows only through alpha, which is computed from the norms of all.
 //
-// SampleLayer was given X and T, GramLayer X^T X and X^T T. Both scale X by a power of two to about
-// unit size, to which the problems are invariant; everything below is about that X.
+// A SampleLayer has X and T, a GramLayer X^T X and X^T T. Both scale X by a power of two to about
+// unit size, which does not change the problems. The scaled X is meant below.
 //
 //   t^_r = t_r / mean|t_r|                   a row's target; 0 where the row's targets are all 0
 //   b0_r = sign(X^T t_r), sign(0) = +1       the linear minimiser: signSGD's direction
-//   A b                                      the image of a state, which sweeps start from: A is X
-//                                            of samples, X^T X without its diagonal of products
+//   A b                                      the image of a state, from which sweeps start: A is X
+//                                            for samples, X^T X without its diagonal for products
 class Layer {
  public:
   static constexpr std::size_t kTileRows = kMaxTileRows;
@@ -49,7 +49,7 @@ class Layer {
   Layer& operator=(const Layer&) = delete;
 
   std::size_t num_inputs() const { return num_inputs_; }    // n
-  std::size_t num_neurons() const { return num_neurons_; }  // m: of these rows
+  std::size_t num_neurons() const { return num_neurons_; }  // m: the number of these rows
   std::size_t num_tiles() const { return divide_up(num_neurons(), kTileRows); }
   std::size_t tile_rows(std::size_t tile) const {
     return std::min(kTileRows, num_neurons() - tile * kTileRows);
@@ -69,9 +69,8 @@ class Layer {
   }
   const std::vector<RowNorms>& norms() const { return norms_; }  // (m)
 
-  // c (rows, image_ld) = A b of spins (rows, n) for rows <= kTileRows; `scratch` holds
-  // kTileRows * n floats.
-  // Unfinished where `stop` says to end; null never does.
+  // Writes the images c (rows, image_ld) of spins (rows, n) for rows <= kTileRows. `scratch` holds
+  // kTileRows * n floats. Unfinished where `stop` says to end; null never does.
   virtual void image(const std::int8_t* spins, std::size_t rows, float* c, float* scratch,
                      Stop* stop) const = 0;
 
@@ -82,7 +81,7 @@ class Layer {
   }
 
  protected:
-  // The derived fills linear_, linear_images_ and norms_.
+  // Subclasses fill linear_, linear_images_ and norms_.
   Layer(const KernelTable& kernels, std::size_t num_inputs, std::size_t num_neurons,
         std::size_t first_row, std::size_t image_size, int num_threads)
       : linear_(num_neurons * num_inputs),

@@ -9,7 +9,7 @@
 
 namespace qpsbgd {
 
-// What the caller hands over; row-major float32.
+// The caller's arrays: row-major float32.
 struct SampleView {
   const float* inputs;        // X (num_samples, num_inputs)
   const float* targets;       // T (num_samples, num_neurons)

@@ -16,8 +16,8 @@
 namespace qpsbgd {
 namespace {
 
-// The smallest number of agreeing inputs, of `size`, that makes an output +1; as projection_energy
-// has it, whose margins of inputs of one magnitude are exact.
+// Returns the smallest number of agreeing inputs, out of `size`, that makes an output +1. Agrees
+// with projection_energy(), whose margins are exact for inputs of one magnitude.
 std::int32_t output_threshold(std::int32_t size, double magnitude, double eps) {
   const auto positive = [&](std::int32_t agreeing) {
     return magnitude * (2.0 * agreeing - size) + eps >= 0.0;
@@ -49,10 +49,10 @@ std::size_t SignQubo::Count::num_slack_bits() const {
   return std::bit_width(static_cast<std::uint32_t>(threshold) - 1);
 }
 
-// 1, 2, 4, ... and what is left of M - 1: the sums are 0 .. M - 1 without a gap.
+// The weights are 1, 2, 4, ... and the rest of M - 1, so that their sums are 0 .. M - 1.
 double SignQubo::Count::weight(std::size_t bit) const {
   const std::int32_t power = std::int32_t{1} << bit;
-  return std::min(power, threshold - power);  // the second for the last bit alone
+  return std::min(power, threshold - power);  // the rest, for the last bit
 }
 
 SignQubo::SignQubo(const SampleView& view, const KernelTable& kernels, double target_eps,
@@ -94,8 +94,8 @@ void SignQubo::find_counts(float scale, double eps, Stop* stop) {
       samples_[i] = {.count = 0, .sign = 0.0};
       continue;
     }
-    // By the disagreeing inputs where they have the larger threshold. Where both are the same, x
-    // and -x are one count: by the pattern whose first entry is positive.
+    // Counts the disagreeing inputs where they have the larger threshold. Where both thresholds are
+    // equal, x and -x share a count, whose pattern is the one with a positive first entry.
     const std::int32_t threshold = std::max(tau, size + 1 - tau);
     bool by_agreeing = tau == threshold;
     if (2 * threshold == size + 1) {
@@ -228,7 +228,8 @@ void SignQubo::rows(double penalty_factor, double* factors, double* fields, doub
                           end = std::min(first + Layer::kTileRows, m);
         std::fill(fields + first * width, fields + end * width, 0.0);
         std::fill(offsets + first, offsets + end, 0.0);
-        // The loss of an output y = +-1 is 1 + t^2 - 2 y t; fields keep the sums of t meanwhile.
+        // The loss of an output y = +-1 is 1 + t^2 - 2 y t. Until the end, fields hold the sums of
+        // t.
         for (std::size_t i = 0; i < view_.num_samples && !is_stopped(stop); ++i) {
           const Sample& sample = samples_[i];
           const std::size_t variable = sample.sign != 0.0 ? counts_[sample.count].indicator : 0;
@@ -248,7 +249,7 @@ void SignQubo::rows(double penalty_factor, double* factors, double* fields, doub
           for (const Count& count : counts_) {
             largest = std::max(largest, std::fabs(row[count.indicator]));
           }
-          // More than a wrong indicator can save: its two values differ by 4 |sum t| in the loss.
+          // More than a wrong indicator can save: its two values change the loss by 4 |sum t|.
           factors[r] = largest > 0.0 ? penalty_factor * (4.0 * largest) : 1.0;
           for (std::size_t v = 0; v < width; ++v) {
             row[v] = factors[r] * penalty_fields_[v] - 2.0 * row[v];

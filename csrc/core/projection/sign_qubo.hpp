@@ -1,5 +1,5 @@
 // The sign objective ||sign(X b + eps) - t||^2 as binary quadratic problems with penalties, over
-// spins. It can be written so where the inputs of a sample have one magnitude beside 0.
+// spins. This form exists where the non-zero inputs of each sample have one magnitude.
 #pragma once
 
 #include <cstddef>
@@ -11,24 +11,25 @@
 
 namespace qpsbgd {
 
-// Position of the first entry of X (num_samples, num_inputs) that is neither 0 nor of the magnitude
-// of its sample's first other entry, or the number of entries.
+// Returns the position of the first entry of X (num_samples, num_inputs) that is not 0 and differs
+// in magnitude from its sample's first non-zero entry, or the number of entries. Unfinished where
+// `stop` says to end; null never does.
 std::size_t first_other_magnitude(const float* inputs, std::size_t num_samples,
                                   std::size_t num_inputs, Stop* stop = nullptr);
 
-// Of a sample's n' non-zero inputs, c s_k, let p agree with b: s_k b_k = +1. Its margin is
-// c (2 p - n'), so that its output is +1 from some p = tau on. A *count* says the same by an
-// indicator z = [q >= M], where q of the inputs agree with a *pattern*: it is s and M = tau, or,
-// if M would be smaller than n' + 1 - M, the pattern is -s, M = n' + 1 - tau and z the opposite of
-// the output. Then
+// Let c s_k be the n' non-zero inputs of a sample, and p the number of them that agree with b, so
+// that s_k b_k = +1. The margin is c (2 p - n'), and the output is +1 where p >= tau for some tau.
+// A *count* expresses this with an indicator z = [q >= M], where q inputs agree with a *pattern*.
+// The pattern is s and M = tau. If that M would be smaller than n' + 1 - M, the pattern is -s, M =
+// n' + 1 - tau, and z is the opposite of the output. Then
 //
 //   (q - M z - sum_j w_j a_j)^2    with binary z, a_j and weights w_j whose sums are 0 .. M - 1
 //
-// vanishes for one z and some a, and is at least 1 for the other z: z = 0 covers q = 0 .. M - 1 and
-// z = 1 the others, M .. n' <= 2M - 1. A row's problem is the sum of its counts' squares times a
-// factor, and the loss, which is linear in z. All rows share the couplings but for the factor.
+// vanishes for one z and some a, and is at least 1 for the other z: z = 0 covers q = 0 .. M - 1,
+// and z = 1 covers q = M .. n' <= 2M - 1. A row's problem is the sum of its counts' squares times a
+// factor, plus the loss, which is linear in z. All rows share the couplings up to the factor.
 //
-// NOTES: the paper's code has a variable for each weight and sample beside; known inputs need none.
+// NOTES: the paper's code has one more variable for each weight and sample; known inputs need none.
 class SignQubo {
  public:
   SignQubo(const SampleView& view, const KernelTable& kernels, double target_eps, int num_threads,
@@ -36,19 +37,20 @@ class SignQubo {
 
   // Spins: the n weights, then each count's indicator and its ceil(log2 M) slack bits.
   std::size_t num_variables() const { return num_variables_; }
-  // Pairs with a coupling other than 0.
+  // Number of pairs whose coupling is not 0.
   std::size_t num_couplings() const { return num_couplings_; }
   std::size_t num_counts() const { return counts_.size(); }
 
   void patterns(std::int8_t* out) const;     // (num_counts, n) of -1, 0 and +1
   void thresholds(std::int32_t* out) const;  // M (num_counts)
 
-  // The couplings of a row of factor 1: rows < columns, in lexicographic order.
+  // Writes the couplings of a row with factor 1: rows < columns, in lexicographic order.
   void couplings(std::int32_t* rows, std::int32_t* columns, double* values,
                  Stop* stop = nullptr) const;
 
-  // A row's factor (m) is penalty_factor times the largest difference that an indicator makes to
-  // its loss; 1 where none makes any. fields (m, num_variables) and offsets (m) include it.
+  // Writes the factors (m), and fields (m, num_variables) and offsets (m), which include them. A
+  // row's factor is penalty_factor times the largest change of its loss by one indicator; 1 where
+  // no indicator changes it.
   void rows(double penalty_factor, double* factors, double* fields, double* offsets,
             Stop* stop = nullptr) const;
 
@@ -63,7 +65,7 @@ class SignQubo {
   };
   struct Sample {
     std::size_t count;
-    double sign;  // the output is sign * (2 z - 1); 0: it is +1 whatever b is
+    double sign;  // the output is sign * (2 z - 1); 0: the output is +1 for every b
   };
 
   const std::int8_t* pattern(std::size_t count) const {
@@ -80,8 +82,8 @@ class SignQubo {
   std::vector<Sample> samples_;
   std::vector<std::int8_t> patterns_;   // (num_counts, n)
   Buffer<std::int32_t> products_;       // P^T P (n, n) of the patterns P, above the diagonal
-  std::vector<std::size_t> first_;      // of each weight's couplings, and of the auxiliaries'
-  std::vector<double> penalty_fields_;  // (num_variables), of factor 1
+  std::vector<std::size_t> first_;      // first coupling of each weight, and of the auxiliaries
+  std::vector<double> penalty_fields_;  // (num_variables), for factor 1
   double penalty_offset_ = 0.0;
 };
 

@@ -23,8 +23,9 @@ constexpr std::size_t kInterruptedStates = 1 << 10;
 // Largest number of tasks. Each computes its first fields anew.
 constexpr std::uint64_t kMaxTasks = 1 << 12;
 
-// Energies are those of the problem times `scale`. The last kBits variables are a block's own; if
-// there are fewer, the block's first have no bias, and the largest energy where one of them is +1.
+// Enumeration of a problem's states, with energies times `scale`. A block has the last kBits
+// variables. If the problem has fewer, the first variables of a block have no bias, and the largest
+// energy where one of them is +1.
 template <class Value>
 class Enumeration {
   using Block = StateBlock<Value>;
@@ -49,24 +50,24 @@ class Enumeration {
   std::uint64_t num_blocks() const { return std::uint64_t{1} << num_high_; }
   std::uint64_t block_states() const { return std::uint64_t{1} << num_low_; }
 
-  // Looks at the blocks [first, last), counted from that of a state that is low already: so fewer
-  // blocks hold states that are lower than those before. Returns the number of states that `stop`
-  // let it see.
+  // Visits the blocks [first, last). They are counted from the block of a low state, so that few
+  // later blocks hold lower states. Returns the number of states visited before `stop` said to end.
   std::uint64_t visit(std::uint64_t first, std::uint64_t last, Lowest& lowest, Stop& stop) const {
-    // levels[d]: with the first d variables set, fields of the others and energy of those set.
-    // Computed from the level above, and so always in the same order: nothing drifts.
+    // Level d: with the first d variables set, the fields of the others and the energy of those
+    // set. Each level is computed from the one above, always in the same order, so that nothing
+    // drifts.
     std::vector<double> fields((num_high_ + 1) * n_), energies(num_high_ + 1);
     std::copy(linear_.begin(), linear_.end(), fields.begin());
     alignas(64) Value low_fields[Block::kBits] = {}, row_sums[Block::kRows],
                       column_sums[Block::kColumns];
-    bool collected = false;  // which takes a hundred times longer
+    bool collected = false;  // collecting takes 100 times longer
     for (std::uint64_t block_number = first; block_number < last; ++block_number) {
       const bool is_time = collected || (block_number - first) % kRun == 0;
       if (block_number > first && is_time && stop.poll()) {
         return (block_number - first) * block_states();
       }
       const std::uint64_t high = block_number ^ first_high_;
-      // The variables before this one are as they were in the last block.
+      // The variables before this one are the same as in the last block.
       const auto changed = static_cast<std::size_t>(std::countr_zero(block_number)) + 1;
       const std::size_t same =
           block_number == first || changed > num_high_ ? 0 : num_high_ - changed;
@@ -97,7 +98,7 @@ class Enumeration {
 
  private:
   void fill_table() {
-    // Variable by variable from the last: each doubles the states of those after it.
+    // From the last variable on, each doubles the number of states.
     std::vector<double> energies(Block::kStates, std::numeric_limits<double>::max());
     std::vector<double> fields(Block::kStates);
     energies[0] = 0.0;
@@ -127,7 +128,7 @@ class Enumeration {
       Value energies[Block::kColumns];
       const Value* table = block.table + row * Block::kColumns;
       for (std::size_t column = 0; column < Block::kColumns; ++column) {
-        // As the kernel rounds.
+        // Rounds like the kernel.
         energies[column] = static_cast<Value>(
             static_cast<Value>(table[column] + block.row_sums[row]) + block.column_sums[column]);
       }
@@ -157,7 +158,7 @@ void to_spins(std::uint64_t code, std::size_t n, std::int8_t* spins) {
   for (std::size_t i = 0; i < n; ++i) spins[i] = code >> (n - 1 - i) & 1 ? 1 : -1;
 }
 
-// The code of a local minimum; of the lowest state if all are equal.
+// Returns the code of a local minimum; of the state of all -1 if all energies are equal.
 std::uint64_t low_state(const KernelTable& kernels, const Ising& problem, Stop& stop) {
   std::vector<std::int8_t> spins(problem.num_variables(), -1);
   std::int64_t steps = 0;
@@ -181,7 +182,7 @@ LowestStates enumerate(const KernelTable& kernels, const Ising& problem, double 
   parallel_for(
       num_tasks, num_threads,
       [&](std::size_t task, int worker) {
-        // The first begins in any case, so that there is something to return.
+        // The first task always begins, so that there is a result.
         if (task != 0 && stop.poll()) return;
         num_visited +=
             enumeration.visit(task * task_blocks, (task + 1) * task_blocks, lowest[worker], stop);
@@ -191,14 +192,14 @@ LowestStates enumerate(const KernelTable& kernels, const Ising& problem, double 
   for (const Lowest& part : lowest) {
     found.insert(found.end(), part.candidates().begin(), part.candidates().end());
   }
-  // Once more by the energies that the caller will see, whose last digits may differ.
+  // Sorts again by the energies that the caller will see, whose last digits may differ.
   const auto renew = [&](Candidate& candidate, std::int8_t* spins) {
     to_spins(candidate.code, n, spins);
     problem.energies(kernels, spins, 1, 1, &candidate.energy);
   };
   std::vector<Candidate> copy = found;
   if (!sort_candidates(copy, stop)) {
-    // The caller does not want to wait until all are sorted.
+    // An interrupted caller does not wait until all are sorted.
     num_states = std::min(num_states, kInterruptedStates);
     const std::size_t count = std::min(found.size(), num_states);
     std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count),
@@ -238,8 +239,8 @@ LowestStates enumerate(const KernelTable& kernels, const Ising& problem, std::si
                                 " variables, but must have at most " +
                                 std::to_string(kMaxExhaustiveVariables));
   }
-  // Every sum on the way to an energy is of some of the biases, each once. If a type holds all of
-  // them together as integers, it is exact.
+  // Every sum on the way to an energy adds some of the biases, each once. A type that holds the sum
+  // of all magnitudes as an integer is therefore exact.
   double bound = 0.0;  // of the scaled energy
   for (std::size_t i = 0; i < n; ++i) {
     const double linear = problem.scale() * std::fabs(problem.linear64()[i]);

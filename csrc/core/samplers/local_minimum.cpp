@@ -7,7 +7,7 @@
 namespace qpsbgd {
 namespace {
 
-// Multiplications between two looks at whether to stop: some milliseconds.
+// Multiplications between two polls of `stop`: some milliseconds.
 constexpr std::size_t kRun = std::size_t{1} << 21;
 
 }  // namespace
@@ -95,7 +95,7 @@ bool LocalMinimum::descend(std::size_t problem, std::int8_t* state, Stop* stop) 
   const std::size_t visits = std::max<std::size_t>(1, kRun / std::max<std::size_t>(1, work));
   set_fields(problem_.linear64(problem), state);
   bool ended = true;
-  std::size_t still = 0;  // variables in a row whose flip lowers nothing
+  std::size_t still = 0;  // consecutive variables whose flip does not lower the energy
   for (std::size_t visit = 0, i = 0; still < n; ++visit, i = i + 1 < n ? i + 1 : 0) {
     if (visit % visits == 0 && stop != nullptr && stop->poll_interrupt()) {
       ended = false;

@@ -1,6 +1,6 @@
-// Sequential descent in float64, of problems whose couplings are kept in any way: the slow and
-// exact counterpart of the descents in kernels. It ends reads that a time limit cut off, and looks
-// at the local minima of a problem before a search chooses its precision.
+// Sequential descent in float64 for couplings of any form: the slow and exact counterpart of the
+// descents in kernels. It finishes reads that a time limit ended, and finds the local minima from
+// which the precision of a search is chosen.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 
 namespace qpsbgd {
 
-// A gain of less than this share of a variable's largest field is float64's rounding.
+// A gain below this share of a variable's largest field counts as rounding of float64.
 inline constexpr double kRounding64 = 1e-14;
 
 class LocalMinimum {
@@ -21,15 +21,15 @@ class LocalMinimum {
   // The problem must outlive this. One thread uses an object at a time.
   explicit LocalMinimum(const Ising& problem);
 
-  // Visits variables in order and flips those whose flip lowers the energy, until none does. Fields
-  // are those of the problem from the selected one on. Returns whether it came to the end: an
-  // interrupt ends it too, a time limit does not.
+  // Visits variables in order and flips those whose flip lowers the energy, until none does.
+  // `problem` counts from the selected one. Returns false where an interrupt ended it early; a time
+  // limit does not end it.
   bool descend(std::size_t problem, std::int8_t* state, Stop* stop);
 
-  // Sums of |J_ij| over j (n); of a factor no less than these.
+  // Sums of |J_ij| over j (n); for a factor, upper bounds of them.
   const std::vector<double>& coupling_reach() const { return coupling_reach_; }
 
-  // Of the state where the last descent ended: its energy, and sqrt(sum_i (|h_i| + |f_i|)^2).
+  // The energy of the state where the last descent ended, and its sqrt(sum_i (|h_i| + |f_i|)^2).
   double energy() const { return energy_; }
   double field_norm() const { return field_norm_; }
 

@@ -14,7 +14,7 @@ namespace {
 // Variables that are swept between two polls of Stop.
 constexpr std::size_t kSparseRun = 1 << 13;
 
-// Lists of neighbours as the kernels take them.
+// Lists of neighbours in the layout of SparseTile.
 template <class Value>
 struct SparseEdges {
   explicit SparseEdges(const Ising& problem)

@@ -22,9 +22,10 @@ namespace {
 std::vector<const KernelTable*> available_tables() {
   std::vector<const KernelTable*> tables = {&baseline::kTable};
 #if defined(QPSBGD_WITH_X86_LEVELS)
-  // By features, as Clang knows the levels' names from version 18 on. Those of a level that have no
-  // name here (LZCNT, MOVBE, F16C) came to processors with or before these. The compiler's run time
-  // also asks whether the operating system saves the wide registers (xgetbv).
+  // Tests features, because Clang knows the names of the levels only from version 18 on. The
+  // features of a level that are not tested (LZCNT, MOVBE, F16C) came to processors with or before
+  // these. The compiler's run time also tests whether the operating system saves the wide registers
+  // (xgetbv).
   const bool has_v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                       __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
   const bool has_v4 = has_v3 && __builtin_cpu_supports("avx512f") &&

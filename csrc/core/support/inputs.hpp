@@ -1,4 +1,4 @@
-// A matrix X of samples in the layouts that kernels read, and X^T X.
+// Matrix X of samples in the layouts that kernels read, and X^T X.
 #pragma once
 
 #include <cstddef>
@@ -18,13 +18,12 @@ std::size_t first_nonfinite(const KernelTable& kernels, const float* values, std
 float scale_to_unit(const float* x, std::size_t count, const KernelTable& kernels,
                     Stop* stop = nullptr);
 
-// Everything below is about scale() * X, the power of two that brings max|X| into [1/2, 1): no sum
-// can overflow or vanish, and no rounding changes.
-//
-// Results are unfinished where a `stop` says to end; null never does.
+// Scaled samples scale() * X. The scale is the power of two that brings max|X| into [1/2, 1): no
+// sum can overflow or vanish, and no rounding changes. Results are unfinished where a `stop` says
+// to end; null never does.
 class Inputs {
  public:
-  // x (num_samples, num_inputs), row-major. packed_transposed() is made only if it is asked for.
+  // x: (num_samples, num_inputs), row-major. pack_transposed: whether packed_transposed() exists.
   Inputs(const float* x, std::size_t num_samples, std::size_t num_inputs,
          const KernelTable& kernels, int num_threads, bool pack_transposed, Stop* stop = nullptr);
 
@@ -39,14 +38,14 @@ class Inputs {
   const float* packed() const { return packed_.data(); }          // X for gemm: depth N, columns n
   const float* packed_transposed() const { return packed_transposed_.data(); }  // X^T for gemm
 
-  // c (rows, n; ldc) = residuals (rows, N; samples_ld) X.
+  // Writes c (rows, n; ldc) = residuals (rows, N; samples_ld) X.
   void times_inputs(const float* residuals, std::size_t rows, float* c, std::size_t ldc,
                     Stop* stop = nullptr) const;
 
-  // X^T X (inputs_ld, inputs_ld), padding zero, but for its diagonal, which goes to `diagonal` (n)
-  // and leaves 0. Upper half computed, lower half mirrored.
+  // Returns X^T X (inputs_ld, inputs_ld) with zero padding and a zero diagonal. The diagonal itself
+  // goes to `diagonal` (n). The lower half is a copy of the upper one.
   Buffer<float> gram(float* diagonal, Stop* stop = nullptr) const;
-  // The same of the blocks of kBlock on the diagonal alone, (blocks, kBlock, kBlock).
+  // Returns only the blocks on its diagonal, (blocks, kBlock, kBlock).
   Buffer<float> gram_blocks(float* diagonal, Stop* stop = nullptr) const;
 
  private:

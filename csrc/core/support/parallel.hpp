@@ -1,4 +1,4 @@
-// A parallel loop on a pool of threads that sleep while there is nothing to do.
+// Parallel loop on a pool of threads that sleep while there is nothing to do.
 #pragma once
 
 #include <cstddef>
@@ -10,15 +10,15 @@ namespace qpsbgd {
 // "std::thread" or "serial".
 const char* threads_backend();
 
-// Threads that a call uses if the caller names no number: the first number of OMP_NUM_THREADS, else
-// the number of processors that this process may run on. 1 in a serial build.
+// Returns the number of threads of a call whose caller gives none: the first number of
+// OMP_NUM_THREADS, else the number of processors that this process may use. 1 in a serial build.
 int default_num_threads();
 
 // The largest number of threads per processor that a loop uses.
 inline constexpr unsigned kMaxThreadsPerProcessor = 4;
 
-// Number of workers of a loop of `num_tasks` tasks on at most `num_threads` threads: also the
-// number of workers for which a caller must hold scratch space.
+// Returns the number of workers of a loop of `num_tasks` tasks on at most `num_threads` threads. A
+// caller needs scratch space for that many.
 int num_workers(std::size_t num_tasks, int num_threads);
 
 // Calls body(task, worker) for every task in [0, num_tasks), each once, in any order, worker in
@@ -33,7 +33,7 @@ void parallel_for(std::size_t num_tasks, int num_threads,
                   const std::function<void(std::size_t task, int worker)>& body,
                   const std::function<void()>& waiting = {});
 
-// Number of loops of more than one worker that this process has begun.
+// Returns the number of loops of more than one worker that this process has begun.
 std::uint64_t num_parallel_loops();
 
 }  // namespace qpsbgd

@@ -1,4 +1,4 @@
-// Ends a long call early: at a deadline, at an energy, or when the caller says so.
+// Early end of a long call: at a deadline, at an energy, or at the caller's request.
 #pragma once
 
 #include <atomic>
@@ -10,7 +10,7 @@
 
 namespace qpsbgd {
 
-// Thrown by work that has no result when it is ended early.
+// Exception of work that has no result when it ends early.
 class Stopped : public std::exception {
  public:
   const char* what() const noexcept override { return "stopped"; }
@@ -20,26 +20,26 @@ class Stop {
  public:
   enum class Reason { kNone, kTimeLimit, kInterrupt, kEnergyThreshold };
 
-  // seconds: may be infinite. interrupt: asked every kPeriod, only in the thread that makes this
-  // object; what it throws ends the call too. energy_threshold: an energy that is low enough, for
-  // solvers to compare with.
+  // seconds may be infinite. The thread that makes this object calls interrupt() every kPeriod; a
+  // true result, or an exception, ends the call. energy_threshold is an energy that is low enough;
+  // solvers compare with it.
   Stop(double seconds, std::function<bool()> interrupt,
        double energy_threshold = -std::numeric_limits<double>::infinity());
 
-  // Whether to stop. For any thread, often: a look at the clock.
+  // Returns whether to stop. Any thread may call it often: it reads the clock and an atomic flag.
   bool poll();
-  // Whether the caller wants the call to end at once: what remains to be done after another reason
-  // has ended the search asks this.
+  // Returns whether the caller wants the call to end at once. Work that follows the end of a
+  // search, whatever ended it, polls this.
   bool poll_interrupt();
 
-  // Tells of the energy of a state that was found, for best_energy(). For any thread.
+  // Reports the energy of a state, for best_energy(). Any thread may call it.
   void found(double energy);
-  // Stops because a state that was found is not above the threshold.
+  // Stops because the energy of a state is not above the threshold.
   void reached() { give(Reason::kEnergyThreshold); }
 
   Reason reason() const { return reason_; }
   double energy_threshold() const { return energy_threshold_; }
-  // The lowest energy that was told of; to the accuracy of whoever told.
+  // The lowest reported energy, as accurate as the solver computed it.
   double best_energy() const { return best_energy_; }
 
  private:

@@ -15,7 +15,7 @@ constexpr std::uint64_t splitmix64(std::uint64_t x) {
   return x ^ (x >> 31);
 }
 
-// The streams of one read of one problem, one a sweep.
+// The streams of one read of one problem, one for each sweep.
 class ReadStreams {
  public:
   constexpr ReadStreams() = default;
@@ -30,19 +30,19 @@ class ReadStreams {
   std::uint64_t key_ = 0;
 };
 
-// Depends on these four numbers alone: not on threads, tiles, or how many reads or problems there
-// are beside it.
+// Returns the key of a stream. It depends on these four numbers alone: not on threads or tiles, nor
+// on the number of reads and problems.
 constexpr StreamKey stream_key(std::uint64_t seed, std::uint64_t problem, std::uint64_t read,
                                std::uint64_t sweep) {
   return ReadStreams(seed, problem, read).sweep(sweep);
 }
 
-// The stream beside a sweep's own that draws the order of its variables.
+// Returns the key of the stream that draws the order of a sweep's variables, from the sweep's key.
 constexpr StreamKey order_key(StreamKey key) {
   return {key.word0 ^ 0x9e3779b9u, key.word1 ^ 0x7f4a7c15u};
 }
 
-// The stream that draws a read's random start, beside those of its sweeps 0, 1, ...
+// Number of the stream that draws a read's random start. Its sweeps are 0, 1, ...
 inline constexpr std::uint64_t kInitialState = ~std::uint64_t{0};
 
 }  // namespace qpsbgd

@@ -1,4 +1,4 @@
-// How many threads a call is worth: rough estimates of the time that it takes one thread.
+// Number of threads that a call is worth, from rough estimates of the time that one thread takes.
 //
 // A thread that sleeps needs some ten microseconds to begin, and on a busy machine the caller may
 // have to wait until a thread that was interrupted in its task runs again. The estimates are
@@ -15,14 +15,15 @@
 
 namespace qpsbgd {
 
-// The least work of a thread, unless the environment variable QPSBGD_NS_PER_THREAD has another
-// number; 0 uses as many threads as the caller allows.
+// The least work of a thread. The environment variable QPSBGD_NS_PER_THREAD replaces it; with 0 a
+// call uses as many threads as the caller allows.
 inline constexpr double kNanosecondsPerThread = 1e6;
 
-// At most num_threads, and as many as have kNanosecondsPerThread of work each, but at least one.
+// Returns the number of threads, from 1 to num_threads, that have at least kNanosecondsPerThread of
+// work each.
 int threads_for(double nanoseconds, int num_threads);
 
-// Nanoseconds that one thread takes.
+// The functions below return the nanoseconds that one thread takes.
 double packing_work(const SampleView& view);
 double packing_work(const GramView& view);
 double projection_work(const SampleView& view, const ProjectionOptions& options);
@@ -30,8 +31,8 @@ double energy_work(const SampleView& view);
 double gradient_work(const SampleView& view);  // of gradient_qubo
 double anneal_work(const Ising& problem, std::size_t num_reads, std::size_t num_sweeps);
 double descent_work(const Ising& problem, std::size_t num_reads);
-// What is dealt to threads at once: all reads, or, where these are fewer than the threads, some
-// searches of one read.
+// Counts what threads share at one time: all reads, or, where these are fewer than the threads,
+// some searches of one read.
 double tabu_work(const Ising& problem, std::size_t num_reads, std::size_t num_restarts,
                  std::optional<std::size_t> moves, double seconds_per_read, int num_threads);
 double enumeration_work(const Ising& problem);
