@@ -1,5 +1,6 @@
 """Layers stay apart: importing the package needs NumPy and dimod alone."""
 
+import importlib.util
 import re
 import subprocess
 import sys
