@@ -23,9 +23,11 @@ class InterleavedCouplings {
     const std::size_t before = I * kPairs + (I * blocks - I * (I + 1) / 2) * kLanes * kLanes;
     return (before + (J > I ? kPairs + (J - I - 1) * kLanes * kLanes : 0)) * kLanes;
   }
-  // Position of the pair of two different variables of one block.
+  // Position of the pair of two different variables of one block. Without recursion, so that it folds
+  // to a constant in unrolled loops.
   static constexpr std::size_t pair(std::size_t i, std::size_t j) {
-    return i < j ? i * (2 * kLanes - 1 - i) / 2 + j - i - 1 : pair(j, i);
+    const std::size_t low = i < j ? i : j, high = i < j ? j : i;
+    return low * (2 * kLanes - 1 - low) / 2 + high - low - 1;
   }
   std::size_t blocks() const { return blocks_; }
   const float* block(std::size_t I, std::size_t J) const { return values_ + offset(blocks_, I, J); }

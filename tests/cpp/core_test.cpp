@@ -251,7 +251,9 @@ void test_problems(const Shape& shape, double target_eps) {
           CHECK_MESSAGE((rows[e] >= 0 && rows[e] < columns[e] &&
                          static_cast<std::size_t>(columns[e]) < width),
                         "pairs above the diagonal");
-          energy += factors[r] * values[e] * state[rows[e]] * state[columns[e]];
+          const auto row = static_cast<std::size_t>(rows[e]);
+          const auto column = static_cast<std::size_t>(columns[e]);
+          energy += factors[r] * values[e] * state[row] * state[column];
         }
         CHECK_MESSAGE((std::fabs(energy - expected[r]) <= 1e-9 * std::max(1.0, expected[r])),
                       "the energy is the sign objective");
@@ -552,7 +554,8 @@ Model random_model(std::size_t n, int kind) {
   std::uint64_t word = n;
   const auto draw = [&word, kind] {
     word = qpsbgd::splitmix64(word);
-    if (kind != 0) return static_cast<double>(word % (2 * kind - 1)) - (kind - 1);
+    const auto limit = static_cast<std::uint64_t>(kind);
+    if (kind != 0) return static_cast<double>(word % (2 * limit - 1)) - (kind - 1);
     return (static_cast<double>(word >> 11) * 0x1p-52 - 1.0) *
            static_cast<double>(std::uint64_t{1} << word % 40);
   };
@@ -894,19 +897,19 @@ TEST_CASE("annealing") {
 }
 
 TEST_CASE("exhaustive search") {
-  for (const std::size_t n : {0, 1, 5, 11, 13, 16}) {
+  for (const std::size_t n : {0u, 1u, 5u, 11u, 13u, 16u}) {
     for (const int kind : {9, 4000, 0}) test_enumerate(n, kind);
   }
 }
 
 TEST_CASE("descent") {
-  for (const std::size_t n : {1, 16, 37, 130}) {
+  for (const std::size_t n : {1u, 16u, 37u, 130u}) {
     for (const int kind : {9, 4000, 0}) test_descend(n, kind);
   }
 }
 
 TEST_CASE("tabu search") {
-  for (const std::size_t n : {1, 16, 140}) {
+  for (const std::size_t n : {1u, 16u, 140u}) {
     for (const int kind : {9, 4000, 0}) {
       test_tabu(n, 1, kind);
       test_tabu(n, 7, kind);
@@ -916,7 +919,7 @@ TEST_CASE("tabu search") {
 
 TEST_CASE("batches") {
   using qpsbgd::BatchMethod;
-  for (const std::size_t n : {0, 1, 15, 16, 17, 63, 64, 65, 130}) {
+  for (const std::size_t n : {0u, 1u, 15u, 16u, 17u, 63u, 64u, 65u, 130u}) {
     for (const bool keep_best : {false, true}) {
       test_batch(17, n, 1, BatchMethod::kAnneal, keep_best);
       test_batch(3, n, 5, BatchMethod::kAnneal, keep_best);
