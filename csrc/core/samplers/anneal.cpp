@@ -28,8 +28,7 @@ RowsMaker rows_maker(const KernelTable& kernels, const Ising& problem, const Ann
     case Ising::Form::kSparse:
       return sparse_rows(kernels, problem, options, precision);
     default:
-      return precision == Precision::kFloat64 ? float64_rows(kernels, problem, options)
-                                              : dense_rows(kernels, problem, options, precision);
+      return dense_rows(kernels, problem, options, precision);
   }
 }
 

@@ -35,32 +35,25 @@ struct NarrowCouplings {
   Buffer<std::int16_t> twice;  // (n, ld)
 };
 
-// Reads of problems whose couplings are one matrix, or one factor. Fields of a matrix are float32,
-// or int16 where narrow couplings are given and the fields fit.
-class DenseRows final : public ReadRows {
+// Reads of problems whose couplings are one matrix, or one factor.
+template <class Value>
+class DenseRows : public ReadRows {
  public:
   DenseRows(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
-            const RowCouplings<float>& couplings, std::shared_ptr<const NarrowCouplings> narrow)
-      : kernels_(kernels),
-        problem_(problem),
-        options_(options),
-        narrow_couplings_(std::move(narrow)),
-        rows_(kernels, couplings, kLanes),
-        fields16_(narrow_couplings_ ? kLanes * narrow_couplings_->ld : 0) {}
+            const RowCouplings<Value>& couplings)
+      : problem_(problem), options_(options), rows_(kernels, couplings, kLanes) {}
 
   bool start(std::int8_t* states, std::size_t rows, const std::size_t* problems,
              Stop& stop) override {
     states_ = states;
     rows_.set_spins(states, rows);
-    for (std::size_t r = 0; r < rows; ++r) rows_.set_linear(r, problem_.linear(problems[r]));
+    for (std::size_t r = 0; r < rows; ++r) rows_.set_linear(r, linear_of(r, problems[r]));
     return refresh_fields(stop);
   }
 
   bool refresh_fields(Stop& stop) override {
     if (stop.poll()) return false;
     rows_.compute_state();
-    const bool wanted = rows_.num_rows() >= kMinLaneRows || options_.precision;
-    is_narrow_ = narrow_couplings_ && wanted && narrow_fields();
     return true;
   }
 
@@ -69,23 +62,13 @@ class DenseRows final : public ReadRows {
     const float threshold = threshold_of(problem_, beta);
     if (options_.random_order) {
       rows_.anneal_in_random_order(options_.acceptance, threshold, keys);
-      return true;
+    } else {
+      rows_.anneal(options_.acceptance, threshold, keys);
     }
-    std::size_t first = 0;
-    if (is_narrow_) {
-      first =
-          kernels_.rows.anneal_int16(make_narrow_tile(), 0, options_.acceptance, threshold, keys);
-      if (first == kSweepDone) return true;
-      // A field left int16's range: the sweep goes on in float32.
-      widen_fields();
-      is_narrow_ = false;
-    }
-    rows_.anneal(options_.acceptance, threshold, keys, first);
     return true;
   }
 
   void energies(double* out) override {
-    if (is_narrow_) widen_fields();
     for (std::size_t r = 0; r < rows_.num_rows(); ++r) out[r] = rows_.energy(r);
   }
 
@@ -93,6 +76,90 @@ class DenseRows final : public ReadRows {
     for (std::size_t r = 0; r < rows_.num_rows(); ++r) {
       if (chosen[r]) rows_.copy_spins(r, states_ + r * rows_.num_variables());
     }
+  }
+
+ protected:
+  // Returns the scaled h (n) of a row that belongs to a problem.
+  virtual const Value* linear_of(std::size_t row, std::size_t problem) = 0;
+
+  const Ising& problem_;
+  const AnnealOptions& options_;
+  SpinRows<Value> rows_;
+
+ private:
+  std::int8_t* states_ = nullptr;
+};
+
+class Float32Rows : public DenseRows<float> {
+ public:
+  using DenseRows::DenseRows;
+
+ protected:
+  const float* linear_of(std::size_t, std::size_t problem) override {
+    return problem_.linear(problem);
+  }
+};
+
+class Float64Rows final : public DenseRows<double> {
+ public:
+  Float64Rows(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
+              std::shared_ptr<const Buffer<double>> couplings)
+      : DenseRows(kernels, problem, options,
+                  matrix_couplings(couplings->data(), problem.num_variables())),
+        couplings_(std::move(couplings)),
+        linear_(kLanes * problem.ld()) {}
+
+ protected:
+  const double* linear_of(std::size_t row, std::size_t problem) override {
+    const double* from = problem_.linear64(problem);
+    double* linear = &linear_[row * problem_.ld()];
+    for (std::size_t i = 0; i < problem_.num_variables(); ++i) {
+      linear[i] = problem_.scale() * from[i];
+    }
+    return linear;
+  }
+
+ private:
+  const std::shared_ptr<const Buffer<double>> couplings_;  // (n, ld), scaled
+  Buffer<double> linear_;                                  // (kLanes, ld), scaled
+};
+
+// Reads whose fields are int16 as long as they fit, and float32 from then on until the next
+// refresh.
+class Int16Rows final : public Float32Rows {
+ public:
+  Int16Rows(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
+            std::shared_ptr<const NarrowCouplings> narrow)
+      : Float32Rows(kernels, problem, options,
+                    matrix_couplings(problem.couplings(), problem.num_variables())),
+        kernels_(kernels),
+        narrow_couplings_(std::move(narrow)),
+        fields16_(kLanes * narrow_couplings_->ld) {}
+
+  bool refresh_fields(Stop& stop) override {
+    if (!Float32Rows::refresh_fields(stop)) return false;
+    const bool is_wanted = rows_.num_rows() >= kMinLaneRows || options_.precision;
+    is_narrow_ = is_wanted && narrow_fields();
+    return true;
+  }
+
+  bool sweep(double beta, const StreamKey* keys, Stop& stop) override {
+    if (!is_narrow_) return Float32Rows::sweep(beta, keys, stop);
+    if (stop.poll()) return false;
+    const float threshold = threshold_of(problem_, beta);
+    const std::size_t next =
+        kernels_.rows.anneal_int16(make_narrow_tile(), 0, options_.acceptance, threshold, keys);
+    if (next == kSweepDone) return true;
+    // A field left int16's range: the sweep goes on in float32.
+    widen_fields();
+    is_narrow_ = false;
+    rows_.anneal(options_.acceptance, threshold, keys, next);
+    return true;
+  }
+
+  void energies(double* out) override {
+    if (is_narrow_) widen_fields();
+    Float32Rows::energies(out);
   }
 
  private:
@@ -140,34 +207,41 @@ class DenseRows final : public ReadRows {
   }
 
   const KernelTable& kernels_;
-  const Ising& problem_;
-  const AnnealOptions& options_;
-  const std::shared_ptr<const NarrowCouplings> narrow_couplings_;  // or null
-  SpinRows<float> rows_;
+  const std::shared_ptr<const NarrowCouplings> narrow_couplings_;
   bool is_narrow_ = false;         // whether the current fields are fields16_
   Buffer<std::int16_t> fields16_;  // (kLanes, narrow ld)
-  std::int8_t* states_ = nullptr;
 };
 
 }  // namespace
 
 RowsMaker dense_rows(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
                      Precision precision) {
-  std::shared_ptr<const NarrowCouplings> narrow;
-  if (precision == Precision::kInt16) narrow = std::make_shared<const NarrowCouplings>(problem);
-  return [&, narrow] {
-    const RowCouplings<float> couplings =
-        matrix_couplings(problem.couplings(), problem.num_variables());
-    return std::make_unique<DenseRows>(kernels, problem, options, couplings, narrow);
+  if (precision == Precision::kInt16) {
+    return [&, narrow = std::make_shared<const NarrowCouplings>(problem)] {
+      return std::make_unique<Int16Rows>(kernels, problem, options, narrow);
+    };
+  }
+  if (precision == Precision::kFloat32) {
+    return [&] {
+      return std::make_unique<Float32Rows>(
+          kernels, problem, options,
+          matrix_couplings(problem.couplings(), problem.num_variables()));
+    };
+  }
+  const std::size_t n = problem.num_variables(), ld = problem.ld();
+  const auto couplings = std::make_shared<Buffer<double>>(n * ld);
+  for (std::size_t i = 0; i < n; ++i) problem.scaled_row(i, ld, couplings->data() + i * ld);
+  return [&, couplings] {
+    return std::make_unique<Float64Rows>(kernels, problem, options, couplings);
   };
 }
 
 RowsMaker low_rank_rows(const KernelTable& kernels, const Ising& problem,
                         const AnnealOptions& options) {
   return [&] {
-    const RowCouplings<float> couplings =
-        factor_couplings(problem.inputs(), problem.couplings(), problem.diagonal());
-    return std::make_unique<DenseRows>(kernels, problem, options, couplings, nullptr);
+    return std::make_unique<Float32Rows>(
+        kernels, problem, options,
+        factor_couplings(problem.inputs(), problem.couplings(), problem.diagonal()));
   };
 }
 

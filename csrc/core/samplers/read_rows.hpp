@@ -35,8 +35,6 @@ class ReadRows : public AnnealedRows {
 using RowsMaker = std::function<std::unique_ptr<ReadRows>()>;
 RowsMaker dense_rows(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
                      Precision precision);
-RowsMaker float64_rows(const KernelTable& kernels, const Ising& problem,
-                       const AnnealOptions& options);
 RowsMaker sparse_rows(const KernelTable& kernels, const Ising& problem,
                       const AnnealOptions& options, Precision precision);
 // For problems of low rank, whose variables are visited in order.
