@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import qpsbgd
+import reference
 from interrupts import ctrl_c_in_the_core
 from problems import DRIFT, drifting_problem, largest_gain, random_bqm
 from qpsbgd import LowRank, SparseBatch, _core, sample_batch
 from qpsbgd.samplers.schedule import geometric
-from reference import twins as reference
 
 
 def problems(rng, count, n, *, shared=True, kind="integer"):

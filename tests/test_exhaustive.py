@@ -9,10 +9,10 @@ import dimod.testing
 import numpy as np
 import pytest
 
+import reference
 from interrupts import ctrl_c_in_the_core
 from qpsbgd import ExhaustiveSampler, _core
 from qpsbgd.samplers.ising import Problem
-from reference import twins as reference
 
 
 @dimod.testing.load_sampler_bqm_tests(ExhaustiveSampler)

@@ -1,4 +1,4 @@
-"""Every kernel against its twin in reference.twins, bit for bit, on every instruction set."""
+"""Every kernel against its twin in tests/reference, bit for bit, on every instruction set."""
 
 import itertools
 from fractions import Fraction
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import qpsbgd
+import reference
 from problems import layer
 from qpsbgd import _core
-from reference import twins as reference
 
 pytestmark = pytest.mark.usefixtures("isa")
 

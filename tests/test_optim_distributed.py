@@ -13,12 +13,12 @@ if not torch.distributed.is_available():
 
 import qpsbgd
 import ranks as ranks_module
+import reference
 from problems import layer as make_layer
 from qpsbgd import NativeProjector, ProjectionOptions
 from qpsbgd.optim import QPSBGD
 from qpsbgd.optim.distributed import Shard, project_shards
 from ranks import Ranks, bytes_sent, project
-from reference import twins as reference
 
 NATIVE = NativeProjector(num_threads=1)
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import qpsbgd
+import reference
 from interrupts import ctrl_c_in_the_core
 from problems import layer
 from qpsbgd import _core
-from reference import twins as reference
 
 
 def ising_energy(J, h, offset, b):

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 import qpsbgd
+import reference
 from draws import (
     InlineExecutor,
     arrays,
@@ -32,7 +33,6 @@ from draws import (
 from qpsbgd import _core
 from qpsbgd.samplers.schedule import geometric
 from reference import tabu as reference_tabu
-from reference import twins as reference
 
 NUM_EXAMPLES = int(os.environ.get("QPSBGD_EXAMPLES", "0"))
 ISAS = _core.available_isas()

@@ -11,12 +11,12 @@ import pytest
 from scipy import stats
 
 import qpsbgd
+import reference
 from interrupts import ctrl_c_in_the_core
 from problems import DRIFT, drifting_problem, largest_gain, random_bqm
 from qpsbgd import SimulatedAnnealingSampler, _core
 from qpsbgd.samplers import schedule
 from qpsbgd.samplers.ising import Problem
-from reference import twins as reference
 
 
 @dimod.testing.load_sampler_bqm_tests(SimulatedAnnealingSampler)

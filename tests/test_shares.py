@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import qpsbgd
+import reference
 from problems import layer
 from qpsbgd import _core
 from qpsbgd.samplers.schedule import geometric
-from reference import twins as reference
 
 pytestmark = pytest.mark.usefixtures("isa")
 

@@ -1,1 +1,30 @@
-"""Slow, obvious NumPy twins of the core."""
+"""Slow, obvious NumPy twins of the core, for tests and for reading.
+
+They round where the core rounds: :func:`project` returns the same bits as :func:`qpsbgd.project`.
+Plain loops stand for everything that the core vectorises. ``reference.models`` and
+``reference.tabu`` are twins of the binary quadratic models and of tabu search.
+"""
+
+from reference.objectives import (
+    exhaustive,
+    gradient_ising,
+    multiply_add,
+    projection_energy,
+)
+from reference.projections import products, project, project_products
+from reference.samplers import anneal, descend, lowest_states
+from reference.streams import exponential
+
+__all__ = [
+    "anneal",
+    "descend",
+    "exhaustive",
+    "exponential",
+    "gradient_ising",
+    "lowest_states",
+    "multiply_add",
+    "products",
+    "project",
+    "project_products",
+    "projection_energy",
+]

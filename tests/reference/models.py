@@ -5,20 +5,21 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from reference.twins import Doubles, Floats, Spins, unit_alpha
+from reference.objectives import unit_step_length
+from reference.streams import Doubles, Floats, Spins
 
 Indices = npt.NDArray[np.int32]
 
 
 class Count(NamedTuple):
-    """Whether at least ``threshold`` weights agree with a pattern of -1, 0 and +1."""
+    """Condition that at least ``threshold`` weights agree with a pattern of -1, 0 and +1."""
 
     pattern: tuple[int, ...]
     threshold: int
 
 
 class Problems(NamedTuple):
-    """As in :class:`qpsbgd.projection.models.GradientBQMs`."""
+    """Arrays of :class:`qpsbgd.GradientBQMs`."""
 
     rows: Indices
     columns: Indices
@@ -31,7 +32,7 @@ class Problems(NamedTuple):
 
 
 def slack_weights(threshold: int) -> list[int]:
-    """Weights of the fewest bits whose sums are 0 to ``threshold - 1`` without a gap."""
+    """Return the fewest weights whose sums are all numbers from 0 to ``threshold - 1``."""
     weights: list[int] = []
     while sum(weights) < threshold - 1:
         weights.append(min(2 ** len(weights), threshold - 1 - sum(weights)))
@@ -39,9 +40,9 @@ def slack_weights(threshold: int) -> list[int]:
 
 
 def output_count(x: Floats, target_eps: float) -> tuple[Count, int] | None:
-    """What the output of a sample goes by, and +1 or -1: its sign if the count says yes.
+    """Return the count of a sample and the output, +1 or -1, that follows if the count holds.
 
-    None for an output that is +1 whatever the weights are.
+    Return None for an output that is +1 for all weights.
     """
     magnitude = np.abs(x.astype(np.float64)).max()
     signs = np.sign(x).astype(int)
@@ -55,18 +56,18 @@ def output_count(x: Floats, target_eps: float) -> tuple[Count, int] | None:
         return agreeing, +1
     if agreeing.threshold < disagreeing.threshold:
         return disagreeing, -1
-    # Both do: the one whose first entry is positive.
+    # Equal thresholds: take the pattern whose first entry is positive.
     return (agreeing, +1) if signs[signs != 0][0] > 0 else (disagreeing, -1)
 
 
 def sign_bqms(
     X: Floats, T: Floats, *, target_eps: float = 0.01, penalty_factor: float = 1.1
 ) -> Problems:
-    """The sign objective; ``penalty_factor`` may be less than one, where it is not exact."""
+    """Return the models of the sign objective; a ``penalty_factor`` below 1 makes them inexact."""
     m, n = T.shape[1], X.shape[1]
     outputs = [output_count(x, target_eps) for x in X]
     counts = list(dict.fromkeys(output[0] for output in outputs if output))
-    coefficients = []  # of the weights' spins and of each count's, in (C + v.s / 2)^2
+    coefficients = []  # v of each square (C + v.s / 2)^2
     sizes = [1 + len(slack_weights(count.threshold)) for count in counts]
     indicators = [n + sum(sizes[:k]) for k in range(len(counts))]
     num_variables = n + sum(sizes)
@@ -114,12 +115,12 @@ def sign_bqms(
 
 
 def quadratic_bqms(X: Floats, T: Floats, *, scale: float = 1.0, alpha: str = "fit") -> Problems:
-    """The quadratic objective."""
+    """Return the models of the quadratic objective."""
     m, n = T.shape[1], X.shape[1]
     x, t = X.astype(np.float64), T.astype(np.float64)
     mean = np.abs(t).mean(axis=0)
     unit = (t / np.where(mean > 0, mean, 1.0)).T  # (m, N)
-    step = scale * unit_alpha(X, T, alpha)
+    step = scale * unit_step_length(X, T, alpha)
     gram = step**2 * x.T @ x
     rows, columns = np.triu_indices(n, 1)
     return Problems(

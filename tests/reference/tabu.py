@@ -1,11 +1,11 @@
-"""The slow, obvious twin of the core's tabu search; for tests and for reading."""
+"""Slow, obvious twin of the core's tabu search, for tests and for reading."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from reference.twins import Doubles, Spins, splitmix64
+from reference.streams import Doubles, Spins, splitmix64
 
 ELITES = 8
 GENERATION = 8
@@ -14,7 +14,7 @@ BLOCK = 128
 
 
 class _Words:
-    """The random words of one search."""
+    """Random words of one search."""
 
     def __init__(self, seed: int, read: int, search: int) -> None:
         self._state = splitmix64(seed)
@@ -46,9 +46,9 @@ def tabu(
     seed: int,
     read: int = 0,
 ) -> tuple[Spins, int]:
-    """One read: its best state and the moves it made; biases must be small integers.
+    """Return the best state of one read and its number of moves; biases must be small integers.
 
-    ``tenures`` are the shortest and the longest of a search.
+    ``tenures`` are the shortest and the longest tenure of a search.
     """
     n = len(linear)
     couplings = np.zeros((n, n))
@@ -94,10 +94,10 @@ def _search(
     moves: int | None,
     words: _Words,
 ) -> tuple[float, Spins, int]:
-    """The best energy, its state and the number of moves of one search."""
+    """Return the best energy of one search, its state and the number of moves."""
     n = len(start)
     s = start.astype(np.float64)
-    until = np.zeros(n, np.int64)  # the move from which on a variable is allowed again
+    until = np.zeros(n, np.int64)  # first move at which a variable is allowed again
     gains = s * (linear + couplings @ s)
     energy = best_energy = (s @ linear + gains.sum()) / 2
     best = s.copy()
@@ -107,7 +107,9 @@ def _search(
         allowed = until <= now + 1
         variable = _tied(np.flatnonzero(allowed & (gains == gains[allowed].max())), n, word)
         if energy - 2 * gains.max() < best_energy and gains.max() > gains[variable]:
-            variable = int(np.argmax(gains))  # aspiration: tabu, but leads to the best state
+            variable = int(
+                np.argmax(gains)
+            )  # aspiration: a tabu flip that leads to a new best state
         now += 1
         word = words.next()
         until[variable] = now + 1 + tenure
@@ -120,7 +122,7 @@ def _search(
 
 
 def _tied(variables: npt.NDArray[Any], n: int, word: int) -> int:
-    """Of these variables the first from a random block on, and in it from a random place on."""
+    """Return the first of some variables, counted from a random block and a random place in it."""
     random = word % 2**32
     blocks = -(-n // BLOCK)
     block, place = (random >> 8) * blocks >> 24, random % BLOCK
@@ -131,14 +133,14 @@ def _tied(variables: npt.NDArray[Any], n: int, word: int) -> int:
 
 
 def _between(elites: list[tuple[float, Spins]], fields: bool, words: _Words) -> Spins:
-    """The middle of a random path between two elites."""
+    """Return the middle of a random path between two elites."""
     first = words.below(len(elites))
     second = words.below(len(elites) - 1)
     second += second >= first
     s: Spins = elites[first][1].copy()
     other = elites[second][1]
     if not fields and 2 * (s != other).sum() > len(s):
-        other = -other  # without fields the same state, and nearer
+        other = -other  # the same state where there are no fields, and nearer
     differences = np.flatnonzero(s != other)
     for i, bit in zip(differences, words.bits(len(differences)), strict=True):
         if bit:
@@ -147,7 +149,7 @@ def _between(elites: list[tuple[float, Spins]], fields: bool, words: _Words) -> 
 
 
 def _offer(elites: list[tuple[float, Spins]], energy: float, s: Spins, fields: bool) -> bool:
-    """Whether a state is one of the elites now."""
+    """Insert a state among the elites if it is good and new; return whether it was inserted."""
     if len(elites) == ELITES and energy >= elites[-1][0]:
         return False
     if any((s == e).all() or (not fields and (s == -e).all()) for _, e in elites):

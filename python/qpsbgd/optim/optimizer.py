@@ -209,10 +209,12 @@ class QPSBGD(torch.optim.Optimizer):
         super().add_param_group(param_group)
 
     def __getstate__(self) -> dict[str, Any]:
+        """Return the state for a copy; the copy observes the layers anew."""
         own = ("_model", "_layers", "_projector", "_process_group", "stats_every")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a copy, or complete the groups of a loaded state."""
         super().__setstate__(state)
         if "_layers" in state:  # a copy or an unpickled optimiser, not load_state_dict
             self._watch_layers()

@@ -1,11 +1,12 @@
 """Binary gradients of all layers in one step, on one rank or on several."""
 
+import contextlib
 import functools
 import hashlib
 import itertools
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from qpsbgd._checks import SEED_LIMIT
 from qpsbgd.optim.capture import Capture
 from qpsbgd.optim.device import to_host
 from qpsbgd.projection.options import LayerProblem, ProjectionOptions
-from qpsbgd.projection.projectors import NativeProjector, Projector, check_binary, naming
+from qpsbgd.projection.projectors import NativeProjector, Projector, check_binary
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -167,7 +168,7 @@ def fetch(gradients: Sequence[LayerGradient]) -> None:
     captured = [gradient for gradient in gradients if not gradient.capture.is_empty]
     tensors = []
     for gradient in captured:
-        with naming(gradient.options["layer"]):
+        with _naming(gradient.options["layer"]):
             tensors.append(_samples(gradient))
     arrays = iter(to_host([tensor for pair in itertools.chain(*tensors) for tensor in pair]))
     for gradient in captured:
@@ -202,13 +203,25 @@ def _solved(
     else:
         rows = []
         for problem in problems:
-            with naming(problem.name):
+            with _naming(problem.name):
                 rows.append(projector(problem.X, problem.T, problem.options))
     if not isinstance(projector, NativeProjector):
         for problem, binary in zip(problems, rows, strict=True):
-            with naming(problem.name):
+            with _naming(problem.name):
                 check_binary(binary, problem.shape)
     return rows
+
+
+@contextlib.contextmanager
+def _naming(layer: str) -> Iterator[None]:
+    """Add the name of a layer to the errors that are raised inside."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        base = ValueError if isinstance(error, ValueError) else RuntimeError
+        # A subclass with a constructor of its own may not take a single message.
+        kind = type(error) if type(error).__init__ is base.__init__ else base
+        raise kind(f"layer {layer!r}: {error}") from error
 
 
 def _samples(gradient: LayerGradient) -> list[tuple[Tensor, Tensor]]:

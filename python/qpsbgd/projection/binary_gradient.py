@@ -77,8 +77,7 @@ def project(
             first starts from ``initial``, the others from random states.
         beta_range: inverse temperatures ``(hot, cold)`` of a geometric annealing schedule over
             ``num_sweeps``, with ``0 < hot <= cold``, in units of the objective for ``t / mean|t|``.
-            ``"auto"`` finds them by the rule of the samplers
-            (:func:`~qpsbgd.samplers.schedule.auto_beta_range`) from up to 16 neurons. ``"dwave"``
+            ``"auto"`` finds them by the rule of the samplers from up to 16 neurons. ``"dwave"``
             uses the rule of dwave-samplers, which does not exist for the sign objective. None is
             descent: it accepts improvements only. (For the samplers None means ``"auto"``.)
         initial: start of the first read: ``"linear"`` for ``sign(X^T t)``, ``"random"``, or an
@@ -229,7 +228,7 @@ def gradient_ising(
         >>> X, T = np.eye(2, dtype=np.float32), np.ones((2, 1), np.float32)
         >>> h, J, offset = gradient_ising(X, T)
         >>> bqm = dimod.BinaryQuadraticModel(h[0], np.triu(J), float(offset[0]), "SPIN")
-        >>> bqm.energy([1, 1])
+        >>> float(bqm.energy([1, 1]))
         0.0
 
     Reference:

@@ -24,7 +24,8 @@ def minimise(X: "ArrayLike", T: "ArrayLike", options: ProjectionOptions) -> npt.
 
     Raises:
         TypeError: an array has the wrong type or dtype.
-        ValueError: shapes do not fit, an array is empty, or a value is NaN or infinite.
+        ValueError: shapes do not fit, an array is empty, a value is NaN or infinite, or the
+            objective has no couplings for the rule of ``beta_range``.
     """
     inputs, targets = checked_layer(X, T)
     threads = checked_threads(options.num_threads)
@@ -35,6 +36,11 @@ def minimise(X: "ArrayLike", T: "ArrayLike", options: ProjectionOptions) -> npt.
     def find_range(rule: BetaRule) -> tuple[float, float]:
         objective = options.core_objective()
         if options.objective == "sign":
+            if rule == "dwave":
+                raise ValueError(
+                    "beta_range is 'dwave', but that rule needs couplings, which objective='sign' "
+                    "has not: use 'auto' or two numbers"
+                )
             return sign_beta_range(
                 inputs, targets, target_eps=objective["target_eps"], num_threads=threads
             )

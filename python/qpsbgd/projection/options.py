@@ -30,8 +30,9 @@ ALPHA_RULES: tuple[str, ...] = get_args(AlphaRule)
 INITIAL_KINDS: tuple[str, ...] = get_args(InitialKind)
 
 #: Sweeps of a projection whose caller names no number, by objective. Two sweeps of the quadratic
-#: objective gave nearly all of the accuracy that more sweeps gave (docs/defaults.md). A descent of
-#: the sign objective usually ends by itself after two sweeps, so that ten cost nothing more.
+#: objective gave most of the accuracy that more sweeps gave (docs/defaults.md). Descent ends by
+#: itself at a local minimum. The sign objective usually reaches one within two sweeps, so that its
+#: ten cost nothing more.
 DEFAULT_NUM_SWEEPS: dict[str, int] = {"quadratic": 2, "sign": 10}
 DEFAULT_TARGET_EPS = 0.01
 
@@ -107,7 +108,7 @@ class ProjectionOptions:
             num_sweeps=checked_count("num_sweeps", num_sweeps, 0),
             seed=checked_seed(seed),
             num_reads=None if num_reads is None else checked_count("num_reads", num_reads, 1),
-            beta_range=_checked_beta_range(beta_range, objective),
+            beta_range=_checked_beta_range(beta_range),
             initial=initial,  # the shape of an array is checked beside the layer's
             target_eps=target_eps,
             num_threads=None if num_threads is None else checked_threads(num_threads),
@@ -190,16 +191,11 @@ class LayerProblem:
         return self.T.shape[1], self.X.shape[1]
 
 
-def _checked_beta_range(beta_range: Any, objective: str) -> BetaRange | None:
+def _checked_beta_range(beta_range: Any) -> BetaRange | None:
     """Return None (descent), a rule, or two numbers that do not decrease."""
     if beta_range is None:
         return None
     ends = checked_geometric_range(beta_range)
     if not isinstance(ends, str) and ends[0] > ends[1]:
         raise ValueError(f"beta_range is {beta_range!r}, but must be 0 < hot <= cold < inf")
-    if ends == "dwave" and objective == "sign":
-        raise ValueError(
-            "beta_range is 'dwave', but that rule needs couplings, which objective='sign' has not: "
-            "use 'auto' or two numbers"
-        )
     return ends

@@ -1,7 +1,6 @@
 """Projectors: what may solve the problems of a layer."""
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
 import dimod
@@ -350,18 +349,6 @@ def check_binary(binary: Any, shape: tuple[int, ...]) -> None:
         )
     if not all((np.abs(binary[rows]) == 1).all() for rows in row_pieces(binary)):
         raise ValueError("projector returned values other than -1 and +1")
-
-
-@contextlib.contextmanager
-def naming(layer: str) -> Iterator[None]:
-    """Add the name of a layer to the errors that are raised inside."""
-    try:
-        yield
-    except (ValueError, RuntimeError) as error:
-        base = ValueError if isinstance(error, ValueError) else RuntimeError
-        # A subclass with a constructor of its own may not take a single message.
-        kind = type(error) if type(error).__init__ is base.__init__ else base
-        raise kind(f"layer {layer!r}: {error}") from error
 
 
 def _refuse_rule(rule: BetaRule) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Temperatures of a layer's problems, found by a rule."""
+"""Rules that find the inverse temperatures of a layer's problems."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +11,11 @@ from qpsbgd.samplers.couplings import Matrices
 
 Inputs = npt.NDArray[np.float32]
 
-#: Reads of a neuron whose energy differences count, and flips of each, for the sign objective.
+#: The rule of the sign objective measures the energy differences of this many flips in each of this
+#: many reads of a neuron.
 SIGN_READS = 2
 SIGN_FLIPS = 64
-#: Sweeps of a descent to a minimum.
+#: Sweeps of a descent to a local minimum.
 SCOUT_SWEEPS = 20
 
 
@@ -27,15 +28,15 @@ def quadratic_beta_range(
     alpha: _core.AlphaRule,
     num_threads: int,
 ) -> tuple[float, float]:
-    """Return the range of a layer's quadratic problems, which share their couplings.
+    """Return inverse temperatures ``(hot, cold)`` for the quadratic problems of a layer.
 
     Args:
         rule: ``"auto"`` or ``"dwave"``.
-        X: inputs, ``(N, n)``.
-        T: targets, ``(N, m)``.
-        scale: of the step length.
-        alpha: which one.
-        num_threads: at most so many.
+        X: inputs, float32 ``(N, n)``.
+        T: targets, float32 ``(N, m)``.
+        scale: factor of the step length alpha.
+        alpha: rule for the step length alpha.
+        num_threads: largest number of threads.
     """
     J, h, _ = _core.gradient_qubo(X, T, scale=scale, alpha=alpha, num_threads=num_threads)
     couplings = Matrices.checked(J, h.shape, num_threads)  # (n, n)
@@ -52,7 +53,7 @@ def quadratic_beta_range(
 def sign_beta_range(
     X: Inputs, T: Inputs, *, target_eps: float, num_threads: int
 ) -> tuple[float, float]:
-    """Return the range of a layer's sign problems, from the energy differences of some flips.
+    """Return inverse temperatures ``(hot, cold)`` for the sign problems of a layer.
 
     The rule is that of :func:`qpsbgd.samplers.schedule.temperatures_of_barriers`, from hot to
     knee: the median over up to 16 neurons, each with ``SIGN_READS`` random states and the minima
@@ -60,10 +61,10 @@ def sign_beta_range(
     The largest difference that is met stands for the highest barrier.
 
     Args:
-        X: inputs, ``(N, n)``.
-        T: targets, ``(N, m)``.
-        target_eps: of the tie rule.
-        num_threads: at most so many.
+        X: inputs, float32 ``(N, n)``.
+        T: targets, float32 ``(N, m)``.
+        target_eps: tie rule of the sign objective.
+        num_threads: largest number of threads.
     """
     n = X.shape[1]
     rng = np.random.default_rng(0)
@@ -103,8 +104,8 @@ def _differences(
     target_eps: float,
     num_threads: int,
 ) -> npt.NDArray[np.float64]:
-    """Magnitudes of the energy differences that single flips of a state make, ``(flips,)``."""
-    states = np.tile(state, (len(flips) + 1, 1))  # the last is the state itself
+    """Return the magnitudes ``(flips,)`` of the energy differences of single flips of a state."""
+    states = np.tile(state, (len(flips) + 1, 1))  # the last row stays the state itself
     states[np.arange(len(flips)), flips] *= -1
     energies = _core.projection_energy(
         X, _copies(t, len(states)), states, objective=_core.Objective.sign, scale=1.0,
@@ -115,5 +116,5 @@ def _differences(
 
 
 def _copies(t: npt.NDArray[np.float64], count: int) -> Inputs:
-    """Targets of so many neurons that are alike, ``(N, count)``."""
+    """Return the targets ``(N, count)`` of equal neurons."""
     return np.ascontiguousarray(np.repeat(t[:, None], count, axis=1), np.float32)

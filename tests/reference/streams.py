@@ -1,0 +1,85 @@
+"""Random streams of the core: a variate is a hash of its stream and its number."""
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Spins = npt.NDArray[np.int8]
+
+LOG2 = np.float32(0.6931472)  # median of the unit exponential distribution
+INITIAL_STATE = 2**64 - 1  # sweep number of the stream of a random start
+
+
+def splitmix64(x: int) -> int:
+    """Return the output of SplitMix64 for a 64-bit word."""
+    x = (x + 0x9E3779B97F4A7C15) % 2**64
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) % 2**64
+    return x ^ (x >> 31)
+
+
+def exponential(
+    *, seed: int, problem: int, read: int, sweep: int, first: int, count: int
+) -> Floats:
+    """Return the unit exponential variates ``first, ..., first + count - 1`` of one stream."""
+    words = _stream_key(seed, problem, read, sweep)
+    return minus_log(_uniforms(_bits(words, first, count)))
+
+
+def noise(stream: tuple[int, int, int, int], count: int, gibbs: bool) -> Floats:
+    """Return the noise of an acceptance rule for the proposals of a sweep.
+
+    It is exponential for Metropolis's rule and logistic for Gibbs's.
+    """
+    u = _uniforms(_bits(_stream_key(*stream), 0, count))
+    return minus_log(np.float32(1) - u) - minus_log(u) if gibbs else minus_log(u)
+
+
+def random_variables(stream: tuple[int, int, int, int], n: int) -> list[int]:
+    """Return the ``n`` variables that a sweep in random order proposes."""
+    word0, word1 = _stream_key(*stream)
+    words = (word0 ^ np.uint32(0x9E3779B9), word1 ^ np.uint32(0x7F4A7C15))
+    return [int(bits) * n >> 32 for bits in _bits(words, 0, n)]
+
+
+def _stream_key(seed: int, problem: int, read: int, sweep: int) -> tuple[np.uint32, np.uint32]:
+    key = splitmix64(seed)
+    for part in (problem, read, sweep):
+        key = splitmix64(key ^ part)
+    return np.uint32(key % 2**32), np.uint32(key >> 32)
+
+
+def _bits(words: tuple[np.uint32, np.uint32], first: int, count: int) -> npt.NDArray[np.uint32]:
+    counter = np.arange(first, first + count, dtype=np.uint32)
+    return _mix(_mix(counter) ^ words[0], words[1])
+
+
+def _uniforms(bits: npt.NDArray[np.uint32]) -> Floats:
+    result: Floats = (bits >> np.uint32(9)).astype(np.float32) + np.float32(0.5)
+    result *= np.float32(2.0**-23)
+    return result
+
+
+def _mix(x: npt.NDArray[np.uint32], word: np.uint32 | int = 0) -> npt.NDArray[np.uint32]:
+    x = x ^ (x >> np.uint32(16))
+    x = x * np.uint32(0x21F0AAAD)
+    x = x ^ (x >> np.uint32(15))
+    x = (x + np.uint32(word)) * np.uint32(0xD35A2D97)
+    result: npt.NDArray[np.uint32] = x ^ (x >> np.uint32(15))
+    return result
+
+
+def minus_log(u: Floats) -> Floats:
+    """Return ``-log(u)`` by the polynomial of the core."""
+    sqrt_half = np.int32(0x3F3504F3)
+    shifted = u.view(np.int32) - sqrt_half
+    k = shifted >> np.int32(23)
+    m = ((shifted & np.int32(0x007FFFFF)) + sqrt_half).view(np.float32)
+    f32 = np.float32
+    r = m - f32(1)
+    series = f32(0.1013406) * r
+    for term in (-0.1623419, 0.1724701, -0.1989857, 0.2497007, -0.3333511, 0.5000036, -1.0):
+        series = (series + f32(term)) * r
+    result: Floats = series - k.astype(np.float32) * f32(0.6931472)
+    return result
