@@ -32,7 +32,9 @@ def restore(
     Raises:
         ValueError: an entry is damaged, or belongs to a run with other settings.
     """
-    _check_settings(path, entries.get("config"), config.decisive_settings)
+    # Older checkpoints have neither settings nor an unfinished epoch.
+    own_settings = config.decisive_settings
+    _check_settings(path, entries.get("config", own_settings), own_settings)
     rows, epoch = entries["rows"], entries.get("epoch")
     _check_rows(path, rows, config.epochs)
     _check_progress(path, epoch, num_images, math.ceil(num_images / config.batch_size))
@@ -104,8 +106,6 @@ def check_alike(path: Path, name: str, value: Any, own: Any) -> None:
 
 
 def _check_settings(path: Path, settings: Any, own: dict[str, Any]) -> None:
-    if settings is None:  # an older checkpoint
-        return
     if not isinstance(settings, dict):
         raise damage_error(path, f"config is {shortened(settings)}, but must be a dict")
     for name in settings.keys() & own.keys():
