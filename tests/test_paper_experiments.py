@@ -411,10 +411,8 @@ def test_images():
 @needs_data
 def test_mnists_own_test_images():
     # 980 zeros, 1135 ones, 1032 twos, 1028 sevens.
-    sizes = [
-        np.bincount(load_pair(f"{pair}, full").test_labels).tolist() for pair in ("0/2", "1/7")
-    ]
-    assert sizes == [[980, 1032], [1135, 1028]]
+    data = [load_pair(f"{pair}, full") for pair in ("0/2", "1/7")]
+    assert [np.bincount(each.test_labels).tolist() for each in data] == [[980, 1032], [1135, 1028]]
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
