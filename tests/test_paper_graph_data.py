@@ -1,5 +1,6 @@
 """Graphs of bench.paper: Planetoid's files, pickles that would run something, Karate's club."""
 
+import io
 import os
 import pickle
 import shutil
@@ -134,6 +135,29 @@ def test_pickles_run_nothing(tmp_path, protocol):
     with pytest.raises(ValueError, match=r"ind\.pubmed\.x is not a file of .* is not admitted"):
         planetoid.read(path)
     assert not (tmp_path / "touched").exists()
+
+
+@needs_cora
+def test_cora_is_downloaded_once(cache, monkeypatch):
+    asked = []
+
+    def urlopen(url, timeout):
+        asked.append(url)
+        return (CORA / url.rpartition("/")[2]).open("rb")
+
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    first = planetoid.load("cora")
+    assert sorted(path.name for path in cache.iterdir()) == sorted(planetoid.CHECKSUMS)
+    np.testing.assert_array_equal(planetoid.load("cora").edge_index, first.edge_index)
+    assert len(asked) == 8
+
+
+@needs_cora
+def test_a_damaged_download_is_refused_and_leaves_nothing(cache, monkeypatch):
+    monkeypatch.setattr("urllib.request.urlopen", lambda url, timeout: io.BytesIO(b"not found"))
+    with pytest.raises(ValueError, match=r"http://.*/ind\.cora\.x has SHA-256"):
+        planetoid.load("cora")
+    assert list(cache.iterdir()) == []
 
 
 def test_a_failed_download_says_where_files_belong(cache):

@@ -31,7 +31,6 @@ from bench.paper.study import Cell, Experiment, Grids, Options, Outcome, curve, 
 from qpsbgd.nn import BinaryLinear
 from qpsbgd.nn.functional import ste_sign
 from qpsbgd.optim import binary_weights_of
-from qpsbgd.projection import NativeProjector
 from qpsbgd.training import fetch
 
 #: Source of a1a: csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/binary.html (UCI Adult).
@@ -115,10 +114,7 @@ class Net:
         self.model = StraightThroughMLP(
             cell.protocol["sizes"], kernel_quantizer(cell.method), sign_output
         )
-        self.optimizer = make_optimizer(
-            cell.method, self.model, cell.options, num_steps,
-            seed=seed, projector=NativeProjector(num_threads=1),
-        )  # fmt: skip
+        self.optimizer = make_optimizer(cell.method, self.model, cell.options, num_steps, seed=seed)
         self.scale = np.float32(scale)
 
     def train_on(self, inputs: Tensor, labels: Tensor) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import stats
 
 from bench.paper.methods import use_published_lambda
 from bench.paper.study import Options
@@ -248,6 +249,13 @@ def _baseline(
             growth = options.get("strength", 0.0) / num_steps
             return ProxQuant([v], torch.optim.SGD, lr=options["lr"], reg_rate=growth)
     raise ValueError(f"method is {method!r}, but must be one of the paper's methods")
+
+
+def fitted_rate(steps: Sequence[float], norms: Sequence[float]) -> tuple[float, float, float]:
+    """Return the exponent p of ``norm ~ steps^p`` and the ends of its 95 % confidence interval."""
+    fit = stats.linregress(np.log(steps), np.log(norms))
+    margin = float(stats.t.ppf(0.975, len(steps) - 2) * fit.stderr)
+    return float(fit.slope), float(fit.slope) - margin, float(fit.slope) + margin
 
 
 def mean_norms(

@@ -1,4 +1,4 @@
-"""Pictures of an experiment's final runs, as SVG."""
+"""Pictures of an experiment's final runs, as SVG elements."""
 
 import io
 import re
@@ -16,7 +16,7 @@ from bench.paper.tables import PUBLISHED
 PUBLISHED_CURVES = pd.read_csv(Path(__file__).with_name("published_curves.csv"))
 
 
-def draw_pictures(experiment: Experiment, finals: Sequence[dict[str, Any]]) -> dict[str, bytes]:
+def draw_pictures(experiment: Experiment, finals: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Return pictures of scores and of curves, by title.
 
     Args:
@@ -37,7 +37,7 @@ def draw_pictures(experiment: Experiment, finals: Sequence[dict[str, Any]]) -> d
 
 def _draw_scores(
     experiment: Experiment, finals: Sequence[dict[str, Any]], palette: dict[str, Any]
-) -> bytes:
+) -> str:
     """Draw means and deviations, and crosses for published numbers."""
     data = pd.DataFrame(finals)[["case", "method", "score"]]
     chart = sns.catplot(
@@ -57,7 +57,7 @@ def _draw_scores(
 
 def _draw_curves(
     experiment: Experiment, name: str, finals: Sequence[dict[str, Any]], palette: dict[str, Any]
-) -> bytes:
+) -> str:
     """Draw means and deviations, and dashed lines for published curves."""
     data = pd.DataFrame(
         {"case": record["case"], "method": record["method"], "x": x, "y": y}
@@ -82,13 +82,16 @@ def _draw_curves(
     return _svg(chart)
 
 
-def _svg(chart: sns.FacetGrid) -> bytes:
-    """Return a chart as SVG with text as text and coordinates of two decimals; close the chart."""
+def _svg(chart: sns.FacetGrid) -> str:
+    """Return a chart as an SVG element with text as text, and close the chart."""
     chart.set_titles("{col_name}")
     stream = io.StringIO()
     # Without a date and random names, the same study makes the same file.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "paper"}):
         chart.figure.savefig(stream, format="svg", metadata={"Date": None})
     mpl.pyplot.close(chart.figure)
-    text = re.sub(r"\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}", stream.getvalue())
-    return text.encode()
+    text = stream.getvalue()
+    # Coordinates have six decimals; one is a tenth of a point.
+    return re.sub(
+        r"\d+\.\d{4,}", lambda match: f"{float(match[0]):.1f}", text[text.index("<svg") :]
+    )

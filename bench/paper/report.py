@@ -1,6 +1,5 @@
 """Report of a study: ``results.csv`` with a line for each run, and ``report.html``, one page."""
 
-import base64
 import json
 import platform
 from collections.abc import Sequence
@@ -49,7 +48,7 @@ def write_report(
                 "experiment": experiment,
                 "setting": setting,
                 "tables": section["tables"],
-                "pictures": _encoded(draw_pictures(experiment, section["finals"])),
+                "pictures": draw_pictures(experiment, section["finals"]),
             }
             for (experiment, setting), section in sections.items()
         ],
@@ -66,10 +65,6 @@ def write_report(
     path = folder / "report.html"
     write_atomically(path, page.encode())
     return path
-
-
-def _encoded(pictures: dict[str, bytes]) -> dict[str, str]:
-    return {name: base64.b64encode(svg).decode() for name, svg in pictures.items()}
 
 
 def _template() -> jinja2.Template:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy import stats
 
 from bench.paper.minimisation import (
     HORIZONS,
@@ -14,6 +13,7 @@ from bench.paper.minimisation import (
     PROJECTED,
     Problem,
     Run,
+    fitted_rate,
     mean_norms,
     minimise,
 )
@@ -46,13 +46,6 @@ FIXED: dict[str, Options] = {
     "signSGD": {"lr": 0.02, "momentum": 0.0},
     "ProxQuant": {"lr": 0.1},
 }
-
-
-def fitted_rate(steps: Sequence[float], norms: Sequence[float]) -> tuple[float, float, float]:
-    """Return the exponent p of ``norm ~ steps^p`` and the ends of its 95 % confidence interval."""
-    fit = stats.linregress(np.log(steps), np.log(norms))
-    margin = float(stats.t.ppf(0.975, len(steps) - 2) * fit.stderr)
-    return float(fit.slope), float(fit.slope) - margin, float(fit.slope) + margin
 
 
 class Rosenbrock(Experiment):

@@ -22,7 +22,7 @@ SETTINGS = ("sound", "paper")
 #: Seeds of the tuning runs. Final runs have the seeds 0, 1, 2, ...
 TUNING_SEEDS = (1000, 1001)
 #: A curve has at most this many points, which keeps files and pictures small.
-MAX_POINTS = 50
+MAX_POINTS = 30
 
 Options = dict[str, Any]
 #: Options to choose from, by method. A grid of one option needs no tuning.
