@@ -18,6 +18,13 @@
 #endif
 
 #define QPSBGD_INLINE inline __attribute__((always_inline))
+// Unrolls the next loop, so that its arrays become registers. With a sanitizer the instrumented
+// code would take minutes to compile.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define QPSBGD_UNROLL
+#else
+#define QPSBGD_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 namespace qpsbgd::QPSBGD_ISA {
 namespace {
