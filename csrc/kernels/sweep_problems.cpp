@@ -23,8 +23,8 @@ class InterleavedCouplings {
     const std::size_t before = I * kPairs + (I * blocks - I * (I + 1) / 2) * kLanes * kLanes;
     return (before + (J > I ? kPairs + (J - I - 1) * kLanes * kLanes : 0)) * kLanes;
   }
-  // Position of the pair of two different variables of one block. Without recursion, so that it folds
-  // to a constant in unrolled loops.
+  // Position of the pair of two different variables of one block. Without recursion, so that it
+  // folds to a constant in unrolled loops.
   static constexpr std::size_t pair(std::size_t i, std::size_t j) {
     const std::size_t low = i < j ? i : j, high = i < j ? j : i;
     return low * (2 * kLanes - 1 - low) / 2 + high - low - 1;
@@ -126,14 +126,14 @@ QPSBGD_INLINE std::uint32_t decide_flips(const float* pairs, const float* spins,
     const std::size_t part = q * kWidth<float>;
     Floats field[kLanes];
     for (std::size_t i = 0; i < kLanes; ++i) field[i] = load(fields + i * kLanes + part);
-#pragma GCC unroll 16
+    QPSBGD_UNROLL
     for (std::size_t i = 0; i < kLanes; ++i) {
       const Floats spin = load(spins + i * kLanes + part);
       const Floats change =
           AtLeastBound::select_accepted(spin * field[i], bounds[i].part[q], -2.0f * spin);
       store(changes + i * kLanes + part, change);
       flipped |= std::uint32_t{mask_nonzero(change) != 0} << i;
-#pragma GCC unroll 16
+      QPSBGD_UNROLL
       for (std::size_t j = 0; j < kLanes; ++j) {
         if (i == j) continue;
         const float* coupling = pairs + InterleavedCouplings::pair(i, j) * kLanes + part;

@@ -55,7 +55,7 @@ std::uint32_t decide_flips(const float* coupling, std::size_t ld, std::size_t fi
     for (std::size_t i = 0; i < kLanes; ++i) {
       fields[i] = load(block.fields + (first + i) * kLanes + q * kWidth<float>);
     }
-#pragma GCC unroll 16
+    QPSBGD_UNROLL
     for (std::size_t i = 0; i < kLanes; ++i) {
       const std::size_t at = (first + i) * kLanes + q * kWidth<float>;
       const Floats spin = load(block.spins + at);
@@ -63,7 +63,7 @@ std::uint32_t decide_flips(const float* coupling, std::size_t ld, std::size_t fi
           Rule::select_accepted(spin * fields[i], bounds[i].part[q], -2.0f * spin);
       store(block.changes + at, change);
       flipped |= std::uint32_t{mask_nonzero(change) != 0} << i;
-#pragma GCC unroll 16
+      QPSBGD_UNROLL
       for (std::size_t j = i + 1; j < kLanes; ++j) {
         fields[j] =
             add_exact_product(broadcast(coupling[(first + i) * ld + first + j]), change, fields[j]);

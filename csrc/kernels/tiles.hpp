@@ -31,8 +31,8 @@ struct QuadraticTile {
   std::size_t ld;        // of updates and state, a multiple of kLanes
 
   // Couplings within blocks. Block b starts at coupling + b * block_step and has the leading
-  // dimension block_ld, a multiple of kLanes. Zero diagonal, padding zero; kLanes rows beyond the
-  // last variable are readable.
+  // dimension block_ld, a multiple of kLanes. Zero diagonal, padding zero. For sweeps with rows in
+  // the lanes, rows up to a multiple of kLanes are readable.
   const Value* coupling;
   std::size_t block_step;
   std::size_t block_ld;
