@@ -29,37 +29,46 @@ void scale(const Value* values, std::size_t count, double factor, float* out) {
   }
 }
 
-// Folds the magnitudes of the values with `choose`, in kLanes results that start at `initial`.
-template <class Value, class Choose>
-QPSBGD_INLINE Value fold_magnitudes(const Value* values, std::size_t count, Value initial,
-                                    const Choose& choose) {
-  const auto magnitude = [values](std::size_t i) { return values[i] < 0 ? -values[i] : values[i]; };
-  Value results[kLanes];
-  for (std::size_t k = 0; k < kLanes; ++k) results[k] = initial;
+// Folds element(i) for i in [0, count) with `choose`, whose order must not matter.
+template <class Result, class Element, class Choose>
+QPSBGD_INLINE Result fold(std::size_t count, Result initial, const Element& element,
+                          const Choose& choose) {
+  constexpr std::size_t kChains = 2 * kLanes;
+  Result results[kChains];
+  for (std::size_t k = 0; k < kChains; ++k) results[k] = initial;
   std::size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (std::size_t k = 0; k < kLanes; ++k) results[k] = choose(results[k], magnitude(i + k));
+  for (; i + kChains <= count; i += kChains) {
+    for (std::size_t k = 0; k < kChains; ++k) results[k] = choose(results[k], element(i + k));
   }
-  for (std::size_t k = 0; i < count; ++i, ++k) results[k] = choose(results[k], magnitude(i));
-  for (std::size_t k = 1; k < kLanes; ++k) results[0] = choose(results[0], results[k]);
+  for (std::size_t k = 0; i < count; ++i, ++k) results[k] = choose(results[k], element(i));
+  for (std::size_t k = 1; k < kChains; ++k) results[0] = choose(results[0], results[k]);
   return results[0];
 }
 
+// Compares magnitudes by their bits, which are in the same order. The bits of NaN come last, behind
+// those of infinity.
 template <class Value>
 Value largest(const Value* values, std::size_t count) {
-  return fold_magnitudes(values, count, Value{0}, [](Value most, Value magnitude) {
-    // No comparison holds with NaN, which becomes infinity.
-    const Value larger = magnitude <= most ? most : magnitude;
-    return larger >= 0 ? larger : kInfinity<Value>;
-  });
+  using Bits = std::make_signed_t<Word<Value>>;
+  const Bits bits = fold(
+      count, Bits{0},
+      [values](std::size_t i) {
+        return __builtin_bit_cast(Bits, values[i]) & static_cast<Bits>(kSignBit<Value> - 1);
+      },
+      [](Bits most, Bits x) { return x > most ? x : most; });
+  const auto result = __builtin_bit_cast(Value, bits);
+  return result >= 0 ? result : kInfinity<Value>;
 }
 
 template <class Value>
 Value smallest(const Value* values, std::size_t count) {
-  return fold_magnitudes(values, count, kInfinity<Value>, [](Value least, Value magnitude) {
-    const Value nonzero = magnitude > 0 ? magnitude : kInfinity<Value>;
-    return nonzero < least ? nonzero : least;
-  });
+  return fold(
+      count, kInfinity<Value>,
+      [values](std::size_t i) {
+        const Value magnitude = values[i] < 0 ? -values[i] : values[i];
+        return magnitude > 0 ? magnitude : kInfinity<Value>;
+      },
+      [](Value least, Value x) { return x < least ? x : least; });
 }
 
 template <class Value>

@@ -86,10 +86,11 @@ BlockedCouplings<std::int8_t> int8_couplings(const Ising& problem, int num_threa
   const auto factor = static_cast<float>(1.0 / problem.unit());
   parallel_for(n, num_threads, [&](std::size_t row, int) {
     std::int8_t* to = &narrow.values[row * ld];
+    // Local copies, because a store of bytes may alias anything that is read through a reference.
     const float* from = problem.couplings() + row * problem.ld();
-    for (std::size_t i = 0; i < problem.ld(); ++i) {
-      to[i] = static_cast<std::int8_t>(factor * from[i]);
-    }
+    const std::size_t count = problem.ld();
+    const float scale = factor;
+    for (std::size_t i = 0; i < count; ++i) to[i] = static_cast<std::int8_t>(scale * from[i]);
     std::fill(to + problem.ld(), to + ld, std::int8_t{0});
   });
   return narrow;
