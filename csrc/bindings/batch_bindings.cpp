@@ -107,7 +107,7 @@ BatchView view_of(const Couplings& couplings, const Array<double>& linear) {
   return view;
 }
 
-// Of a factor the first problem decides for all.
+// Returns whether any problem needs float64. With a factor the first problem decides for all.
 bool problems_need_float64(const Couplings& couplings, const Array<double>& linear,
                            int num_threads) {
   const BatchView view = view_of(couplings, linear);

@@ -1,4 +1,4 @@
-// Whether a batch needs float64.
+// Test of whether a batch needs float64.
 #include <algorithm>
 #include <atomic>
 #include <cmath>

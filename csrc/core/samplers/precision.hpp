@@ -51,7 +51,7 @@ Precision narrow_tabu_precision(const Ising& problem);
 // answer is void where an interrupt of `stop` ended the descents.
 bool needs_float64(const Ising& problem, Stop* stop = nullptr);
 
-// The same answer for couplings scale * (A^T A - diag), without building the problem where the
+// Returns the answer for couplings scale * (A^T A - diag), without building the problem where the
 // factor A alone decides. linear: (num_variables).
 bool needs_float64(const KernelTable& kernels, const double* linear, std::size_t num_variables,
                    const FactorView& factor, int num_threads, Stop* stop);

@@ -86,7 +86,7 @@ BlockedCouplings<std::int8_t> int8_couplings(const Ising& problem, int num_threa
   const auto factor = static_cast<float>(1.0 / problem.unit());
   parallel_for(n, num_threads, [&](std::size_t row, int) {
     std::int8_t* to = &narrow.values[row * ld];
-    // The compiler assumes that stores of bytes change any other object, so the loop reads copies.
+    // Local copies, because a store of bytes may alias anything that is read through a reference.
     const float* from = problem.couplings() + row * problem.ld();
     const std::size_t count = problem.ld();
     const float scale = factor;

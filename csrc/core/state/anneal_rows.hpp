@@ -32,7 +32,7 @@ class AnnealedRows {
 // kernels are `unit` times the caller's.
 float acceptance_threshold(double unit, double energy_per_gain, double beta);
 
-// Whether fields are computed anew during an annealing.
+// The rule by which an annealing computes fields anew.
 enum class Refresh {
   kNever,         // the fields are exact, or the sweeps are few
   kPeriodically,  // sums of floats drift: every kRefreshPeriod sweeps

@@ -19,13 +19,13 @@ double nanoseconds_per_thread() {
   return end != text && *end == '\0' && value >= 0.0 ? value : kNanosecondsPerThread;
 }
 
-// Of one move of a tabu search.
+// Returns the nanoseconds of one move of a tabu search.
 double move_work(std::size_t n, bool is_sparse) {
   const auto size = static_cast<double>(n);
   return is_sparse ? 100.0 + 0.1 * size : 30.0 + 0.4 * size;
 }
 
-// Of one proposal of an annealer: a flip costs O(n) in a dense problem.
+// Returns the nanoseconds of one proposal of an annealer. A flip takes O(n) in a dense problem.
 double proposal_work(std::size_t n, bool is_sparse) {
   return is_sparse ? 2.0 : 2.5 + 0.0025 * static_cast<double>(n);
 }
