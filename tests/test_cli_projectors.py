@@ -387,7 +387,7 @@ def test_a_resumed_run_keeps_its_projector(whole, tmp_path):
     for options, message in (
         (("--projector", "native"), "projector is native, but the run in"),
         (("--mock", "zephyr"), "mock is zephyr, but the run in"),
-        (("--reads", 50), "num-reads is 50, but the run in"),
+        (("--reads", 50), "reads is 50, but the run in"),
         (("--budget-us", 5, "--epochs", 9), "epochs is 9, but the run in"),
     ):
         assert message in invoke(*args, *options, expect=2)
