@@ -154,7 +154,7 @@ class Config:
         **DWAVE,
     )
     mock: Topology | None = setting(
-        "Use a simulated annealer on this graph (P16, Z12, C16) in place of a real one.",
+        "A simulated annealer on this graph (P16, Z12, C16), in place of a real one.",
         default=None,
         **DWAVE,
     )
