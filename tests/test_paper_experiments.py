@@ -199,7 +199,7 @@ def test_a_quick_cell_has_one_outcome(name, setting):
     experiment = EXPERIMENTS[name]
     case = experiment.cases(setting, True)[0]
     for method in list(experiment.grids(case, setting))[:: 3 if name == "mnist-pairs" else 1]:
-        if method == MOCK:
+        if method in (QUBO, MOCK):  # Their tests are below.
             continue
         asked = cell(experiment, case, method, setting)
         found = experiment.run(asked)
@@ -260,7 +260,7 @@ def test_karate_is_not_seen_in_tuning(monkeypatch):
 
     monkeypatch.setattr(graphs, "karate_club", refused)
     monkeypatch.setattr(graphs, "NUM_CLUBS", 3)
-    assert GCN.run(cell(GCN, KARATE, QP, stage="tune", seed=1000)).validation > 0.4
+    assert GCN.run(cell(GCN, KARATE, QP, stage="tune", seed=1000, option=8)).validation > 0.4
     with pytest.raises(AssertionError, match="the club was used"):
         GCN.run(cell(GCN, KARATE, QP))
 
@@ -466,7 +466,7 @@ def test_the_mock_annealer_is_called(monkeypatch, tmp_path):
 @needs_data
 def test_cora(monkeypatch):
     monkeypatch.undo()
-    found = GCN.run(cell(GCN, "cora", QP, option=2))
+    found = GCN.run(cell(GCN, "cora", QP, option=6))
     assert found.score > 0.4
     assert 0 < found.details["cosine"] < found.details["agreement"] < 1
 

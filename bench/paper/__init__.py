@@ -1,10 +1,11 @@
-"""The paper's experiments, rebuilt: ``python -m bench.paper all`` runs them and writes one page.
+"""The paper's experiments: ``python -m bench.paper all`` runs them and writes one page.
 
-- ``study`` runs cells in parallel, keeps their results in a file, and chooses tuned options.
-- ``rosenbrock``, ``adult``, ``pairs`` and ``graphs`` hold one experiment each: its data, networks,
-  training runs and grids of hyper-parameters. ``planetoid`` and ``karate`` load graphs.
+- ``study`` defines cells, outcomes and cases, and chooses tuned options.
+- ``results`` runs cells in parallel and keeps them in a file.
+- ``rosenbrock`` (with ``minimisation``), ``adult``, ``pairs`` and ``graphs`` (with ``planetoid``
+  and ``karate``) hold one experiment each: its data, training runs and grids of hyper-parameters.
 - ``methods`` makes the optimisers that the paper compares.
-- ``report`` turns the results file into tables, pictures and a page.
+- ``tables``, ``pictures`` and ``report`` turn results into a page.
 - ``published.csv`` and ``published_curves.csv`` hold the paper's numbers.
 
 docs/reproduction.md describes the protocols and discusses the results.
