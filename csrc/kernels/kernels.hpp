@@ -6,13 +6,16 @@
 // instruction sets give the same bits: no order of a sum depends on the width of a vector, every
 // multiply-add that is rounded once is named in the source, and the logarithm is our own.
 //
+// clang-format off
 // Glossary
-//   bias h_i, coupling J_ij   coefficients of the energy E(s) = sum_i h_i s_i + sum_{i<j} J_ij s_i
-//   s_j spin s_i                  a variable, +1 or -1 local field f_i           h_i + sum_j J_ij
-//   s_j gain                      s_i f_i: half of the energy decrease if variable i flips beta,
-//   threshold           inverse temperature, and 1 / (2 beta), the factor of the noise noise random
-//   number that lets flips of negative gain pass (acceptance.hpp) read                      one
-//   independent run of a sampler on a problem sweep                     one visit to every variable
+//   bias h_i, coupling J_ij   coefficients of E(s) = sum_i h_i s_i + sum_{i<j} J_ij s_i s_j
+//   spin s_i                  a variable, +1 or -1
+//   local field f_i           h_i + sum_j J_ij s_j
+//   gain                      s_i f_i: half of the energy decrease if variable i flips
+//   beta, threshold           inverse temperature, and 1 / (2 beta), the factor of the noise
+//   noise                     random number that lets flips of negative gain pass (acceptance.hpp)
+//   read                      one independent run of a sampler on a problem
+//   sweep                     one visit to every variable
 //   row                       one problem of a tile: a neuron of a layer, or a read
 //   tile                      rows or reads that one thread processes together
 //   block                     kBlock consecutive variables
@@ -23,6 +26,7 @@
 //   unit                      power of two of which all biases are small integral multiples
 //   ld                        leading dimension: the distance between two rows of a matrix
 //   padding                   elements between a row's length and ld
+// clang-format on
 #pragma once
 
 #include "tiles.hpp"
