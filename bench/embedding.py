@@ -14,8 +14,7 @@ import time
 from pathlib import Path
 
 from qpsbgd.errors import UnembeddableError
-from qpsbgd.hardware.cache import EmbeddingCache
-from qpsbgd.hardware.embedding import ideal_graph
+from qpsbgd.hardware.embedding import EmbeddingCache, ideal_graph
 
 
 def damaged(graph, dead_qubits, missing_couplers, seed):

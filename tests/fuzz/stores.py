@@ -19,8 +19,7 @@ from fuzz.targets import need, target
 from qpsbgd.experiments.reproduce.experiment import Cell, Outcome
 from qpsbgd.experiments.reproduce.store import Run, Store
 from qpsbgd.hardware.budget import Budget
-from qpsbgd.hardware.cache import EmbeddingCache
-from qpsbgd.hardware.embedding import check_packing
+from qpsbgd.hardware.embedding import EmbeddingCache, check_packing
 from qpsbgd.training.loop import Config, read_config
 
 counts = st.integers(1, 3)

@@ -39,8 +39,7 @@ from qpsbgd.training.networks import BinaryCNN, BinaryMLP
 from qpsbgd.training.recipes import RECIPES
 
 if TYPE_CHECKING:
-    from qpsbgd.hardware.plan import Plan
-    from qpsbgd.hardware.projector import DWaveProjector
+    from qpsbgd.hardware import DWaveProjector, Plan
 
 NETWORKS: dict[str, type[BinaryMLP] | type[BinaryCNN]] = {
     "mlp": BinaryMLP,
@@ -183,7 +182,7 @@ class Run:
 
     def plan(self) -> "Plan":
         """What all steps of the run cost on its annealer, estimated."""
-        from qpsbgd.hardware.plan import plan_for
+        from qpsbgd.hardware import plan_for
 
         return plan_for(
             self._annealer,
@@ -195,7 +194,7 @@ class Run:
 
     @property
     def _annealer(self) -> "DWaveProjector":
-        from qpsbgd.hardware.projector import DWaveProjector
+        from qpsbgd.hardware import DWaveProjector
 
         if not isinstance(self.projector, DWaveProjector):
             raise ValueError(f"backend is {self.config.backend!r}, but must be 'dwave'")
