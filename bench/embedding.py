@@ -56,7 +56,7 @@ def main():
             for dead in args.dead_qubits:
                 row = f"| {topology} | {n} | {dead:.1%} "
                 damage = (dead, args.missing_couplers if dead else 0.0, args.seed)
-                # Each call has its own process, with its own peak memory and an empty cache.
+                # Each call has its own process, with its own peak memory and no packings in memory.
                 with (
                     tempfile.TemporaryDirectory() as folder,
                     context.Pool(1, maxtasksperchild=1) as pool,

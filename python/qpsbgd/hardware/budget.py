@@ -29,10 +29,10 @@ class Budget:
 
     Args:
         limit_us: upper limit, > 0; None for no limit.
-        ledger: JSON file that holds the spent and the reserved time. A file that exists is
-            continued, so the time that an earlier process spent counts. The reservations of other
-            processes count as spent, also those of a process that was killed, because its calls may
-            have been billed. The lock is the file ``<ledger>.lock``.
+        ledger: JSON file that holds the spent and the reserved time of all processes. A file that
+            exists is continued, so the time that an earlier process spent counts. The reservations
+            of other processes count as spent. Those of a process that was killed stay reserved in
+            the file, because its calls may have been billed. The lock is ``<ledger>.lock``.
 
     Attributes:
         limit_us: the limit; may be raised at any time.

@@ -265,6 +265,16 @@ class DWaveProjector:
         for submission in submissions:
             submission.send()
 
+    @property
+    def polish(self) -> bool:
+        """Whether native descent improves the answers; the optimiser asks before a step."""
+        return self.options.polish
+
+    @property
+    def target_eps(self) -> float:
+        """Tie rule of the sign objective, which the optimiser's statistics use as well."""
+        return self.options.target_eps
+
     def close(self) -> None:
         """Close the sampler, if the projector made it."""
         if self._owns_sampler:
