@@ -268,7 +268,7 @@ class LayerCalls:
 
 def _with_defaults(layer: LayerProblem, options: CallOptions) -> LayerProblem:
     """Return the layer with the projector's values in the place of options that are None."""
-    # The option counts the reads of a native projection, and the calls have their own number.
+    # The option is the native solver's number of reads; the calls have a number of their own.
     projection = dataclasses.replace(layer.options, num_reads=None)
     projection = projection.filled(target_eps=options.target_eps, num_threads=options.num_threads)
     return dataclasses.replace(layer, options=projection)
