@@ -1,8 +1,8 @@
-"""Copies of cliques that are packed into ideal graphs and ones with dead qubits.
+"""Count the copies of cliques that are packed into ideal graphs and graphs with dead qubits.
 
-Prints a Markdown table: copies, their qubits, the longest chain, seconds to pack, peak memory of a
-process that does nothing else, and seconds to load the packing in a new one. Seconds are of a
-processor, absolute: there is nothing to compare them with.
+The output is a Markdown table: copies, their qubits, the longest chain, processor seconds to pack,
+peak memory of a process that does nothing else, and processor seconds to load the packing in a new
+process. There is no other program to compare with.
 """
 
 import argparse
@@ -14,8 +14,7 @@ import time
 from pathlib import Path
 
 from qpsbgd.errors import UnembeddableError
-from qpsbgd.hardware.cache import EmbeddingCache
-from qpsbgd.hardware.embedding import ideal_graph
+from qpsbgd.hardware.embedding import EmbeddingCache, ideal_graph
 
 
 def damaged(graph, dead_qubits, missing_couplers, seed):
@@ -28,7 +27,7 @@ def damaged(graph, dead_qubits, missing_couplers, seed):
 
 
 def packed(folder, topology, n, damage):
-    """What the cache says, seconds of that, and MiB at the end."""
+    """Return the packing's size, the processor seconds to get it, and the peak memory in MiB."""
     graph = damaged(ideal_graph(topology), *damage)
     begin = time.process_time()
     try:
@@ -57,7 +56,7 @@ def main():
             for dead in args.dead_qubits:
                 row = f"| {topology} | {n} | {dead:.1%} "
                 damage = (dead, args.missing_couplers if dead else 0.0, args.seed)
-                # A process for each call, so that memory is its own and nothing is remembered.
+                # Each call has its own process, with its own peak memory and no packings in memory.
                 with (
                     tempfile.TemporaryDirectory() as folder,
                     context.Pool(1, maxtasksperchild=1) as pool,

@@ -1,9 +1,10 @@
-"""What the host does for a layer on an annealer, against Ocean's composites, and access times.
+"""Compare the host time of a layer on an annealer with Ocean's composites; estimate access times.
 
-The machine is P16 and answers at once, with random states: what is left is making the qubits'
-problem, checking and reading the answer, and comparing. Beside it a loop over the neurons with
-``FixedEmbeddingComposite``, which is given the first copy's embedding, so that it need not look for
-one, and whose best sample each neuron gets. Both times are of one process, in turn.
+The machine is a P16 that answers at once with random states. What remains is the time to build the
+problem on the qubits, to check and read the answer, and to compare it with the linear minimiser.
+The other candidate is a loop over the neurons with ``FixedEmbeddingComposite``. It gets the first
+copy's embedding, so that it does not search for one, and each neuron gets its best sample. Both run
+alternately in one process.
 """
 
 import argparse
@@ -20,9 +21,9 @@ from qpsbgd.hardware import DWaveProjector, mock_annealer, plan
 
 
 class Instant(dimod.Sampler, dimod.Structured):
-    """Random states, in no time, for problems of a machine's graph."""
+    """Sampler that answers problems on a machine's graph at once with random states."""
 
-    nodelist = edgelist = properties = None  # of the machine
+    nodelist = edgelist = properties = None  # set to those of the machine
     parameters = {"num_reads": [], "label": []}  # noqa: RUF012
 
     def __init__(self, machine, num_reads):
@@ -54,7 +55,7 @@ def main():
         X = rng.normal(size=(args.samples, inputs)).astype(np.float32)
         T = rng.normal(size=(args.samples, args.neurons)).astype(np.float32)
         ours = DWaveProjector(machine, num_reads=args.reads)
-        ours(X, T)  # finds the embeddings
+        ours(X, T)  # searches the embeddings
         packing = ours.layouts.quadratic(inputs)
         embedding = {v: list(chain) for v, chain in packing.embeddings[0].items()}
         theirs = FixedEmbeddingComposite(machine, embedding)

@@ -86,7 +86,8 @@ def test_train_digits_on_a_mock(tmp_path):
     spent = access_time(folder)
     assert spent["reserved_us"] == pytest.approx(0.0, abs=1e-3)
     assert spent["spent_us"] == pytest.approx(sum(line["billed_us"] for line in lines))
-    assert {path.name for path in folder.iterdir()} == {
+    files = {path.name for path in folder.iterdir() if path.suffix != ".lock"}
+    assert files == {
         "config.json", "metrics.csv", "checkpoint.pt", "curve.png", "calls.jsonl",
         "access_time.json",
     }  # fmt: skip
@@ -123,7 +124,9 @@ def check_same(folder, whole, num_steps_paid=6, step_us=None):
     labels = [line["label"].replace(folder.name, whole.name) for line in calls(folder)]
     assert labels == [line["label"] for line in calls(whole)]
     if step_us is not None:
-        assert access_time(folder)["spent_us"] == pytest.approx(num_steps_paid * step_us)
+        # What a killed process had reserved stays reserved, and counts as spent.
+        counted = access_time(folder)["spent_us"] + access_time(folder)["reserved_us"]
+        assert counted == pytest.approx(num_steps_paid * step_us)
 
 
 def test_a_budget_that_ends_is_raised_and_the_run_goes_on(whole, step_us, tmp_path):

@@ -228,7 +228,7 @@ def test_the_sign_objective_of_real_inputs(rng, make):
 
 def test_the_sign_objective_of_padded_inputs_is_embedded_once(rng, make, monkeypatch):
     """Zeros change how many variables a sample has; one place serves all steps."""
-    from qpsbgd.hardware import cache
+    from qpsbgd.hardware.embedding import cache
 
     found, real = [], cache.pack_graph
 
@@ -542,10 +542,11 @@ def test_no_token_in_anyones_log(secretive, caplog, capfd, own_sampler):
 def test_no_token_in_records_and_errors(rng, make, tmp_path, secretive):
     log = tmp_path / "calls.jsonl"
     fault = SolverFailureError(f"headers were X-Auth-Token: {secretive}")
-    projector = make(Failing({0: fault, 1: fault}), log=log)
+    sampler = Failing({0: fault, 1: fault})
+    projector = make(sampler, log=log)
     with pytest.raises(CallError, match="X-Auth-Token") as caught:
         projector(*data(rng))
-    projector.on_failure = "native"
+    projector = make(sampler, log=log, on_failure="native")
     with pytest.warns(UserWarning, match="X-Auth-Token") as warned:
         projector(*data(rng))
     files = "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
@@ -569,7 +570,7 @@ def test_without_a_token(tmp_path, monkeypatch):
 def test_what_is_refused(make):
     with pytest.raises(TypeError, match="must be a structured dimod sampler"):
         DWaveProjector(dimod.ExactSolver())
-    with pytest.raises(ValueError, match="profile, solver and region go without a sampler"):
+    with pytest.raises(ValueError, match="profile, solver and region apply without a sampler"):
         make(solver="x")
     with pytest.raises(ValueError, match="on_failure is 'ignore'"):
         make(on_failure="ignore")

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -20,13 +21,13 @@ pytest.importorskip(
 
 import dwave.embedding
 import dwave.graphs
+import filelock
 import networkx as nx
 from dwave.system.testing import MockDWaveSampler
 
 from qpsbgd.errors import UnembeddableError
-from qpsbgd.hardware import cache as cache_module
-from qpsbgd.hardware.cache import EmbeddingCache
 from qpsbgd.hardware.embedding import (
+    EmbeddingCache,
     Packing,
     check_packing,
     graph_hash,
@@ -35,7 +36,8 @@ from qpsbgd.hardware.embedding import (
     pack_graph,
     working_graph,
 )
-from qpsbgd.hardware.selection import Selection
+from qpsbgd.hardware.embedding import cache as cache_module
+from qpsbgd.hardware.embedding.cliques import Selection
 
 SMALL = {"pegasus": (4,), "zephyr": (3, 4), "chimera": (6, 6, 4)}
 every_family = pytest.mark.parametrize("family", SMALL)
@@ -178,6 +180,7 @@ def test_good_copies_come_first():
 
 def test_nothing_is_written_to_the_embedders_own_cache(tmp_path):
     code = (
+        "from qpsbgd.errors import UnembeddableError\n"
         "from qpsbgd.hardware.embedding import *\n"
         "pack_cliques(ideal_graph('zephyr', [2, 4]), 8)\n"
         "try: pack_cliques(ideal_graph('zephyr', [2, 4]), 99)\n"
@@ -315,11 +318,11 @@ def test_valid_packing():
     [
         ((), "no copies"),
         (({**TRIANGLES[0], 2: ()},), "is empty"),
-        (({**TRIANGLES[0], 2: (8,)},), "which the graph has not"),
+        (({**TRIANGLES[0], 2: (8,)},), "which the graph does not have"),
         (({**TRIANGLES[0], 0: (0, 2)},), "in pieces"),
-        (({**TRIANGLES[0], 2: (4,)},), "another place has"),
-        (({**TRIANGLES[0], 0: (0, 4, 4)},), "another place has"),
-        ((TRIANGLES[0], {**TRIANGLES[1], 1: (1,)}), "copy 1 has qubit 1, which another place"),
+        (({**TRIANGLES[0], 2: (4,)},), "already in use"),
+        (({**TRIANGLES[0], 0: (0, 4, 4)},), "already in use"),
+        ((TRIANGLES[0], {**TRIANGLES[1], 1: (1,)}), "copy 1 has qubit 1, which is already in use"),
         (({0: (0,), 1: (1,), 2: (5,)},), "no coupler between variables 0 and 1"),
         (({0: (0, 4), 1: (1,)},), "must have 0 .. 2"),
         (({**TRIANGLES[0], 3: (2,)},), "must have 0 .. 2"),
@@ -441,7 +444,7 @@ def packings(monkeypatch):
 
 
 def stored_file(folder):
-    (path,) = folder.iterdir()
+    (path,) = folder.glob("*.json")
     return path
 
 
@@ -474,7 +477,7 @@ def test_cache_keeps_problems_apart(graph, packings, tmp_path):
         packing = cache.sparse(graph, edges, n, **options)
         assert cache.sparse(graph, [(b, a) for a, b in edges], n, **options) is packing
         assert EmbeddingCache(tmp_path).sparse(graph, edges, n, **options) == packing
-    assert len(packings) == len(list(tmp_path.iterdir())) == 9
+    assert len(packings) == len(list(tmp_path.glob("*.json"))) == 9
 
 
 def test_default_folder(monkeypatch, tmp_path):
@@ -557,7 +560,7 @@ def test_file_of_a_graph_that_has_changed_since(graph, packings, tmp_path, caplo
     target = stored_file(tmp_path / "now")
     target.write_bytes(json.dumps({**stored, "graph_hash": graph_hash(now)}).encode())
     assert EmbeddingCache(tmp_path / "now").cliques(now, 8, graph_id="mock") == packing
-    assert f"has qubit {qubit}, which the graph has not" in caplog.text
+    assert f"has qubit {qubit}, which the graph does not have" in caplog.text
     assert len(packings) == 3
 
 
@@ -566,7 +569,7 @@ def test_folder_that_cannot_be_written(place, graph, packings, tmp_path):
     """Not by permissions, which root has all of."""
     (tmp_path / "file").write_bytes(b"")
     cache = EmbeddingCache(tmp_path / place)
-    with pytest.warns(UserWarning, match="not kept for the next run") as caught:
+    with pytest.warns(UserWarning, match="not stored for the next run") as caught:
         packing = cache.cliques(graph, 8, graph_id="mock")
     assert caught[0].filename == __file__
     assert cache.cliques(graph, 8, graph_id="mock") is packing
@@ -598,7 +601,9 @@ def _write_again_and_again(folder, ready, count):
         cache = EmbeddingCache(folder)
         source = {"kind": "clique", "num_variables": 4, "max_copies": None}
         head = {"graph_hash": packing.graph_hash, "graph_id": "mock", "source": source}
-        cache._store(head, packing)
+        path = cache._path(head)
+        with cache._locked(path):
+            cache._write(path, head, packing)
 
 
 def test_two_writers(tmp_path):
@@ -622,4 +627,72 @@ def test_two_writers(tmp_path):
         writer.join()
         assert writer.exitcode == 0
     assert read
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.glob("*.json"))) == 1
+
+
+def _search_with_others(folder, ready, searches):
+    made = cache_module.pack_cliques
+
+    def counted(*args, **options):
+        searches.put(1)
+        return made(*args, **options)
+
+    cache_module.pack_cliques = counted
+    graph = ideal_graph("zephyr", (3, 4))
+    ready.wait(timeout=120)
+    EmbeddingCache(folder).cliques(graph, 8, graph_id="mock")
+
+
+def test_one_process_searches_while_the_others_wait(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready, searches = context.Barrier(2), context.Queue()
+    processes = [
+        context.Process(target=_search_with_others, args=(tmp_path, ready, searches))
+        for _ in range(2)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert searches.get(timeout=10)
+    assert searches.empty()
+
+
+def test_threads_write_one_file(graph, packings, tmp_path):
+    """A temporary file is named by the process alone: without the lock, threads share it."""
+    ready, found = threading.Barrier(4), []
+
+    def search():
+        ready.wait(timeout=60)
+        found.append(EmbeddingCache(tmp_path).cliques(graph, 8, graph_id="mock"))
+
+    threads = [threading.Thread(target=search) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len({packing.digest for packing in found}) == len(packings) == 1
+
+
+def test_a_source_graph_that_does_not_fit_is_searched_once(graph, packings, tmp_path):
+    cache = EmbeddingCache(tmp_path)
+    for _ in range(2):
+        with pytest.raises(UnembeddableError, match="99 variables does not fit"):
+            cache.cliques(graph, 99, graph_id="mock")
+    assert len(packings) == 1
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_a_lock_that_is_never_released_delays_a_search(graph, packings, tmp_path, monkeypatch):
+    cache = EmbeddingCache(tmp_path / "first")
+    expected = cache.cliques(graph, 8, graph_id="mock")
+    monkeypatch.setattr(cache_module, "LOCK_TIMEOUT", 0.0)
+    name = stored_file(cache.folder).name
+    folder = tmp_path / "second"
+    folder.mkdir()
+    with filelock.FileLock(folder / f"{name}.lock"):
+        assert EmbeddingCache(folder).cliques(graph, 8, graph_id="mock") == expected
+    assert len(packings) == 2
+    assert stored_file(folder).read_bytes() == stored_file(cache.folder).read_bytes()

@@ -1,6 +1,10 @@
 """Budget, timing and retries of calls to a machine, with machines that fail on purpose."""
 
 import json
+import multiprocessing
+import pickle
+import shutil
+import threading
 from concurrent.futures import Future
 
 import dimod
@@ -9,6 +13,7 @@ import pytest
 
 pytest.importorskip("dwave.system", reason="dwave-system is not installed")
 
+import filelock
 import requests
 import urllib3
 from dwave.cloud.exceptions import (
@@ -24,9 +29,10 @@ from dwave.cloud.exceptions import (
 from dwave.system.exceptions import FailoverCondition
 
 from qpsbgd.errors import CallError
-from qpsbgd.hardware import Budget, BudgetExceededError, calls
-from qpsbgd.hardware.calls import Submission
-from qpsbgd.hardware.timing import access_time_us, check_run_time
+from qpsbgd.hardware import Budget, BudgetExceededError
+from qpsbgd.hardware import submission as submission_module
+from qpsbgd.hardware.machine import access_time_us, check_run_time
+from qpsbgd.hardware.submission import Submission
 
 BQM = dimod.BinaryQuadraticModel({0: 1.0}, {(0, 1): -1.0}, 0.0, "SPIN")
 #: What a call in these tests is estimated and billed.
@@ -224,7 +230,7 @@ def test_retries_end():
 
 def test_each_wait_before_a_retry_is_twice_the_last(monkeypatch):
     waits = []
-    monkeypatch.setattr(calls.time, "sleep", waits.append)
+    monkeypatch.setattr(submission_module.time, "sleep", waits.append)
     offline = SolverOfflineError("off")
     lost = PollingTimeout("slow")
     machine = Machine(offline, offline, ("p", lost), retrieved=[lost, answer()])
@@ -345,8 +351,7 @@ def test_a_ledger_that_cannot_be_written(tmp_path):
     folder.mkdir()
     budget = Budget(1000.0, folder / "spent.json")
     budget.reserve(100.0, "one")
-    (folder / "spent.json").unlink()
-    folder.rmdir()
+    shutil.rmtree(folder)
     with pytest.raises(OSError, match=r"spent\.json"):
         budget.reserve(100.0, "two")
     assert budget.reserved_us == 100.0
@@ -354,6 +359,124 @@ def test_a_ledger_that_cannot_be_written(tmp_path):
     with pytest.warns(UserWarning, match="not up to date"):
         budget.settle(100.0, 90.0)
     assert (budget.reserved_us, budget.spent_us) == (0.0, 90.0)
+
+
+def _spend(budget, attempts, estimate, bill):
+    """Reserve and settle again and again; return the number of reservations that fitted."""
+    accepted = 0
+    for _ in range(attempts):
+        try:
+            budget.reserve(estimate, "a call")
+        except BudgetExceededError:
+            continue
+        accepted += 1
+        budget.settle(estimate, bill)
+    return accepted
+
+
+def _spend_in_process(ledger, limit, ready, results):
+    budget = Budget(limit, ledger)
+    ready.wait(timeout=120)
+    results.put(_spend(budget, 60, ESTIMATE, BILL))
+
+
+def test_two_processes_share_a_ledger(tmp_path):
+    """No reservation is lost, and none counts twice."""
+    ledger, limit = tmp_path / "spent.json", 50 * BILL + (ESTIMATE - BILL)
+    context = multiprocessing.get_context("spawn")
+    ready, results = context.Barrier(2), context.Queue()
+    processes = [
+        context.Process(target=_spend_in_process, args=(ledger, limit, ready, results))
+        for _ in range(2)
+    ]
+    for process in processes:
+        process.start()
+    accepted = [results.get(timeout=120) for _ in processes]
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    spent = sum(accepted) * BILL
+    assert json.loads(ledger.read_text()) == {"spent_us": spent, "reserved_us": 0.0}
+    # A reservation is refused while the other process holds one that the limit cannot hold as well.
+    assert limit - ESTIMATE - BILL < spent <= limit
+    assert Budget(limit, ledger).spent_us == spent
+
+
+@pytest.mark.parametrize("has_ledger", [False, True])
+@pytest.mark.parametrize("budgets", [1, 4])
+def test_threads_share_a_budget(tmp_path, has_ledger, budgets):
+    """One budget in four threads, or four budgets on one ledger."""
+    if budgets > 1 and not has_ledger:
+        pytest.skip("budgets without a ledger share nothing")
+    ledger = tmp_path / "spent.json" if has_ledger else None
+    limit = 20 * BILL + (ESTIMATE - BILL)
+    shared = [Budget(limit, ledger) for _ in range(budgets)]
+    ready, accepted = threading.Barrier(4), []
+
+    def spend(number):
+        ready.wait(timeout=60)
+        accepted.append(_spend(shared[number % budgets], 30, ESTIMATE, BILL))
+
+    threads = [threading.Thread(target=spend, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(accepted) == 4
+    spent = sum(accepted) * BILL
+    assert 0 < spent <= limit
+    if has_ledger:
+        assert json.loads(ledger.read_text()) == {"spent_us": spent, "reserved_us": 0.0}
+    if budgets == 1:
+        assert (shared[0].spent_us, shared[0].reserved_us) == (spent, 0.0)
+
+
+def test_budgets_on_one_ledger_respect_each_others_reservations(tmp_path):
+    first, second = (Budget(250.0, tmp_path / "spent.json") for _ in range(2))
+    first.reserve(100.0, "one")
+    second.reserve(100.0, "two")
+    with pytest.raises(BudgetExceededError, match=r"only 50 are left \(100 spent, 100 reserved\)"):
+        first.reserve(100.0, "three")
+    second.settle(100.0, 40.0)
+    assert (second.spent_us, second.reserved_us) == (140.0, 0.0)  # the first one's 100 included
+    first.reserve(100.0, "three")
+    assert (first.spent_us, first.reserved_us, first.left_us) == (40.0, 200.0, 10.0)
+    first.settle(100.0, 100.0)
+    first.settle(100.0, 100.0)
+    content = json.loads((tmp_path / "spent.json").read_text())
+    assert content == {"spent_us": 240.0, "reserved_us": 0.0}
+
+
+def test_a_ledger_that_is_damaged_while_a_call_is_under_way(tmp_path):
+    ledger = tmp_path / "spent.json"
+    budget = Budget(1000.0, ledger)
+    budget.reserve(100.0, "one")
+    ledger.write_text("{")
+    with pytest.raises(ValueError, match="is no ledger of access times"):
+        budget.reserve(100.0, "two")
+    with pytest.warns(UserWarning, match="not up to date"):
+        budget.settle(100.0, 90.0)
+    assert (budget.reserved_us, budget.spent_us) == (0.0, 90.0)
+
+
+def test_a_ledger_that_another_process_holds_too_long(tmp_path, monkeypatch):
+    monkeypatch.setattr("qpsbgd.hardware.budget.LOCK_TIMEOUT", 0.0)
+    budget = Budget(1000.0, tmp_path / "spent.json")
+    budget.reserve(100.0, "one")
+    with filelock.FileLock(tmp_path / "spent.json.lock"):
+        with pytest.raises(OSError, match=r"spent\.json\.lock"):
+            budget.reserve(100.0, "two")
+        with pytest.warns(UserWarning, match="not up to date"):
+            budget.settle(100.0, 90.0)
+    assert (budget.reserved_us, budget.spent_us) == (0.0, 90.0)
+
+
+def test_a_budget_can_be_pickled(tmp_path):
+    budget = Budget(1000.0, tmp_path / "spent.json")
+    budget.reserve(100.0, "one")
+    twin = pickle.loads(pickle.dumps(budget))
+    twin.settle(100.0, 90.0)
+    assert (twin.spent_us, twin.reserved_us) == (90.0, 0.0)
 
 
 def test_a_budget_is_not_turned_off_by_nan():

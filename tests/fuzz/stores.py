@@ -17,8 +17,7 @@ from draws import seeds
 from fuzz.damage import damaged_either_way
 from fuzz.targets import need, target
 from qpsbgd.hardware.budget import Budget
-from qpsbgd.hardware.cache import EmbeddingCache
-from qpsbgd.hardware.embedding import check_packing
+from qpsbgd.hardware.embedding import EmbeddingCache, check_packing
 from qpsbgd.training.config import Config, read_config
 
 counts = st.integers(1, 3)

@@ -1,4 +1,4 @@
-"""``qpsbgd plan``."""
+"""Command ``qpsbgd plan``: the estimated cost of training on a D-Wave annealer."""
 
 import json
 import math
@@ -29,18 +29,20 @@ from qpsbgd.training.settings import Topology
     type=click.Choice(get_args(Topology)),
     default="pegasus",
     show_default=True,
-    help="Of an ideal machine: P16, Z12 or C16.",
+    help="Topology of an ideal machine: P16, Z12 or C16.",
 )
 @click.option(
     "--properties",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="JSON file with the properties of a solver (topology, qubits, couplers, "
-    "problem_timing_data), in the place of an ideal machine.",
+    "problem_timing_data); it replaces the ideal machine.",
 )
 @click.option("--reads", type=click.IntRange(min=1), default=100, show_default=True)
 @click.option("--annealing-time", type=click.FloatRange(min=0, min_open=True))
-@click.option("--max-copies", type=click.IntRange(min=1), help="Neurons a call at most.")
-@click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
+@click.option(
+    "--max-copies", type=click.IntRange(min=1), help="Upper limit of the neurons in a call."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 def plan_command(
     dataset: str,
     network: NetworkName,
@@ -54,14 +56,14 @@ def plan_command(
     max_copies: int | None,
     as_json: bool,
 ) -> None:
-    """Estimate what training on a D-Wave annealer costs; nothing is sent, no token is needed.
+    """Estimate what training on DATASET costs on a D-Wave annealer.
 
-    For each layer: the neurons that go in one call, calls a step, qubits, the longest chain, and
-    microseconds of access time; in all for so many epochs of DATASET.
+    Nothing is sent, and no token is needed. A table shows for each layer the neurons in a call, the
+    calls in a step, the qubits, the longest chain, and the access time of a step in microseconds.
+    The last lines add up all layers and epochs.
     """
     try:
-        from qpsbgd.hardware import DWaveProjector, mock_annealer
-        from qpsbgd.hardware.plan import plan_for
+        from qpsbgd.hardware import DWaveProjector, mock_annealer, plan_for
         from qpsbgd.training.datasets import DATASETS
         from qpsbgd.training.networks import make_network
     except ImportError as error:
@@ -71,29 +73,30 @@ def plan_command(
     data = DATASETS[dataset](0)
     size = recipe.batch_size if batch_size is None else batch_size
     try:
-        told = None if properties is None else read_properties(properties)
-        machine = mock_annealer(topology, properties=told)
+        solver = None if properties is None else read_properties(properties)
+        machine = mock_annealer(topology, properties=solver)
         projector = DWaveProjector(
             machine, num_reads=reads, annealing_time=annealing_time, max_copies=max_copies
         )
         model = make_network(network, data)
         steps = epochs * math.ceil(len(data.train_inputs) / size)
-        found = plan_for(projector, model, size, steps, objective)
+        cost = plan_for(projector, model, size, steps, objective)
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
-    click.echo(json.dumps(found.to_dict()) if as_json else str(found))
+    click.echo(json.dumps(cost.to_dict()) if as_json else str(cost))
 
 
 def read_properties(path: Path) -> dict[str, Any]:
-    """Of a solver, from a file.
+    """Return the properties of a solver that a JSON file holds.
 
     Raises:
-        ValueError: it holds no JSON object.
+        ValueError: the file holds no JSON object.
+        OSError: the file cannot be read.
     """
     try:
-        told = json.loads(path.read_text())
+        properties = json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(f"{path} is no JSON: {error}") from error
-    if not isinstance(told, dict):
-        raise ValueError(f"{path} holds no JSON object, such as a solver's properties are")
-    return told
+    if not isinstance(properties, dict):
+        raise ValueError(f"{path} holds no JSON object, but must hold a solver's properties")
+    return properties

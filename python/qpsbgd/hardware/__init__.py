@@ -1,22 +1,23 @@
-"""Quantum annealers in the place of the native solver: :class:`DWaveProjector`, and what it costs.
+"""Projections on quantum annealers with :class:`DWaveProjector`, and estimates of their cost.
 
-Needs dwave-system (``pip install qpsbgd[dwave]``); nothing else of this package imports it.
+This package needs dwave-system (``pip install qpsbgd[dwave]``). No other package of qpsbgd imports
+it.
 """
 
 try:
     import dwave.system  # noqa: F401
+    import filelock  # noqa: F401
     import minorminer  # noqa: F401
 except ImportError as error:
     raise ImportError("qpsbgd.hardware needs dwave-system: pip install 'qpsbgd[dwave]'") from error
 
 from qpsbgd.errors import BudgetExceededError, CallError, UnembeddableError
 from qpsbgd.hardware.budget import Budget
-from qpsbgd.hardware.cache import EmbeddingCache
-from qpsbgd.hardware.embedding import Packing
+from qpsbgd.hardware.client import redact_client_logs
+from qpsbgd.hardware.embedding import EmbeddingCache, Packing
 from qpsbgd.hardware.mock import mock_annealer
-from qpsbgd.hardware.plan import LayerPlan, Plan, plan
+from qpsbgd.hardware.planning import LayerPlan, Plan, plan, plan_for
 from qpsbgd.hardware.projector import DWaveProjector
-from qpsbgd.hardware.redact import redact_client_logs
 
 redact_client_logs()
 
@@ -32,4 +33,5 @@ __all__ = [
     "UnembeddableError",
     "mock_annealer",
     "plan",
+    "plan_for",
 ]

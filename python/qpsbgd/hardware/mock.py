@@ -1,4 +1,4 @@
-"""A machine to try things on: the graph of a real one, and a simulated annealer behind it."""
+"""Mock of a machine: the graph of a real one, and a simulated annealer that answers."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from dwave.system.testing import MockDWaveSampler
 
 from qpsbgd._checks import SEED_LIMIT
 from qpsbgd.hardware.embedding import ideal_graph
-from qpsbgd.hardware.timing import access_time_us
+from qpsbgd.hardware.machine import access_time_us
 from qpsbgd.samplers import SimulatedAnnealingSampler
 
 
@@ -25,39 +25,45 @@ def mock_annealer(
     seed: int = 0,
     properties: Mapping[str, Any] | None = None,
 ) -> MockDWaveSampler:
-    """D-Wave's mock of a sampler, whose answers are those of simulated annealing.
+    """Return D-Wave's mock of a sampler with answers of simulated annealing.
 
-    By itself the mock answers with local minima, and with the same times for every call. This one
-    anneals, and its times are those that the timing model estimates.
+    D-Wave's mock answers with local minima, and with the same times for every call. This mock
+    anneals, and its times are the estimates of the timing model.
 
     Args:
         topology: ``"pegasus"``, ``"zephyr"`` or ``"chimera"``.
-        shape: of the graph; None for P16, Z12 or C16.
-        dead_qubits: share of the qubits that do not work, drawn from ``seed``.
-        num_sweeps: of a read.
-        num_threads: of the annealer.
-        seed: with a call's problem it makes the seed of its reads: the same problem has the same
-            answer, whatever the name of its run.
-        properties: of a real solver (``topology``, ``qubits``, ``couplers`` and whatever else), in
-            the place of topology, shape and dead qubits.
+        shape: shape of the graph; None for P16, Z12 or C16.
+        dead_qubits: share of the qubits that do not work; ``seed`` chooses them.
+        num_sweeps: sweeps of each read.
+        num_threads: upper limit of the annealer's threads.
+        seed: seed of the answers. The seed of a call's reads depends on this seed and the problem
+            only, so equal problems have equal answers.
+        properties: properties of a real solver, at least ``topology``, ``qubits`` and
+            ``couplers``. They replace topology, shape and dead qubits.
 
     Raises:
-        ValueError: another topology, a share outside [0, 1), or properties that lack a graph.
+        ValueError: the topology is unknown, the share is outside [0, 1), or the properties lack a
+            graph.
 
     Example:
+        >>> from qpsbgd.hardware import mock_annealer
         >>> annealer = mock_annealer("chimera", (2, 2, 4))
         >>> len(annealer.nodelist)
         32
     """
     substitute = _Annealer(num_sweeps, num_threads, seed)
-    told = {"problem_timing_data": qpu_problem_timing_data(), **(properties or {})}
+    own_properties = {"problem_timing_data": qpu_problem_timing_data(), **(properties or {})}
     common = {
-        "properties": told, "parameter_warnings": False, "substitute_sampler": substitute
-    }  # fmt: skip
+        "properties": own_properties,
+        "parameter_warnings": False,
+        "substitute_sampler": substitute,
+    }
     if properties is not None:
         missing = [name for name in ("topology", "qubits", "couplers") if name not in properties]
         if missing:
-            raise ValueError(f"properties have no {missing[0]!r}")
+            raise ValueError(
+                f"properties have no {missing[0]!r}, but must have topology, qubits and couplers"
+            )
         couplers = [tuple(pair) for pair in properties["couplers"]]
         return _MockAnnealer(nodelist=list(properties["qubits"]), edgelist=couplers, **common)
     if not 0.0 <= dead_qubits < 1.0:
@@ -66,7 +72,7 @@ def mock_annealer(
     nodes = np.array(sorted(graph.nodes))
     count = round(dead_qubits * len(nodes))
     dead = np.random.default_rng(seed).choice(nodes, count, replace=False).tolist()
-    told["chip_id"] = f"mock of {topology} {'x'.join(map(str, _shape(graph)))}"
+    own_properties["chip_id"] = f"mock of {topology} {'x'.join(map(str, _shape(graph)))}"
     return _MockAnnealer(
         topology_type=topology,
         topology_shape=_shape(graph),
@@ -93,9 +99,9 @@ class _MockAnnealer(MockDWaveSampler):
 
 
 class _Annealer(dimod.Sampler):
-    """Takes the parameters of a machine, and heeds the number of reads."""
+    """Simulated annealer that accepts a machine's parameters and uses the number of reads only."""
 
-    parameters: dict[str, Any] = {}  # noqa: RUF012 - as dimod asks for
+    parameters: dict[str, Any] = {}  # noqa: RUF012 - dimod requires a mapping
     properties: dict[str, Any] = {}  # noqa: RUF012
 
     def __init__(self, num_sweeps: int, num_threads: int | None, seed: int) -> None:

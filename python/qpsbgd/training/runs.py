@@ -170,7 +170,7 @@ class Run:
 
     def plan(self) -> "Plan":
         """Return an estimate of what all steps of the run cost on its annealer."""
-        from qpsbgd.hardware.plan import plan_for
+        from qpsbgd.hardware import plan_for
 
         return plan_for(
             self._annealer,

@@ -19,13 +19,18 @@ _hashes: "weakref.WeakKeyDictionary[nx.Graph, str]" = weakref.WeakKeyDictionary(
 
 
 def ideal_graph(topology: str, shape: Sequence[int] | None = None) -> nx.Graph:
-    """A graph without defects; frozen.
+    """Return a frozen graph without defects.
 
     Args:
         topology: ``"pegasus"``, ``"zephyr"`` or ``"chimera"``.
-        shape: as D-Wave gives it; that of the largest machine of the kind by default.
+        shape: numbers that D-Wave describes the lattice by, such as ``(16,)`` for P16; None for
+            the shape of the largest machine of the topology.
+
+    Raises:
+        ValueError: the topology is none of the three.
 
     Example:
+        >>> from qpsbgd.hardware.embedding import ideal_graph
         >>> len(ideal_graph("pegasus", [2]))
         40
     """
@@ -35,13 +40,21 @@ def ideal_graph(topology: str, shape: Sequence[int] | None = None) -> nx.Graph:
 
 
 def working_graph(sampler: Any) -> nx.Graph:
-    """The graph of a structured sampler, with what D-Wave's functions ask about lattices; frozen.
+    """Return the graph of a structured sampler, frozen.
+
+    The graph has the attributes by which D-Wave's functions recognise a lattice.
 
     Args:
-        sampler: a dimod sampler with ``nodelist``, ``edgelist`` and ``properties["topology"]``.
+        sampler: dimod sampler with ``nodelist``, ``edgelist`` and ``properties["topology"]``.
 
     Raises:
-        ValueError: it has none of these, or an unknown topology.
+        ValueError: the sampler lacks one of these, or its topology is unknown.
+
+    Example:
+        >>> from qpsbgd.hardware import mock_annealer
+        >>> from qpsbgd.hardware.embedding import working_graph
+        >>> len(working_graph(mock_annealer("chimera", (2, 2, 4))))
+        32
     """
     try:
         nodes, edges = sampler.nodelist, sampler.edgelist
@@ -58,19 +71,28 @@ def working_graph(sampler: Any) -> nx.Graph:
 
 
 def graph_hash(graph: nx.Graph) -> str:
-    """SHA-256 of a working graph: its lattice, qubits and couplers; the same in every process.
+    """Return the SHA-256 of a working graph, which is the same in every process.
 
-    A frozen graph is looked at once, as it cannot change (``networkx.freeze``); what
-    :func:`working_graph` and :func:`ideal_graph` return is frozen.
+    It covers the lattice, the qubits and the couplers. The hash of a frozen graph is computed once;
+    that of a graph that can change is computed at each call. :func:`working_graph` and
+    :func:`ideal_graph` return frozen graphs.
+
+    Raises:
+        ValueError: the graph is no lattice of D-Wave's with integer labels.
+
+    Example:
+        >>> from qpsbgd.hardware.embedding import graph_hash, ideal_graph
+        >>> graph_hash(ideal_graph("zephyr", [2, 4])) == graph_hash(ideal_graph("zephyr", [2, 4]))
+        True
     """
-    found = _hashes.get(graph)
-    if found is not None:
-        return found
+    known = _hashes.get(graph)
+    if known is not None:
+        return known
     check_lattice(graph)
     keys = ("family", "rows", "columns", "tile", "labels")
     digest = hashlib.sha256(json.dumps([graph.graph[key] for key in keys]).encode())
     nodes = np.sort(np.array(graph.nodes, "<i8"))
-    edges = np.sort(np.array(graph.edges, "<i8").reshape(-1, 2), axis=1)
+    edges = np.sort(np.array(graph.edges, "<i8").reshape(-1, 2), axis=1)  # (couplers, 2)
     for array in (nodes, edges[np.lexsort(edges.T)]):
         digest.update(len(array).to_bytes(8, "little"))
         digest.update(array.tobytes())
@@ -80,6 +102,7 @@ def graph_hash(graph: nx.Graph) -> str:
 
 
 def check_lattice(graph: nx.Graph) -> None:
+    """Raise ValueError where a graph is no lattice of D-Wave's with integer labels."""
     family, labels = graph.graph.get("family"), graph.graph.get("labels")
     if family not in SHAPES or labels != "int":
         raise ValueError(
@@ -89,7 +112,7 @@ def check_lattice(graph: nx.Graph) -> None:
 
 
 def describe(graph: nx.Graph) -> str:
-    """A graph in an error's words."""
+    """Return a description of a lattice for error messages."""
     return (
         f"a {graph.graph['family']} graph with {graph.graph['rows']} rows, {len(graph)} qubits "
         f"and {graph.number_of_edges()} couplers"

@@ -1,4 +1,4 @@
-"""What a run would cost, before anything is sent."""
+"""Estimates of the access time of a training run; nothing is sent."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,9 +11,9 @@ import numpy as np
 from qpsbgd._checks import checked_choice, checked_count, described
 from qpsbgd.errors import UnembeddableError
 from qpsbgd.hardware.embedding import Packing
+from qpsbgd.hardware.machine import access_time_us, check_run_time
 from qpsbgd.hardware.mock import mock_annealer
 from qpsbgd.hardware.projector import DWaveProjector
-from qpsbgd.hardware.timing import access_time_us, check_run_time
 from qpsbgd.projection import GradientBQMs, gradient_bqms
 from qpsbgd.projection.options import OBJECTIVES, Objective
 
@@ -26,18 +26,23 @@ Shapes: TypeAlias = Iterable[tuple[str, tuple[int, int]]]
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """A layer's part in each step.
+    """Estimated cost of one layer in each step.
 
     Attributes:
-        name: of the layer.
-        num_neurons: m.
-        num_inputs: n.
-        num_copies: neurons a call; 0 where the layer does not fit the machine.
-        num_calls: a step.
-        num_qubits: a call.
-        longest_chain: in qubits.
-        access_time_us: a step, in microseconds.
-        one_by_one_us: a step, if each neuron had a call of its own.
+        name: name of the layer.
+        num_neurons: number of neurons ``m``.
+        num_inputs: number of inputs ``n``.
+        num_copies: neurons in a call; 0 where the layer does not fit the machine.
+        num_calls: calls in a step.
+        num_qubits: qubits that a call uses.
+        longest_chain: qubits of the longest chain.
+        access_time_us: access time of a step in microseconds.
+        one_by_one_us: access time of a step if each neuron had its own call, in microseconds.
+
+    Example:
+        >>> from qpsbgd.hardware import LayerPlan
+        >>> LayerPlan("too large", num_neurons=4, num_inputs=1000).num_copies
+        0
     """
 
     name: str
@@ -53,13 +58,19 @@ class LayerPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """An estimate of what training takes; ``print`` it for a table.
+    """Estimated cost of a training run; ``print`` shows it as a table.
 
     Attributes:
         solver: name of the machine.
-        num_reads: a call.
-        num_steps: of training.
-        layers: one :class:`LayerPlan` each.
+        num_reads: reads of each call.
+        num_steps: steps of the run.
+        layers: a :class:`LayerPlan` for each layer.
+
+    Example:
+        >>> from qpsbgd.hardware import LayerPlan, Plan
+        >>> layer = LayerPlan("first", 16, 64, num_copies=8, num_calls=2, access_time_us=80.0)
+        >>> Plan("solver", 100, 10, (layer,)).access_time_us
+        800.0
     """
 
     solver: str
@@ -69,27 +80,27 @@ class Plan:
 
     @property
     def calls_per_step(self) -> int:
-        """Of all layers."""
+        """Calls of all layers in a step."""
         return sum(layer.num_calls for layer in self.layers)
 
     @property
     def access_time_us_per_step(self) -> float:
-        """Of all layers, in microseconds."""
+        """Access time of all layers in a step, in microseconds."""
         return sum(layer.access_time_us for layer in self.layers)
 
     @property
     def access_time_us(self) -> float:
-        """In all, in microseconds."""
+        """Access time of the whole run in microseconds."""
         return self.num_steps * self.access_time_us_per_step
 
     @property
     def gain(self) -> float:
-        """Access time if each neuron had a call of its own, over that of this plan."""
-        alone = sum(layer.one_by_one_us for layer in self.layers)
-        return alone / self.access_time_us_per_step if alone else 1.0
+        """Access time with one call per neuron, divided by the access time of this plan."""
+        one_by_one_us = sum(layer.one_by_one_us for layer in self.layers)
+        return one_by_one_us / self.access_time_us_per_step if one_by_one_us else 1.0
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the plan in a form that JSON can represent."""
         return {
             "solver": self.solver,
             "num_reads": self.num_reads,
@@ -102,16 +113,17 @@ class Plan:
         }
 
     def __str__(self) -> str:
+        """Return a table of the layers and the totals."""
         head = ["layer", "neurons", "inputs", "a call", "calls", "qubits", "chain", "us a step"]
         rows = [head]
         for layer in self.layers:
-            taken: list[Any] = ["does not fit", "", "", "", ""]
+            cost: list[Any] = ["does not fit", "", "", "", ""]
             if layer.num_copies:
-                taken = [
+                cost = [
                     layer.num_copies, layer.num_calls, layer.num_qubits, layer.longest_chain,
                     round(layer.access_time_us),
                 ]  # fmt: skip
-            rows.append([str(x) for x in (layer.name, layer.num_neurons, layer.num_inputs, *taken)])
+            rows.append([str(x) for x in (layer.name, layer.num_neurons, layer.num_inputs, *cost)])
         widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
         table = "\n".join(
             "  ".join(
@@ -140,26 +152,29 @@ def plan(
     objective: Objective = "quadratic",
     **options: Any,
 ) -> Plan:
-    """Calls, qubits, chains and access time of training on a machine; nothing is sent.
+    """Estimate calls, qubits, chains and access time of training on a machine; send nothing.
 
     Args:
-        model: any module with binary layers; or names and shapes ``(m, n)`` of such.
-        batch_size: N, samples of a step; the quadratic objective's problems are the same for any.
-        steps: of training.
-        sampler: for its graph and timing, a ``DWaveSampler`` (which needs a token) or a mock; None
-            for an ideal machine of ``topology`` and ``shape``.
-        topology: as for :func:`~qpsbgd.hardware.mock_annealer`.
-        shape: likewise.
-        objective: ``"quadratic"``, or ``"sign"``, for which inputs are taken to be random signs.
-        **options: of :class:`~qpsbgd.hardware.DWaveProjector`.
+        model: network with binary layers, or pairs of the name and the shape ``(m, n)`` of each
+            layer.
+        batch_size: samples in a step. The cost of the quadratic objective does not depend on it.
+        steps: number of steps of the run.
+        sampler: sampler whose graph and timing are used: a ``DWaveSampler``, which needs a token,
+            or a mock. None for an ideal machine of ``topology`` and ``shape``.
+        topology: ``"pegasus"``, ``"zephyr"`` or ``"chimera"``.
+        shape: shape of the graph; None for P16, Z12 or C16.
+        objective: ``"quadratic"`` or ``"sign"``. The plan of the sign objective assumes inputs that
+            are random signs.
+        **options: arguments of :class:`~qpsbgd.hardware.DWaveProjector`.
 
     Raises:
-        TypeError: a model or a sampler of another kind.
-        ValueError: a value out of range, or more reads than a call may take.
+        TypeError: the model or the sampler has another type.
+        ValueError: a value is out of range, or a call has more reads than the machine accepts.
 
     Example:
-        >>> found = plan([("first", (3, 4))], 10, 100, topology="chimera", shape=(2, 2, 4))
-        >>> found.calls_per_step, found.layers[0].longest_chain
+        >>> from qpsbgd.hardware import plan
+        >>> cost = plan([("first", (3, 4))], 10, 100, topology="chimera", shape=(2, 2, 4))
+        >>> cost.calls_per_step, cost.layers[0].longest_chain
         (1, 2)
     """
     shapes = _shapes(model)
@@ -174,7 +189,19 @@ def plan_for(
     steps: int,
     objective: Objective = "quadratic",
 ) -> Plan:
-    """The same for a projector that is there already."""
+    """Estimate the access time of training with a projector that exists.
+
+    Args:
+        projector: projector of the run.
+        model: network, or name and ``(m, n)`` of each layer, as for :func:`plan`.
+        batch_size: samples in a step.
+        steps: number of steps.
+        objective: ``"quadratic"`` or ``"sign"``.
+
+    Raises:
+        TypeError: the model has another type.
+        ValueError: a value is out of range, or a call has more reads than the machine accepts.
+    """
     checked_count("batch_size", batch_size, 1)
     checked_count("steps", steps, 0)
     checked_choice("objective", objective, OBJECTIVES)
@@ -189,20 +216,20 @@ def plan_for(
             layers.append(LayerPlan(name, m, n))
             continue
         layers.append(_layer_plan(projector, name, m, n, packing))
-    return Plan(projector.machine.name, projector.num_reads, steps, tuple(layers))
+    return Plan(projector.machine.name, projector.options.num_reads, steps, tuple(layers))
 
 
 def _layer_plan(
     projector: DWaveProjector, name: str, m: int, n: int, packing: Packing
 ) -> LayerPlan:
-    properties, reads = projector.machine.properties, projector.num_reads
-    check_run_time(properties, packing.num_qubits, reads, projector.parameters)
+    properties, options = projector.machine.properties, projector.options
+    check_run_time(properties, packing.num_qubits, options.num_reads, options.parameters)
 
     def time_us(num_qubits: int) -> float:
-        return access_time_us(properties, num_qubits, reads, projector.parameters)
+        return access_time_us(properties, num_qubits, options.num_reads, options.parameters)
 
     num_calls = math.ceil(m / packing.num_copies)
-    one = sum(len(chain) for chain in packing.embeddings[0].values())
+    qubits_of_copy = sum(len(chain) for chain in packing.embeddings[0].values())
     return LayerPlan(
         name,
         m,
@@ -212,7 +239,7 @@ def _layer_plan(
         packing.num_qubits,
         packing.longest_chain,
         num_calls * time_us(packing.num_qubits),
-        m * time_us(one),
+        m * time_us(qubits_of_copy),
     )
 
 
@@ -237,7 +264,7 @@ def _shapes(model: Any) -> list[tuple[str, tuple[int, int]]]:
 
 
 def _random_signs(num_inputs: int, num_neurons: int, batch_size: int) -> GradientBQMs:
-    """Problems of a layer whose inputs are random signs."""
+    """Return problems of a layer whose inputs are random signs."""
     rng = np.random.default_rng(0)
     X = rng.choice(np.array([-1.0, 1.0], np.float32), (batch_size, num_inputs))
     T = np.ones((batch_size, num_neurons), np.float32)

@@ -1,7 +1,7 @@
-"""Clique embeddings in windows of a working graph, and what becomes of them when they are moved.
+"""Clique embeddings in windows of a working graph, and their translation to other windows.
 
-D-Wave's lattices repeat: an embedding found in a window is one in every other window whose qubits
-and couplers are there. A *window* is the image of a small ideal lattice, the *tile*, and a *shape*
+D-Wave's lattices are periodic: an embedding found in one window is valid in every other window that
+has its qubits and couplers. A *window* is the image of a small ideal lattice, the *tile*. A *shape*
 is an embedding in terms of the tile's nodes.
 """
 
@@ -18,14 +18,15 @@ Shape = tuple[tuple[int, ...], ...]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-#: Times that qubits at missing couplers are left out of a window.
+#: Attempts to find a shape that avoids the missing couplers by leaving out qubits at their ends.
 NUM_REPAIRS = 3
-#: Missing couplers in a window that are worth a repair: another embedding needs as many others.
+#: An embedding that needs more missing couplers than this is not repaired: the next one would need
+#: as many others.
 MAX_REPAIRED = 4
 
 
 class Place(NamedTuple):
-    """A shape in one of the windows."""
+    """Shape in one of the windows."""
 
     window: int
     shape: Shape
@@ -34,9 +35,9 @@ class Place(NamedTuple):
 class _Cliques(busgraph_cache):
     """D-Wave's polynomial clique embedder without its cache on disk.
 
-    That keeps the hundred graphs used last, as pickles in the user's data folder: thousands of
-    windows would push out the user's own. Where couplers are missing it looks at one way around
-    them instead of 64, each of which takes as long as an ideal graph.
+    The cache holds the hundred graphs used last, as pickles in the user's data folder: thousands of
+    windows would displace the user's own graphs. Where couplers are missing, this embedder tries
+    one way around them instead of 64, each of which takes as long as an ideal graph.
     """
 
     def __init__(self, part: "_Part") -> None:
@@ -50,7 +51,10 @@ class _Cliques(busgraph_cache):
 
 
 class _Part:
-    """What the embedder asks of a graph: a networkx graph takes longer to make than to embed in."""
+    """Part of a graph with the three members that the embedder reads.
+
+    It replaces a networkx graph, which takes longer to build than the embedding to find.
+    """
 
     def __init__(self, attributes: dict[str, Any], nodes: list[int], edges: list[Any]) -> None:
         self.graph = attributes
@@ -64,7 +68,7 @@ class _Part:
 
 
 def largest_clique(graph: nx.Graph) -> int:
-    """Variables of the largest clique that the embedder finds in a whole graph."""
+    """Return the number of variables of the largest clique that the embedder finds in a graph."""
     part = _Part(graph.graph, sorted(graph.nodes), sorted(map(sorted, graph.edges)))
     return len(_Cliques(part).largest_clique())
 
@@ -74,14 +78,14 @@ class Windows:
 
     Args:
         graph: Pegasus, Zephyr or Chimera, with integer labels.
-        size: rows of the tile.
-        num_variables: of the cliques looked for.
+        size: number of rows of the tile.
+        num_variables: number of variables of the cliques to embed.
 
     Attributes:
-        images: int64 ``(windows, nodes of the tile)``, the qubit a tile's node is in each window.
-        nodes: int64 ``(nodes of the tile,)``, their labels.
-        edges: int64 ``(edges of the tile, 2)``, as indices of ``nodes``.
-        qubits_exist: bool ``(numbers,)``, which numbers are qubits of the graph.
+        images: int64 ``(windows, nodes of the tile)``: the qubit of each tile node in each window.
+        nodes: int64 ``(nodes of the tile,)``: labels of the tile's nodes.
+        edges: int64 ``(edges of the tile, 2)``: edges of the tile as indices of ``nodes``.
+        qubits_exist: bool ``(numbers,)``: whether a number is a qubit of the graph.
         ideal: whether no window has a defect.
         hold_ideally: whether a window without defects has room for one clique.
     """
@@ -106,37 +110,38 @@ class Windows:
         couplers = np.sort(ends @ np.array([num_qubits, 1]))
         wanted = np.sort(self.images[:, self.edges], axis=2) @ np.array([num_qubits, 1])
         place = np.searchsorted(couplers, wanted).clip(max=max(len(couplers) - 1, 0))
-        #: (windows, edges of the tile)
+        #: Whether a coupler exists, (windows, edges of the tile).
         self.coupled: Bools = (
             couplers[place] == wanted if len(couplers) else np.zeros(wanted.shape, bool)
         )
         self.ideal = bool(self.qubits_exist[self.images].all() and self.coupled.all())
-        self._found: dict[bytes, Shape | None] = {}
+        self._shapes: dict[bytes, Shape | None] = {}
         ideal = self._embedded(np.ones(len(nodes), bool))
-        #: Fewer free qubits than this hold no clique. Chains in odd corners need up to a tenth less
-        #: than those the embedder makes where it is free to choose.
+        #: A window with fewer free qubits than this is not searched. The factor is below 1 because
+        #: embeddings in odd corners use up to a tenth fewer qubits than the one in a free window.
         self.least = int(0.85 * sum(map(len, ideal))) if ideal else num_variables
         self.hold_ideally = ideal is not None
 
     def by_rows(self) -> list[int]:
-        """Windows in order of their rows; of a row, those of one diagonal shift together."""
+        """Return the windows row by row; in a row, windows of a diagonal follow each other."""
         offsets = self._offsets
         return sorted(range(len(offsets)), key=lambda i: (offsets[i][-2], offsets[i]))
 
     def by_diagonals(self) -> list[int]:
-        """Windows from one corner of the graph to the opposite one."""
+        """Return the windows from one corner of the graph to the opposite one."""
         offsets = self._offsets
         return sorted(range(len(offsets)), key=lambda i: (sum(offsets[i][-2:]), offsets[i]))
 
     def find(self, window: int, free: Bools) -> Shape | None:
-        """A clique embedding in the free qubits of a window.
+        """Return a clique embedding in the free qubits of a window; None where none is found.
 
-        At first the embedder is not told of missing couplers: most are not needed. Where some are,
-        ends of them are left out and the embedder asked again, and in the last try told.
+        The first attempts ignore missing couplers, because an embedding needs few of the couplers.
+        Where it needs a missing one, an end of that coupler is left out in the next attempt. The
+        last attempt gives the embedder only the couplers that exist.
 
         Args:
-            window: its number.
-            free: bool ``(numbers,)``.
+            window: number of the window.
+            free: bool ``(numbers,)``: whether a number is a free qubit.
         """
         kept = free[self.images[window]]
         for _ in range(NUM_REPAIRS):
@@ -150,6 +155,7 @@ class Windows:
                 return shape
             if len(missing) > MAX_REPAIRED:
                 break
+            # Leave out the qubits with the most missing couplers first.
             while len(missing):
                 ends, counts = np.unique(missing, return_counts=True)
                 worst = ends[np.argmax(counts)]
@@ -159,19 +165,19 @@ class Windows:
         return self._embedded(kept, self.coupled[window] & kept[self.edges].all(axis=1))
 
     def _embedded(self, kept: Bools, coupled: Bools | None = None) -> Shape | None:
-        """A clique embedding in some of the tile's nodes, with all of their couplers or some."""
-        # An ideal graph has the same few patterns over and over.
+        """Return a clique embedding in some nodes; ``coupled`` tells the edges that exist."""
+        # Windows of an ideal graph repeat a few patterns of free nodes.
         key = np.packbits(kept if coupled is None else np.append(kept, coupled)).tobytes()
-        if key not in self._found:
+        if key not in self._shapes:
             edges = self.edges[kept[self.edges].all(axis=1) if coupled is None else coupled]
             part = _Part(self.tile.graph, self.nodes[kept].tolist(), self.nodes[edges].tolist())
             chains = _Cliques(part).find_clique_embedding(self.num_variables).values()
             shape = tuple(tuple(sorted(self._index[q] for q in chain)) for chain in chains)
-            self._found[key] = shape or None
-        return self._found[key]
+            self._shapes[key] = shape or None
+        return self._shapes[key]
 
     def _needed_and_missing(self, window: int, shape: Shape) -> Ints:
-        """Couplers, ``(couplers, 2)`` of tile indices, that a shape needs and a window has not."""
+        """Return the couplers that a shape needs and a window lacks: tile indices ``(k, 2)``."""
         used, starts = self._couplers(shape)
         coupled = self.coupled[window, used]
         if coupled.all():
@@ -184,14 +190,14 @@ class Windows:
         return missing
 
     def _chains(self, shape: Shape) -> Ints:
-        """The chain that each of the tile's nodes is in; -1 where in none."""
+        """Return the chain of each tile node, -1 for nodes outside the shape."""
         chain_of = np.full(len(self.nodes), -1)
         for number, chain in enumerate(shape):
             chain_of[list(chain)] = number
         return chain_of
 
     def _couplers(self, shape: Shape) -> tuple[Ints, Ints]:
-        """The edges within a shape, those of two chains together, and where each two begin."""
+        """Return the edges within a shape, sorted by pairs of chains, and each pair's start."""
         ends = np.sort(self._chains(shape)[self.edges], axis=1)
         used = np.flatnonzero(ends[:, 0] >= 0)
         codes = ends[used] @ np.array([len(shape), 1])
@@ -199,26 +205,26 @@ class Windows:
         return used[order], np.flatnonzero(np.diff(codes[order], prepend=-1))
 
     def qubits(self, place: Place) -> Ints:
-        """All qubits of a placed shape."""
+        """Return all qubits of a placed shape in ascending order."""
         nodes = [node for chain in place.shape for node in chain]
         return np.sort(self.images[place.window, nodes])
 
     def embedding(self, place: Place) -> dict[int, tuple[int, ...]]:
-        """A placed shape as an embedding; short chains first."""
+        """Return a placed shape as an embedding, short chains first."""
         image = self.images[place.window]
         chains = [tuple(sorted(image[list(chain)].tolist())) for chain in place.shape]
         return dict(enumerate(sorted(chains, key=lambda chain: (len(chain), chain))))
 
     def places(self, shape: Shape) -> Iterator[Place]:
-        """A shape in all windows where it is a valid embedding."""
+        """Yield a shape in every window where it is a valid embedding."""
         chain_of = self._chains(shape)
         valid = self.qubits_exist[self.images[:, chain_of >= 0]].all(axis=1)  # (windows,)
         used, starts = self._couplers(shape)
         first, second = chain_of[self.edges[used[starts]]].T
         windows = np.flatnonzero(valid)
         coupled = self.coupled[np.ix_(windows, used)]
-        # Two chains need one of their couplers. A chain has as many as it needs to be connected,
-        # or so few more that to ask for all loses next to nothing.
+        # Two chains need one of the couplers between them. A chain has hardly more couplers than it
+        # needs to be connected, so requiring all of them loses next to no places.
         some = np.logical_or.reduceat(coupled, starts, axis=1)
         every = np.logical_and.reduceat(coupled, starts, axis=1)
         for window in windows[np.where(first == second, every, some).all(axis=1)].tolist():
@@ -226,7 +232,7 @@ class Windows:
 
 
 def tile_of(graph: nx.Graph, size: int) -> nx.Graph:
-    """The ideal lattice of the same family with so many rows."""
+    """Return the ideal lattice of a graph's family with ``size`` rows."""
     family, tile = graph.graph["family"], graph.graph["tile"]
     if family == "chimera":
         rows, columns = (min(size, graph.graph[side]) for side in ("rows", "columns"))
@@ -237,7 +243,7 @@ def tile_of(graph: nx.Graph, size: int) -> nx.Graph:
 
 
 def smallest_size(graph: nx.Graph, num_variables: int) -> int:
-    """Rows of the smallest tile that may hold a clique; those of the graph at most."""
+    """Return the rows of the smallest tile that may hold a clique, at most the graph's rows."""
     tile = graph.graph["tile"]
     if graph.graph["family"] == "pegasus":
         size = max(2, 1 - -num_variables // 12)
