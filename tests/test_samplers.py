@@ -42,7 +42,7 @@ def test_options_are_those_of_the_signature():
         "proposal_acceptance_options": ("Metropolis", "Gibbs"),
         "keep_options": ("best", "final"),
         "form_options": ("dense", "sparse"),
-        "precision_options": ("float32", "int16", "int8", "float64"),
+        "precision_options": ("float32", "int16", "float64"),
     }
 
 

@@ -26,11 +26,11 @@ struct SparseEdges {
       offsets[i + 1] = offsets[i] + round_up(count, kEdgeGroup);
     }
     edges = Buffer<SparseEdge<Value>>(offsets[n]);
-    const auto twice = [&problem, scale = 2.0f / unit](std::size_t e) {
+    const auto twice = [this, &problem](std::size_t e) {
       if constexpr (std::is_same_v<Value, double>) {
-        return 2.0 * problem.scale() * problem.sparse_couplings64()[e];
+        return 2.0 / unit * problem.scale() * problem.sparse_couplings64()[e];
       } else {
-        return static_cast<Value>(scale * problem.couplings()[e]);
+        return static_cast<Value>(2.0f / unit * problem.couplings()[e]);
       }
     };
     for (std::size_t i = 0; i < n; ++i) {
