@@ -341,9 +341,10 @@ def test_a_ledger_outlives_the_process(tmp_path):
     ledger.write_text("{}")
     with pytest.raises(ValueError, match="is no ledger of access times"):
         Budget(1000.0, ledger)
-    ledger.write_text('{"spent_us": NaN, "reserved_us": 0}')
-    with pytest.raises(ValueError, match="must be finite and at least 0"):
-        Budget(1000.0, ledger)
+    for spent, reserved in (("NaN", "0"), ("0", "NaN"), ("1e308", "1e308"), ("-1", "0")):
+        ledger.write_text(f'{{"spent_us": {spent}, "reserved_us": {reserved}}}')
+        with pytest.raises(ValueError, match="must be finite and >= 0"):
+            Budget(1000.0, ledger)
 
 
 def test_a_ledger_that_cannot_be_written(tmp_path):

@@ -164,6 +164,6 @@ def _decoded(ledger: Path, content: bytes) -> tuple[float, float]:
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"{ledger} is no ledger of access times: {error}") from error
     times = [spent_us, reserved_us]
-    if not all(math.isfinite(value) and value >= 0 for value in times):
-        raise ValueError(f"{ledger} has {times}, but times must be finite and at least 0")
+    if not (min(times) >= 0 and math.isfinite(sum(times))):
+        raise ValueError(f"{ledger} has {times}, but times and their sum must be finite and >= 0")
     return spent_us, reserved_us
