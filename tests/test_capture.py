@@ -133,6 +133,7 @@ def test_a_replaced_weight_is_told_of(net, batch):
         net(batch[0])
 
 
+@pytest.mark.slow
 def test_backward_passes_that_pile_up_are_told_of_once(net, batch):
     optimizer = QPSBGD(net)
 

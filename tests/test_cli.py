@@ -85,6 +85,7 @@ def test_each_setting_has_an_option_and_none_has_two():
     assert set(names) - own == {field.name for field in fields(Config)} - {"version"}
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_weights(finished, tmp_path):
     whole, _ = finished
     folder = tmp_path / "killed"

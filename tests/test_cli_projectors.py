@@ -94,6 +94,7 @@ def test_train_digits_on_a_mock(tmp_path):
 
 
 @needs_dwave
+@pytest.mark.slow
 def test_zephyr_with_polish(tmp_path):
     text = invoke(
         "train", "digits", "--projector", "dwave", "--mock", "zephyr", *SHORT, "--epochs", 2,
@@ -129,6 +130,7 @@ def check_same(folder, whole, num_steps_paid=6, step_us=None):
         assert counted == pytest.approx(num_steps_paid * step_us)
 
 
+@pytest.mark.slow
 def test_a_budget_that_ends_is_raised_and_the_run_goes_on(whole, step_us, tmp_path):
     folder = tmp_path / "run"
     text = invoke(
@@ -172,6 +174,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_a_call_resumes_to_the_same_weights(whole, step_us, tmp_path):
     folder = tmp_path / "killed"
     args = ["train", "digits", *MOCK, *SHORT, "--epochs", 2, "--out", folder]
@@ -203,6 +206,7 @@ def failing(monkeypatch, number, error):
     monkeypatch.setattr(_MockAnnealer, "sample", sample)
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_call(whole, step_us, tmp_path, monkeypatch):
     failing(monkeypatch, 6, KeyboardInterrupt())
     folder = tmp_path / "run"
@@ -245,6 +249,7 @@ def test_a_call_that_fails_may_be_solved_here(whole, tmp_path, monkeypatch):
 
 
 @needs_dwave
+@pytest.mark.slow
 def test_layers_that_do_not_fit(tmp_path):
     args = ("train", "mnist5k", *MOCK, "--batch-size", 20, "--reads", 3, "--epochs", 1)
     text = invoke(*args, "--out", tmp_path / "error", expect=2)

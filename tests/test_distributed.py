@@ -16,6 +16,7 @@ distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
+@pytest.mark.slow
 def test_a_killed_worker_changes_nothing(rng):
     J = np.triu(rng.normal(size=(60, 60)), 1)
     J, h = J + J.T, rng.normal(size=(400, 60))

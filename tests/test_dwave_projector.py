@@ -526,6 +526,7 @@ def secretive(monkeypatch, tmp_path, caplog, request):
 
 @pytest.mark.parametrize("secretive", [TOKEN, ODD_TOKEN], indirect=True)
 @pytest.mark.parametrize("own_sampler", [False, True])
+@pytest.mark.slow
 def test_no_token_in_anyones_log(secretive, caplog, capfd, own_sampler):
     with pytest.raises((ConnectionError, RequestTimeout)) as caught:
         DWaveSampler(solver="nowhere") if own_sampler else DWaveProjector(solver="nowhere")

@@ -141,6 +141,7 @@ def test_packing_is_the_same_each_time(family):
         assert pack_cliques(shuffled, n) == packing
 
 
+@pytest.mark.slow
 def test_packing_is_the_same_in_every_process():
     code = (
         "from qpsbgd.hardware.embedding import *\n"
@@ -207,6 +208,7 @@ def test_nothing_is_written_to_the_embedders_own_cache(tmp_path):
         ("zephyr", 64, 0.01, 6),
     ],
 )
+@pytest.mark.slow
 def test_copies_on_whole_machines(family, n, dead, copies):
     graph = damaged(ideal_graph(family), qubits=dead)
     packing = pack_cliques(graph, n)

@@ -16,6 +16,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.slow
 def test_example(path, tmp_path):
     done = subprocess.run(
         [sys.executable, str(path)], check=True, capture_output=True, text=True, cwd=tmp_path,

@@ -128,6 +128,7 @@ def test_samplers_and_native_steps_without_dwave_system():
     )
 
 
+@pytest.mark.slow
 def test_the_command_line_without_dwave_system(tmp_path):
     for name in ("torch", "click", "tqdm", "matplotlib", "sklearn"):
         pytest.importorskip(name)

@@ -242,6 +242,7 @@ def test_an_error_of_another_projector_is_raised_on_all(rng, groups, fault, erro
         raise found[1]
 
 
+@pytest.mark.slow
 def test_a_killed_rank_ends_the_others(rng, tmp_path):
     group = Ranks(3, tmp_path)
     try:

@@ -254,6 +254,7 @@ def test_a_projectors_own_options_hold_in_project(rng, objective):
             qpsbgd.project(X, T, projector=solve, **{name: other})
 
 
+@pytest.mark.slow
 def test_a_samplers_projector_keeps_its_target_eps(rng):
     X, T = layer(rng, "sign")
     solve = qpsbgd.SamplerProjector(dimod.ExactSolver(), target_eps=0.5)
