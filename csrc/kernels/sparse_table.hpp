@@ -16,10 +16,12 @@ constexpr std::size_t kDrawnTogether = 8 / kParts<float>;
 // registers hold the bounds of the gains -32 to -1. The members are those of SparseDecisions.
 class SparseTable {
  public:
-  // Whether no gain below the table can be accepted, and the sweep is long enough: the table costs
-  // about as much as a hundred variables.
-  static QPSBGD_INLINE bool suits(float unit, float threshold, std::size_t num_variables) {
-    return threshold * kLargestNoise < unit * kNumGains && num_variables >= 256;
+  // Whether a gain below the table cannot occur or cannot be accepted, and the sweep is long
+  // enough: the table costs about as much as a hundred variables.
+  static QPSBGD_INLINE bool suits(const SparseTile<std::int16_t>& tile, float threshold,
+                                  std::size_t num_variables) {
+    return num_variables >= 256 && (tile.reach <= static_cast<float>(kNumGains) ||
+                                    threshold * kLargestNoise < tile.unit * kNumGains);
   }
 
   QPSBGD_INLINE SparseTable(const SparseTile<std::int16_t>& tile, float threshold,
@@ -60,8 +62,8 @@ class SparseTable {
     for (Words& bits : bits_) bits >>= 9;
   }
   QPSBGD_INLINE std::uint32_t decide(std::size_t i, std::size_t k) const {
-    // The bound of the lowest gain is 0, so it also serves all gains below. The low five bits of a
-    // gain in [-32, -1] choose among the 32 bounds.
+    // Where gains below the lowest can occur, its bound is 0, so it also serves them. The low five
+    // bits of a gain in [-32, -1] choose among the 32 bounds.
     const Ints gain = (Ints)gains(i), lowest = Ints{} - kNumGains;
     const auto value = (__m512i)(gain > lowest ? gain : lowest);
     const __m512i bound = _mm512_permutex2var_epi32(bounds_[0], value, bounds_[1]);

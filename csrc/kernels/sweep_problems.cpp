@@ -159,6 +159,8 @@ void anneal(const InterleavedTile& tile, const float* thresholds, const StreamKe
           return load_lanes(spins + i * kLanes) * load_lanes(fields + i * kLanes);
         },
         [&](const Lanes<float>* bounds) {
+          // Without this barrier GCC copies all couplings to the stack before the first decision.
+          asm volatile("" ::: "memory");
           return decide_flips(couplings.block(I, I), spins, fields, bounds, changes, next);
         });
     if (flipped == 0) continue;

@@ -140,7 +140,7 @@ void anneal(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
 #if defined(__AVX512BW__)
   if constexpr (std::is_integral_v<Value>) {
     if (acceptance == Acceptance::kMetropolis &&
-        SparseTable::suits(tile.unit, threshold, last - first)) {
+        SparseTable::suits(tile, threshold, last - first)) {
       sweep(tile, first, last, SparseTable(tile, threshold, keys));
       return;
     }
@@ -211,16 +211,36 @@ void set_fields(const SparseTile<std::int16_t>& tile, std::size_t first, std::si
   }
 }
 
-// Sums in float64: float32 would round sums of integers that the fields hold exactly.
+// Returns the sums over variables first to last - 1 of s (h + f), where f is the local field.
+template <class Value>
+QPSBGD_INLINE Lanes<Gain<Value>> sum_terms(const SparseTile<Value>& tile, std::size_t first,
+                                           std::size_t last) {
+  Lanes<Gain<Value>> sum{};
+  for (std::size_t i = first; i < last; ++i) {
+    sum = sum + negate_unless(tile.spins[i], load_linear(tile, i) + load_fields(tile, i));
+  }
+  return sum;
+}
+
+// Returns how many terms may be added up in float32. Sums of integers must stay exact; terms that
+// are rounded themselves lose nothing in short sums.
+QPSBGD_INLINE std::size_t choose_run(float reach_in_units) {
+  if (reach_in_units > 0x1p24f) return 8;  // rounded
+  if (reach_in_units > 0x1p22f) return 1;
+  return static_cast<std::size_t>(0x1p23f / (reach_in_units + 1.0f));
+}
+
 template <class Value>
 void energies(const SparseTile<Value>& tile, double* out) {
+  const std::size_t run = choose_run(tile.reach);
   Lanes<double> sum{};
-  for (std::size_t i = 0; i < tile.num_variables; ++i) {
-    const auto term = negate_unless(tile.spins[i], load_linear(tile, i) + load_fields(tile, i));
-    if constexpr (std::is_same_v<Value, double>) {
-      sum = sum + term;
-    } else {
-      sum = sum + convert_lanes<double>(term);
+  if constexpr (std::is_same_v<Value, double>) {
+    sum = sum_terms(tile, 0, tile.num_variables);
+  } else {
+    for (std::size_t first = 0; first < tile.num_variables; first += run) {
+      const std::size_t left = tile.num_variables - first;
+      const auto terms = sum_terms(tile, first, first + (left < run ? left : run));
+      sum = sum + convert_lanes<double>(terms);
     }
   }
   for (std::size_t q = 0; q < kParts<double>; ++q) {

@@ -125,7 +125,8 @@ struct SparseTile {
   Value* fields;             // (num_variables + 1, kLanes)
   std::uint16_t* spins;      // (num_variables + 1): bit i is set if the spin of lane i is +1
   std::size_t num_variables;
-  float unit;  // a power of two; 1 for float and double
+  float unit;   // a power of two; 1 for float and double
+  float reach;  // largest magnitude that a field can have, in units
 };
 
 // All states of the last variables of a problem, next to one state of the others. Their energies

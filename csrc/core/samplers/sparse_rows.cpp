@@ -159,7 +159,8 @@ class SparseRows final : public ReadRows {
             .fields = const_cast<Value*>(fields_.data()),
             .spins = const_cast<std::uint16_t*>(spins_.data()),
             .num_variables = problem_.num_variables(),
-            .unit = edges_->unit};
+            .unit = edges_->unit,
+            .reach = static_cast<float>(problem_.reach_in_units())};
   }
 
   const SparseKernels<Value>& kernels_;
