@@ -148,6 +148,35 @@ for _ in range(3):
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300, env=environment)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads are counted in /proc")
+def test_idle_threads_of_torch_do_not_spin_while_ours_work():
+    pytest.importorskip("torch")
+    code = """
+import ctypes, os
+import numpy as np, torch, qpsbgd
+if not hasattr(ctypes.CDLL(None), "omp_pause_resource_all"):
+    raise SystemExit("no OpenMP library in the global scope")
+
+def num_threads():
+    return len(os.listdir("/proc/self/task"))
+
+torch.set_num_threads(4)
+a, X = torch.ones(512, 512), np.ones((64, 64), np.float32)
+qpsbgd.project(X, X, num_threads=2)  # starts a thread of the pool
+expected = a @ a
+before = num_threads()
+qpsbgd.project(X, X, num_threads=1)
+assert num_threads() == before  # no other thread is needed, and none is disturbed
+qpsbgd.project(X, X, num_threads=2)
+print(before - num_threads())
+assert torch.equal(a @ a, expected)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if "no OpenMP library" in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
+
+
 def test_the_process_ends_while_the_pool_sleeps():
     code = """
 import numpy as np, qpsbgd

@@ -8,6 +8,7 @@
 
 #include "bindings/module.hpp"
 #include "core/support/dispatch.hpp"
+#include "core/support/openmp.hpp"
 #include "core/support/stop.hpp"
 #include "core/support/work.hpp"
 
@@ -79,6 +80,7 @@ Ending run_sampler(double nanoseconds, int num_threads, const Limits& limits, co
   PythonWatch watch(limits);
   try {
     const py::gil_scoped_release release;
+    if (num_threads > 1) rest_openmp_threads();
     work(table, num_threads, watch.stop());
   } catch (const Stopped&) {
     rethrow(watch.exception());
