@@ -3,9 +3,10 @@
 shared: 256 problems of n = 784 that share X^T X of 100 samples, 10 sweeps. low_rank: the same,
 handed over as X. independent: 10,000 dense problems of n = 32, one read, 100 sweeps. The peer makes
 a BQM of each problem and samples it; it does --peer problems, from which its time for all
-follows. "default": as users write it, each side with its own default temperatures. "given": the
-same temperatures for both, of the peer the whole loop and the sampling alone that it reports, and
-the same loop over our own sampler. --profile instead shows where a call's time goes.
+follows. "default": as users write it, each side with its own default temperatures. "given": both
+sides use the same temperatures; the output has the peer's whole loop, the sampling time that the
+peer reports, and the same loop over our own sampler. --profile instead shows where a call's time
+goes.
 """
 
 import argparse
@@ -78,7 +79,7 @@ def difference(differences, energies):
 
 
 def profile(name, sweeps, threads):
-    """Prints the functions of one call by their own time, and the part of those in the core."""
+    """Print the functions of one call by their own time, and the part of those in the core."""
     make, problems = CASES[name]
     J, h, num_sweeps = make(problems, np.random.default_rng(0))
     options = {"num_sweeps": sweeps or num_sweeps, "num_threads": threads}

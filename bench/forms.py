@@ -1,8 +1,9 @@
-"""Where one form of a batch's couplings overtakes another: what `form="auto"` knows.
+"""Measure where one form of a batch's couplings becomes faster than another, for `form="auto"`.
 
-own: problems with a J of each one's own, interleaved against dense, by size and reads. rank: a
-shared J of low rank, by its factor against formed, by size and rank, forming it included. Time of
-the one over that of the other, in turn, one thread; --plot draws the crossovers.
+"own" compares the interleaved and the dense form for problems that each have their own J, by size
+and reads. "rank" compares the factor with the matrix for a shared J of low rank, by size and rank;
+the time to form the matrix counts. Each number is the ratio of the two times, measured in turn on
+one thread. --plot draws the crossovers.
 """
 
 import argparse

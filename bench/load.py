@@ -1,7 +1,9 @@
 """Default calls against calls of one thread, beside other processes that are busy.
 
-Calls of the two are timed in turn. A ratio of 1 says that threads cost nothing; the issue's bound
-is 2. With `--quiet` no process is started.
+Calls of the two are timed in turn. A ratio of 1 says that threads cost nothing; the bound is 2.
+A call of some milliseconds either waits for a time slice of another process or does not. The median
+of such times may jump from one case to the other, even where both calls run the same code; the mean
+does not. With `--quiet` no process is started.
 """
 
 import argparse

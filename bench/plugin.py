@@ -114,7 +114,7 @@ def main():
         }
         alone = peer.seconds / (args.rounds * args.peer) / statistics.mean(seconds["batch"])
         means = ", ".join(f"{np.mean(energies[key]):.5g}" for key in ("batch", "dwave", "own"))
-        # Of the differences' means, from the spread over rounds.
+        # Standard error of the mean difference, from its spread over rounds.
         error = np.std(np.subtract(energies["batch"], energies["dwave"]), ddof=1)
         error /= args.rounds**0.5
         print(

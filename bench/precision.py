@@ -1,4 +1,5 @@
-"""What float64 costs: annealing, tabu search and descent in float64 against the default precision.
+"""Measure the cost of float64: annealing, tabu search and descent in float64 against the default
+precision.
 
 One thread, the same problem, starts and seeds; medians over rounds of the ratio of two calls'
 sampling times, in turn. Problems have small integers (default: int16) or normal biases

@@ -23,7 +23,7 @@ from qpsbgd.training.networks import NETWORKS
 
 
 def batches(sizes, batch_size):
-    """Without end: MNIST images where the sizes are theirs, else noise."""
+    """Yield batches without end: MNIST images if the network has their sizes, else noise."""
     if (sizes[0], sizes[-1]) != (784, 10):
         while True:
             yield torch.randn(batch_size, sizes[0]), torch.randint(sizes[-1], (batch_size,))
@@ -35,7 +35,7 @@ def batches(sizes, batch_size):
 
 
 class Timed(qpsbgd.NativeProjector):
-    """Adds up the time that projections take, with the sweeps and without."""
+    """Native projector that adds up the time of its projections, with or without sweeps."""
 
     def __init__(self, num_threads):
         super().__init__(num_threads=num_threads)

@@ -28,7 +28,7 @@ def backward(net, batch):
 
 
 def inputs_of(monkeypatch, kind):
-    """What models of a class get in training from now on."""
+    """Return a list that receives the training inputs of all models of a class."""
     found, forward = [], kind.forward
 
     def recorded(self, x, *args):

@@ -582,7 +582,7 @@ def test_magnitudes_whose_sum_is_infinite_are_refused(form):
     J = np.full((3, 17, 17), 1e307) * (1 - np.eye(17))
     with pytest.raises(ValueError, match="must have a sum that float64 holds"):
         sample_batch(np.zeros((3, 17)), J, form=form, beta_range=(1e-308, 1e-307))
-    # Of a problem other than the first, too.
+    # The check also covers problems after the first.
     J, h = np.zeros((17, 17)), np.zeros((3, 17))
     h[1] = 1.7e307
     with pytest.raises(ValueError, match="must have a sum that float64 holds"):

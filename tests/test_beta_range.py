@@ -101,7 +101,7 @@ def test_dwaves_rule_in_a_batch_is_that_of_the_sampler(rng, kind, form):
                 h[number : number + 1], couplings, form=form, beta_range="dwave", num_sweeps=5
             )
             np.testing.assert_allclose(found.info["beta_range"], [expected])
-    # Of many problems: the median in units of their typical difference.
+    # For many problems the range is the median in units of their typical field.
     scale = 2.0 ** np.arange(3)
     same = qpsbgd.sample_batch(
         scale[:, None] * h[0], scale[:, None, None] * J[0], beta_range="dwave", num_sweeps=5

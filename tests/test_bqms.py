@@ -120,7 +120,7 @@ def test_large_eps_shifts_the_threshold(rng, n, magnitude, multiple):
 def test_ties_count_as_positive():
     X, T = np.ones((1, 4), np.float32), np.array([[2, -2]], np.float32)
     problems = qpsbgd.gradient_bqms(X, T, **SIGN)
-    # Of four inputs, at least three that disagree make the output -1.
+    # The output is -1 if at least three of the four inputs disagree.
     assert problems.thresholds.tolist() == [3]
     assert problems.patterns.tolist() == [[-1, -1, -1, -1]]
     tie = problems.complete(np.array([[1, 1, -1, -1]]))

@@ -255,7 +255,7 @@ def damaged_bytes(rng, content):
 
 
 def settled(run):
-    """What decides how a run goes on."""
+    """Return the values that determine how a run goes on."""
     return {**run.state.state_dict(), "settings": run.config.decisive_settings}
 
 

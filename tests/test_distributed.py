@@ -12,7 +12,7 @@ from qpsbgd import sample_batch
 
 distributed = pytest.importorskip("distributed")
 
-# Of the cluster's own processes and sockets as they end.
+# The cluster's own processes and sockets warn when they end.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 

@@ -337,7 +337,8 @@ def test_a_call_that_fails(rng, make, fault, on_failure):
         assert caught.value.__cause__ is not None
     assert projector.budget.reserved_us == 0.0
     assert "error" in projector.last_calls[1]
-    # Nonsense was paid for, and is not asked for again; offline is tried again where that is asked.
+    # A useless answer was paid for and is not requested again. An offline machine is tried again if
+    # the options allow it.
     tries = {"retry": 3, "native": 3, "error": 1}[on_failure]
     assert sampler.num_calls == (1 + 2 * tries if fault == "offline" else 3)
 

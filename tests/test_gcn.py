@@ -38,7 +38,7 @@ def features(seed=0):
 
 
 def twin(layer, x, A):
-    """What the layer gives, of arrays."""
+    """Return the layer's output, computed with NumPy."""
     W = np.where(layer.weight.detach().numpy() >= 0, 1, -1)
     y = A @ (x.numpy() @ W.T)
     if layer.output_scale is not None:

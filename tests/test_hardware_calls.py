@@ -356,7 +356,7 @@ def test_a_ledger_that_cannot_be_written(tmp_path):
     with pytest.raises(OSError, match=r"spent\.json"):
         budget.reserve(100.0, "two")
     assert budget.reserved_us == 100.0
-    # What was paid for is not lost.
+    # An answer that was paid for is not lost.
     with pytest.warns(UserWarning, match="not up to date"):
         budget.settle(100.0, 90.0)
     assert (budget.reserved_us, budget.spent_us) == (0.0, 90.0)

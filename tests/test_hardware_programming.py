@@ -117,7 +117,7 @@ def aligned(layout, problem, states):
 @pytest.mark.parametrize("objective", ["quadratic", "sign"])
 @pytest.mark.parametrize("properties", [None, "mock"])
 def test_gauges_and_scales_leave_energies_as_they_were(rng, objective, properties):
-    """Of unbroken chains, up to each copy's scale and the constant of its chains."""
+    """Energies of unbroken chains agree up to each copy's scale and the constant of its chains."""
     bqms = problems(rng, objective)
     ranges = OPEN if properties is None else Ranges(h=(-4, 4), J=(-2, 1), qubit=(-18, 15))
     layout, _ = layout_for(bqms, "pegasus")

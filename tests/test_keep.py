@@ -1,4 +1,4 @@
-"""What a read of annealing returns: its last state at one temperature, else its best."""
+"""Result of a read of annealing: its last state at one temperature, else its best."""
 
 import dimod
 import numpy as np

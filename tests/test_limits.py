@@ -112,7 +112,7 @@ def test_batches_end_at_minima(method, shared, form):
 
 
 def sample_batch_starts(h, reads, seed):
-    """Where the reads of a batch begin: no sweep is made."""
+    """Return the initial states of a batch: it makes no sweeps."""
     n = h.shape[1]
     return sample_batch(h, np.zeros((n, n)), num_reads=reads, num_sweeps=0, seed=seed).states
 

@@ -130,7 +130,8 @@ def test_malformed_mtx(tmp_path, text, message):
 
 
 def arrays(**changed):
-    """What SciPy saves of a 3 x 3 matrix in rows, some of it replaced; None leaves one out."""
+    """Return the arrays that SciPy saves of a 3 x 3 CSR matrix, with replacements; None removes
+    one."""
     stored = {
         "format": np.array(b"csr"), "shape": np.array([3, 3]), "data": np.array([1.0, -2.0, 3.0]),
         "indices": np.array([0, 2, 1]), "indptr": np.array([0, 2, 2, 3]), **changed,

@@ -1,4 +1,5 @@
-"""What Ocean users expect of every sampler: dwave-samplers' and dimod's documented behaviour."""
+"""Behaviour that Ocean users expect of every sampler: dwave-samplers' and dimod's documented
+behaviour."""
 
 import dimod
 import numpy as np

@@ -1,4 +1,4 @@
-"""What a run would cost, against first principles."""
+"""Estimated cost of a run, against first principles."""
 
 import math
 
@@ -109,7 +109,7 @@ def test_convolutions_are_planned_by_patches_and_groups(machine, cache):
 
 
 def test_names_are_those_of_the_steps(rng, machine, cache):
-    """Of groups of a convolution as in the labels of its calls."""
+    """The groups of a convolution have the names of the labels of their calls."""
     torch = pytest.importorskip("torch")
     from torch import nn
 

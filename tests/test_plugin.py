@@ -199,7 +199,7 @@ def test_samples_the_distribution_of_every_row(rng):
 
 
 def test_best_states_are_not_the_distribution(rng):
-    """What `keep="final"` is for, and that the test above can fail."""
+    """Best states are not samples of the distribution, so the test above can fail."""
     options = {"num_reads": 4000, "num_sweeps": 100, "keep": "best"}
     grbm = machine(rng)
     samples = BatchSampler(grbm, "sa", 1.0, sample_kwargs=options, seed=1).sample()
@@ -415,7 +415,7 @@ def batch_of_data(generator, count):
 
 
 def divergence(grbm):
-    """Of the model's visible units from the data, in nats."""
+    """Return the divergence of the model's visible units from the data, in nats."""
     states, probabilities = distribution(grbm)
     chosen = (states[:, None, :VISIBLE] == DATA).all(dim=2)  # (2^n, 4)
     likelihoods = probabilities @ chosen.double()

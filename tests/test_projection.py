@@ -1,4 +1,4 @@
-"""What project, projection_energy and gradient_ising promise, whatever the kernel."""
+"""Properties of project, projection_energy and gradient_ising with every kernel."""
 
 import os
 import subprocess

@@ -87,7 +87,7 @@ def test_shifted_images():
     moved = loop.shifted(image.expand(200, 16), 1, generator)
     offsets = set()
     for one in moved.view(-1, 4, 4):
-        # Where pixel 5, of row and column 1, went.
+        # Position to which pixel 5 (row 1, column 1) moved.
         row, column = (one == 5).nonzero()[0].tolist()
         padded = torch.zeros(6, 6)
         padded[1:5, 1:5] = image.view(4, 4)

@@ -303,7 +303,7 @@ def test_tensors_that_numpy_does_not_have():
         sample_batch(H, couplings.to_sparse())
     with pytest.raises(TypeError, match=r"^h is a Tensor of complex64, but must be an array of re"):
         sample_batch(h.to(torch.complex64), J)
-    # What is a view alone, or wants a gradient, is an array of numbers.
+    # A lazy view, or a tensor that requires a gradient, is accepted as an array.
     expected = sample_batch(H, J, **SAMPLE).states
     for same in (h.requires_grad_(), torch.complex(h, -h).conj().imag):
         np.testing.assert_array_equal(sample_batch(same, J, **SAMPLE).states, expected)

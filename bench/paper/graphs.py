@@ -31,7 +31,8 @@ KARATE = "karate"
 #: A case of QP-SBGD alone on Cora, which compares strengths of the projection.
 STRENGTHS = "cora, strength of the projection"
 SCALES = (0.03, 0.1, 0.3, 1.0)
-#: PAPER: numbers of epochs, read off its curves. NOTES: Citeseer, which it does not have, as Cora.
+#: PAPER: numbers of epochs, read off its curves. NOTES: the paper has no Citeseer, which gets
+#: Cora's number.
 PAPER_EPOCHS = {KARATE: 266, "cora": 494, "pubmed": 494, "citeseer": 494}
 #: Random clubs in a tuning run; fewer would choose options by chance.
 NUM_CLUBS = 25

@@ -105,9 +105,9 @@ def sample_gradient(
 ) -> Sample:
     """Sample the gradient of x -> f(optimum * x), where ``at`` is optimum * x.
 
-    NOTES: at signs, g has integer entries, and so have its sums with signs. They are exact in any
-    order of summation, and the division comes last. Rounding on the way would turn some zeros into
-    1e-17, along which signSGD takes whole steps.
+    NOTES: if x consists of signs, g has integer entries, and so do its products with signs. These
+    sums are exact in any order of summation, and the division comes last. Rounding on the way
+    would turn some zeros into 1e-17, along which signSGD takes whole steps.
     """
     n = problem.num_variables
     unit, weights = GRADIENT_UNIT, None

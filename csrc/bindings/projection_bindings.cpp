@@ -74,8 +74,7 @@ States project_layer(const Array<float>& inputs, const Array<float>& targets, Ob
   return binary;
 }
 
-// Some rows of a layer whose other rows other processes have, with the arrays that the rows refer
-// to.
+// Some rows of a layer, with the arrays that they refer to. Other processes solve the other rows.
 template <class CoreLayer, class View, class... Arrays>
 class LayerRows {
  public:

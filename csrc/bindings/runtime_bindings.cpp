@@ -1,4 +1,4 @@
-// Bindings of what is chosen at run time, instruction set and threads, and of kernels that Python
+// Bindings of the choices at run time (instruction set and threads), and of kernels that Python
 // calls directly.
 #include <pybind11/stl.h>
 

@@ -70,8 +70,8 @@ struct Ending {
 };
 
 // Calls work(kernels, num_threads, stop) without the GIL. `nanoseconds` is the time that the work
-// takes one thread; num_threads is lowered to what it is worth. An exception of Python is returned,
-// so that the caller can still return the states found so far.
+// takes one thread; num_threads is lowered to the number that this time justifies. An exception of
+// Python is returned, so that the caller can still return the states found so far.
 template <class Work>
 Ending run_sampler(double nanoseconds, int num_threads, const Limits& limits, const Work& work) {
   // These two read environment variables, which no other Python thread may change meanwhile.

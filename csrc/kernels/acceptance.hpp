@@ -5,13 +5,14 @@
 // in units of the gain, and the noise follows from the rule (see `draw_noise`). A descent flips if
 // the gain is positive.
 //
+// clang-format off
 // A rule has these members:
 //   kDraws                   whether the bounds are random
-//   lowest_bound()           a bound that no drawn one is below; a sweep leaves out draws that
-//   cannot
-//                            matter, which is possible as random numbers are addressed
+//   lowest_bound()           lower limit of all bounds that can be drawn; a sweep makes no draw for
+//                            gains below it
 //   draw_bounds(...)         the bounds of the next variables
 //   accepts(gain, bound)     mask of the lanes whose flips are accepted
+// clang-format on
 #pragma once
 
 #include "random.hpp"

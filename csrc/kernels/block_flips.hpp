@@ -1,8 +1,8 @@
 // A row's flips within a block, and their effect on its state.
 //
-// A sweep visits a block of 64 variables with all rows of its tile and updates only the block's own
-// fields. Then the states follow, for all rows: a chunk of the block's 64 update rows stays in the
-// L1 cache while the rows of the tile pass over it, each with its part of the state in registers.
+// A sweep visits a block of 64 variables in all rows of its tile and updates only the fields of the
+// block. Then it updates the state of every row, a chunk of columns at a time: the chunk of the 64
+// update vectors stays in the L1 cache, and the same chunk of a row's state is held in registers.
 #pragma once
 
 #include "tables.hpp"

@@ -67,8 +67,8 @@ QPSBGD_INLINE void micro_tile_of_height(std::size_t rows, const float* a, std::s
   micro_tile<kHeight, kVectors>(a, lda, b, depth, accumulate, c, ldc);
 }
 
-// Computes a tile that has not the full width, or no height that micro_tile knows, in padded copies
-// of A and C.
+// Computes a tile that is narrower than a panel, or whose height is no multiple of kHeightStep, in
+// padded copies of A and C.
 void edge_tile(const float* a, std::size_t lda, const float* b, std::size_t depth, bool accumulate,
                float* c, std::size_t ldc, std::size_t rows, std::size_t columns) {
   alignas(64) float sums[kTileHeight * kPanelColumns] = {};
@@ -106,7 +106,8 @@ void multiply(const float* a, std::size_t lda, const float* packed_b, std::size_
       const float* b = packed_b + j * depth + k0 * kPanelColumns;
       const std::size_t tile_columns = columns - j < kPanelColumns ? columns - j : kPanelColumns;
       for (std::size_t i = 0, left = rows; left > 0;) {
-        // Of AVX-512's heights, two tiles of 8 are faster than one of 12 and one of 4.
+        // Two tiles of equal height are faster than a full tile and a short one. With AVX-512, 8 +
+        // 8 rows replace 12 + 4.
         std::size_t tile_rows = left < kTileHeight ? left : kTileHeight;
         if (left == 4 * kHeightStep) tile_rows = 2 * kHeightStep;
         const float* tile_a = a + i * lda + k0;

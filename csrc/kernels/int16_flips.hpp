@@ -1,9 +1,9 @@
-// A row's flips within a block, and their effect on fields in int16, which are half the bytes of
+// A row's flips within a block, and their effect on fields in int16, which take half the memory of
 // floats.
 //
 // No bound on the fields is needed in advance. As no coupling exceeds 127 units, the flips of a
 // block change a field by less than 2^14. A sweep goes on only while all fields are less than 2^14
-// in magnitude, so no field ever overflows. Where they grow beyond, the caller goes on in float.
+// in magnitude, so no field ever overflows. If a field grows larger, the caller goes on in float.
 #pragma once
 
 #include "int16_lanes.hpp"

@@ -13,11 +13,12 @@ constexpr std::size_t kDrawnTogether = 8 / kParts<float>;
 #if defined(__AVX512BW__)
 // The noise never grows with the uniform variate. Therefore a flip whose gain is a given number of
 // units is accepted if and only if the variate, counted in steps of 2^-23, is below a bound. Two
-// registers hold the bounds of the gains -32 to -1. The members are those of SparseDecisions.
+// registers hold the bounds of the gains -32 to -1. The public members have the meaning of
+// SparseDecisions (sweep_sparse.cpp).
 class SparseTable {
  public:
-  // Whether a gain below the table cannot occur or cannot be accepted, and the sweep is long
-  // enough: the table costs about as much as a hundred variables.
+  // Returns whether the table can be used and is worth its cost, about that of a hundred variables.
+  // It can be used if no gain below -32 units occurs, or if no such gain can be accepted.
   static QPSBGD_INLINE bool suits(const SparseTile<std::int16_t>& tile, float threshold,
                                   std::size_t num_variables) {
     return num_variables >= 256 && (tile.reach <= static_cast<float>(kNumGains) ||
@@ -62,7 +63,7 @@ class SparseTable {
     for (Words& bits : bits_) bits >>= 9;
   }
   QPSBGD_INLINE std::uint32_t decide(std::size_t i, std::size_t k) const {
-    // Where gains below the lowest can occur, its bound is 0, so it also serves them. The low five
+    // If gains below -32 can occur, the bound of -32 is 0, so it also serves them. The low five
     // bits of a gain in [-32, -1] choose among the 32 bounds.
     const Ints gain = (Ints)gains(i), lowest = Ints{} - kNumGains;
     const auto value = (__m512i)(gain > lowest ? gain : lowest);

@@ -1,8 +1,8 @@
 // Sweeps over problems that share one coupling matrix, with kLanes rows in the lanes.
 //
 // With rows in the lanes, no row waits for the outcome of another row's proposal. A block of 64
-// variables is visited in this layout, then the state of each row follows by itself, as most of a
-// block's variables do not flip. The flips and roundings are those of sweep_variables.cpp.
+// variables is visited in this layout. The state of each row is then updated separately, because
+// most variables of a block do not flip. The flips and roundings are those of sweep_variables.cpp.
 #include "acceptance.hpp"
 #include "block_flips.hpp"
 #include "int16_flips.hpp"

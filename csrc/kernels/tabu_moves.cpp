@@ -159,8 +159,8 @@ QPSBGD_INLINE TabuPick make_pass(const TabuTile<Value>& tile, std::size_t variab
   if constexpr (kPass == Pass::kFlip) return {};
   const std::size_t num_blocks = ld / kTabuBlock;
   const Value gain = find_largest<Value>(best);
-  // Finds the first block with that gain, from a random one on, without a branch that depends on
-  // it.
+  // Finds the first block with that gain, counted from a random block, without a branch that
+  // depends on the data.
   const std::size_t start = choose_block(random, num_blocks);
   std::size_t block = num_blocks, later = num_blocks;
   for (std::size_t b = num_blocks; b-- > 0;) {

@@ -8,7 +8,7 @@
 
 namespace qpsbgd {
 
-// Variables are visited, and reads or neurons solved, kLanes at a time on every instruction set.
+// Kernels process kLanes variables, reads or neurons at a time on every instruction set.
 // Leading dimensions of fields, spins and couplings are multiples of it.
 inline constexpr std::size_t kLanes = 16;
 

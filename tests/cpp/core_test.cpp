@@ -39,7 +39,7 @@ namespace {
 
 bool is_spin(std::int8_t value) { return value == 1 || value == -1; }
 
-// What one solver found in one setting: an instruction set, a number of threads, a form.
+// Result of one solver in one setting: an instruction set, a number of threads, a form.
 template <class Value>
 struct Result {
   std::string setting;

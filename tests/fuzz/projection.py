@@ -38,7 +38,7 @@ def layer_of(samples, inputs, neurons, kinds, seed):
 
 
 def numpy_energy(X, T, B, objective, scale, alpha, target_eps):
-    """Energy of each row and its possible error, infinite where float32 decides on alpha."""
+    """Return each row's energy and its possible error, infinite if float32 may change alpha."""
     X, T, B = (np.asarray(array, np.float64) for array in (X, T, B))
     for array in (X, T):
         used = np.abs(array[array != 0])

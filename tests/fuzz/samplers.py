@@ -75,7 +75,7 @@ def magnitude(bqm):
 
 
 def rounding(bqm, relative=1e-9):
-    """Error of an energy: of the sum, and of quarters of the least numbers."""
+    """Return the largest error of an energy: rounding of the sum, and of subnormal quarters."""
     if bqm.dtype == np.float32:
         return max(relative, 1e-5) * magnitude(bqm) + 1e-40
     return relative * magnitude(bqm) + 1e-318
@@ -117,7 +117,7 @@ def check_no_worse(bqm, found, starts, relative=1e-5):
 
 
 def sample_twice(sampler, model, bqm, isa, num_threads, **options):
-    """Sample with one thread, and again elsewhere; require equal samples.
+    """Sample with one thread, then with others and another instruction set; require equal samples.
 
     Returns None if the model is refused because sums of its biases overflow.
     """

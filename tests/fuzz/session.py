@@ -38,7 +38,7 @@ HANG_STATUS = 1
 
 @dataclass
 class Fault:
-    """A case for which a property does not hold, or a process does not live on."""
+    """Case that violates a property or ends its process."""
 
     target: str
     case: str
@@ -48,13 +48,13 @@ class Fault:
 
     @property
     def signature(self) -> str:
-        """Two faults with one signature are taken for one."""
+        """Text by which equal faults are recognised."""
         return f"{self.target} {self.kind} {self.place}"
 
 
 @dataclass
 class Outcome:
-    """What became of a target."""
+    """Result of fuzzing a target: cases, seconds and faults."""
 
     target: str
     num_cases: int = 0

@@ -15,8 +15,8 @@ def multiply_add(a: Floats, b: Floats, c: Floats) -> Floats:
     total = product + c
     back = total - product
     lost = (product - (total - back)) + (c - back)  # exact
-    # An inexact sum is replaced by its odd neighbour. Rounding that to float32 gives the float32 of
-    # the exact sum, because it is never a tie that rounding to float64 has made.
+    # If the float64 sum is inexact and even, its neighbour towards the exact sum replaces it (round
+    # to odd). Rounding that to float32 equals rounding the exact sum, because no false tie arises.
     neighbour = np.nextafter(total, np.where(lost > 0, np.inf, -np.inf))
     even = total.view(np.int64) % 2 == 0
     result: Floats = np.where((lost != 0) & even, neighbour, total).astype(np.float32)

@@ -133,7 +133,7 @@ def _tied(variables: npt.NDArray[Any], n: int, word: int) -> int:
 
 
 def _between(elites: list[tuple[float, Spins]], fields: bool, words: _Words) -> Spins:
-    """Return the middle of a random path between two elites."""
+    """Return a random state between two elites: each differing variable has either value."""
     first = words.below(len(elites))
     second = words.below(len(elites) - 1)
     second += second >= first

@@ -15,9 +15,9 @@
 namespace qpsbgd {
 namespace {
 
-// Returns whether one scale for all problems rounds nothing more than a scale for each. Then both
-// give the same bits, and the result does not depend on how a batch is split. coupling: the largest
-// magnitude of a coupling.
+// Returns whether one scale for all problems causes no more rounding than a scale for each. Then
+// both give the same bits, and the result does not depend on how a batch is split. coupling: the
+// largest magnitude of a coupling.
 bool one_scale(const KernelTable& kernels, double coupling, const BatchView& view) {
   constexpr double kMostRatio = 0x1p60;
   const std::size_t n = view.num_variables;

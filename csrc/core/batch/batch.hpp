@@ -47,7 +47,8 @@ struct BatchOptions {
   BatchMethod method = BatchMethod::kAnneal;
   BatchForm form = BatchForm::kDense;  // of matrices and factors
   std::size_t num_reads = 1;           // of each problem
-  // Annealing: one a sweep, times the problem's own factor; shared J: one factor for all.
+  // Annealing: one inverse temperature for each sweep, multiplied by the problem's factor. If J is
+  // shared, all factors are equal.
   std::vector<double> betas;
   std::vector<double> beta_factors;  // (num_problems)
   bool wide = false;                 // float64; dense form only
@@ -62,8 +63,8 @@ struct BatchOptions {
 // Returns problem b of a batch. Not for factors.
 Ising make_problem(const BatchView& view, std::size_t b);
 
-// Returns whether any problem needs float64. Asks needs_float64() about the problems whose biases
-// look unlike real numbers of one scale, and about a few others. Not for factors.
+// Returns whether any problem needs float64. It calls needs_float64() for each problem whose biases
+// do not look like real numbers of one scale, and for a few others. Not for factors.
 bool batch_needs_float64(const KernelTable& kernels, const BatchView& view, int num_threads,
                          Stop& stop);
 

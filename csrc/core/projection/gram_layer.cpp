@@ -91,7 +91,7 @@ void GramLayer::prepare_rows(Stop* stop) {
           }
           const double sum =
               kernels().reductions.of<double>().sum_magnitudes(view_.cross + r * n, n);
-          // Rounding may leave less than nothing where X b vanishes.
+          // Rounding may make the sum negative where X b is 0.
           norms_[r] = {.target2 = view_.squares[r] * inverse * inverse,
                        .margin2 = std::max(margin2, 0.0),
                        .product = sum * inverse * scale_};

@@ -34,7 +34,7 @@ double unit_alpha(const std::vector<RowNorms>& norms, AlphaRule alpha_rule);
 // share. It depends on the other rows only through alpha, which is computed from the norms of all.
 //
 // A SampleLayer has X and T, a GramLayer X^T X and X^T T. Both scale X by a power of two to about
-// unit size, which does not change the problems. The scaled X is meant below.
+// unit size, which does not change the problems. Below, X is the scaled X.
 //
 //   t^_r = t_r / mean|t_r|                   a row's target; 0 where the row's targets are all 0
 //   b0_r = sign(X^T t_r), sign(0) = +1       the linear minimiser: signSGD's direction

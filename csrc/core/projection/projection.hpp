@@ -32,8 +32,8 @@ struct ProjectionOptions {
 void project(const SampleLayer& layer, const std::vector<RowNorms>& norms,
              const ProjectionOptions& options, std::int8_t* out, Stop& stop);
 
-// Does so for the quadratic objective of a layer given as products. The problems are those of the
-// samples, except for rounding.
+// Writes out (m, n) for the quadratic objective of a layer given as products. The problems are
+// those of the samples, except for rounding.
 void project(const GramLayer& layer, const std::vector<RowNorms>& norms,
              const ProjectionOptions& options, std::int8_t* out, Stop& stop);
 

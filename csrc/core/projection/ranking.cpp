@@ -38,8 +38,8 @@ void SampleRanking::rank(std::size_t first_row, std::size_t rows, const std::int
   }
 }
 
-// Returns the part of the sign objective that depends on the state. Added to N + ||t||^2, it would
-// be rounded away for a t of another scale.
+// Returns the part of the sign objective that depends on the state. If N + ||t||^2 were added, it
+// would be rounded away for targets that are much larger or much smaller than 1.
 double SampleRanking::agreement(std::size_t row, const std::int8_t* state, Stop* stop) {
   set_margins(state, stop);
   double sum = 0.0;

@@ -228,8 +228,7 @@ void SignQubo::rows(double penalty_factor, double* factors, double* fields, doub
                           end = std::min(first + Layer::kTileRows, m);
         std::fill(fields + first * width, fields + end * width, 0.0);
         std::fill(offsets + first, offsets + end, 0.0);
-        // The loss of an output y = +-1 is 1 + t^2 - 2 y t. Until the end, fields hold the sums of
-        // t.
+        // The loss of an output y = +-1 is 1 + t^2 - 2 y t. At first, fields hold the sums of t.
         for (std::size_t i = 0; i < view_.num_samples && !is_stopped(stop); ++i) {
           const Sample& sample = samples_[i];
           const std::size_t variable = sample.sign != 0.0 ? counts_[sample.count].indicator : 0;

@@ -17,7 +17,8 @@ namespace qpsbgd {
 namespace {
 
 // Bounds on the error of energies that sweeps compute, relative to the sum of all biases'
-// magnitudes. Nearer to the energy threshold than this, an energy computed anew decides.
+// magnitudes. If an energy is nearer to the energy threshold than this, it is computed anew before
+// the decision.
 constexpr double kFloat32Error = 0x1p-20, kFloat64Error = 0x1p-48;
 
 RowsMaker rows_maker(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,

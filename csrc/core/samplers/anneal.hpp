@@ -18,8 +18,8 @@ struct AnnealOptions {
   bool random_order = false;  // variables are drawn with replacement, else visited in order
   std::optional<Precision> precision = std::nullopt;  // must fit; by default best_precision()
   bool keep_best = true;  // keep the best state before and after each sweep, else the last state
-  // Whether reads that a time limit ended early, or all reads, descend to a local minimum. A
-  // descent would distort samples of one temperature.
+  // descend_at_limit: reads that a time limit ended early descend to a local minimum.
+  // descend_always: all reads do. A descent would distort samples of one temperature.
   bool descend_at_limit = false, descend_always = false;
   bool watch = false;  // report energies to `stop` also where keep_best is false
   std::uint64_t seed = 0;

@@ -19,7 +19,7 @@ namespace {
 constexpr std::size_t kDenseRun = 1 << 21;
 constexpr std::size_t kSparseRun = 1 << 10;
 
-// Steps by float32 or float64 fields from one state.
+// Steepest descent from one state, with fields in float32 or float64.
 class Descent {
  public:
   virtual ~Descent() = default;

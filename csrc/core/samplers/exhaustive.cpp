@@ -24,8 +24,8 @@ constexpr std::size_t kInterruptedStates = 1 << 10;
 constexpr std::uint64_t kMaxTasks = 1 << 12;
 
 // Enumeration of a problem's states, with energies times `scale`. A block has the last kBits
-// variables. If the problem has fewer, the first variables of a block have no bias, and the largest
-// energy where one of them is +1.
+// variables. If the problem has fewer, the first variables of a block are padding: they have no
+// bias, and every state in which one of them is +1 has the largest energy, so that it never wins.
 template <class Value>
 class Enumeration {
   using Block = StateBlock<Value>;
@@ -53,9 +53,8 @@ class Enumeration {
   // Visits the blocks [first, last). They are counted from the block of a low state, so that few
   // later blocks hold lower states. Returns the number of states visited before `stop` said to end.
   std::uint64_t visit(std::uint64_t first, std::uint64_t last, Lowest& lowest, Stop& stop) const {
-    // Level d: with the first d variables set, the fields of the others and the energy of those
-    // set. Each level is computed from the one above, always in the same order, so that nothing
-    // drifts.
+    // Level d holds the energy of the first d variables, which are set, and the fields of the
+    // others. Each level is computed from the one above in a fixed order, so that nothing drifts.
     std::vector<double> fields((num_high_ + 1) * n_), energies(num_high_ + 1);
     std::copy(linear_.begin(), linear_.end(), fields.begin());
     alignas(64) Value low_fields[Block::kBits] = {}, row_sums[Block::kRows],

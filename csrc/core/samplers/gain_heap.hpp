@@ -67,7 +67,8 @@ class GainHeap {
   static constexpr std::size_t kArity = 4;  // four entries are half a cache line, or one
   static constexpr std::uint32_t kAbsent = ~std::uint32_t{0};
 
-  // Ordered by gain, as the bits of positive floats are, then by variable.
+  // Entries are ordered by gain, because the bits of positive floats have the order of the floats,
+  // and then by variable.
   static Entry entry(Value gain, std::uint32_t i) {
     return Entry{std::bit_cast<Bits>(gain)} << 32 | static_cast<std::uint32_t>(~i);
   }

@@ -26,8 +26,7 @@ constexpr double kMargin = 0x1p9;
 constexpr int kIntegerBits = 40;
 // The largest field of every variable must be at least this many times the rounding.
 constexpr double kReachMargin = 4.0;
-// Where all descents end at one energy, every bias must be larger than this many times the
-// rounding.
+// If all descents end at one energy, every bias must be larger than this many times the rounding.
 constexpr double kBiasMargin = 0x1p6;
 // A factor of at most this rank may have nearly degenerate minima, as in number partitioning.
 constexpr std::size_t kFewFactors = 4;

@@ -20,9 +20,9 @@ inline constexpr double kMostNarrowCoupling = 127.0;
 inline constexpr int kMostTabuGain = std::numeric_limits<std::int16_t>::max() - 1;
 
 // Returns whether an annealer can keep the problem's fields in this type. int16 needs biases that
-// are multiples of a unit, variables in order, and: of a sparse problem, that every field and twice
-// every coupling fit; of a dense problem, couplings of at most kMostNarrowCoupling units, because
-// fields that grow too large become float32. Problems of low rank need float32.
+// are multiples of a unit, and variables in order. In a sparse problem every field and twice every
+// coupling must fit. In a dense problem couplings of at most kMostNarrowCoupling units suffice,
+// because fields that grow too large become float32. Problems of low rank need float32.
 bool fits(const Ising& problem, Precision precision, bool random_order);
 // Returns the fastest type that fits for so many reads, leaving float64 out.
 Precision narrow_precision(const Ising& problem, bool random_order, std::size_t num_reads);
@@ -39,16 +39,15 @@ Precision narrow_tabu_precision(const Ising& problem);
 // Returns whether fields and gains must be float64 for a search to find the states that the biases
 // describe. float32 is enough where
 // - no sum of biases at a variable has more than 23 significant bits: then it is exact; or
-// - biases are real numbers, and at local minima float32 rounds fields by far less than the
-// minima's
-//   energies differ, and by far less than the largest field of every variable.
+// - biases are real numbers, and float32 rounds the fields at local minima by far less than both
+//   the energy differences of the minima and the largest field of every variable.
 // float32 is not enough for integers of more bits, whose last bits count (number partitioning);
 // where large biases cancel at the minima and small ones decide between them (penalties); and where
 // some variables have small biases alone.
 //
 // The minima are those that descents from a few fixed states find, so that the answer depends on
-// the problem alone. Of several problems with shared couplings it is about the selected one. The
-// answer is void where an interrupt of `stop` ended the descents.
+// the problem alone. If several problems share the couplings, the answer is about the selected one.
+// The answer is void where an interrupt of `stop` ended the descents.
 bool needs_float64(const Ising& problem, Stop* stop = nullptr);
 
 // Returns the answer for couplings scale * (A^T A - diag), without building the problem where the

@@ -200,7 +200,8 @@ void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& o
   const bool is_int16 = options.precision == Precision::kInt16;
   const bool exact = problem.exact(options.precision);
   SearchMaker maker(kernels, problem, options);
-  // Threads share the reads, or, where these are fewer, the searches of one read at a time.
+  // Threads share the reads. If there are fewer reads than min(kGeneration, threads), they share
+  // the searches of one read at a time.
   const bool split_reads =
       num_reads >= static_cast<std::size_t>(num_workers(kGeneration, options.num_threads));
   const int outer = split_reads ? options.num_threads : 1;

@@ -14,7 +14,8 @@ constexpr std::size_t kStallMin = 100;
 constexpr std::size_t kTabuRun = 1 << 18;
 constexpr std::size_t kMostMovesARun = 256;
 // Bounds on the error of an energy from rounded gains, relative to the sum of all biases'
-// magnitudes. Nearer to the energy threshold than this, an energy computed anew decides.
+// magnitudes. If an energy is nearer to the energy threshold than this, it is computed anew before
+// the decision.
 constexpr double kTabuFloat32Error = 0x1p-20, kTabuFloat64Error = 0x1p-48;
 // Rounding of gains, relative to the largest field. A state counts as better than the best one if
 // it is better by kTabuLeast roundings. If it is better by less than kTabuDoubtful roundings, its
@@ -200,7 +201,7 @@ class WalkingSearch final : public Search {
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = walker_.is_up(i) ? 1 : -1;
   }
 
-  // Computes the gains of the current state anew, without what flips have rounded.
+  // Computes the gains of the current state anew, which removes the rounding errors of many flips.
   void refresh() {
     copy_spins(spins_);
     start(spins_.data());

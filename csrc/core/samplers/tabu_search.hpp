@@ -37,7 +37,7 @@ struct SearchResult {
   bool overflows = false;  // the gains need more bits
 };
 
-// The end of a read: that of the call, or of the read's own time.
+// Stopping rule of a read: it stops when the call stops or when its own time is over.
 class ReadStop {
  public:
   ReadStop(Stop& stop, double seconds) : stop_(stop), is_limited_(seconds < kForever) {
@@ -65,16 +65,16 @@ class Search {
 
   // Goes to a state. Returns false where the gains need more bits.
   virtual bool start(const std::int8_t* spins) = 0;
-  // Goes from a state to the middle of a random path to another one, which differs from it in these
-  // variables. Returns false where the gains need more bits.
+  // Goes to a random state between two states: flips each of the variables in which they differ
+  // with probability 1/2. Returns false where the gains need more bits.
   virtual bool start_between(const Snapshot& from, const std::vector<std::uint32_t>& differences,
                              RandomWords& random) = 0;
-  // Searches from the current state until `moves` are made, or without a number until the best
-  // energy is old.
+  // Searches from the current state until `moves` are made. Without a number the search stops after
+  // max(100, 2 n) moves without a better energy.
   virtual void run(std::size_t tenure, std::optional<std::size_t> moves, RandomWords& random,
                    const ReadStop& stop, SearchResult& out) = 0;
 
-  // Computes a snapshot's gains anew, without what many flips have rounded.
+  // Computes a snapshot's gains anew, which removes the rounding errors of many flips.
   virtual void renew(Snapshot& snapshot) = 0;
   virtual void spins(const Snapshot& snapshot, std::vector<std::int8_t>& out) = 0;
 };

@@ -5,7 +5,7 @@
 namespace qpsbgd {
 
 float acceptance_threshold(double unit, double energy_per_gain, double beta) {
-  // Not infinite: padding has fields of minus infinity and must stay infinitely far from it.
+  // The threshold stays finite: padding has fields of minus infinity, which no bound may reach.
   constexpr double kLargest = std::numeric_limits<float>::max() / 64;
   const double threshold = unit / (energy_per_gain * beta);
   return static_cast<float>(threshold < kLargest ? threshold : kLargest);

@@ -22,8 +22,8 @@ class AnnealedRows {
   // Returns false where `stop` ended the sweep early; the rows are then some valid state.
   virtual bool sweep(double beta, const StreamKey* keys, Stop& stop) = 0;
 
-  // Computes the rows' fields anew from their spins, without what many flips have rounded. Returns
-  // false where `stop` ended it early.
+  // Computes the rows' fields anew from their spins, which removes the rounding errors of many
+  // flips. Returns false where `stop` ended it early.
   virtual bool refresh_fields(Stop& stop) = 0;
 };
 

@@ -64,8 +64,8 @@ class SpinRows {
   const Value* spins(std::size_t row) const { return &spins_[row * ld()]; }
   void copy_spins(std::size_t row, std::int8_t* out) const;
 
-  // float only. Flips, variable by variable, what lowers the energy. active (num_rows): in, which
-  // rows flipped something in the sweep before; out, which did in this one.
+  // float only. Visits the variables in order and flips those whose flip lowers the energy. active
+  // (num_rows): in, which rows flipped something in the sweep before; out, which did in this one.
   void descend(std::uint8_t* active);
   // Makes one sweep at a temperature, in float from variable `first` on, a multiple of kBlock.
   void anneal(Acceptance acceptance, float threshold, const StreamKey* keys, std::size_t first = 0);

@@ -56,7 +56,7 @@ void in_lanes(const BatchStates& batch, std::size_t begin, std::size_t end, std:
   }
 }
 
-// Does so for all states of a batch, on threads.
+// Calls function(lanes, results) for all states of a batch, kLanes at a time, on several threads.
 template <class Function>
 void all_in_lanes(const BatchStates& batch, std::size_t width, int num_threads, double* out,
                   const Function& function) {
@@ -66,9 +66,9 @@ void all_in_lanes(const BatchStates& batch, std::size_t width, int num_threads, 
   });
 }
 
-// Writes the energies of all states of a batch whose problems share a matrix of couplings. kLanes
-// and more states take one pass over the matrix for each kLanes of them, fewer states one pass
-// each; the two round differently.
+// Writes the energies of all states of a batch whose problems share a matrix of couplings. If there
+// are at least kLanes states, a pass over the matrix serves kLanes of them; otherwise each state
+// takes its own pass. The two ways round differently.
 inline void matrix_energies(const KernelTable& kernels, const MatrixView& matrix,
                             const BatchStates& batch, int num_threads, double* energies) {
   const std::size_t n = batch.num_variables, rows = batch.num_problems * batch.num_reads;

@@ -93,7 +93,7 @@ Buffer<float> Inputs::gram(float* diagonal, Stop* stop) const {
   parallel_for(
       divide_up(n, kMaxTileRows), num_threads_,
       [&](std::size_t block, int) {
-        // From the diagonal on; starts at a whole panel.
+        // Computes the columns from the diagonal on, beginning with a whole panel.
         const std::size_t first = block * kMaxTileRows, rows = std::min(kMaxTileRows, n - first);
         const std::size_t column = first / width * width;
         multiply(kernels_, transposed_.data() + first * samples_ld(), samples_ld(),
@@ -132,7 +132,8 @@ Buffer<float> Inputs::gram_blocks(float* diagonal, Stop* stop) const {
         const std::size_t first = block * kBlock, count = std::min(kBlock, n - first);
         float* g = &blocks[block * kBlock * kBlock];
         std::fill_n(g, kBlock * kBlock, 0.0f);
-        // In runs of rows too, as samples may be very many.
+        // Multiplies some rows at a time, so that stop is also polled often if there are very many
+        // samples.
         const std::size_t run = run_length(num_samples() * width);
         for (std::size_t row = 0; row < count; row += run) {
           multiply(kernels_, transposed_.data() + (first + row) * samples_ld(), samples_ld(),

@@ -72,7 +72,8 @@ class Loop {
         lock.lock();
       }
     }
-    // Not left here, as another thread may be the last to hold this.
+    // Moves the exception out of this object: another thread may be the last to hold the object,
+    // and would then destroy the exception.
     if (const std::exception_ptr failure = std::exchange(failure_, nullptr)) {
       lock.unlock();
       std::rethrow_exception(failure);
@@ -115,7 +116,7 @@ class Loop {
 };
 
 [[maybe_unused]] unsigned num_processors() {
-  // Once: it reads a file.
+  // The result is kept, because hardware_concurrency() reads a file.
   static const unsigned count = std::max(1u, std::thread::hardware_concurrency());
   return count;
 }
@@ -153,7 +154,8 @@ class Pool {
     int worker;
   };
 
-  // False where no more are to be had: those that there are, and the callers, do all tasks.
+  // Returns false where no further thread can be started. The existing threads and the callers then
+  // do all tasks.
   bool start_thread() {
     if (num_threads_ == kMaxThreadsPerProcessor * num_processors()) return false;
     try {
@@ -166,7 +168,7 @@ class Pool {
     return true;
   }
 
-  // The thread of a number prefers to be the worker of that number.
+  // Thread k prefers to be worker k, because its cache may still hold the data.
   void serve(int number) {
     std::unique_lock lock(mutex_);
     for (;;) {

@@ -42,7 +42,8 @@ constexpr StreamKey order_key(StreamKey key) {
   return {key.word0 ^ 0x9e3779b9u, key.word1 ^ 0x7f4a7c15u};
 }
 
-// Number of the stream that draws a read's random start. Its sweeps are 0, 1, ...
+// Number of the stream that draws a read's random start. The sweeps of the read have the numbers 0,
+// 1, ...
 inline constexpr std::uint64_t kInitialState = ~std::uint64_t{0};
 
 }  // namespace qpsbgd

@@ -112,7 +112,7 @@ double precision_work(const BatchView& view) {
   const auto n = static_cast<double>(view.num_variables);
   const auto* pattern = std::get_if<PatternView>(&view.couplings);
   const double entries = pattern != nullptr ? static_cast<double>(pattern->num_pairs) : n * n;
-  // Some problems are built and descended in, all are looked at.
+  // Some problems are built and searched by descents. The biases of all problems are inspected.
   constexpr double kScouts = 16.0, kScoutNanoseconds = 10.0, kLookNanoseconds = 0.2;
   const auto problems = static_cast<double>(view.num_problems);
   return entries * (kScoutNanoseconds * std::min(problems, kScouts) + kLookNanoseconds * problems);

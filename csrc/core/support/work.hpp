@@ -31,8 +31,8 @@ double energy_work(const SampleView& view);
 double gradient_work(const SampleView& view);  // of gradient_qubo
 double anneal_work(const Ising& problem, std::size_t num_reads, std::size_t num_sweeps);
 double descent_work(const Ising& problem, std::size_t num_reads);
-// Counts what threads share at one time: all reads, or, where these are fewer than the threads,
-// some searches of one read.
+// Counts the work that threads share at one time: all reads, or, if there are fewer reads than
+// min(8, num_threads), one generation of searches of one read.
 double tabu_work(const Ising& problem, std::size_t num_reads, std::size_t num_restarts,
                  std::optional<std::size_t> moves, double seconds_per_read, int num_threads);
 double enumeration_work(const Ising& problem);

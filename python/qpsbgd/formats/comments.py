@@ -27,7 +27,7 @@ SENSES: dict[str, Sense] = {"max": "maximise", "min": "minimise"}
 MENTION = re.compile(r"\b(max|min)imi[sz]", re.IGNORECASE)
 #: ``name value`` or ``name: value`` or ``name = value``.
 STATEMENT = re.compile(r"(\w+)\s*[\s:=]\s*(\S+)")
-#: What ZIMPL writes into qs files beside the offset; it does not change the problem.
+#: Statements that ZIMPL writes into qs files beside the offset. They do not change the problem.
 HARMLESS = ("FeasibilityInstance", "SolutionCardinality")
 
 
@@ -100,8 +100,8 @@ def read_sense(
         chosen: sense that the caller named, which overrides the file.
 
     Raises:
-        ValueError: two comments state different senses, or one mentions the sense that is not that
-            of the format, and the caller has not named the sense.
+        ValueError: the caller has not named the sense, and two comments state different senses, or
+            a comment mentions the opposite of the format's sense.
     """
     stated: StatedSense | None = None
     opposite: int | None = None

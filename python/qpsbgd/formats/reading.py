@@ -154,7 +154,8 @@ def _text_format(lines: Lines, name: str, suffix: str) -> Format:
         raise _unknown(lines.path, "its first line is no header of a text format")
     if GSET.fullmatch(name):
         return "rudy"
-    # Graphs and matrices look the same. But a graph has no diagonal, and a matrix lacks no weight.
+    # Files of graphs and of matrices look alike. Only a graph may leave out weights, and only a
+    # matrix has diagonal entries.
     if len(lines) > 1 and len(lines.words(1)) == 2:
         return "rudy"
     if any(len(w) == 3 and w[0] == w[1] for w in map(lines.words, range(1, len(lines)))):

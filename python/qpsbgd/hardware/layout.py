@@ -191,7 +191,8 @@ class Layouts:
 
     def _sign(self, bqms: GradientBQMs, num_samples: int, size: int) -> Packing:
         num_inputs, max_copies = bqms.num_inputs, bqms.num_neurons
-        # Each copy of a sparse graph takes long to find: there are no more copies than neurons.
+        # The search for a copy of a sparse graph takes long, so no more copies than neurons are
+        # sought.
         if self._max_copies is not None:
             max_copies = min(max_copies, self._max_copies)
         num_variables = num_inputs + num_samples * size

@@ -1,4 +1,4 @@
-"""What is known of a machine: its graph, ranges, parameters and access times.
+"""Description of a machine: its graph, ranges, parameters and access times.
 
 Access times follow D-Wave's timing model: typical times for programming, and for reading a number
 of qubits. They are estimates; the bill is the ``qpu_access_time`` of an answer.

@@ -1,6 +1,6 @@
 """Submission of one problem to a machine: sending, retries and bills.
 
-What follows an error depends on what is known of the problem:
+The reaction to an error depends on the state of the problem:
 
 * The problem has an identifier, and its answer did not arrive (a timeout, a lost connection, a
   broken response): the answer is retrieved by the identifier, without a new charge.
@@ -42,7 +42,8 @@ LOST = (
     TimeoutError,
     ConnectionError,
 )
-#: The answer exists and could not be read: it is retrieved by its identifier, else final.
+#: The answer exists but could not be read: it is retrieved by its identifier. Without one, the
+#: error is final.
 UNREADABLE = (InvalidAPIResponseError, ValueError)
 #: The machine did not solve the problem and may solve it later: it is sent again.
 REFUSED = (ProblemUploadError, SolverOfflineError)

@@ -1,4 +1,4 @@
-"""Copies of tensors to the host and back: one each way for all layers of a step."""
+"""Copy tensors to the host and back, with one copy each way for all layers of a step."""
 
 from collections import defaultdict
 from collections.abc import Sequence

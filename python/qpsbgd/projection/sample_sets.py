@@ -79,7 +79,7 @@ class Ranking:
         """Return the weights ``(n,)`` of lowest objective among ``(reads, n)``."""
         if self._bqms.objective == "quadratic":
             spins = reads.astype(np.float64)
-            # Without the offset, which is the same for all reads.
+            # The offset is left out: it is the same for all reads.
             products = spins @ self._couplings + self._bqms.fields[neuron]  # (reads, n)
             energies = (products * spins).sum(axis=1)  # (reads,)
         else:

@@ -12,8 +12,8 @@ from qpsbgd.samplers.batch.options import BatchOptions
 
 Inputs = npt.NDArray[np.float32]
 
-#: The rule of the sign objective measures the energy differences of this many flips in each of this
-#: many reads of a neuron.
+#: For the sign objective the rule measures energy differences in SIGN_READS reads of a neuron, for
+#: at most SIGN_FLIPS flips in each.
 SIGN_READS = 2
 SIGN_FLIPS = 64
 #: Sweeps of a descent to a local minimum.
@@ -45,7 +45,8 @@ def quadratic_beta_range(
     if rule == "dwave":
         (first, last), factors = dwave_range(fields, couplings, num_threads)
     else:
-        # The tail beyond the knee is for the smallest barriers of long schedules.
+        # A projection has few sweeps and stops at the knee. The part beyond it serves the smallest
+        # barriers, which only long schedules resolve.
         temperatures, factors = auto_temperatures(
             fields, couplings, BatchOptions(num_threads=num_threads)
         )

@@ -182,7 +182,8 @@ class SimulatedAnnealingSampler(StateSampler):
             if is_limited and num_sweeps is None and beta_schedule_type != "custom":
                 start = time.perf_counter()
                 fitting = _fitting_sweeps(call, betas, num_sweeps_per_beta, options)
-                # Few sweeps leave a read far from a minimum, but a time limit must not.
+                # A schedule shortened by the time limit may end far from a minimum, so all its
+                # reads descend.
                 options["descend_always"] = options["descend_at_limit"] and fitting < len(betas)
                 betas = _thinned(betas, fitting)
                 left = limits["time_limit"] - (time.perf_counter() - start)
@@ -232,7 +233,7 @@ def _fitting_sweeps(
 
 
 def _thinned(betas: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:
-    """Return so many of the inverse temperatures, evenly spread; the last one is among them."""
+    """Return ``count`` of the inverse temperatures, evenly spread and including the last one."""
     places = np.linspace(len(betas) - 1, 0, count).round().astype(int)[::-1]
     thinned: npt.NDArray[np.float64] = betas[places]
     return thinned

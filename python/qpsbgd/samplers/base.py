@@ -251,7 +251,7 @@ class SamplerCall:
 def begun_reads(
     states: States, counts: npt.NDArray[np.int64], reason: _core.StopReason
 ) -> tuple[States, npt.NDArray[np.int64]]:
-    """Return the states and the counts of the reads that a call began, and at least one read.
+    """Return the states and counts of the reads that a call began, or of the first read.
 
     Args:
         states: ``(reads, n)``.

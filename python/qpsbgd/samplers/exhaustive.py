@@ -9,7 +9,7 @@ from qpsbgd import _core
 from qpsbgd._checks import checked_count
 from qpsbgd.samplers.base import CoreSampler, InterruptFunction, Progress, SamplerCall
 
-#: Largest number of variables. The states of more variables would take days.
+#: Largest number of variables. 2^48 states take hours, and each further variable doubles the time.
 MAX_NUM_VARIABLES = _core.max_exhaustive_variables
 
 

@@ -16,9 +16,10 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 #: The hot end accepts a flip over a large barrier with probability exp(-HOT).
 HOT = 5.0
-#: A large barrier is this quantile of the barriers, weighted by the energy in dispute,
+#: A large barrier is this quantile of the barriers, weighted by the energy in dispute, which
+#: :func:`temperatures_of_barriers` defines.
 HOT_QUANTILE = 0.9
-#: or this multiple of the median barrier if that is more. All barriers may be equal.
+#: A large barrier is at least this multiple of the median barrier, because all may be equal.
 LARGE_PER_MEDIAN = 2.0
 #: Expected fraction of the spins that are thermally excited at the knee.
 KNEE_EXCITED = 2e-4
@@ -84,7 +85,7 @@ def auto_temperatures(problem: "Problem") -> Temperatures:
     )
     if error is not None:  # Ctrl-C
         raise error
-    # In units of the largest field: a doubled field could overflow.
+    # Fields are divided by the largest field, because a doubled field could overflow.
     fields = problem.core.fields(minima) / scale  # (num_states, n)
     hot, knee, cold = temperatures_of_barriers(2.0 * np.abs(fields), 2.0 * (reach / scale))
     return Temperatures(*(min(beta / scale, LARGEST) for beta in (hot, knee, cold)))

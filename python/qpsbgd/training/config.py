@@ -237,7 +237,7 @@ def check_setting(name: str, value: Any) -> None:
 
 
 def option_of(name: str) -> Option:
-    """Return the description of a setting; one without valid values if it is no option."""
+    """Return the description of a setting; an empty description if the setting is no option."""
     described: Option = setting_fields()[name].metadata.get("option", Option())
     return described
 

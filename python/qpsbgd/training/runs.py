@@ -68,7 +68,7 @@ class Run:
                 )
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            # Of two runs that start in one folder at once, only one can make the file.
+            # If two runs start in one folder at once, only one of them can create the file.
             with (folder / "config.json").open("x") as file:
                 json.dump(asdict(config), file, indent=2)
         except FileExistsError:

@@ -20,8 +20,8 @@ Bools = npt.NDArray[np.bool_]
 
 #: Attempts to find a shape that avoids the missing couplers by leaving out qubits at their ends.
 NUM_REPAIRS = 3
-#: An embedding that needs more missing couplers than this is not repaired: the next one would need
-#: as many others.
+#: Largest number of missing couplers in an embedding that is repaired. With more, the repaired
+#: embedding would lack about as many other couplers.
 MAX_REPAIRED = 4
 
 

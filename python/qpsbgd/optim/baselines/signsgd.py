@@ -10,7 +10,7 @@ from qpsbgd.optim.baselines.weightwise import WeightwiseOptimizer
 
 
 class SignSGD(WeightwiseOptimizer):
-    """Steps along the signs of the gradient or of its moving average.
+    """Optimiser that steps along the signs of the gradient or of its moving average.
 
     ``m <- momentum * m + (1 - momentum) * g``, then ``V <- clip(V - lr * sign(m))``. With
     ``momentum=0`` m is the gradient g, and this is signSGD. Otherwise it is SIGNUM.

@@ -1,7 +1,7 @@
 """Projections of a step whose samples are divided over the ranks of a process group.
 
 Every rank has some samples of a layer: inputs ``(N_rank, n)`` and targets ``(N_rank, m)``. The
-layer's binary problems are about all samples, joined in the order of the ranks. Each rank solves
+layer's binary problems are those of all samples, joined in the order of the ranks. Each rank solves
 its share of the ``m`` rows and receives the answers of the other ranks. The ranks exchange, for
 each layer, whichever needs fewer bytes:
 

@@ -34,8 +34,8 @@ def should_sum_products(
     if exchange != "auto":
         return exchange == "gram"
     m, n = shape
-    # Bytes that a rank receives, times num_ranks / (num_ranks - 1). An all-reduce sends each
-    # number twice. One triangle of the symmetric X^T X suffices.
+    # Both are the bytes that a rank receives; the common factor (num_ranks - 1) / num_ranks is left
+    # out. An all-reduce sends each number twice. X^T X is symmetric, so one triangle is sent.
     gather_bytes = 4 * num_samples * (n + m / num_ranks)
     gram_bytes = 2 * 8 * (n * (n + 1) / 2 + m * (n + 2))
     return num_ranks > 1 and gram_bytes < gather_bytes

@@ -18,9 +18,9 @@ from qpsbgd.samplers.temperature_rules import Temperatures
 
 #: The local minima of at most this number of problems decide on a batch's temperatures.
 MAX_SCOUTS = 16
-#: The scouted problems have about this number of spins together ...
+#: The scouted problems have about this number of spins together.
 SCOUTED_SPINS = 4096
-#: but there are at least this number of problems.
+#: Smallest number of scouted problems, whatever their size.
 MIN_SCOUTS = 4
 #: Number of sweeps at zero temperature that lead a random state of low rank close to a minimum.
 SCOUT_SWEEPS = 40
@@ -79,7 +79,7 @@ def auto_temperatures(
     # The mean of subnormal numbers may be 0. A problem without biases may have any unit.
     units = np.where(units > 0, units, np.where(is_biased, SMALLEST, 1))
     scout_units = units[scouts, None, None]
-    # Divided before it is doubled: the doubled field could overflow.
+    # A field is divided before it is doubled, because the doubled field could overflow.
     local_fields = couplings.fields(fields, minima, options.num_threads)
     barriers = 2.0 * (np.abs(local_fields) / scout_units)
     highest = 2.0 * (reach[:, None, :] / scout_units)
@@ -145,7 +145,8 @@ def dwave_range(h: Floats, J: Couplings, num_threads: int) -> tuple[tuple[float,
         scouts = spread(np.flatnonzero(is_biased), h.shape[1])
         scouted = _typical_fields(np.ascontiguousarray(h[scouts]), J, num_threads)
         scouts, scouted = scouts[scouted > 0], scouted[scouted > 0]
-        # A median adds two numbers, which halves keep finite. Half of the least double is 0.
+        # A median may add two numbers, so it is taken of halves, whose sum is finite. Half of the
+        # smallest double is 0, hence the maximum.
         middle = max(2.0 * np.median(scouted / 2), SMALLEST) if len(scouted) else 0.0
         typical = np.full(len(h), middle)
     else:
@@ -167,7 +168,8 @@ def dwave_range(h: Floats, J: Couplings, num_threads: int) -> tuple[tuple[float,
         ranges = np.array(_dwave_ranges(fields, couplings, units))
         ranges = np.clip(ranges * factors[:, None], *BETA_LIMITS)
         first, last = np.median(ranges, axis=0)
-        # A factor is infinite if a double does not hold the inverse: nothing but descent.
+        # A factor becomes infinite if a double does not hold the inverse. The annealing is then a
+        # descent.
         return (float(first), float(last)), 1 / np.where(typical > 0, typical, 1.0)
 
 

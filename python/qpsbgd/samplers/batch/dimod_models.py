@@ -108,7 +108,8 @@ def sample_many(
             solve(group, group_seed, left * len(group.h) / (len(models) - len(results)))
     else:
         workers = count_workers(executor)
-        # Threads wait for small groups, so that these occupy all workers together.
+        # A group with fewer models than workers is submitted from a waiting thread, so that several
+        # small groups share the workers.
         with ThreadPoolExecutor(workers) as waiting:
             small = []
             for group, group_seed in _seeded_groups(models, seed):

@@ -15,13 +15,13 @@ from qpsbgd.samplers.batch.low_rank import LowRankCouplings
 from qpsbgd.samplers.batch.options import Form, Method, Precision
 from qpsbgd.samplers.batch.sparse import SparseCouplings
 
-#: The interleaved form is used up to this number of variables, ...
+#: Largest number of variables of the interleaved form.
 INTERLEAVED_VARIABLES = 256
-#: and for fewer than this number of variables times reads.
+#: The product of variables and reads must be smaller than this for the interleaved form.
 INTERLEAVED_SPINS = 2048
-#: The low-rank form is used up to the rank n^2 / LOW_RANK_AREA, ...
+#: The rank must be at most n^2 / LOW_RANK_AREA for the low-rank form.
 LOW_RANK_AREA = 2048
-#: and up to the rank n / LOW_RANK_FRACTION.
+#: The rank must also be at most n / LOW_RANK_FRACTION.
 LOW_RANK_FRACTION = 3
 
 
