@@ -19,6 +19,18 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return request.param
 
 
+@pytest.fixture
+def on_every_isa(monkeypatch: pytest.MonkeyPatch):
+    """Return the results of a call on every instruction set, for tests whose twin is slow."""
+
+    def results(call):
+        for isa in _core.available_isas():
+            monkeypatch.setenv("QPSBGD_ISA", isa)
+            yield call()
+
+    return results
+
+
 @pytest.fixture(autouse=True)
 def ctrl_c():
     """Ctrl-C works in a test and the processes that it starts.

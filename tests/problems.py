@@ -5,6 +5,19 @@ import itertools
 import dimod
 import numpy as np
 
+#: Samples, inputs and neurons around the widths of kernels: 16 lanes, panels of 6, 12, 16 and 32,
+#: tiles of 24 rows, depth blocks of 128, words of 64 samples.
+KERNEL_SHAPES = [
+    (1, 1, 1),
+    (3, 2, 5),
+    (7, 15, 16),
+    (16, 16, 17),
+    (5, 33, 49),
+    (130, 20, 3),
+    (12, 131, 2),
+    (200, 150, 3),
+]
+
 
 def layer(rng, samples, inputs, neurons, *, kind="real"):
     """X (N, n) and T (N, m) of a layer: real inputs, or +-1 as behind a sign activation."""

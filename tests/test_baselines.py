@@ -351,18 +351,21 @@ def test_step_hooks_run_once(batch):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "options"),
+    ("outer", "optimizer", "options"),
     [
-        (torch.optim.AdamW, {"lr": 0.05}),
-        (torch.optim.Adam, {"lr": 0.05, "amsgrad": True, "fused": True}),
-        (torch.optim.Adagrad, {"lr": 0.3}),  # has its state from the beginning
-        (torch.optim.RMSprop, {"lr": 0.02, "momentum": 0.5}),
-        (torch.optim.Rprop, {}),
-        (torch.optim.NAdam, {"lr": 0.05}),
-        (SignSGD, {"lr": 0.05, "momentum": 0.5}),
+        (BinaryConnect, torch.optim.AdamW, {"lr": 0.05}),
+        (BinaryConnect, torch.optim.Adam, {"lr": 0.05, "amsgrad": True, "fused": True}),
+        (BinaryConnect, torch.optim.Adagrad, {"lr": 0.3}),  # has its state from the beginning
+        (BinaryConnect, torch.optim.RMSprop, {"lr": 0.02, "momentum": 0.5}),
+        (BinaryConnect, torch.optim.Rprop, {}),
+        (BinaryConnect, torch.optim.NAdam, {"lr": 0.05}),
+        (BinaryConnect, SignSGD, {"lr": 0.05, "momentum": 0.5}),
+        (ProxQuant, torch.optim.AdamW, {"lr": 0.05}),
+        (ProxQuant, torch.optim.Adagrad, {"lr": 0.3}),
+        (ProxConnect, torch.optim.AdamW, {"lr": 0.05}),
+        (ProxConnect, SignSGD, {"lr": 0.05, "momentum": 0.5}),
     ],
 )
-@pytest.mark.parametrize("outer", [BinaryConnect, ProxQuant, ProxConnect])
 def test_any_optimiser_inside(batch, outer, optimizer, options):
     name = outer.__name__.lower()
     net = make_net(name)

@@ -63,7 +63,7 @@ def model(folder):
 def test_train_digits_on_a_mock(tmp_path):
     folder = tmp_path / "run"
     done = run(
-        "train", "digits", *MOCK, "--epochs", 1, "--batch-size", 100, "--reads", 3, "--json",
+        "train", "digits", *MOCK, "--epochs", 1, "--batch-size", 240, "--reads", 3, "--json",
         "--out", folder,
     )  # fmt: skip
     summary = json.loads(done.stdout)
@@ -73,16 +73,16 @@ def test_train_digits_on_a_mock(tmp_path):
     assert summary["test_accuracy"] > 0.4
     text = done.stderr
     assert text.index("Estimated access time on mock of pegasus 16") < text.index("epoch 1/1")
-    assert "15 steps: 60 calls" in text
-    assert "15/15" in text
+    assert "6 steps: 24 calls" in text
+    assert "6/6" in text
     assert "Warning" not in text
     for content in (text, (folder / "calls.jsonl").read_text()):
         assert "qpu" not in content.lower()
     lines = calls(folder)
-    assert len(lines) == 60
-    assert len({line["label"] for line in lines}) == 60
+    assert len(lines) == 24
+    assert len({line["label"] for line in lines}) == 24
     assert {line["kind"] for line in lines} == {"mock"}
-    assert lines[-1]["label"].startswith("qpsbgd/run/14/layers.2/")
+    assert lines[-1]["label"].startswith("qpsbgd/run/5/layers.2/")
     spent = access_time(folder)
     assert spent["reserved_us"] == pytest.approx(0.0, abs=1e-3)
     assert spent["spent_us"] == pytest.approx(sum(line["billed_us"] for line in lines))

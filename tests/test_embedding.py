@@ -74,7 +74,7 @@ def assert_valid(packing, graph, edges):
 
 
 @every_family
-@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 16])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 12, 13, 16])
 def test_cliques_are_valid(family, n):
     for graph in (
         ideal_graph(family, SMALL[family]),

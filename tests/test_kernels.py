@@ -8,74 +8,14 @@ import pytest
 
 import qpsbgd
 import reference
-from problems import layer
+from problems import KERNEL_SHAPES, layer
 from qpsbgd import _core
 
 pytestmark = pytest.mark.usefixtures("isa")
 
-# Around the widths that kernels work in: 16 lanes, panels of 6, 12, 16 and 32, tiles of 24 rows,
-# depth blocks of 128, words of 64 samples.
-SHAPES = [
-    (1, 1, 1),
-    (3, 2, 5),
-    (7, 15, 16),
-    (16, 16, 17),
-    (5, 33, 49),
-    (130, 20, 3),
-    (12, 131, 2),
-    (200, 150, 3),
-]
-
-
-@pytest.mark.parametrize(
-    ("objective", "alpha"), [("quadratic", "norm"), ("quadratic", "fit"), ("sign", "norm")]
-)
-@pytest.mark.parametrize("kind", ["real", "binary"])
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("beta_range", [None, (0.05, 5.0)])
-def test_project_equals_twin(rng, objective, alpha, kind, shape, beta_range):
-    X, T = layer(rng, *shape, kind=kind)
-    options = {
-        "objective": objective, "num_sweeps": 3, "num_reads": 2, "beta_range": beta_range,
-        "seed": 7, "scale": 0.8, "alpha": alpha,
-    }  # fmt: skip
-    np.testing.assert_array_equal(
-        qpsbgd.project(X, T, **options), reference.project(X, T, **options)
-    )
-
-
-# Hot enough that most flips are accepted, and cold enough that few are.
-@pytest.mark.parametrize("beta_range", [None, (0.01, 0.02), (10.0, 20.0), (0.01, 100.0)])
-@pytest.mark.parametrize("kind", ["real", "binary", "sparse"])
-@pytest.mark.parametrize("shape", [(1, 1, 3), (70, 130, 17), (150, 65, 3)])
-def test_sign_objective_equals_twin(rng, shape, kind, beta_range):
-    X, T = layer(rng, *shape, kind="real" if kind == "sparse" else kind)
-    if kind == "sparse":  # as pixels, and as gradients behind a clipped straight-through estimator
-        X[rng.random(X.shape) < 0.7] = 0
-        T[rng.random(T.shape) < 0.7] = 0
-        T[:, 0] = 0
-        T[0] *= 1000
-    options = {"objective": "sign", "initial": "random", "num_sweeps": 6, "seed": 3}
-    np.testing.assert_array_equal(
-        qpsbgd.project(X, T, beta_range=beta_range, **options),
-        reference.project(X, T, beta_range=beta_range, **options),
-    )
-
-
-@pytest.mark.parametrize("initial", ["linear", "random", "array"])
-def test_project_equals_twin_from_each_start(rng, initial):
-    X, T = layer(rng, 9, 21, 6)
-    if initial == "array":
-        initial = rng.choice(np.array([-1, 1], np.int8), size=(6, 21))
-    for sweeps in (0, 4):
-        ours = qpsbgd.project(X, T, initial=initial, num_sweeps=sweeps, seed=3)
-        np.testing.assert_array_equal(
-            ours, reference.project(X, T, initial=initial, num_sweeps=sweeps, seed=3)
-        )
-
 
 @pytest.mark.parametrize("alpha", ["norm", "fit"])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", KERNEL_SHAPES)
 def test_gradient_ising_equals_twin(rng, shape, alpha):
     X, T = layer(rng, *shape)
     h, J, offset = qpsbgd.gradient_ising(X, T, 0.7, alpha=alpha)
@@ -90,7 +30,7 @@ def test_gradient_ising_equals_twin(rng, shape, alpha):
 
 @pytest.mark.parametrize("alpha", ["norm", "fit"])
 @pytest.mark.parametrize("objective", ["quadratic", "sign"])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", KERNEL_SHAPES)
 def test_projection_energy_equals_twin(rng, objective, shape, alpha):
     X, T = layer(rng, *shape)
     B = rng.choice([-1, 1], size=(shape[2], shape[1]))

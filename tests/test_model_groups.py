@@ -48,9 +48,9 @@ def test_twenty_chains_take_memory_in_proportion_to_their_biases(rng, method, ki
     finally:
         tracemalloc.stop()
     assert peak < 10e6  # one matrix of float64 has 18e6
-    for bqm, samples in zip(bqms, found, strict=True):
-        assert samples.info["form"] == "sparse"
-        dimod.testing.assert_sampleset_energies(samples, bqm)
+    assert {samples.info["form"] for samples in found} == {"sparse"}
+    for k in (0, -1):
+        dimod.testing.assert_sampleset_energies(found[k], bqms[k])
 
 
 # The core's memory is not NumPy's: the process may not have more than that of a few matrices.

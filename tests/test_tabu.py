@@ -1,5 +1,6 @@
 """Tabu search: conformity, the twin, the peer's semantics, and what ends a call."""
 
+import functools
 import threading
 import time
 import unittest
@@ -52,7 +53,7 @@ def test_api():
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("n", [1, 2, 17, 140, 300])
 @pytest.mark.parametrize("fields", [True, False])
-def test_equals_twin_on_every_isa(rng, isa, kernel, n, fields):
+def test_equals_twin_on_every_isa(rng, on_every_isa, kernel, n, fields):
     bqm = random_bqm(rng, n, 0.2 if n > 17 else 1.0)
     if not fields:
         bqm.add_linear_from({v: -bias for v, bias in bqm.linear.items()})
@@ -71,25 +72,24 @@ def test_equals_twin_on_every_isa(rng, isa, kernel, n, fields):
     ):
         precision = _core.Precision[kernel.get("precision", "float32")]
         shortest, longest = options["tenures"]
-        states, restarts, moves, int16, timed_out, reason, error = core_tabu(
-            problem,
-            starts,
-            seed=5,
-            precision=precision,
-            shortest_tenure=shortest,
-            longest_tenure=longest,
-            **{k: v for k, v in options.items() if k != "tenures"},
-        )
-        for read, start in enumerate(starts):
-            expected, expected_moves = reference_tabu.tabu(
+        limits = {k: v for k, v in options.items() if k != "tenures"}
+        run = functools.partial(
+            core_tabu, problem, starts, seed=5, precision=precision, shortest_tenure=shortest,
+            longest_tenure=longest, **limits,
+        )  # fmt: skip
+        expected = [
+            reference_tabu.tabu(
                 problem.linear, problem.pairs, problem.quadratic, start, seed=5, read=read,
                 **options,
-            )  # fmt: skip
-            np.testing.assert_array_equal(states[read], expected)
-            assert moves[read] == expected_moves
-        assert (restarts == options["num_restarts"]).all()
-        assert int16 == (precision is _core.Precision.int16)
-        assert (timed_out, reason, error) == (False, _core.StopReason.finished, None)
+            )
+            for read, start in enumerate(starts)
+        ]  # fmt: skip
+        for states, restarts, moves, int16, timed_out, reason, error in on_every_isa(run):
+            np.testing.assert_array_equal(states, [state for state, _ in expected])
+            np.testing.assert_array_equal(moves, [count for _, count in expected])
+            assert (restarts == options["num_restarts"]).all()
+            assert int16 == (precision is _core.Precision.int16)
+            assert (timed_out, reason, error) == (False, _core.StopReason.finished, None)
 
 
 def test_the_twin_relinks_and_begins_anew(rng, monkeypatch):

@@ -242,7 +242,13 @@ def on_signal(monkeypatch):
 
         return run
 
-    functions = ("project", "projection_energy", "gradient_qubo", "gradient_ising", "sign_qubo")
+    functions = (
+        "project",
+        "projection_energy",
+        "gradient_ising",
+        "gradient_ising_pairs",
+        "sign_qubo",
+    )
     for owner, name in [*((_core, name) for name in functions), (_core.Ising, "enumerate")]:
         monkeypatch.setattr(owner, name, inside(getattr(owner, name)))
 

@@ -17,9 +17,9 @@ using namespace py::literals;
 namespace qpsbgd::bindings {
 namespace {
 
-// Returns couplings (n, n), fields (m, n) and offsets (m).
-py::tuple qubo_of_gradient(const Array<float>& inputs, const Array<float>& targets, double scale,
-                           AlphaRule alpha_rule, int num_threads) {
+// Returns fields h (m, n), couplings J (n, n) and offsets (m).
+py::tuple ising_of_gradient(const Array<float>& inputs, const Array<float>& targets, double scale,
+                            AlphaRule alpha_rule, int num_threads) {
   const SampleView view = view_of(inputs, targets);
   Array<float> coupling({inputs.shape(1), inputs.shape(1)});
   Array<float> fields({targets.shape(1), inputs.shape(1)});
@@ -28,16 +28,16 @@ py::tuple qubo_of_gradient(const Array<float>& inputs, const Array<float>& targe
   double* offset = offsets.mutable_data();
   run_uninterrupted(gradient_work(view), num_threads,
                     [&](const KernelTable& table, int threads, Stop& stop) {
-                      gradient_qubo(table, view, scale, alpha_rule, threads, j, h, offset, &stop);
+                      gradient_ising(table, view, scale, alpha_rule, threads, j, h, offset, &stop);
                     });
-  return py::make_tuple(coupling, fields, offsets);
+  return py::make_tuple(fields, coupling, offsets);
 }
 
 // Sums in float64 take about this many times as long as in float32.
 constexpr double kFloat64Slowdown = 10.0;
 
 // Returns rows, columns and values of the n (n - 1) / 2 couplings, fields (m, n) and offsets (m).
-py::tuple ising_of_gradient(const Array<float>& inputs, const Array<float>& targets, double scale,
+py::tuple pairs_of_gradient(const Array<float>& inputs, const Array<float>& targets, double scale,
                             AlphaRule alpha_rule, int num_threads) {
   const SampleView view = view_of(inputs, targets);
   const auto pairs = static_cast<py::ssize_t>(view.num_inputs * (view.num_inputs - 1) / 2);
@@ -49,8 +49,8 @@ py::tuple ising_of_gradient(const Array<float>& inputs, const Array<float>& targ
   double *j = values.mutable_data(), *h = fields.mutable_data(), *offset = offsets.mutable_data();
   run_uninterrupted(kFloat64Slowdown * gradient_work(view), num_threads,
                     [&](const KernelTable& table, int threads, Stop& stop) {
-                      gradient_ising(table, view, scale, alpha_rule, threads, row, column, j, h,
-                                     offset, &stop);
+                      gradient_ising_pairs(table, view, scale, alpha_rule, threads, row, column, j,
+                                           h, offset, &stop);
                     });
   return py::make_tuple(rows, columns, values, fields, offsets);
 }
@@ -111,9 +111,9 @@ std::size_t find_nonfinite(const Array<float>& values) {
 }  // namespace
 
 void define_qubos(py::module_& m) {
-  m.def("gradient_qubo", &qubo_of_gradient, "inputs"_a.noconvert(), "targets"_a.noconvert(),
-        py::kw_only(), "scale"_a, "alpha"_a, "num_threads"_a);
   m.def("gradient_ising", &ising_of_gradient, "inputs"_a.noconvert(), "targets"_a.noconvert(),
+        py::kw_only(), "scale"_a, "alpha"_a, "num_threads"_a);
+  m.def("gradient_ising_pairs", &pairs_of_gradient, "inputs"_a.noconvert(), "targets"_a.noconvert(),
         py::kw_only(), "scale"_a, "alpha"_a, "num_threads"_a);
   m.def("sign_qubo", &qubo_of_signs, "inputs"_a.noconvert(), "targets"_a.noconvert(), py::kw_only(),
         "target_eps"_a, "penalty_factor"_a, "num_threads"_a);

@@ -117,7 +117,7 @@ def projection_energy(
     target_eps: float,
     num_threads: int,
 ) -> npt.NDArray[np.float64]: ...
-def gradient_qubo(
+def gradient_ising(
     inputs: npt.NDArray[np.float32],
     targets: npt.NDArray[np.float32],
     *,
@@ -125,7 +125,7 @@ def gradient_qubo(
     alpha: AlphaRule,
     num_threads: int,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float64]]: ...
-def gradient_ising(
+def gradient_ising_pairs(
     inputs: npt.NDArray[np.float32],
     targets: npt.NDArray[np.float32],
     *,

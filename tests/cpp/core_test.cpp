@@ -163,8 +163,8 @@ void test_project(const Shape& shape, qpsbgd::Objective objective, qpsbgd::Alpha
     qpsbgd::projection_energy(kernels, view, objective, 1.0, alpha_rule, 0.01,
                               results.back().values.data(), 2, energies.data());
     std::vector<float> coupling(shape.inputs * shape.inputs), fields(results.back().values.size());
-    qpsbgd::gradient_qubo(kernels, view, 1.0, alpha_rule, 2, coupling.data(), fields.data(),
-                          energies.data());
+    qpsbgd::gradient_ising(kernels, view, 1.0, alpha_rule, 2, coupling.data(), fields.data(),
+                           energies.data());
   }
   unsetenv("QPSBGD_ISA");
   check_equal(results);
@@ -261,8 +261,9 @@ void test_problems(const Shape& shape, double target_eps) {
       std::vector<double> quadratic(n * (n - 1) / 2 + m * n + m);
       double* const linear = quadratic.data() + n * (n - 1) / 2;
       std::vector<std::int32_t> firsts(n * (n - 1) / 2), seconds(firsts.size());
-      qpsbgd::gradient_ising(kernels, view, 1.0, qpsbgd::AlphaRule::kNorm, threads, firsts.data(),
-                             seconds.data(), quadratic.data(), linear, linear + m * n);
+      qpsbgd::gradient_ising_pairs(kernels, view, 1.0, qpsbgd::AlphaRule::kNorm, threads,
+                                   firsts.data(), seconds.data(), quadratic.data(), linear,
+                                   linear + m * n);
       for (std::size_t i = 0, at = 0; i < n; ++i) {
         for (std::size_t j = i + 1; j < n; ++j, ++at) {
           CHECK_MESSAGE((firsts[at] == static_cast<std::int32_t>(i) &&

@@ -9,9 +9,9 @@
 
 namespace qpsbgd {
 
-void gradient_qubo(const KernelTable& kernels, const SampleView& view, double scale,
-                   AlphaRule alpha_rule, int num_threads, float* coupling, float* fields,
-                   double* offsets, Stop* stop) {
+void gradient_ising(const KernelTable& kernels, const SampleView& view, double scale,
+                    AlphaRule alpha_rule, int num_threads, float* coupling, float* fields,
+                    double* offsets, Stop* stop) {
   const SampleLayer layer(view, kernels, num_threads, stop);
   if (is_stopped(stop)) return;
   const double alpha = checked_alpha(unit_alpha(layer.norms(), alpha_rule), scale);
@@ -55,10 +55,10 @@ void gradient_qubo(const KernelTable& kernels, const SampleView& view, double sc
       waiting);
 }
 
-void gradient_ising(const KernelTable& kernels, const SampleView& view, double scale,
-                    AlphaRule alpha_rule, int num_threads, std::int32_t* rows,
-                    std::int32_t* columns, double* couplings, double* fields, double* offsets,
-                    Stop* stop) {
+void gradient_ising_pairs(const KernelTable& kernels, const SampleView& view, double scale,
+                          AlphaRule alpha_rule, int num_threads, std::int32_t* rows,
+                          std::int32_t* columns, double* couplings, double* fields, double* offsets,
+                          Stop* stop) {
   const SampleLayer layer(view, kernels, num_threads, stop);
   if (is_stopped(stop)) return;
   const double alpha = checked_alpha(unit_alpha(layer.norms(), alpha_rule), scale);

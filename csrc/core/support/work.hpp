@@ -28,7 +28,7 @@ double packing_work(const SampleView& view);
 double packing_work(const GramView& view);
 double projection_work(const SampleView& view, const ProjectionOptions& options);
 double energy_work(const SampleView& view);
-double gradient_work(const SampleView& view);  // of gradient_qubo
+double gradient_work(const SampleView& view);  // of gradient_ising
 double anneal_work(const Ising& problem, std::size_t num_reads, std::size_t num_sweeps);
 double descent_work(const Ising& problem, std::size_t num_reads);
 // Counts the work that threads share at one time: all reads, or, if there are fewer reads than

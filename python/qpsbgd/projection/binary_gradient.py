@@ -236,11 +236,10 @@ def gradient_ising(
     """
     options = ProjectionOptions(scale=scale, alpha=alpha)
     inputs, targets = checked_layer(X, T)
-    J, h, offset = _core.gradient_qubo(
+    return _core.gradient_ising(
         inputs,
         targets,
         scale=options.scale,
         alpha=options.core_objective()["alpha"],
         num_threads=checked_threads(num_threads),
     )
-    return h, J, offset

@@ -125,7 +125,7 @@ def encode(
             num_threads=threads,
         )  # fmt: skip
     else:
-        rows, columns, values, fields, offsets = _core.gradient_ising(
+        rows, columns, values, fields, offsets = _core.gradient_ising_pairs(
             inputs, targets, scale=options.scale, alpha=objective["alpha"], num_threads=threads
         )
         factors = np.ones(targets.shape[1])

@@ -39,7 +39,7 @@ def quadratic_beta_range(
         alpha: rule for the step length alpha.
         num_threads: largest number of threads.
     """
-    J, h, _ = _core.gradient_qubo(X, T, scale=scale, alpha=alpha, num_threads=num_threads)
+    h, J, _ = _core.gradient_ising(X, T, scale=scale, alpha=alpha, num_threads=num_threads)
     couplings = DenseCouplings.checked(J, h.shape, num_threads)  # (n, n)
     fields = np.ascontiguousarray(h, np.float64)  # (m, n)
     if rule == "dwave":
