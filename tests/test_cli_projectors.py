@@ -70,7 +70,7 @@ def test_train_digits_on_a_mock(tmp_path):
     assert (summary["projector"], summary["mock"], summary["network"]) == (
         "dwave", "pegasus", "small",
     )  # fmt: skip
-    assert summary["test_accuracy"] > 0.4
+    assert summary["test_accuracy"] > 0.25  # chance is 0.1
     text = done.stderr
     assert text.index("Estimated access time on mock of pegasus 16") < text.index("epoch 1/1")
     assert "6 steps: 24 calls" in text
