@@ -177,6 +177,31 @@ assert torch.equal(a @ a, expected)
     assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_forked_process_does_not_wait_for_the_threads_of_its_parent(place):
+    """GNU's OpenMP library would wait for ever for threads that did not survive the fork."""
+    pytest.importorskip("torch")
+    code = f"""
+import os, warnings
+import numpy as np, torch
+place = {place!r}
+if place == "before":
+    import qpsbgd
+torch.set_num_threads(4)
+torch.ones(512, 512) @ torch.ones(512, 512)
+warnings.simplefilter("ignore", DeprecationWarning)  # the fork of a process with threads
+child = os.fork()
+if child == 0:
+    import qpsbgd
+    X = np.ones((64, 64), np.float32)
+    qpsbgd.project(X, X, num_threads=2)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_the_process_ends_while_the_pool_sleeps():
     code = """
 import numpy as np, qpsbgd
