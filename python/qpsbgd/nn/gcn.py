@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qpsbgd.nn.functional import Quantizer
+from qpsbgd.nn.functional import Quantizer, is_exporting, is_transformed
 from qpsbgd.nn.layers import BinaryLayer
 
 
@@ -130,14 +130,12 @@ class BinaryGCNConv(BinaryLayer, nn.Module):
                 f"x has shape {tuple(x.shape)}, but must be (num_nodes, {self.in_channels})"
             )
         adjacency = self._adjacency
+        if is_exporting() or is_transformed():
+            if adjacency is None:
+                return self.run(x, *self._normalized_edges(x, edge_index, edge_weight))
+            return self.run(x, adjacency.indices(), adjacency.values())
         if adjacency is None:
-            dtype = self.weight.dtype
-            indices, weights = _edges(edge_index, edge_weight, len(x), dtype)
-            if self.add_self_loops:
-                loop = 2.0 if self.improved else 1.0
-                indices, weights = _with_self_loops(indices, weights, len(x), loop)
-            if self.normalize:
-                weights = _normalized(indices, weights, len(x))
+            indices, weights = self._normalized_edges(x, edge_index, edge_weight)
             # _edges has checked all invariants.
             adjacency = torch.sparse_coo_tensor(
                 indices, weights, (len(x), len(x)), check_invariants=False
@@ -152,14 +150,39 @@ class BinaryGCNConv(BinaryLayer, nn.Module):
         # Moving the layer to another device or dtype does not move a cached adjacency.
         return self.run(x, adjacency.to(x.device, self.weight.dtype))
 
+    def _normalized_edges(
+        self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the targets and sources ``(2, E)`` and the weights ``(E,)`` of A."""
+        indices, weights = _edges(edge_index, edge_weight, len(x), self.weight.dtype)
+        if self.add_self_loops:
+            loop = 2.0 if self.improved else 1.0
+            indices, weights = _with_self_loops(indices, weights, len(x), loop)
+        if self.normalize:
+            weights = _normalized(indices, weights, len(x))
+        return indices, weights
+
     def linear_map(
         self, input: Tensor, weight: Tensor, bias: Tensor | None, *context: Any
     ) -> Tensor:
-        """Return ``A (input weight^T) + bias``."""
-        (adjacency,) = context
+        """Return ``A (input weight^T) + bias``.
+
+        Args:
+            input: ``(nodes, n)``.
+            weight: ``(m, n)``.
+            bias: ``(m,)`` or None.
+            context: A as a sparse tensor; or its edges and their weights, for tracers and
+                transforms, which know no sparse tensors.
+        """
         hidden = nn.functional.linear(input, weight)  # (nodes, m)
-        # Under autocast the product has a shorter dtype than A.
-        output: Tensor = torch.sparse.mm(adjacency, hidden.to(adjacency.dtype))
+        if len(context) == 2:
+            (targets, sources), weights = context
+            messages = weights[:, None] * hidden[sources]  # (E, m)
+            output = torch.zeros_like(hidden).index_add(0, targets, messages)
+        else:
+            (adjacency,) = context
+            # Under autocast the product has a shorter dtype than A.
+            output = torch.sparse.mm(adjacency, hidden.to(adjacency.dtype))
         return output if bias is None else output + bias
 
     def samples(self, input: Tensor, grad: Tensor, *context: Any) -> tuple[Tensor, Tensor]:
@@ -209,7 +232,7 @@ def _edges(
             "must be int64 (2, num_edges) or a sparse adjacency"
         )
     wrong = (edge_index < 0) | (edge_index >= num_nodes)
-    if wrong.any():
+    if not is_exporting() and wrong.any():  # an exported graph cannot depend on values
         raise ValueError(
             f"edge_index has node {int(edge_index[wrong][0])}, but x has nodes 0 to {num_nodes - 1}"
         )
@@ -227,6 +250,12 @@ def _with_self_loops(
     indices: Tensor, weights: Tensor, num_nodes: int, loop: float
 ) -> tuple[Tensor, Tensor]:
     """Add a self-loop of weight ``loop`` to each node that has none."""
+    if is_exporting():  # a shape cannot depend on values: a node with a self-loop gets a weight 0
+        is_loop = (indices[0] == indices[1]).to(weights.dtype)
+        num_loops = weights.new_zeros(num_nodes).index_add(0, indices[0], is_loop)
+        nodes = torch.arange(num_nodes, device=indices.device)
+        loops = loop * (num_loops == 0).to(weights.dtype)
+        return torch.cat([indices, nodes.expand(2, -1)], dim=1), torch.cat([weights, loops])
     lonely = torch.ones(num_nodes, dtype=torch.bool, device=indices.device)
     lonely[indices[0, indices[0] == indices[1]]] = False
     nodes = lonely.nonzero().squeeze(1)

@@ -11,6 +11,10 @@ from qpsbgd.nn.layers import binary_layers
 
 Model = TypeVar("Model", bound=nn.Module)
 
+_BYTES = np.arange(256, dtype=np.uint8)[:, None]
+#: The eight signs of each byte, lowest bit first: int8 (256, 8).
+SIGNS_OF_BYTES = 2 * np.unpackbits(_BYTES, axis=1, bitorder="little").astype(np.int8) - 1
+
 
 class PackReport(NamedTuple):
     """Sizes of a model before and after packing; ``pack(model).pack_report``.
@@ -55,8 +59,10 @@ class PackedWeight(nn.Module):
         super().__init__()
         self.shape = signs.shape
         # A convolution rounds differently if its weight has another memory format.
-        is_last = signs.dim() == 4 and signs.is_contiguous(memory_format=torch.channels_last)
-        self.memory_format = torch.channels_last if is_last else torch.contiguous_format
+        # The attribute is a bool because pickle cannot store a torch.memory_format.
+        self.is_channels_last = signs.dim() == 4 and signs.is_contiguous(
+            memory_format=torch.channels_last
+        )
         is_positive = (signs > 0).flatten(1).cpu().numpy()
         bits = torch.from_numpy(np.packbits(is_positive, axis=1, bitorder="little"))
         self.register_buffer("bits", bits.to(signs.device))
@@ -70,12 +76,11 @@ class PackedWeight(nn.Module):
 
     def forward(self) -> Tensor:
         """Return the signs in the shape of the original weight."""
-        byte = torch.arange(256, device=self.bits.device).unsqueeze(1)
-        bit = torch.arange(8, device=self.bits.device)
-        signs = (2 * (byte >> bit & 1) - 1).to(self.dtype)  # (256, 8): the signs of each byte
+        signs = torch.from_numpy(SIGNS_OF_BYTES).to(self.bits.device, self.dtype)  # (256, 8)
         rows = nn.functional.embedding(self.bits.int(), signs)  # (m, n / 8, 8)
         rows = rows.flatten(1)[:, : self.shape[1:].numel()]  # (m, n)
-        return rows.reshape(self.shape).contiguous(memory_format=self.memory_format)
+        memory_format = torch.channels_last if self.is_channels_last else torch.contiguous_format
+        return rows.reshape(self.shape).contiguous(memory_format=memory_format)
 
     def extra_repr(self) -> str:
         """Return the shape for ``repr``."""
