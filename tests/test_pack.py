@@ -17,6 +17,8 @@ from qpsbgd.nn import (
     BinaryGCNConv,
     BinaryLinear,
     PackedWeight,
+    Sign,
+    SwishSign,
     convert_to_binary,
     pack,
 )
@@ -140,12 +142,80 @@ def test_state_dict_goes_to_another_packed_model():
         network().load_state_dict(packed.state_dict())
 
 
-def test_copies_and_pickles():
+def test_copies():
     packed = pack(network().eval())
     x = torch.randn(5, 3, 4, 4)
-    for other in (copy.deepcopy(packed), pickle.loads(pickle.dumps(packed))):
-        assert torch.equal(other(x), packed(x))
-        assert other.pack_report == packed.pack_report
+    other = copy.deepcopy(packed)
+    assert torch.equal(other(x), packed(x))
+    assert other.pack_report == packed.pack_report
+
+
+def savable(kind):
+    """A model, its packed copy, and an optimiser with a step behind it."""
+    torch.manual_seed(0)
+    make, shapes = LAYERS[kind]
+    layer = make(input_quantizer="approx_sign", kernel_quantizer="ste_sign", output_scale=True)
+    model = nn.ModuleDict({"layer": layer, "sign": Sign(2.0), "swish": SwishSign()})
+    if kind == "conv2d":
+        layer.to(memory_format=torch.channels_last)
+    layer.bias.requires_grad_(False)
+    layer.output_scale.requires_grad_(False)
+    optimizer = QPSBGD(model, momentum=0.9)
+    run(layer, torch.randn(shapes[0])).square().sum().backward()
+    optimizer.step()
+    return model, pack(model), optimizer
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("kind", LAYERS)
+def test_everything_can_be_saved_with_every_protocol(kind, protocol):
+    model, packed, optimizer = savable(kind)
+    x = torch.randn(LAYERS[kind][1][0])
+    things = {"model": model, "packed": packed, "optimizer": optimizer.state_dict()}
+    file = io.BytesIO()
+    torch.save(things, file, pickle_protocol=protocol)
+    file.seek(0)
+    for others in (
+        torch.load(file, weights_only=False),
+        pickle.loads(pickle.dumps(things, protocol)),
+    ):
+        for name in ("model", "packed"):
+            output = run(others[name]["layer"], x)
+            assert torch.equal(output, run(things[name]["layer"], x))
+            assert others[name]["sign"].clip_value == 2.0
+        assert others["packed"].pack_report == packed.pack_report
+        again = QPSBGD(others["model"], momentum=0.9)
+        again.load_state_dict(others["optimizer"])
+        kept = copy.deepcopy((model, optimizer))
+        for each, stepper in (kept, (others["model"], again)):
+            stepper.zero_grad()
+            run(each["layer"], x).square().sum().backward()
+            stepper.step()
+        assert torch.equal(others["model"]["layer"].weight, kept[0]["layer"].weight)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_model_and_its_optimiser_can_be_saved_together(protocol):
+    model, _, optimizer = savable("linear")
+    other, again = pickle.loads(pickle.dumps((model, optimizer), protocol))
+    x = torch.randn(3, 13)
+    for each, stepper in ((model, optimizer), (other, again)):
+        stepper.zero_grad()
+        each["layer"](x).square().sum().backward()
+        stepper.step()
+    assert torch.equal(other["layer"].weight, model["layer"].weight)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_converted_models_can_be_saved(protocol):
+    model = convert_to_binary(nn.Sequential(nn.Linear(8, 6), nn.LSTM(6, 3)))
+    file = io.BytesIO()
+    torch.save(model, file, pickle_protocol=protocol)
+    file.seek(0)
+    other = torch.load(file, weights_only=False)
+    assert other.convert_report == model.convert_report
+    x = torch.randn(2, 8)
+    assert torch.equal(other(x)[0], model(x)[0])
 
 
 def test_the_module_of_pack_is_not_hidden_by_the_function():

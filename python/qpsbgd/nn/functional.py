@@ -22,7 +22,7 @@ Slope = Callable[[Tensor, float], Tensor]
 
 
 def _sign(x: Tensor) -> Tensor:
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or is_exporting():
         # The operations of the other branch have no ONNX function. In eager mode these take 25
         # times as long.
         return torch.where(x >= 0, 1.0, torch.where(x < 0, -1.0, x))
@@ -111,8 +111,12 @@ def is_transformed() -> bool:
 
 
 def is_exporting() -> bool:
-    """Return whether ``torch.export`` is tracing; False before torch 2.7, which cannot tell."""
-    return bool(getattr(torch.compiler, "is_exporting", bool)())
+    """Return whether ``torch.export`` or ``torch.jit.trace`` is tracing a model.
+
+    Versions of torch before 2.7 do not tell of ``torch.export``.
+    """
+    exports = getattr(torch.compiler, "is_exporting", bool)
+    return bool(exports()) or torch._C._is_tracing()
 
 
 def _surrogate_sign(x: Tensor, slope: Slope, parameter: float) -> Tensor:

@@ -129,37 +129,38 @@ class BinaryGCNConv(BinaryLayer, nn.Module):
             raise ValueError(
                 f"x has shape {tuple(x.shape)}, but must be (num_nodes, {self.in_channels})"
             )
+        num_nodes = x.shape[0]  # a tracer cannot vary len(x)
         adjacency = self._adjacency
         if is_exporting() or is_transformed():
             if adjacency is None:
-                return self.run(x, *self._normalized_edges(x, edge_index, edge_weight))
+                return self.run(x, *self._normalized_edges(num_nodes, edge_index, edge_weight))
             return self.run(x, adjacency.indices(), adjacency.values())
         if adjacency is None:
-            indices, weights = self._normalized_edges(x, edge_index, edge_weight)
+            indices, weights = self._normalized_edges(num_nodes, edge_index, edge_weight)
             # _edges has checked all invariants.
             adjacency = torch.sparse_coo_tensor(
-                indices, weights, (len(x), len(x)), check_invariants=False
+                indices, weights, (num_nodes, num_nodes), check_invariants=False
             ).coalesce()
             if self.cached:
                 self._adjacency = adjacency.detach()
-        if len(adjacency) != len(x):
+        if len(adjacency) != num_nodes:
             raise ValueError(
-                f"x has {len(x)} nodes, but the cached adjacency has {len(adjacency)}: use "
+                f"x has {num_nodes} nodes, but the cached adjacency has {len(adjacency)}: use "
                 "cached=False for graphs that change"
             )
         # Moving the layer to another device or dtype does not move a cached adjacency.
         return self.run(x, adjacency.to(x.device, self.weight.dtype))
 
     def _normalized_edges(
-        self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None
+        self, num_nodes: int, edge_index: Tensor, edge_weight: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Return the targets and sources ``(2, E)`` and the weights ``(E,)`` of A."""
-        indices, weights = _edges(edge_index, edge_weight, len(x), self.weight.dtype)
+        indices, weights = _edges(edge_index, edge_weight, num_nodes, self.weight.dtype)
         if self.add_self_loops:
             loop = 2.0 if self.improved else 1.0
-            indices, weights = _with_self_loops(indices, weights, len(x), loop)
+            indices, weights = _with_self_loops(indices, weights, num_nodes, loop)
         if self.normalize:
-            weights = _normalized(indices, weights, len(x))
+            weights = _normalized(indices, weights, num_nodes)
         return indices, weights
 
     def linear_map(

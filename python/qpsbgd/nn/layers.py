@@ -118,7 +118,7 @@ class BinaryLayer(Module):
     def train(self: Layer, mode: bool = True) -> Layer:
         """Set the mode as torch's layers do, and clear the cache of the binary weight."""
         self.signs.clear()
-        return super().train(mode)  # type: ignore[no-any-return, misc]
+        return super().train(mode)
 
     @property
     def binary_weight(self) -> Tensor:
@@ -174,7 +174,7 @@ class BinaryLayer(Module):
             and torch.is_grad_enabled()
             # A transform returns the gradients of its arguments, so none arrives at the weight.
             and not is_transformed()
-            and not (is_exporting() or torch.jit.is_tracing())
+            and not is_exporting()
         )
         if is_watched and self.kernel_quantizer is not None:
             # An observer does not use dL/dW. Omitting it saves a third of the matrix products of a
