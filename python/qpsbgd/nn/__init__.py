@@ -7,7 +7,8 @@ from qpsbgd.nn.convert import ConvertReport, convert_to_binary
 from qpsbgd.nn.gcn import BinaryGCNConv
 from qpsbgd.nn.layers import BinaryLayer
 from qpsbgd.nn.linear import BinaryLinear
-from qpsbgd.nn.packing import PackedWeight, PackReport, pack
+from qpsbgd.nn.packed_weight import PackedWeight
+from qpsbgd.nn.packing import PackReport, pack
 
 __all__ = [
     "ApproxSign",

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from qpsbgd.nn.functional import Quantizer, is_exporting, is_transformed
 from qpsbgd.nn.layers import BinaryLayer
+from qpsbgd.nn.packed_weight import PackedWeight
 
 
 class BinaryGCNConv(BinaryLayer, nn.Module):
@@ -56,6 +57,8 @@ class BinaryGCNConv(BinaryLayer, nn.Module):
     Reference:
         Kipf and Welling, arXiv 1609.02907.
     """
+
+    takes_packed = True
 
     def __init__(
         self,
@@ -164,7 +167,7 @@ class BinaryGCNConv(BinaryLayer, nn.Module):
         return indices, weights
 
     def linear_map(
-        self, input: Tensor, weight: Tensor, bias: Tensor | None, *context: Any
+        self, input: Tensor, weight: Tensor | PackedWeight, bias: Tensor | None, *context: Any
     ) -> Tensor:
         """Return ``A (input weight^T) + bias``.
 
@@ -175,7 +178,10 @@ class BinaryGCNConv(BinaryLayer, nn.Module):
             context: A as a sparse tensor; or its edges and their weights, for tracers and
                 transforms, which know no sparse tensors.
         """
-        hidden = nn.functional.linear(input, weight)  # (nodes, m)
+        if isinstance(weight, PackedWeight):
+            hidden = weight.linear(input)  # (nodes, m)
+        else:
+            hidden = nn.functional.linear(input, weight)
         if len(context) == 2:
             (targets, sources), weights = context
             messages = weights[:, None] * hidden[sources]  # (E, m)

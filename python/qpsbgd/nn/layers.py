@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from qpsbgd.nn.functional import Quantizer, get_quantizer, is_exporting, is_transformed
 from qpsbgd.nn.observers import Observers, notify_observers
+from qpsbgd.nn.packed_weight import PackedWeight
 from qpsbgd.nn.sign_cache import SignCache
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class BinaryLayer(Module):
         >>> layer(torch.randn(5, 6)).square().sum().backward()
         >>> optimizer.step()
     """
+
+    #: Whether :meth:`linear_map` takes a PackedWeight in place of a tensor.
+    takes_packed = False
 
     weight: Tensor
     bias: Any
@@ -181,6 +185,8 @@ class BinaryLayer(Module):
             # step.
             self.signs.clear()
             weight = self.kernel_quantizer(self.weight.detach())
+        elif self.takes_packed and isinstance(self.weight, PackedWeight):
+            weight = self.weight
         else:
             weight = self.binary_weight
         z = self.linear_map(input, weight, bias if scale is None else None, *context)
