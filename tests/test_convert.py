@@ -183,6 +183,53 @@ def test_errors_leave_the_model_as_it_was():
         convert_to_binary(net, skip="*")
 
 
+class Mixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(6, 4)
+        self.encoder = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+        self.memory = nn.LSTM(4, 3)
+        self.lazy = nn.LazyLinear(3)
+        self.known = BinaryLinear(3, 3)
+        self.real = BinaryLinear(3, 3, kernel_quantizer=None)
+        self.norm = nn.LayerNorm(4)
+        self.head = nn.Linear(4, 6)
+        self.head.weight = self.words.weight
+
+
+REAL = {
+    "encoder.self_attn.in_proj_weight": "MultiheadAttention",
+    "encoder.self_attn.out_proj.weight": "NonDynamicallyQuantizableLinear",
+    "memory.weight_ih_l0": "LSTM",
+    "memory.weight_hh_l0": "LSTM",
+    "lazy.weight": "LazyLinear",
+    "real.weight": "BinaryLinear",
+}
+
+
+def test_report_of_what_stays_real():
+    report = convert_to_binary(Mixed()).convert_report
+    assert report.converted == ("encoder.linear1", "encoder.linear2", "head")
+    assert report.real == REAL
+    report = convert_to_binary(Mixed(), skip=["head", "lazy", "*.self_attn"]).convert_report
+    assert report.converted == ("encoder.linear1", "encoder.linear2")
+    assert report.real == {
+        name: kind for name, kind in REAL.items() if name.startswith(("memory", "real"))
+    }
+    assert convert_to_binary(nn.Linear(3, 2)).convert_report == (("BinaryLinear",), {})
+
+
+def test_strict_refuses_what_would_stay_real():
+    net = Mixed()
+    with pytest.raises(ValueError, match="strict is True, but these matrices would stay real") as e:
+        convert_to_binary(net, strict=True)
+    assert all(f"{name!r} ({kind})" in str(e.value) for name, kind in REAL.items())
+    assert type(net.head) is nn.Linear
+    assert not hasattr(net, "convert_report")
+    skip = ["encoder.self_attn", "memory", "lazy", "real"]
+    assert convert_to_binary(net, skip, strict=True).convert_report.real == {}
+
+
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 @pytest.mark.parametrize("which", ["encoder", "layer", "before it is built"])
 def test_transformers_give_the_same_in_training_and_inference(which):

@@ -101,3 +101,41 @@ def test_results_do_not_depend_on_isa_or_threads(rng, monkeypatch):
 
 def test_forced_isa_is_used(isa):
     assert _core.isa() == isa
+
+
+# Around words of 64 signs, 16 lanes, groups of 4 rows and runs of 256 rows.
+@pytest.mark.parametrize("shape", [(1, 1), (3, 7), (4, 16), (5, 17), (2, 64), (9, 200), (600, 71)])
+@pytest.mark.parametrize("kind", ["real", "signs", "mixed"])
+def test_packed_products_equal_twin(rng, shape, kind):
+    num_outputs, num_inputs = shape
+    bits = np.packbits(rng.random(shape) < 0.5, axis=1, bitorder="little")
+    X = rng.normal(size=(3, num_inputs)).astype(np.float32)
+    if kind != "real":
+        X[kind == "mixed" :] = np.where(X[kind == "mixed" :] >= 0, 1, -1)
+    result = _core.multiply_packed(X, bits, max_real=3, num_threads=2)
+    np.testing.assert_array_equal(result, reference.multiply_packed(X, bits))
+    assert result.dtype == np.float32
+    assert result.shape == (3, num_outputs)
+
+
+@pytest.mark.parametrize(
+    "value", [0.0, -0.0, 0.5, 1.0 + 2**-23, 1.0 - 2**-24, -3.0, np.inf, np.nan]
+)
+@pytest.mark.parametrize("where", [0, 15, 16, 20])
+def test_inputs_that_are_no_signs_are_multiplied(rng, value, where):
+    bits = np.packbits(rng.random((5, 21)) < 0.5, axis=1, bitorder="little")
+    X = np.where(rng.random((2, 21)) < 0.5, 1, -1).astype(np.float32)
+    X[1, where] = value
+    result = _core.multiply_packed(X, bits, max_real=1, num_threads=1)
+    np.testing.assert_array_equal(result, reference.multiply_packed(X, bits))
+    assert _core.multiply_packed(X, bits, max_real=0, num_threads=1) is None
+
+
+def test_packed_products_of_nothing_and_of_wrong_shapes():
+    bits = np.zeros((3, 0), np.uint8)
+    X = np.zeros((2, 0), np.float32)
+    np.testing.assert_array_equal(
+        _core.multiply_packed(X, bits, max_real=0, num_threads=1), np.zeros((2, 3))
+    )
+    with pytest.raises(ValueError, match="one bit per input"):
+        _core.multiply_packed(np.zeros((2, 9), np.float32), bits, max_real=0, num_threads=1)

@@ -8,6 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch import nn
+from torch.autograd import forward_ad
+from torch.func import functional_call
 
 from qpsbgd.nn import BinaryConv1d, BinaryConv2d, BinaryGCNConv, BinaryLayer, BinaryLinear, pack
 from qpsbgd.nn.functional import QUANTIZERS, approx_sign, ste_sign, swish_sign
@@ -66,6 +68,86 @@ def test_swish_sign_backward(beta, rng):
 def test_swish_sign_backward_does_not_overflow(dtype):
     x = torch.tensor([-torch.inf, -torch.finfo(dtype).max, -1e3, 1e3, torch.inf], dtype=dtype)
     assert not gradient(swish_sign, x).any()
+
+
+# torch uses its deprecated scripts where it first needs a forward-mode derivative.
+torch_scripts = pytest.mark.filterwarnings("ignore:.torch.jit.script. is:DeprecationWarning")
+
+DERIVATIVES = {
+    "ste_sign": lambda x: (np.abs(x) <= 1, 0 * x),
+    "approx_sign": lambda x: (
+        np.where(np.abs(x) < 1, 2 - 2 * np.abs(x), 0),
+        np.where(np.abs(x) < 1, -2 * np.sign(x), 0),
+    ),
+    "swish_sign": lambda x: (swish(x), (swish(x + 1e-6) - swish(x - 1e-6)) / 2e-6),
+}
+
+
+def swish(x):
+    z = 5 * x
+    return 5 * (2 - z * np.tanh(z / 2)) / (1 + np.cosh(z))
+
+
+@torch_scripts
+@pytest.mark.parametrize("name", QUANTIZERS)
+def test_transforms_give_the_analytic_derivatives(name, rng):
+    quantizer = QUANTIZERS[name]
+    values = rng.normal(size=(5, 3))
+    first, second = (
+        torch.from_numpy(each * np.ones_like(values)) for each in DERIVATIVES[name](values)
+    )
+    x, tangent = torch.from_numpy(values), torch.from_numpy(rng.normal(size=(5, 3)))
+    expected = torch.where(x >= 0, 1.0, -1.0).double()
+
+    def total(x):
+        return (quantizer(x) * tangent).sum()
+
+    assert_close = torch.testing.assert_close
+    assert_close(torch.func.grad(total)(x), first * tangent)
+    for dim in (0, 1):
+        assert torch.equal(torch.vmap(quantizer, dim, dim)(x), expected)
+        by_row = torch.vmap(torch.func.grad(lambda x: quantizer(x).sum()), dim, dim)
+        assert_close(by_row(x), first)
+    for output, moved in (torch.func.jvp(quantizer, (x,), (tangent,)), dual(quantizer, x, tangent)):
+        assert torch.equal(output, expected)
+        assert_close(moved, first * tangent)
+    assert_close(torch.func.jacfwd(quantizer)(x[0]), torch.diag(first[0]))
+    assert_close(torch.func.jacrev(quantizer)(x[0]), torch.diag(first[0]))
+    for outer in (torch.func.jacfwd, torch.func.jacrev):
+        hessian = outer(torch.func.grad(lambda x: (quantizer(x) * tangent[0]).sum()))(x[0])
+        assert_close(hessian, torch.diag(second[0] * tangent[0]), rtol=1e-6, atol=1e-8)
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(total(x), x, create_graph=True)
+    assert_close(gradient, first * tangent)
+    if name != "ste_sign":
+        (twice,) = torch.autograd.grad(gradient.sum(), x)
+        assert_close(twice, second * tangent, rtol=1e-6, atol=1e-8)
+
+
+def dual(function, x, tangent):
+    with forward_ad.dual_level():
+        return forward_ad.unpack_dual(function(forward_ad.make_dual(x, tangent)))
+
+
+@pytest.mark.parametrize("name", QUANTIZERS)
+def test_a_compiled_transform_is_not_the_derivative_of_the_forward_pass(name):
+    x = torch.linspace(-0.9, 0.8, 5)
+    gradient = torch.func.grad(lambda x: QUANTIZERS[name](x).sum())
+    compiled = torch.compile(gradient, backend="eager")
+    torch.testing.assert_close(compiled(x), gradient(x))
+    assert gradient(x).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # torch's own
+@pytest.mark.parametrize("name", QUANTIZERS)
+def test_the_operations_of_a_tracer_give_the_same_signs(name):
+    x = torch.tensor([-2.0, -1e-45, -0.0, 0.0, 1e-45, 3.0, torch.inf, -torch.inf, torch.nan])
+    torch.compiler.reset()
+    compiled = torch.compile(QUANTIZERS[name], backend="eager", fullgraph=True)
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        expected, output = QUANTIZERS[name](x.to(dtype)), compiled(x.to(dtype))
+        assert output.dtype == dtype
+        torch.testing.assert_close(output, expected, rtol=0, atol=0, equal_nan=True)
 
 
 def test_bad_input():
@@ -179,6 +261,41 @@ def test_output_scale_and_what_an_optimiser_changes_of_a_pass(scale, bias):
     z = nn.functional.linear(approx_sign(x), layer.binary_weight)
     expected = (z / 5**0.5 if scale else z) + (layer.bias if bias else 0)
     torch.testing.assert_close(results[0][0], expected)
+
+
+def squares(layer, x, *rest):
+    """Sum of squares of a layer's outputs as a function of its parameters."""
+    return lambda parameters: functional_call(layer, parameters, (x, *rest)).square().sum()
+
+
+@torch_scripts
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch's own, of convolutions
+@pytest.mark.parametrize("has_optimizer", [False, True])
+@pytest.mark.parametrize("make", LAYERS)
+def test_transforms_of_layers(make, has_optimizer):
+    torch.manual_seed(0)
+    layer = make(input_quantizer="approx_sign", output_scale=True).double()
+    rest = [torch.tensor([[0, 1, 2], [1, 2, 0]])] if isinstance(layer, BinaryGCNConv) else []
+    shape = (5, 6) if isinstance(layer, BinaryGCNConv | BinaryLinear) else (5, 2, 1, 6)
+    x = torch.randn(shape if not isinstance(layer, BinaryConv1d) else (5, 2, 6)).double()
+    expected = copy.deepcopy(layer)
+    expected(x, *rest).square().sum().backward()
+    optimizer = QPSBGD(layer) if has_optimizer else None
+    parameters = {name: value.detach() for name, value in layer.named_parameters()}
+    gradients = torch.func.grad(squares(layer, x, *rest))(parameters)
+    for name, value in gradients.items():
+        torch.testing.assert_close(value, expected.get_parameter(name).grad)
+    tangents = {name: torch.randn_like(value) for name, value in parameters.items()}
+    _, slope = torch.func.jvp(squares(layer, x, *rest), (parameters,), (tangents,))
+    torch.testing.assert_close(slope, sum((gradients[k] * tangents[k]).sum() for k in gradients))
+    if not rest:  # a graph has no samples
+        each = torch.vmap(lambda x: torch.func.grad(squares(layer, x))(parameters)["weight"])(x)
+        torch.testing.assert_close(each.sum(0), gradients["weight"])
+    of_inputs = torch.func.grad(lambda x: layer(x, *rest).square().sum())(x)
+    x.requires_grad_()
+    (wanted,) = torch.autograd.grad(expected(x, *rest).square().sum(), x)
+    torch.testing.assert_close(of_inputs, wanted)
+    assert optimizer is None or all(capture.is_empty for capture in optimizer.captures())
 
 
 class OwnLinear(BinaryLayer, nn.Module):

@@ -11,12 +11,15 @@ torch = pytest.importorskip("torch")
 from torch import nn
 
 import qpsbgd
+from qpsbgd import _core
 from qpsbgd.nn import (
     BinaryConv1d,
     BinaryConv2d,
     BinaryGCNConv,
     BinaryLinear,
     PackedWeight,
+    Sign,
+    SwishSign,
     convert_to_binary,
     pack,
 )
@@ -140,12 +143,80 @@ def test_state_dict_goes_to_another_packed_model():
         network().load_state_dict(packed.state_dict())
 
 
-def test_copies_and_pickles():
+def test_copies():
     packed = pack(network().eval())
     x = torch.randn(5, 3, 4, 4)
-    for other in (copy.deepcopy(packed), pickle.loads(pickle.dumps(packed))):
-        assert torch.equal(other(x), packed(x))
-        assert other.pack_report == packed.pack_report
+    other = copy.deepcopy(packed)
+    assert torch.equal(other(x), packed(x))
+    assert other.pack_report == packed.pack_report
+
+
+def savable(kind):
+    """A model, its packed copy, and an optimiser with a step behind it."""
+    torch.manual_seed(0)
+    make, shapes = LAYERS[kind]
+    layer = make(input_quantizer="approx_sign", kernel_quantizer="ste_sign", output_scale=True)
+    model = nn.ModuleDict({"layer": layer, "sign": Sign(2.0), "swish": SwishSign()})
+    if kind == "conv2d":
+        layer.to(memory_format=torch.channels_last)
+    layer.bias.requires_grad_(False)
+    layer.output_scale.requires_grad_(False)
+    optimizer = QPSBGD(model, momentum=0.9)
+    run(layer, torch.randn(shapes[0])).square().sum().backward()
+    optimizer.step()
+    return model, pack(model), optimizer
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("kind", LAYERS)
+def test_everything_can_be_saved_with_every_protocol(kind, protocol):
+    model, packed, optimizer = savable(kind)
+    x = torch.randn(LAYERS[kind][1][0])
+    things = {"model": model, "packed": packed, "optimizer": optimizer.state_dict()}
+    file = io.BytesIO()
+    torch.save(things, file, pickle_protocol=protocol)
+    file.seek(0)
+    for others in (
+        torch.load(file, weights_only=False),
+        pickle.loads(pickle.dumps(things, protocol)),
+    ):
+        for name in ("model", "packed"):
+            output = run(others[name]["layer"], x)
+            assert torch.equal(output, run(things[name]["layer"], x))
+            assert others[name]["sign"].clip_value == 2.0
+        assert others["packed"].pack_report == packed.pack_report
+        again = QPSBGD(others["model"], momentum=0.9)
+        again.load_state_dict(others["optimizer"])
+        kept = copy.deepcopy((model, optimizer))
+        for each, stepper in (kept, (others["model"], again)):
+            stepper.zero_grad()
+            run(each["layer"], x).square().sum().backward()
+            stepper.step()
+        assert torch.equal(others["model"]["layer"].weight, kept[0]["layer"].weight)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_model_and_its_optimiser_can_be_saved_together(protocol):
+    model, _, optimizer = savable("linear")
+    other, again = pickle.loads(pickle.dumps((model, optimizer), protocol))
+    x = torch.randn(3, 13)
+    for each, stepper in ((model, optimizer), (other, again)):
+        stepper.zero_grad()
+        each["layer"](x).square().sum().backward()
+        stepper.step()
+    assert torch.equal(other["layer"].weight, model["layer"].weight)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_converted_models_can_be_saved(protocol):
+    model = convert_to_binary(nn.Sequential(nn.Linear(8, 6), nn.LSTM(6, 3)))
+    file = io.BytesIO()
+    torch.save(model, file, pickle_protocol=protocol)
+    file.seek(0)
+    other = torch.load(file, weights_only=False)
+    assert other.convert_report == model.convert_report
+    x = torch.randn(2, 8)
+    assert torch.equal(other(x)[0], model(x)[0])
 
 
 def test_the_module_of_pack_is_not_hidden_by_the_function():
@@ -237,3 +308,94 @@ def test_packed_weight(shape, rng):
     assert weight().is_contiguous()
     n = signs[0].numel()
     assert weight.bits.shape == (shape[0], (n + 7) // 8)
+
+
+@pytest.fixture
+def products(monkeypatch):
+    """The results of the core's products with packed weights."""
+    results = []
+    multiply = _core.multiply_packed
+
+    def recorded(*args, **options):
+        results.append(multiply(*args, **options))
+        return results[-1]
+
+    monkeypatch.setattr(_core, "multiply_packed", recorded)
+    return results
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("num_inputs", [1, 4, 5, 300])
+def test_products_of_signs_use_the_bits_and_are_exact(products, bias, num_inputs):
+    torch.manual_seed(0)
+    layer = BinaryLinear(130, 150, bias=bias, input_quantizer="ste_sign", output_scale=True).eval()
+    packed = pack(layer)
+    x = torch.randn(num_inputs, 130)
+    with torch.no_grad():
+        assert torch.equal(packed(x), layer(x))
+        assert torch.equal(packed(x.view(1, num_inputs, 130)), layer(x.view(1, num_inputs, 130)))
+    assert len(products) == 2
+    assert products[0] is not None
+
+
+@pytest.mark.parametrize("shape", [(1,), (4,), (2, 2), ()])
+def test_few_real_inputs_use_the_bits(products, shape):
+    torch.manual_seed(0)
+    layer = BinaryLinear(130, 150)
+    x = torch.randn(*shape, 130)
+    with torch.inference_mode():
+        output = pack(layer)(x)
+        expected = layer.double()(x.double()).float()
+    torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-5)
+    assert products[0] is not None
+    assert output.shape == (*shape, 150)
+
+
+def test_a_transposed_input_and_a_graph_use_the_bits(products):
+    torch.manual_seed(0)
+    x = torch.randn(13, 4).sign()
+    layer = BinaryLinear(13, 5)
+    graph = BinaryGCNConv(13, 5)
+    with torch.no_grad():
+        assert torch.equal(pack(layer)(x.t()), layer(x.t()))
+        torch.testing.assert_close(pack(graph)(x.t(), EDGES), graph(x.t(), EDGES))
+    assert [result is None for result in products] == [False, False]
+
+
+def test_other_products_unpack_the_weight_and_give_the_same_bits(products):
+    torch.manual_seed(0)
+    layer = BinaryLinear(130, 150).eval()
+    packed = pack(layer)
+    x = torch.randn(5, 130)
+    with torch.no_grad():
+        assert torch.equal(packed(x), layer(x))  # too many real inputs
+        small = BinaryLinear(13, 5)
+        assert torch.equal(pack(small)(x[:1, :13]), small(x[:1, :13]))
+        assert torch.equal(packed(x[:0]), layer(x[:0]))
+    assert all(result is None for result in products[:2])
+    del products[:]
+    signs = x.sign().requires_grad_()
+    packed(signs).square().sum().backward()
+    expected = signs.detach().clone().requires_grad_()
+    layer(expected).square().sum().backward()
+    assert torch.equal(signs.grad, expected.grad)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(packed(x[:1]), layer(x[:1]))
+    torch.testing.assert_close(
+        torch.func.vmap(packed)(x[:, None]), layer(x[:, None]), rtol=1e-5, atol=1e-5
+    )
+    with torch.no_grad():
+        exported = torch.export.export(packed, (x[:1],))
+        torch.testing.assert_close(exported.module()(x[:1]), layer(x[:1]))
+        compiled = torch.compile(packed, backend="eager", fullgraph=True)
+        torch.testing.assert_close(compiled(x[:1]), layer(x[:1]))
+        double = x[:1].double()
+        assert torch.equal(packed.double()(double), layer.double()(double))
+    assert not products
+
+
+def test_a_bias_is_trained_behind_a_product_of_bits(products):
+    packed = pack(BinaryLinear(13, 5))
+    packed(torch.ones(3, 13)).sum().backward()
+    assert packed.bias.grad.tolist() == [3.0] * 5
+    assert products[0] is not None

@@ -21,6 +21,7 @@ void define_projection(py::module_& m);
 void define_qubos(py::module_& m);
 void define_ising(py::module_& m);
 void define_batch(py::module_& m);
+void define_inference(py::module_& m);
 void define_runtime(py::module_& m);
 
 }  // namespace qpsbgd::bindings

@@ -21,6 +21,7 @@ constinit const KernelTable kTable = {
     .steepest = kSteepest,
     .enumeration = kEnumeration,
     .tabu = kTabu,
+    .packed = kPacked,
 };
 
 }  // namespace qpsbgd::QPSBGD_ISA

@@ -226,6 +226,21 @@ struct AllTabuKernels {
   TypedKernels<SparseTabuKernels, float, double> sparse;
 };
 
+// Products with a matrix of signs, one bit each (packed.cpp). A bit is 1 for +1; the lowest bit of
+// a byte comes first, and zeros fill the last byte of a row. `inputs` is padded with zeros to a
+// multiple of kLanes.
+struct PackedKernels {
+  // Sets out[r] to the product of row r with the inputs: kLanes sums over every kLanes-th input in
+  // order, whose halves are then added to each other.
+  void (*multiply)(const std::uint8_t* bits, std::size_t row_bytes, std::size_t num_rows,
+                   const float* inputs, float* out);
+  // Same for inputs that are signs, as bits.
+  void (*multiply_signs)(const std::uint8_t* bits, std::size_t row_bytes, std::size_t num_rows,
+                         const std::uint8_t* input_bits, std::size_t num_columns, float* out);
+  // Packs inputs (count), and returns whether all are -1 or +1. Writes whole pairs of bytes.
+  bool (*pack_signs)(const float* inputs, std::size_t count, std::uint8_t* bits);
+};
+
 struct KernelTable {
   const char* isa;
   const GemmKernels& gemm;
@@ -240,6 +255,7 @@ struct KernelTable {
   const TypedKernels<SteepestKernels, float, double>& steepest;
   const TypedKernels<EnumerationKernels, std::int16_t, float, double>& enumeration;
   const AllTabuKernels& tabu;
+  const PackedKernels& packed;
 };
 
 }  // namespace qpsbgd

@@ -17,6 +17,7 @@ extern const SignKernels kSign;
 extern const TypedKernels<SteepestKernels, float, double> kSteepest;
 extern const TypedKernels<EnumerationKernels, std::int16_t, float, double> kEnumeration;
 extern const AllTabuKernels kTabu;
+extern const PackedKernels kPacked;
 extern const KernelTable kTable;
 
 }  // namespace qpsbgd::QPSBGD_ISA

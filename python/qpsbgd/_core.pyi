@@ -361,6 +361,15 @@ def factor_fields(
     *,
     num_threads: int,
 ) -> npt.NDArray[np.float64]: ...
+def multiply_packed(
+    inputs: npt.NDArray[np.float32],
+    bits: npt.NDArray[np.uint8],
+    *,
+    max_real: int,
+    num_threads: int,
+) -> npt.NDArray[np.float32] | None:
+    """Product with packed signs; None if more than ``max_real`` inputs are no signs."""
+
 def isa() -> str: ...
 def available_isas() -> list[str]: ...
 def threads_backend() -> str: ...

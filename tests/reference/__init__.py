@@ -11,6 +11,7 @@ from reference.objectives import (
     multiply_add,
     projection_energy,
 )
+from reference.packed import multiply_packed
 from reference.projections import products, project, project_products
 from reference.samplers import anneal, descend, lowest_states
 from reference.streams import exponential
@@ -23,6 +24,7 @@ __all__ = [
     "gradient_ising",
     "lowest_states",
     "multiply_add",
+    "multiply_packed",
     "products",
     "project",
     "project_products",

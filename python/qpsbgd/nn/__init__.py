@@ -3,11 +3,12 @@
 from qpsbgd.nn import functional
 from qpsbgd.nn.activations import ApproxSign, Sign, SwishSign
 from qpsbgd.nn.conv import BinaryConv1d, BinaryConv2d
-from qpsbgd.nn.convert import convert_to_binary
+from qpsbgd.nn.convert import ConvertReport, convert_to_binary
 from qpsbgd.nn.gcn import BinaryGCNConv
 from qpsbgd.nn.layers import BinaryLayer
 from qpsbgd.nn.linear import BinaryLinear
-from qpsbgd.nn.packing import PackedWeight, PackReport, pack
+from qpsbgd.nn.packed_weight import PackedWeight
+from qpsbgd.nn.packing import PackReport, pack
 
 __all__ = [
     "ApproxSign",
@@ -16,6 +17,7 @@ __all__ = [
     "BinaryGCNConv",
     "BinaryLayer",
     "BinaryLinear",
+    "ConvertReport",
     "PackReport",
     "PackedWeight",
     "Sign",

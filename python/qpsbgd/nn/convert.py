@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
 from qpsbgd.nn.conv import BinaryConv1d, BinaryConv2d
 from qpsbgd.nn.functional import Quantizer
@@ -21,6 +22,26 @@ BINARY: dict[type[nn.Module], type[BinaryLayer]] = {
 }
 
 
+class ConvertReport(NamedTuple):
+    """What became binary and what stayed real; ``convert_to_binary(model).convert_report``.
+
+    Attributes:
+        converted: names of the layers that were converted.
+        real: names of the matrices that stay real, with the class of the module that has each.
+            A matrix is a parameter with two or more dimensions. Those in ``skip`` are left out.
+
+    Example:
+        >>> from torch import nn
+        >>> from qpsbgd.nn import convert_to_binary
+        >>> model = nn.ModuleDict({"words": nn.Embedding(9, 4), "head": nn.Linear(4, 2)})
+        >>> convert_to_binary(model).convert_report
+        ConvertReport(converted=('head',), real={'words.weight': 'Embedding'})
+    """
+
+    converted: tuple[str, ...]
+    real: dict[str, str]
+
+
 def convert_to_binary(
     model: Model,
     skip: str | Iterable[str] = (),
@@ -28,6 +49,7 @@ def convert_to_binary(
     input_quantizer: str | Quantizer | None = None,
     kernel_quantizer: str | Quantizer | None = "ste_sign",
     output_scale: bool = False,
+    strict: bool = False,
 ) -> Model:
     """Convert each ``nn.Linear``, ``nn.Conv1d`` and ``nn.Conv2d`` of a model to a binary layer.
 
@@ -38,8 +60,13 @@ def convert_to_binary(
     The function does not convert
 
     - subclasses of the three, such as the ``out_proj`` of ``nn.MultiheadAttention``,
-    - lazy layers, which become one of the three at their first call, and
+    - lazy layers, which become one of the three at their first call,
+    - other modules with matrices: recurrent layers, embeddings, attention, and
     - layers that are binary already.
+
+    Half of the matrices of an ``nn.TransformerEncoder`` and all of an ``nn.LSTM`` stay real. The
+    attribute ``convert_report`` of the model, a :class:`ConvertReport`, lists them, and
+    ``strict=True`` refuses them.
 
     Code that reads a layer's weight instead of calling the layer sees the real weight. The
     encoders of torch do so in their fast path for inference, so this function turns the fast path
@@ -54,15 +81,17 @@ def convert_to_binary(
         kernel_quantizer: function that is applied to the weights; see :class:`BinaryLinear`.
         output_scale: whether each layer learns a factor for each output. The factors are new
             parameters, so make the optimiser after the conversion.
+        strict: whether a matrix that is not in ``skip`` and would stay real is an error.
 
     Returns:
-        ``model``.
+        ``model``, with the attribute ``convert_report``.
 
     Raises:
         TypeError: ``output_scale`` is not a bool.
         ValueError: there is nothing to convert, a name or pattern matches no module, the name of a
-            quantizer is unknown, or a layer computes its weight from other tensors (weight
-            normalisation, pruning). The model remains unchanged.
+            quantizer is unknown, a layer computes its weight from other tensors (weight
+            normalisation, pruning), or ``strict`` is True and a matrix would stay real. The model
+            remains unchanged.
 
     Example:
         >>> from torch import nn
@@ -87,6 +116,13 @@ def convert_to_binary(
                 "is computed from others: remove its weight normalisation or pruning first, or "
                 "skip it"
             )
+    real = _real_matrices(model, {*layers.values(), *skipped})
+    if strict and real:
+        names = ", ".join(f"{name!r} ({kind})" for name, kind in real.items())
+        raise ValueError(
+            f"strict is True, but these matrices would stay real: {names}; give the modules' names "
+            "to skip"
+        )
     options = (input_quantizer, kernel_quantizer, output_scale)
     # This raises an error for a wrong option before any layer has changed.
     BinaryLinear(1, 1, device="meta").init_binary(*options)
@@ -95,7 +131,36 @@ def convert_to_binary(
         cast(BinaryLayer, module).init_binary(*options)
     for module in model.modules():
         _disable_fast_path(module)
+    converted = tuple(name or type(module).__name__ for name, module in layers.items())
+    model.convert_report = ConvertReport(converted, real)  # type: ignore[assignment]
     return model
+
+
+def _real_matrices(model: nn.Module, others: set[nn.Module]) -> dict[str, str]:
+    """Return the names of real matrices and the classes of their modules.
+
+    Args:
+        model: model before its conversion.
+        others: modules that are skipped or will be binary.
+    """
+    binary = {
+        module.weight
+        for module in model.modules()
+        if module in others
+        or (isinstance(module, BinaryLayer) and module.kernel_quantizer is not None)
+        if isinstance(getattr(module, "weight", None), nn.Parameter)
+    }
+    return {
+        f"{prefix}.{name}" if prefix else name: type(module).__name__
+        for prefix, module in model.named_modules()
+        if module not in others
+        for name, parameter in module.named_parameters(recurse=False)
+        if parameter not in binary  # tied weights are binary in one of their layers
+        # A lazy parameter has no dimensions yet.
+        if (
+            name != "bias" if isinstance(parameter, UninitializedParameter) else parameter.dim() > 1
+        )
+    }
 
 
 def _skipped(model: nn.Module, patterns: Iterable[str]) -> set[nn.Module]:

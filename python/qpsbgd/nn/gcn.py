@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qpsbgd.nn.functional import Quantizer
+from qpsbgd.nn.functional import Quantizer, is_exporting, is_transformed
 from qpsbgd.nn.layers import BinaryLayer
+from qpsbgd.nn.packed_weight import PackedWeight
 
 
 class BinaryGCNConv(BinaryLayer, nn.Module):
@@ -56,6 +57,8 @@ class BinaryGCNConv(BinaryLayer, nn.Module):
     Reference:
         Kipf and Welling, arXiv 1609.02907.
     """
+
+    takes_packed = True
 
     def __init__(
         self,
@@ -129,37 +132,64 @@ class BinaryGCNConv(BinaryLayer, nn.Module):
             raise ValueError(
                 f"x has shape {tuple(x.shape)}, but must be (num_nodes, {self.in_channels})"
             )
+        num_nodes = x.shape[0]  # a tracer cannot vary len(x)
         adjacency = self._adjacency
+        if is_exporting() or is_transformed():
+            if adjacency is None:
+                return self.run(x, *self._normalized_edges(num_nodes, edge_index, edge_weight))
+            return self.run(x, adjacency.indices(), adjacency.values())
         if adjacency is None:
-            dtype = self.weight.dtype
-            indices, weights = _edges(edge_index, edge_weight, len(x), dtype)
-            if self.add_self_loops:
-                loop = 2.0 if self.improved else 1.0
-                indices, weights = _with_self_loops(indices, weights, len(x), loop)
-            if self.normalize:
-                weights = _normalized(indices, weights, len(x))
+            indices, weights = self._normalized_edges(num_nodes, edge_index, edge_weight)
             # _edges has checked all invariants.
             adjacency = torch.sparse_coo_tensor(
-                indices, weights, (len(x), len(x)), check_invariants=False
+                indices, weights, (num_nodes, num_nodes), check_invariants=False
             ).coalesce()
             if self.cached:
                 self._adjacency = adjacency.detach()
-        if len(adjacency) != len(x):
+        if len(adjacency) != num_nodes:
             raise ValueError(
-                f"x has {len(x)} nodes, but the cached adjacency has {len(adjacency)}: use "
+                f"x has {num_nodes} nodes, but the cached adjacency has {len(adjacency)}: use "
                 "cached=False for graphs that change"
             )
         # Moving the layer to another device or dtype does not move a cached adjacency.
         return self.run(x, adjacency.to(x.device, self.weight.dtype))
 
+    def _normalized_edges(
+        self, num_nodes: int, edge_index: Tensor, edge_weight: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the targets and sources ``(2, E)`` and the weights ``(E,)`` of A."""
+        indices, weights = _edges(edge_index, edge_weight, num_nodes, self.weight.dtype)
+        if self.add_self_loops:
+            loop = 2.0 if self.improved else 1.0
+            indices, weights = _with_self_loops(indices, weights, num_nodes, loop)
+        if self.normalize:
+            weights = _normalized(indices, weights, num_nodes)
+        return indices, weights
+
     def linear_map(
-        self, input: Tensor, weight: Tensor, bias: Tensor | None, *context: Any
+        self, input: Tensor, weight: Tensor | PackedWeight, bias: Tensor | None, *context: Any
     ) -> Tensor:
-        """Return ``A (input weight^T) + bias``."""
-        (adjacency,) = context
-        hidden = nn.functional.linear(input, weight)  # (nodes, m)
-        # Under autocast the product has a shorter dtype than A.
-        output: Tensor = torch.sparse.mm(adjacency, hidden.to(adjacency.dtype))
+        """Return ``A (input weight^T) + bias``.
+
+        Args:
+            input: ``(nodes, n)``.
+            weight: ``(m, n)``.
+            bias: ``(m,)`` or None.
+            context: A as a sparse tensor; or its edges and their weights, for tracers and
+                transforms, which know no sparse tensors.
+        """
+        if isinstance(weight, PackedWeight):
+            hidden = weight.linear(input)  # (nodes, m)
+        else:
+            hidden = nn.functional.linear(input, weight)
+        if len(context) == 2:
+            (targets, sources), weights = context
+            messages = weights[:, None] * hidden[sources]  # (E, m)
+            output = torch.zeros_like(hidden).index_add(0, targets, messages)
+        else:
+            (adjacency,) = context
+            # Under autocast the product has a shorter dtype than A.
+            output = torch.sparse.mm(adjacency, hidden.to(adjacency.dtype))
         return output if bias is None else output + bias
 
     def samples(self, input: Tensor, grad: Tensor, *context: Any) -> tuple[Tensor, Tensor]:
@@ -209,7 +239,7 @@ def _edges(
             "must be int64 (2, num_edges) or a sparse adjacency"
         )
     wrong = (edge_index < 0) | (edge_index >= num_nodes)
-    if wrong.any():
+    if not is_exporting() and wrong.any():  # an exported graph cannot depend on values
         raise ValueError(
             f"edge_index has node {int(edge_index[wrong][0])}, but x has nodes 0 to {num_nodes - 1}"
         )
@@ -227,6 +257,12 @@ def _with_self_loops(
     indices: Tensor, weights: Tensor, num_nodes: int, loop: float
 ) -> tuple[Tensor, Tensor]:
     """Add a self-loop of weight ``loop`` to each node that has none."""
+    if is_exporting():  # a shape cannot depend on values: a node with a self-loop gets a weight 0
+        is_loop = (indices[0] == indices[1]).to(weights.dtype)
+        num_loops = weights.new_zeros(num_nodes).index_add(0, indices[0], is_loop)
+        nodes = torch.arange(num_nodes, device=indices.device)
+        loops = loop * (num_loops == 0).to(weights.dtype)
+        return torch.cat([indices, nodes.expand(2, -1)], dim=1), torch.cat([weights, loops])
     lonely = torch.ones(num_nodes, dtype=torch.bool, device=indices.device)
     lonely[indices[0, indices[0] == indices[1]]] = False
     nodes = lonely.nonzero().squeeze(1)

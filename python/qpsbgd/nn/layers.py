@@ -1,19 +1,22 @@
 """Base class of the layers with binary weights."""
 
-import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from qpsbgd.nn.functional import Quantizer, get_quantizer
+from qpsbgd.nn.functional import Quantizer, get_quantizer, is_exporting, is_transformed
 from qpsbgd.nn.observers import Observers, notify_observers
+from qpsbgd.nn.packed_weight import PackedWeight
+from qpsbgd.nn.sign_cache import SignCache
 
 if TYPE_CHECKING:
     Module = nn.Module
 else:
     Module = object
+
+Layer = TypeVar("Layer", bound="BinaryLayer")
 
 
 class BinaryLayer(Module):
@@ -65,6 +68,9 @@ class BinaryLayer(Module):
         >>> optimizer.step()
     """
 
+    #: Whether :meth:`linear_map` takes a PackedWeight in place of a tensor.
+    takes_packed = False
+
     weight: Tensor
     bias: Any
     input_quantizer: Quantizer | None
@@ -97,6 +103,7 @@ class BinaryLayer(Module):
             self.output_scale = nn.Parameter(self.weight.new_empty(len(self.weight)))
             self.reset_scale()
         self.observers = Observers()
+        self.signs = SignCache()
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew, as torch's layer does, and reset the output scale."""
@@ -112,12 +119,17 @@ class BinaryLayer(Module):
             fan_in = self.weight.shape[1:].numel()
             nn.init.constant_(scale, max(fan_in, 1) ** -0.5)
 
+    def train(self: Layer, mode: bool = True) -> Layer:
+        """Set the mode as torch's layers do, and clear the cache of the binary weight."""
+        self.signs.clear()
+        return super().train(mode)
+
     @property
     def binary_weight(self) -> Tensor:
         """The weight that the forward pass uses, with the shape of ``weight``; on the graph."""
         weight = self.weight
         if self.kernel_quantizer is not None:
-            return self.kernel_quantizer(weight)
+            return self.signs.quantize(weight, self.kernel_quantizer)
         return weight() if isinstance(weight, nn.Module) else weight
 
     @property
@@ -160,10 +172,22 @@ class BinaryLayer(Module):
         if self.input_quantizer is not None:
             input = self.input_quantizer(input)
         scale, bias = self.output_scale, self.bias
-        is_watched = bool(self.observers) and self.weight.requires_grad and torch.is_grad_enabled()
-        # An observer does not use dL/dW. Omitting it saves a third of the matrix products of a
-        # step.
-        with torch.no_grad() if is_watched else contextlib.nullcontext():
+        is_watched = (
+            bool(self.observers)
+            and self.weight.requires_grad
+            and torch.is_grad_enabled()
+            # A transform returns the gradients of its arguments, so none arrives at the weight.
+            and not is_transformed()
+            and not is_exporting()
+        )
+        if is_watched and self.kernel_quantizer is not None:
+            # An observer does not use dL/dW. Omitting it saves a third of the matrix products of a
+            # step.
+            self.signs.clear()
+            weight = self.kernel_quantizer(self.weight.detach())
+        elif self.takes_packed and isinstance(self.weight, PackedWeight):
+            weight = self.weight
+        else:
             weight = self.binary_weight
         z = self.linear_map(input, weight, bias if scale is None else None, *context)
         if is_watched:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from qpsbgd.nn.functional import Quantizer
 from qpsbgd.nn.layers import BinaryLayer
+from qpsbgd.nn.packed_weight import PackedWeight
 
 
 class BinaryLinear(BinaryLayer, nn.Linear):
@@ -43,6 +44,8 @@ class BinaryLinear(BinaryLayer, nn.Linear):
         [1.0]
     """
 
+    takes_packed = True
+
     def __init__(
         self,
         in_features: int,
@@ -63,9 +66,11 @@ class BinaryLinear(BinaryLayer, nn.Linear):
         return self.run(input)
 
     def linear_map(
-        self, input: Tensor, weight: Tensor, bias: Tensor | None, *context: Any
+        self, input: Tensor, weight: Tensor | PackedWeight, bias: Tensor | None, *context: Any
     ) -> Tensor:
         """Return ``input weight^T + bias``."""
+        if isinstance(weight, PackedWeight):
+            return weight.linear(input, bias)
         return nn.functional.linear(input, weight, bias)
 
     def samples(self, input: Tensor, grad: Tensor, *context: Any) -> tuple[Tensor, Tensor]:
