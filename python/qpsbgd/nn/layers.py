@@ -1,6 +1,5 @@
 """Base class of the layers with binary weights."""
 
-import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,9 @@ if TYPE_CHECKING:
     Module = nn.Module
 else:
     Module = object
+
+#: Whether torch.export runs. Versions of torch that lack the function do not tell.
+is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
 
 
 class BinaryLayer(Module):
@@ -160,10 +162,17 @@ class BinaryLayer(Module):
         if self.input_quantizer is not None:
             input = self.input_quantizer(input)
         scale, bias = self.output_scale, self.bias
-        is_watched = bool(self.observers) and self.weight.requires_grad and torch.is_grad_enabled()
-        # An observer does not use dL/dW. Omitting it saves a third of the matrix products of a
-        # step.
-        with torch.no_grad() if is_watched else contextlib.nullcontext():
+        is_watched = (
+            bool(self.observers)
+            and self.weight.requires_grad
+            and torch.is_grad_enabled()
+            and not (is_exporting() or torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+        )
+        if is_watched and self.kernel_quantizer is not None:
+            # An observer does not use dL/dW. Omitting it saves a third of the matrix products of a
+            # step. The quantizer's own parameters still get their gradients.
+            weight = self.kernel_quantizer(self.weight.detach())
+        else:
             weight = self.binary_weight
         z = self.linear_map(input, weight, bias if scale is None else None, *context)
         if is_watched:

@@ -10,10 +10,11 @@ from torch.utils.hooks import RemovableHandle
 
 from qpsbgd._checks import checked_count
 from qpsbgd.optim.capture import Capture, Target
+from qpsbgd.optim.claims import check_weight, warn_of_rivals
 from qpsbgd.optim.device import to_devices
 from qpsbgd.optim.param_groups import check_group, layer_groups
 from qpsbgd.optim.real_parameters import IdleParameters
-from qpsbgd.optim.stats import LayerStep, ScalarWriter, energies, write_steps
+from qpsbgd.optim.stats import LayerStep, ScalarWriter, energies, gradient_norm, write_steps
 from qpsbgd.optim.step import LayerGradient, solve, solve_together
 from qpsbgd.optim.weight_update import Update, move_weight
 from qpsbgd.projection.options import AlphaRule, Objective
@@ -166,6 +167,8 @@ class QPSBGD(torch.optim.Optimizer):
             )
         self._process_group = process_group
         self.stats_every = checked_count("stats_every", stats_every, 0)
+        for group, layer in zip(groups, self._layers, strict=True):
+            check_weight(group["layer"], layer)
         super().__init__(groups, defaults)
         self._watch_layers()
         for group in groups:
@@ -180,9 +183,10 @@ class QPSBGD(torch.optim.Optimizer):
     def _watch_layers(self) -> None:
         """Observe the layers from now on."""
         self._captures = [
-            Capture(layer, group["target"])
+            Capture(layer, group["target"], group["layer"])
             for layer, group in zip(self._layers, self.param_groups, strict=True)
         ]
+        warn_of_rivals(self)
         self._idle_parameters = IdleParameters(self._model)
         self._has_compared_ranks = False
         #: Statistics of the last step by the layer's name, without the layers that did not move.
@@ -240,6 +244,8 @@ class QPSBGD(torch.optim.Optimizer):
 
     def captures(self) -> list[Capture]:
         """Return the captures of the layers since the last step, in the order of the groups."""
+        for capture in self._captures:
+            capture.refresh()
         return self._captures
 
     @torch.no_grad()
@@ -265,6 +271,8 @@ class QPSBGD(torch.optim.Optimizer):
                 loss = closure()
         for group in self.param_groups:
             check_group(group)
+        for capture in self.captures():
+            capture.check_grad()
         gradients = self._gradients()
         is_shared, process_group = self._ranks()
         if is_shared:
@@ -281,12 +289,12 @@ class QPSBGD(torch.optim.Optimizer):
         if gradients and not solved:
             raise RuntimeError(
                 "step() found no gradient in any binary layer: call backward() on a loss that "
-                "depends on the model, in between no zero_grad() and no earlier step(); and "
-                "torch.compile the model after the optimizer is made"
+                "depends on the model, in between no zero_grad(), no other reset of .grad and no "
+                "earlier step(); and torch.compile the model after the optimizer is made"
             )
         self._update(solved)
         for capture in self._captures:
-            capture.clear()
+            capture.consume()
         self._idle_parameters.check()
         return loss
 
@@ -341,7 +349,7 @@ class QPSBGD(torch.optim.Optimizer):
             for weight in group["params"]
             if weight.requires_grad
         ]
-        captured = [gradient for gradient in gradients if not gradient.capture.is_empty]
+        captured = [gradient for gradient in gradients if gradient.capture.has_samples]
         if captured and not any(
             gradient.capture.found_activation or gradient.options["target"] == "preactivation"
             for gradient in captured
@@ -369,7 +377,8 @@ class QPSBGD(torch.optim.Optimizer):
             numbers: tuple[float | None, ...] = ()
             if before is not None:
                 flip_ratio = float(((weight >= 0) != before).double().mean())
-                numbers = (*energies(gradient, self._projector), flip_ratio)
+                found = energies(gradient, self._projector)
+                numbers = (*found, flip_ratio, gradient_norm(gradient))
             num_samples = sum(len(X) for X, _ in gradient.batches)
             self.last_step[gradient.options["layer"]] = LayerStep(
                 gradient.seconds, num_samples, *numbers
