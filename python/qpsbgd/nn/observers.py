@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 class Observer(Protocol):
     """Callback through which an optimiser receives a layer's inputs and output gradients."""
 
+    def check(self) -> None:
+        """Raise RuntimeError if the layer cannot be observed as it is, before a forward pass."""
+        ...
+
     def watch(
         self, output: Tensor, input: Callable[[], Tensor], context: tuple[Any, ...]
     ) -> Callable[[Tensor, Tensor], None] | None:
@@ -126,6 +130,10 @@ def notify_observers(
     Returns:
         Z, attached to the layer's latent weight on the graph.
     """
+    observers = [reference() for reference in layer.observers]
+    for observer in observers:
+        if observer is not None:
+            observer.check()
     if z._is_view():  # nn.functional.linear with a bias returns a view; mark_dirty refuses views
         z = z.clone()
     z = _AttachToWeight.apply(z, input, layer.weight)  # type: ignore[no-untyped-call]
@@ -139,7 +147,6 @@ def notify_observers(
         saved: Tensor = ctx.input
         return saved
 
-    observers = [reference() for reference in layer.observers]
     on_activation = [
         observer.watch(z, read_input, context) for observer in observers if observer is not None
     ]

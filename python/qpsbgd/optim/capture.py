@@ -91,6 +91,10 @@ class Capture:
             self._hook_weight()
         add_observer(layer, self, name)
 
+    def check(self) -> None:
+        """Raise RuntimeError if the layer has another weight than when the capture was made."""
+        check_same_weight(self.name, self.layer, self._weight)
+
     def watch(
         self, output: Tensor, input: Callable[[], Tensor], context: tuple[Any, ...]
     ) -> Callable[[Tensor, Tensor], None] | None:
@@ -105,10 +109,7 @@ class Capture:
             A function for the activation that is applied to Z, or None where the gradient at Z
             itself is wanted.
 
-        Raises:
-            RuntimeError: the layer has another weight than when the capture was made.
         """
-        check_same_weight(self.name, self.layer, self._weight)
         self._hook_weight()
         may_overflow = torch.is_autocast_enabled(output.device.type) or output.itemsize < 4
         call = object()

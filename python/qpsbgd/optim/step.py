@@ -46,11 +46,12 @@ class LayerGradient:
         num_steps: number of steps that the layer has made before.
         batches: X ``(N, n)`` and T ``(N, m)`` of each group; empty where no gradient reached the
             layer on this rank.
-        direct: gradient ``(groups * m, n)`` that reached the weight past the layer, or None.
         binary: int8 ``(groups * m, n)`` of -1 and +1. It is 0 in rows that no gradient reached and
             in columns whose input is 0 in all samples. None where no gradient reached the layer on
             any rank.
         seconds: time that the projection took.
+        direct: gradient ``(groups * m, n)`` that reached the weight past the layer on this rank, or
+            None.
     """
 
     index: int
@@ -59,9 +60,9 @@ class LayerGradient:
     capture: Capture
     num_steps: int
     batches: list[Batch] = field(default_factory=list)
-    direct: npt.NDArray[np.float32] | None = None
     binary: npt.NDArray[np.int8] | None = None
     seconds: float = 0.0
+    direct: npt.NDArray[np.float32] | None = None
 
     @property
     def num_groups(self) -> int:
