@@ -20,6 +20,7 @@ from qpsbgd.nn import BinaryConv2d, BinaryGCNConv, BinaryLinear
 from qpsbgd.nn.functional import ste_sign
 from qpsbgd.optim import QPSBGD, split_parameters
 from qpsbgd.optim.device import to_devices, to_host
+from qpsbgd.optim.real_parameters import IdleParameters
 from qpsbgd.optim.stats import energies
 from qpsbgd.optim.step import LayerGradient
 
@@ -601,50 +602,57 @@ def steps(model, optimizers, batch, count=4):
             optimizer.step()
 
 
-def test_real_parameters_that_no_optimizer_changes_are_told_of_once(batch):
+@pytest.fixture
+def few_steps(monkeypatch):
+    """Real parameters are compared after 12 steps instead of 100."""
+    assert IdleParameters.NUM_STEPS == 100
+    monkeypatch.setattr(IdleParameters, "NUM_STEPS", 12)
+
+
+def test_real_parameters_that_no_optimizer_changes_are_told_of_once(batch, few_steps):
     model = mixed()
     optimizer = QPSBGD(model)
-    message = r"nothing has changed the real parameters '0\.bias'.* and 2 more in 100 steps"
+    message = r"nothing has changed the real parameters '0\.bias'.* and 2 more in 12 steps"
     with pytest.warns(UserWarning, match=message) as found:
-        steps(model, [optimizer], batch, count=210)
+        steps(model, [optimizer], batch, count=25)
     assert len(found) == 1
     assert found[0].filename == __file__
 
 
 @pytest.mark.parametrize("real_first", [False, True])
-def test_real_parameters_with_an_optimizer_are_not_told_of(batch, real_first):
+def test_real_parameters_with_an_optimizer_are_not_told_of(batch, few_steps, real_first):
     model = mixed()
     real = torch.optim.Adam(split_parameters(model).real)
     optimizers = [QPSBGD(model), real]
-    steps(model, optimizers[::-1] if real_first else optimizers, batch, count=110)
+    steps(model, optimizers[::-1] if real_first else optimizers, batch, count=14)
 
 
-@pytest.mark.parametrize("every", [4, 60])
+@pytest.mark.parametrize("every", [4, 9])
 @pytest.mark.parametrize("lr", [0.0, 0.01])  # 0 as in the first step of a warm-up
-def test_real_parameters_that_change_now_and_then_are_not_told_of(batch, every, lr):
+def test_real_parameters_that_change_now_and_then_are_not_told_of(batch, few_steps, every, lr):
     model = mixed()
     optimizer, real = QPSBGD(model), torch.optim.AdamW(split_parameters(model).real, lr=lr)
-    for step in range(110):
+    for step in range(14):
         steps(model, [optimizer], batch, count=1)
         if step % every == every - 1:
             real.step()
             real.zero_grad()
 
 
-def test_real_parameters_changed_through_data_are_not_told_of(batch):
+def test_real_parameters_changed_through_data_are_not_told_of(batch, few_steps):
     model = nn.Sequential(BinaryLinear(12, 7), nn.Hardtanh(-9, 9), BinaryLinear(7, 4))
     optimizer = QPSBGD(model)
-    for _ in range(110):
+    for _ in range(14):
         steps(model, [optimizer], batch, count=1)
         for parameter in split_parameters(model).real:
             parameter.data -= 0.01 * parameter.grad
 
 
-def test_frozen_real_parameters_are_not_told_of(batch):
+def test_frozen_real_parameters_are_not_told_of(batch, few_steps):
     model = mixed()
     for parameter in split_parameters(model).real:
         parameter.requires_grad_(False)
-    steps(model, [QPSBGD(model)], batch, count=110)
+    steps(model, [QPSBGD(model)], batch, count=14)
 
 
 # What a step tells
