@@ -81,19 +81,29 @@ class QPSBGD(torch.optim.Optimizer):
 
     The optimiser does not claim real parameters (biases, normalisation): give
     ``split_parameters(model).real`` to another optimiser. A warning appears once if they have
-    gradients and nothing changes them.
+    gradients and nothing changes them in 100 steps.
 
     The optimiser holds inputs and gradients from the backward pass to the step. A linear layer
     needs N (n + m) floats; a convolution needs its input and output, as the step makes the
-    patches. Several backward passes before a step, or several calls of one layer, are joined to one
-    batch. ``step`` and the optimiser's ``zero_grad`` drop the data; the model's ``zero_grad`` does
-    not.
+    patches. Every gradient counts once:
 
-    The claimed weights get no ``.grad`` while the optimiser lives. This saves a third of the matrix
-    products of a forward and backward pass. Delete the optimiser to train the model with another.
+    * Samples belong to one call of a layer. The samples of all calls before a step form one batch.
+      A second backward pass through one call adds to its T, as it adds to ``.grad`` elsewhere.
+    * Whatever resets the ``.grad`` of a weight discards its samples: the ``zero_grad`` of this
+      optimiser, of another one, of the model or of a layer, or ``weight.grad = None``. So does a
+      step.
+    * A gradient that reaches a weight past its layer is part of the step: that of a penalty on the
+      weight, or of ``linear(x, layer.binary_weight)``. It is added to T^T X.
+
+    The ``.grad`` of a claimed weight is a tensor of zeros, or the gradient that reached the weight
+    past its layer. Not computing dL/dW saves a third of the matrix products of a forward and
+    backward pass. Writing other values to ``.grad`` is an error. Delete the optimiser to train the
+    model with another: a second QPSBGD raises an error, and any other torch optimiser that takes a
+    step with a claimed weight causes a warning.
+
     Both objectives are the same for a positive multiple of T, so neither the loss scaling of mixed
-    precision nor a loss summed over samples changes anything. Under autocast the weights get a
-    ``.grad`` of zeros, with a NaN where T overflowed, which tells GradScaler to skip the step.
+    precision nor a loss summed over samples changes anything. Under autocast ``.grad`` has a NaN
+    where T overflowed, which tells GradScaler to skip the step.
 
     Under ``torch.distributed`` each rank contributes its samples, with or without
     DistributedDataParallel, and all ranks take the step of the joined batch
@@ -107,9 +117,10 @@ class QPSBGD(torch.optim.Optimizer):
     Raises:
         TypeError: ``model`` is neither a module nor groups of modules, ``projector`` is not one of
             the values above, or a hyper-parameter has the wrong type.
-        ValueError: ``model`` has no binary layer, or a hyper-parameter is out of range.
-        RuntimeError: ``step`` came before a backward pass, or a layer's input was changed in place
-            after it.
+        ValueError: ``model`` has no binary layer, a layer belongs to another QPSBGD or computes its
+            weight from other tensors, or a hyper-parameter is out of range.
+        RuntimeError: ``step`` came before a backward pass, a layer's input was changed in place
+            after it, or something else has written to the ``.grad`` of a weight.
 
     Example:
         >>> import torch
