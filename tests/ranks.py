@@ -86,6 +86,33 @@ def train(rank, size, start, batches, wrap, options):
     return {name: value.clone() for name, value in net.state_dict().items()}
 
 
+def train_with_penalty(rank, size, start, batches, wrap, options):
+    """Return the weights after steps with a penalty on a weight in the last rank's loss.
+
+    The second of two ranks does not call the first layer. All ranks reset gradients by the model.
+    """
+    net = copy.deepcopy(start)
+    model = (
+        torch.nn.parallel.DistributedDataParallel(net, find_unused_parameters=True) if wrap else net
+    )
+    optimizer = QPSBGD(model, process_group=None if size == 1 else "world", **options)
+    for x, y in batches:
+        model.zero_grad(set_to_none=False)
+        loss = 0
+        if rank == 0:
+            logits = model(x)
+            loss = loss + torch.nn.functional.cross_entropy(logits / 3, y, reduction="sum")
+        if size == 1:
+            loss = loss + net.second(x[:, :7]).square().sum()
+        elif rank == 1:
+            loss = loss + model(x[:, :7]).square().sum()
+        if rank == size - 1:
+            loss = loss + 2 * net.second.weight.square().sum()
+        loss.backward()
+        optimizer.step()
+    return {name: value.clone() for name, value in net.state_dict().items()}
+
+
 def resume(net, batch, state):
     """Take a step after loading an optimiser's state, if there is one."""
     optimizer = QPSBGD(net, lr=0.1)

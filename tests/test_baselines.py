@@ -11,6 +11,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch import nn
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 
 from networks import Net, backward
 from qpsbgd.nn import BinaryLinear
@@ -340,14 +344,42 @@ def test_nan_shows(batch, name):
     assert net.first.weight.isnan().sum() == 1
 
 
-def test_step_hooks_run_once(batch):
-    net = make_net("binaryconnect")
-    torch.optim.Adam(net.parameters()).step()  # torch then counts steps in Adam itself
-    optimizer = BinaryConnect(net.parameters())
+@pytest.mark.parametrize("name", ["binaryconnect", "proxquant", "proxconnect"])
+def test_step_hooks_run_once(batch, name):
+    net = make_net(name)
+    torch.optim.Adam(net.parameters()).step()  # torch then calls hooks in Adam.step itself
+    optimizer = MAKE[name](net.parameters())
     calls = []
-    optimizer.register_step_post_hook(lambda *args: calls.append(1))
-    train(net, batch, optimizer, 3)
-    assert len(calls) == 3
+    optimizer.register_step_post_hook(lambda *args: calls.append("own"))
+    handles = [
+        register(lambda optimizer, *args: calls.append(type(optimizer)))
+        for register in (register_optimizer_step_pre_hook, register_optimizer_step_post_hook)
+    ]
+    try:
+        train(net, batch, optimizer, 3)
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert calls == [type(optimizer), "own", type(optimizer)] * 3
+
+
+@pytest.mark.parametrize(
+    ("make", "state"),
+    [
+        (lambda params: Bop(params, lr=0.1), "average"),
+        (lambda params: SignSGD(params, momentum=0.5), "average"),
+    ],
+    ids=["bop", "signum"],
+)
+def test_later_steps_make_no_new_state(monkeypatch, make, state):
+    weight = torch.nn.Parameter(torch.tensor([0.5, -0.5]))
+    optimizer = make([weight])
+    weight.grad = torch.ones(2)
+    optimizer.step()
+    average = optimizer.state[weight][state]
+    monkeypatch.setattr(torch, "zeros_like", None)
+    optimizer.step()
+    assert optimizer.state[weight][state] is average
 
 
 @pytest.mark.parametrize(

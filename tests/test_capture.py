@@ -59,7 +59,7 @@ def test_the_unused_weight_gradient_is_left_out_while_claimed(batch):
     def gradients(model):
         x = batch[0].clone().requires_grad_()
         model(x).square().mean().backward()
-        result = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
+        result = [p.grad.clone() for p in model.parameters()]
         model.zero_grad()
         return [x.grad, *result]
 
@@ -67,13 +67,13 @@ def test_the_unused_weight_gradient_is_left_out_while_claimed(batch):
     plain = gradients(model)
     optimizer = QPSBGD(model)
     claimed = gradients(model)
-    assert [grad is None for grad in claimed] == [False, True, False, True, False]
+    assert [not grad.any() for grad in claimed] == [False, True, False, True, False]
     for expected, grad in zip(plain, claimed, strict=True):
-        assert grad is None or torch.allclose(grad, expected)
-    assert all(grad is not None for grad in gradients(copy.deepcopy(model)))
+        assert not grad.any() or torch.allclose(grad, expected)
+    assert all(grad.any() for grad in gradients(copy.deepcopy(model)))
     del optimizer
     gc.collect()
-    assert all(grad is not None for grad in gradients(model))
+    assert all(grad.any() for grad in gradients(model))
     assert not model[0].observers
 
 
@@ -122,32 +122,17 @@ def test_gradients_that_are_not_for_the_weights_are_no_samples(net, batch):
 def test_a_replaced_weight_is_told_of(net, batch):
     optimizer = QPSBGD(net)
     others = {name: p.detach().clone().requires_grad_() for name, p in net.named_parameters()}
-    with pytest.raises(RuntimeError, match="not the parameter that the optimizer claimed"):
+    with pytest.raises(RuntimeError, match="layer 'first': functional_call puts another tensor"):
         torch.func.functional_call(net, others, (batch[0],))
     with torch.no_grad():  # an evaluation of averaged weights
         torch.func.functional_call(net, others, (batch[0],))
     backward(net, batch)
     optimizer.step()
     net.load_state_dict(dict(others), assign=True)
-    with pytest.raises(RuntimeError, match=r"after load_state_dict\(assign=True\)"):
+    with pytest.raises(
+        RuntimeError, match=r"layer 'first': .*after load_state_dict\(assign=True\)"
+    ):
         net(batch[0])
-
-
-@pytest.mark.slow
-def test_backward_passes_that_pile_up_are_told_of_once(net, batch):
-    optimizer = QPSBGD(net)
-
-    def pile_up(count):
-        for _ in range(count):
-            backward(net, batch)
-
-    pile_up(99)
-    with pytest.warns(UserWarning, match="100 backward passes without a step") as found:
-        pile_up(30)
-    assert len(found) == 2  # one a layer
-    optimizer.zero_grad()
-    pile_up(99)
-    optimizer.step()
 
 
 def test_step_frees_what_it_used(net, batch):
@@ -171,19 +156,6 @@ def test_a_layer_that_no_gradient_reached_stays(net, batch):
     assert torch.equal(net.first.weight, before["first.weight"])
     assert not torch.equal(net.second.weight, before["second.weight"])
     assert list(optimizer.last_step) == ["second"]
-
-
-def test_two_optimisers_can_claim_a_model(net, batch):
-    first, second = QPSBGD(net), QPSBGD(net)
-    backward(net, batch)
-    for a, b in zip(captured(first), captured(second), strict=True):
-        assert torch.equal(a, b)
-    del second
-    gc.collect()
-    net.zero_grad()
-    backward(net, batch)
-    assert net.first.weight.grad is None
-    first.step()
 
 
 def test_an_input_changed_before_the_backward_pass_is_refused():
@@ -247,17 +219,14 @@ def test_a_quantizer_runs_once_a_forward_pass():
 @pytest.mark.parametrize("use_reentrant", [False, True])
 def test_activation_checkpointing(net, batch, use_reentrant):
     optimizer = QPSBGD(net)
-    other = QPSBGD(net)  # checkpoints let the input be read once
     x = batch[0].clone().requires_grad_()
     backward(net, (x, batch[1]))
     expected = captured(optimizer)
-    optimizer.zero_grad()
-    other.zero_grad()
+    net.zero_grad()
     logits = checkpoint(net, x, use_reentrant=use_reentrant)
     nn.functional.cross_entropy(logits / 3, batch[1]).backward()
-    for owner in (optimizer, other):
-        for a, b in zip(captured(owner), expected, strict=True):
-            assert torch.equal(a, b)
+    for a, b in zip(captured(optimizer), expected, strict=True):
+        assert torch.equal(a, b)
 
 
 def test_autocast(net, batch):

@@ -147,3 +147,12 @@ def test_the_command_line_without_dwave_system(tmp_path):
     assert text.count("Error: qpsbgd.hardware needs dwave-system: pip install 'qpsbgd[dwave]'") == 2
     assert "Traceback" not in text
     assert [path.name for path in tmp_path.iterdir()] == ["native"]
+
+
+@pytest.mark.parametrize("module", ["nn", "nn.functional", "optim"])
+def test_layers_and_optimizers_without_torch_say_what_to_install(module):
+    code = f"import sys; sys.modules['torch'] = None\nimport qpsbgd.{module}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    package = module.split(".")[0]
+    assert f"qpsbgd.{package} needs PyTorch: pip install 'qpsbgd[torch]'" in done.stderr

@@ -322,6 +322,27 @@ def test_a_rank_without_samples_steps_with_the_others(groups, net):
         assert torch.equal(weights["first.weight"], alone["first.weight"])
 
 
+@pytest.mark.parametrize("wrap", [False, True], ids=["plain", "ddp"])
+@pytest.mark.parametrize("objective", ["quadratic", "sign"])
+def test_direct_gradients_of_a_rank_and_a_layer_that_it_does_not_reach(
+    groups, net, wrap, objective
+):
+    net = net.double()
+    batches = integral_batches(4, 6)
+    # Without sweeps the step depends on the sums alone, but not on how they are made of samples.
+    options = {"lr": 0.1, "objective": objective, "num_sweeps": 0}
+    alone = ranks_module.train_with_penalty(0, 1, net, batches, False, options)
+    results = groups[2].run(
+        ranks_module.train_with_penalty,
+        [(rank, 2, net, batches, wrap, options) for rank in range(2)],
+    )
+    for weights in results:
+        assert not isinstance(weights, BaseException), weights
+        for name in ("first.weight", "second.weight"):
+            assert not torch.equal(weights[name], dict(net.named_parameters())[name])
+            torch.testing.assert_close(weights[name], alone[name])
+
+
 def test_ranks_with_other_learning_rates_are_told(groups, net):
     batches = integral_batches(1, 4)
     results = groups[2].run(

@@ -4,7 +4,6 @@ import copy
 import gc
 import inspect
 import types
-import warnings
 from collections import defaultdict
 
 import numpy as np
@@ -21,6 +20,7 @@ from qpsbgd.nn import BinaryConv2d, BinaryGCNConv, BinaryLinear
 from qpsbgd.nn.functional import ste_sign
 from qpsbgd.optim import QPSBGD, split_parameters
 from qpsbgd.optim.device import to_devices, to_host
+from qpsbgd.optim.real_parameters import IdleParameters
 from qpsbgd.optim.stats import energies
 from qpsbgd.optim.step import LayerGradient
 
@@ -602,49 +602,57 @@ def steps(model, optimizers, batch, count=4):
             optimizer.step()
 
 
-def test_real_parameters_that_no_optimizer_changes_are_told_of_once(batch):
+@pytest.fixture
+def few_steps(monkeypatch):
+    """Real parameters are compared after 12 steps instead of 100."""
+    assert IdleParameters.NUM_STEPS == 100
+    monkeypatch.setattr(IdleParameters, "NUM_STEPS", 12)
+
+
+def test_real_parameters_that_no_optimizer_changes_are_told_of_once(batch, few_steps):
     model = mixed()
     optimizer = QPSBGD(model)
-    message = r"no optimizer has changed .*'0\.bias'.* and 2 more"
+    message = r"nothing has changed the real parameters '0\.bias'.* and 2 more in 12 steps"
     with pytest.warns(UserWarning, match=message) as found:
-        steps(model, [optimizer], batch, count=6)
+        steps(model, [optimizer], batch, count=25)
     assert len(found) == 1
     assert found[0].filename == __file__
 
 
 @pytest.mark.parametrize("real_first", [False, True])
-def test_real_parameters_with_an_optimizer_are_not_told_of(batch, real_first):
+def test_real_parameters_with_an_optimizer_are_not_told_of(batch, few_steps, real_first):
     model = mixed()
     real = torch.optim.Adam(split_parameters(model).real)
     optimizers = [QPSBGD(model), real]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        steps(model, optimizers[::-1] if real_first else optimizers, batch)
+    steps(model, optimizers[::-1] if real_first else optimizers, batch, count=14)
 
 
-def test_a_step_that_grad_scaler_skips_is_not_told_of(batch):
-    net = nn.Sequential(BinaryLinear(12, 7), nn.BatchNorm1d(7), BinaryLinear(7, 4))
-    optimizer = QPSBGD(net)
-    real = torch.optim.SGD(split_parameters(net).real, lr=0.1)
-    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
-    for overflows in (True, False, True, False, False):
-        optimizer.zero_grad()
-        real.zero_grad()
-        scaler.scale(nn.functional.cross_entropy(net(batch[0]) / 3, batch[1])).backward()
-        if overflows:
-            net[1].bias.grad[0] = torch.inf
-        optimizer.step()
-        scaler.step(real)
-        scaler.update()
+@pytest.mark.parametrize("every", [4, 9])
+@pytest.mark.parametrize("lr", [0.0, 0.01])  # 0 as in the first step of a warm-up
+def test_real_parameters_that_change_now_and_then_are_not_told_of(batch, few_steps, every, lr):
+    model = mixed()
+    optimizer, real = QPSBGD(model), torch.optim.AdamW(split_parameters(model).real, lr=lr)
+    for step in range(14):
+        steps(model, [optimizer], batch, count=1)
+        if step % every == every - 1:
+            real.step()
+            real.zero_grad()
 
 
-def test_frozen_real_parameters_are_not_told_of(batch):
+def test_real_parameters_changed_through_data_are_not_told_of(batch, few_steps):
+    model = nn.Sequential(BinaryLinear(12, 7), nn.Hardtanh(-9, 9), BinaryLinear(7, 4))
+    optimizer = QPSBGD(model)
+    for _ in range(14):
+        steps(model, [optimizer], batch, count=1)
+        for parameter in split_parameters(model).real:
+            parameter.data -= 0.01 * parameter.grad
+
+
+def test_frozen_real_parameters_are_not_told_of(batch, few_steps):
     model = mixed()
     for parameter in split_parameters(model).real:
         parameter.requires_grad_(False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        steps(model, [QPSBGD(model)], batch)
+    steps(model, [QPSBGD(model)], batch, count=14)
 
 
 # What a step tells
@@ -703,6 +711,7 @@ def test_log_to_a_writer(net, batch):
         for layer in ("first", "second")
         for name in (
             "seconds", "num_samples", "energy_before", "energy_after", "agreement", "flip_ratio",
+            "gradient_norm",
         )
     }  # fmt: skip
     count = len(writer.scalars)

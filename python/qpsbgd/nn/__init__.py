@@ -1,5 +1,10 @@
 """Layers with binary weights and sign activations, for torch."""
 
+try:
+    import torch  # noqa: F401
+except ImportError as error:
+    raise ImportError("qpsbgd.nn needs PyTorch: pip install 'qpsbgd[torch]'") from error
+
 from qpsbgd.nn import functional
 from qpsbgd.nn.activations import ApproxSign, Sign, SwishSign
 from qpsbgd.nn.conv import BinaryConv1d, BinaryConv2d

@@ -182,7 +182,7 @@ class BinaryLayer(Module):
         )
         if is_watched and self.kernel_quantizer is not None:
             # An observer does not use dL/dW. Omitting it saves a third of the matrix products of a
-            # step.
+            # step. The quantizer's own parameters still get their gradients.
             self.signs.clear()
             weight = self.kernel_quantizer(self.weight.detach())
         elif self.takes_packed and isinstance(self.weight, PackedWeight):

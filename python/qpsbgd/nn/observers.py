@@ -4,6 +4,8 @@ An optimiser that trains a layer from its inputs and output gradients does not n
 dL/dW of the weight. While a layer has an observer, its backward pass omits the product for dL/dW.
 """
 
+import gc
+import inspect
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
 class Observer(Protocol):
     """Callback through which an optimiser receives a layer's inputs and output gradients."""
+
+    def check(self) -> None:
+        """Raise RuntimeError if the layer cannot be observed as it is, before a forward pass."""
+        ...
 
     def watch(
         self, output: Tensor, input: Callable[[], Tensor], context: tuple[Any, ...]
@@ -46,8 +52,24 @@ class Observers(list["weakref.ref[Observer]"]):
         return Observers, ()
 
 
-def add_observer(layer: "BinaryLayer", observer: Observer) -> None:
-    """Let an observer watch a layer for as long as the observer is alive."""
+def add_observer(layer: "BinaryLayer", observer: Observer, name: str) -> None:
+    """Let an observer watch a layer for as long as the observer is alive.
+
+    Args:
+        layer: the layer.
+        observer: the observer; the layer does not keep it alive.
+        name: name of the layer, for the error message.
+
+    Raises:
+        ValueError: the layer has a live observer.
+    """
+    if layer.observers:
+        gc.collect()  # an optimiser in a reference cycle lives on after `del`
+    if layer.observers:
+        raise ValueError(
+            f"layer {name!r} belongs to another QPSBGD, which is still alive: delete that one "
+            "first (`del optimizer`), and what holds it, such as a scheduler"
+        )
     reference = weakref.ref(observer)
     layer.observers.append(reference)
     weakref.finalize(observer, _remove_observer, weakref.ref(layer), reference)
@@ -80,8 +102,20 @@ class _AttachToWeight(torch.autograd.Function):
         return grads[0], None, None
 
 
+def _disable_compiler(function: Any) -> Any:
+    """Make torch.compile break its graph at a function, and say why with ``fullgraph=True``."""
+    reason = (
+        "QPSBGD takes samples from this layer, so the graph breaks after it: compile with "
+        "fullgraph=False, or delete the optimizer"
+    )
+    disable: Any = torch.compiler.disable
+    # torch 2.4 takes no reason.
+    options = {"reason": reason} if "reason" in inspect.signature(disable).parameters else {}
+    return disable(function, **options)
+
+
 # A compiled graph cannot contain these side effects.
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@_disable_compiler
 def notify_observers(
     layer: "BinaryLayer", z: Tensor, input: Tensor, context: tuple[Any, ...]
 ) -> Tensor:
@@ -96,6 +130,10 @@ def notify_observers(
     Returns:
         Z, attached to the layer's latent weight on the graph.
     """
+    observers = [reference() for reference in layer.observers]
+    for observer in observers:
+        if observer is not None:
+            observer.check()
     if z._is_view():  # nn.functional.linear with a bias returns a view; mark_dirty refuses views
         z = z.clone()
     z = _AttachToWeight.apply(z, input, layer.weight)  # type: ignore[no-untyped-call]
@@ -109,7 +147,6 @@ def notify_observers(
         saved: Tensor = ctx.input
         return saved
 
-    observers = [reference() for reference in layer.observers]
     on_activation = [
         observer.watch(z, read_input, context) for observer in observers if observer is not None
     ]

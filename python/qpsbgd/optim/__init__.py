@@ -1,5 +1,10 @@
 """The QP-SBGD optimiser and its baselines, for torch."""
 
+try:
+    import torch  # noqa: F401
+except ImportError as error:
+    raise ImportError("qpsbgd.optim needs PyTorch: pip install 'qpsbgd[torch]'") from error
+
 from qpsbgd.optim.baselines import (
     BinaryConnect,
     Bop,

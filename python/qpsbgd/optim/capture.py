@@ -1,8 +1,8 @@
 """Capture of a layer's inputs X and of the gradients T at its outputs."""
 
-import warnings
+import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -11,21 +11,33 @@ from torch.autograd.graph import Node
 
 from qpsbgd.nn.layers import BinaryLayer
 from qpsbgd.nn.observers import add_observer
+from qpsbgd.optim.claims import check_same_weight
+from qpsbgd.optim.markers import is_marked, mark
 
 Target = Literal["preactivation", "activation"]
-
-#: Backward passes without a step after which a warning appears: nobody accumulates so many.
-MANY_PASSES = 100
 
 
 @dataclass(frozen=True)
 class _Call:
-    """Data of one call of the layer, after its backward pass."""
+    """Data of one call of the layer, after its backward passes."""
 
     input: Tensor
-    version: int  # torch counts the in-place changes of the input
+    input_version: int  # torch counts the changes in place
     grad: Tensor
+    grad_version: int
     context: tuple[Any, ...]
+
+    def check(self) -> None:
+        """Raise RuntimeError if the input or the gradient was changed in place."""
+        for name, tensor, version in (
+            ("input", self.input, self.input_version),
+            ("gradient at the layer's output", self.grad, self.grad_version),
+        ):
+            if tensor._version != version:
+                raise RuntimeError(
+                    f"the layer's {name} was changed in place between backward() and step(), "
+                    "which needs it as it was"
+                )
 
 
 class Capture:
@@ -33,8 +45,9 @@ class Capture:
 
     The layer calls :meth:`watch` with each of its outputs Z. A tensor hook on Z stores the gradient
     when it arrives, together with the input, which the graph has saved. Before that only the graph
-    holds the input, so a forward pass without a backward pass stores nothing. :meth:`batch` makes X
-    and T of the two. For a convolution X and T are many times as large as the stored tensors.
+    holds the input, so a forward pass without a backward pass stores nothing. The samples belong to
+    the call: a second backward pass through it adds to its gradient. :meth:`batch` makes X and T of
+    all calls. For a convolution X and T are many times as large as the stored tensors.
 
     With ``target="activation"`` the hook is on A = sign(Z): an activation that is applied to Z
     calls the function that :meth:`watch` returned, with its output. Without an activation A is Z.
@@ -42,22 +55,45 @@ class Capture:
     A pass that gives the weight no gradient stores nothing. Examples are ``torch.autograd.grad``
     for an input, and ``backward(inputs=...)`` without the weight.
 
-    While the capture lives, the layer's backward pass does not compute dL/dW. Under autocast
-    ``weight.grad`` becomes 0, or NaN if T is not finite, as GradScaler tests gradients only.
+    While the capture lives, the layer's backward pass does not compute dL/dW. Instead
+    ``weight.grad`` becomes a tensor of zeros (:mod:`qpsbgd.optim.markers`). Whatever resets it
+    discards all that was captured. Under autocast it has a NaN if T is not finite, as GradScaler
+    tests gradients only. A gradient that reaches the weight past the layer is
+    :attr:`direct_gradient`.
 
     Args:
         layer: layer to observe.
         target: ``"preactivation"`` or ``"activation"``.
+        name: name of the layer, for error messages.
+
+    Attributes:
+        direct_gradient: sum of the gradients that reached the weight past its layer, such as that
+            of a penalty on the weight; None if there was none.
+        found_activation: whether a sign function was applied to an output of the layer.
+
+    Raises:
+        ValueError: another optimiser observes the layer.
     """
 
-    def __init__(self, layer: BinaryLayer, target: Target) -> None:
+    def __init__(self, layer: BinaryLayer, target: Target, name: str = "") -> None:
         self.layer = layer
-        self._weight = layer.weight
+        self.name = name
+        self._weight: Any = layer.weight
         self._target = target
-        self._calls: list[_Call] = []
-        self._num_passes, self._last_pass = 0, -1
+        self._calls: dict[object, _Call] = {}
+        self.direct_gradient: Tensor | None = None
         self.found_activation = False
-        add_observer(layer, self)
+        self._last_pass = -1
+        self._node: Node | None = None
+        # .grad as the last backward pass left it, and its version
+        self._left: tuple[Tensor, int] | None = None
+        if self._weight.requires_grad:
+            self._hook_weight()
+        add_observer(layer, self, name)
+
+    def check(self) -> None:
+        """Raise RuntimeError if the layer has another weight than when the capture was made."""
+        check_same_weight(self.name, self.layer, self._weight)
 
     def watch(
         self, output: Tensor, input: Callable[[], Tensor], context: tuple[Any, ...]
@@ -73,29 +109,17 @@ class Capture:
             A function for the activation that is applied to Z, or None where the gradient at Z
             itself is wanted.
 
-        Raises:
-            RuntimeError: the layer has another weight than when the capture was made.
         """
-        if self.layer.weight is not self._weight:
-            raise RuntimeError(
-                "a binary layer's weight is not the parameter that the optimizer claimed: make the "
-                "optimizer after load_state_dict(assign=True), and delete it for functional_call"
-            )
-        may_overflow = torch.is_autocast_enabled(output.device.type)
-        accumulation = torch.autograd.graph.get_gradient_edge(self._weight).node
+        self._hook_weight()
+        may_overflow = torch.is_autocast_enabled(output.device.type) or output.itemsize < 4
+        call = object()
+        # The graph must not keep the capture of a deleted optimiser alive.
+        capture = weakref.ref(self)
 
         def keep(grad: Tensor) -> None:
-            if not _is_reached(accumulation):
-                return
-            self._count_passes()
-            x = input().detach()
-            self._calls.append(_Call(x, x._version, grad.detach(), context))
-            if may_overflow:
-                weight = self.layer.weight
-                if weight.grad is None:
-                    weight.grad = torch.zeros_like(weight)
-                # view(-1) fails where the weight is not row-major.
-                weight.grad[(0,) * weight.dim()] += grad.detach().float().mul(0).sum()
+            alive = capture()
+            if alive is not None and alive._is_reached():
+                alive._store(call, input, grad.detach(), context, may_overflow)
 
         handle = output.register_hook(keep)  # type: ignore[no-untyped-call]
         if self._target == "preactivation":
@@ -103,64 +127,163 @@ class Capture:
         version = output._version
 
         def on_activation(z: Tensor, activation: Tensor) -> None:
+            alive = capture()
             # Ignore an activation under no_grad, and one that comes after Z was changed in place.
-            if activation.requires_grad and z._version == version:
+            if alive is not None and activation.requires_grad and z._version == version:
                 handle.remove()
-                self.found_activation = True
+                alive.found_activation = True
                 activation.register_hook(keep)  # type: ignore[no-untyped-call]
 
         return on_activation
 
-    def _count_passes(self) -> None:
-        """Warn once where many backward passes come without a step or zero_grad."""
-        task = torch._C._current_graph_task_id()
-        if task != self._last_pass:
-            self._last_pass = task
-            self._num_passes += 1
-            if self._num_passes == MANY_PASSES:
-                warnings.warn(
-                    f"QPSBGD has kept the inputs and gradients of {MANY_PASSES} backward passes "
-                    "without a step: call its step or zero_grad (the model's does not do), or "
-                    "delete it to train the model with another optimizer",
-                    stacklevel=2,
-                )
+    def refresh(self) -> None:
+        """Discard what was captured if the gradient of the weight was reset since."""
+        if not self.is_empty and not is_marked(self._weight):
+            self.clear()
+
+    def check_grad(self) -> None:
+        """Check that nothing but backward passes has written to the gradient of the weight.
+
+        Raises:
+            RuntimeError: ``weight.grad`` has values that no backward pass gave it.
+        """
+        grad = self._weight.grad
+        if grad is None or self.direct_gradient is not None or not self._weight.requires_grad:
+            return
+        is_as_left = self._left is not None and self._left[0] is grad
+        if is_as_left and self._left is not None and self._left[1] == grad._version:
+            return
+        if bool((grad.detach().abs() > 0).any()):  # a NaN stands for samples that overflowed
+            raise RuntimeError(
+                f"layer {self.name!r}: weight.grad has values that no backward pass gave it while "
+                "the optimizer was alive; QPSBGD takes gradients from backward passes alone: add "
+                "a term to the loss instead, or set weight.grad to None"
+            )
 
     @property
     def is_empty(self) -> bool:
-        """Whether no backward pass has reached the layer since the last ``clear``."""
-        return not self._calls
+        """Whether no gradient has reached the layer or its weight since the last ``clear``."""
+        return not self._calls and self.direct_gradient is None
+
+    @property
+    def has_samples(self) -> bool:
+        """Whether a backward pass has reached an output of the layer since the last ``clear``."""
+        return bool(self._calls)
 
     def batch(self) -> tuple[Tensor, Tensor]:
-        """Return X ``(G, N, n)`` and T ``(G, N, m)``, joined over the backward passes.
+        """Return X ``(G, N, n)`` and T ``(G, N, m)``, joined over the calls of the layer.
 
-        G is the number of groups of a convolution, and 1 for other layers.
+        G is the number of groups of a convolution, and 1 for other layers. N is 0 where gradients
+        reached the weight past the layer alone.
 
         Raises:
-            RuntimeError: an input was changed in place after the backward pass.
+            RuntimeError: an input or a gradient was changed in place after the backward pass.
         """
-        for call in self._calls:
-            if call.input._version != call.version:
-                raise RuntimeError(
-                    "the layer's input was changed in place between backward() and step(), which "
-                    "needs it as it was"
-                )
-        samples = [self.layer.samples(call.input, call.grad, *call.context) for call in self._calls]
+        for call in self._calls.values():
+            call.check()
+        samples = [
+            self.layer.samples(call.input, call.grad, *call.context)
+            for call in self._calls.values()
+        ]
         if len(samples) == 1:
             return samples[0]
+        if not samples:
+            groups, weight = self.layer.num_groups, self._weight
+            n, m = weight[0].numel(), len(weight) // groups
+            return weight.new_empty((groups, 0, n)), weight.new_empty((groups, 0, m))
         inputs, grads = zip(*samples, strict=True)
         return torch.cat(inputs, dim=1), torch.cat(grads, dim=1)
 
     def clear(self) -> None:
         """Drop the stored inputs and gradients."""
         self._calls.clear()
-        self._num_passes = 0
+        self.direct_gradient = None
+        self._left = None
 
+    def consume(self) -> None:
+        """Drop the stored inputs and gradients after a step, and ``weight.grad`` with them."""
+        self.clear()
+        self._weight.grad = None
 
-def _is_reached(node: Node) -> bool:
-    """Return whether the running backward pass will accumulate a parameter's gradient."""
-    try:
-        return torch._C._will_engine_execute_node(node)
-    except RuntimeError as error:
-        if "autograd.grad" in str(error):  # the call asks for the parameter's own gradient
-            return False
-        raise
+    def _hook_weight(self) -> None:
+        """Observe the node at which gradients of the weight accumulate.
+
+        A change of the weight's device or dtype replaces the node.
+        """
+        node = torch.autograd.graph.get_gradient_edge(self._weight).node
+        if node is self._node:
+            return
+        self._node = node
+        capture = weakref.ref(self)
+
+        def add(grads: tuple[Tensor | None, ...]) -> None:
+            alive = capture()
+            # The layer's own part of the gradient is None.
+            if alive is not None and grads[0] is not None:
+                alive._add_direct(grads[0].detach())
+
+        weakref.finalize(self, node.register_prehook(add).remove)
+
+    def _is_reached(self) -> bool:
+        """Return whether the running backward pass will accumulate the weight's gradient."""
+        try:
+            return torch._C._will_engine_execute_node(self._node)  # type: ignore[arg-type]
+        except RuntimeError as error:
+            if "autograd.grad" in str(error):  # the call asks for the parameter's own gradient
+                return False
+            raise
+
+    def _store(
+        self,
+        call: object,
+        input: Callable[[], Tensor],
+        grad: Tensor,
+        context: tuple[Any, ...],
+        may_overflow: bool,
+    ) -> None:
+        """Store the gradient at an output, or add it to that of an earlier pass."""
+        self._begin()
+        stored = self._calls.get(call)
+        if stored is None:
+            x = input().detach()
+            self._calls[call] = _Call(x, x._version, grad, grad._version, context)
+        else:
+            stored.check()
+            total = stored.grad + grad
+            self._calls[call] = replace(stored, grad=total, grad_version=total._version)
+        if may_overflow:
+            with torch.no_grad():
+                self._weight.grad[(0,) * self._weight.dim()] += grad.float().mul(0).sum()
+
+    def _add_direct(self, grad: Tensor) -> None:
+        """Add a gradient that reached the weight past its layer."""
+        self._begin()
+        if grad.layout != torch.strided:  # of an embedding
+            grad = grad.to_dense()
+        total = self.direct_gradient
+        # The gradient may be shared with a tensor that changes in place.
+        self.direct_gradient = grad.clone() if total is None else total + grad
+
+    def _begin(self) -> None:
+        """Prepare to store what arrives in a backward pass."""
+        self.refresh()
+        mark(self._weight)
+        task = torch._C._current_graph_task_id()
+        if task != self._last_pass:
+            self._last_pass = task
+            capture = weakref.ref(self)
+            queue = torch.autograd.Variable._execution_engine.queue_callback
+
+            def end() -> None:
+                alive = capture()
+                if alive is not None:
+                    alive._end()
+
+            # DistributedDataParallel writes averages to .grad in a callback that it queues later.
+            queue(lambda: queue(end))
+
+    def _end(self) -> None:
+        """Mark ``weight.grad`` as a backward pass has left it."""
+        if not self.is_empty and self._weight.grad is not None:
+            mark(self._weight)
+            self._left = self._weight.grad, self._weight.grad._version

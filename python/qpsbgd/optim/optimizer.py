@@ -10,10 +10,11 @@ from torch.utils.hooks import RemovableHandle
 
 from qpsbgd._checks import checked_count
 from qpsbgd.optim.capture import Capture, Target
+from qpsbgd.optim.claims import check_weight, warn_of_rivals
 from qpsbgd.optim.device import to_devices
 from qpsbgd.optim.param_groups import check_group, layer_groups
 from qpsbgd.optim.real_parameters import IdleParameters
-from qpsbgd.optim.stats import LayerStep, ScalarWriter, energies, write_steps
+from qpsbgd.optim.stats import LayerStep, ScalarWriter, energies, gradient_norm, write_steps
 from qpsbgd.optim.step import LayerGradient, solve, solve_together
 from qpsbgd.optim.weight_update import Update, move_weight
 from qpsbgd.projection.options import AlphaRule, Objective
@@ -80,19 +81,29 @@ class QPSBGD(torch.optim.Optimizer):
 
     The optimiser does not claim real parameters (biases, normalisation): give
     ``split_parameters(model).real`` to another optimiser. A warning appears once if they have
-    gradients and nothing changes them.
+    gradients and nothing changes them in 100 steps.
 
     The optimiser holds inputs and gradients from the backward pass to the step. A linear layer
     needs N (n + m) floats; a convolution needs its input and output, as the step makes the
-    patches. Several backward passes before a step, or several calls of one layer, are joined to one
-    batch. ``step`` and the optimiser's ``zero_grad`` drop the data; the model's ``zero_grad`` does
-    not.
+    patches. Every gradient counts once:
 
-    The claimed weights get no ``.grad`` while the optimiser lives. This saves a third of the matrix
-    products of a forward and backward pass. Delete the optimiser to train the model with another.
+    * Samples belong to one call of a layer. The samples of all calls before a step form one batch.
+      A second backward pass through one call adds to its T, as it adds to ``.grad`` elsewhere.
+    * Whatever resets the ``.grad`` of a weight discards its samples: the ``zero_grad`` of this
+      optimiser, of another one, of the model or of a layer, or ``weight.grad = None``. So does a
+      step.
+    * A gradient that reaches a weight past its layer is part of the step: that of a penalty on the
+      weight, or of ``linear(x, layer.binary_weight)``. It is added to T^T X.
+
+    The ``.grad`` of a claimed weight is a tensor of zeros, or the gradient that reached the weight
+    past its layer. Not computing dL/dW saves a third of the matrix products of a forward and
+    backward pass. Writing other values to ``.grad`` is an error. Delete the optimiser to train the
+    model with another: a second QPSBGD raises an error, and any other torch optimiser that takes a
+    step with a claimed weight causes a warning.
+
     Both objectives are the same for a positive multiple of T, so neither the loss scaling of mixed
-    precision nor a loss summed over samples changes anything. Under autocast the weights get a
-    ``.grad`` of zeros, with a NaN where T overflowed, which tells GradScaler to skip the step.
+    precision nor a loss summed over samples changes anything. Under autocast ``.grad`` has a NaN
+    where T overflowed, which tells GradScaler to skip the step.
 
     Under ``torch.distributed`` each rank contributes its samples, with or without
     DistributedDataParallel, and all ranks take the step of the joined batch
@@ -106,9 +117,10 @@ class QPSBGD(torch.optim.Optimizer):
     Raises:
         TypeError: ``model`` is neither a module nor groups of modules, ``projector`` is not one of
             the values above, or a hyper-parameter has the wrong type.
-        ValueError: ``model`` has no binary layer, or a hyper-parameter is out of range.
-        RuntimeError: ``step`` came before a backward pass, or a layer's input was changed in place
-            after it.
+        ValueError: ``model`` has no binary layer, a layer belongs to another QPSBGD or computes its
+            weight from other tensors, or a hyper-parameter is out of range.
+        RuntimeError: ``step`` came before a backward pass, a layer's input was changed in place
+            after it, or something else has written to the ``.grad`` of a weight.
 
     Example:
         >>> import torch
@@ -166,6 +178,8 @@ class QPSBGD(torch.optim.Optimizer):
             )
         self._process_group = process_group
         self.stats_every = checked_count("stats_every", stats_every, 0)
+        for group, layer in zip(groups, self._layers, strict=True):
+            check_weight(group["layer"], layer)
         super().__init__(groups, defaults)
         self._watch_layers()
         for group in groups:
@@ -180,9 +194,10 @@ class QPSBGD(torch.optim.Optimizer):
     def _watch_layers(self) -> None:
         """Observe the layers from now on."""
         self._captures = [
-            Capture(layer, group["target"])
+            Capture(layer, group["target"], group["layer"])
             for layer, group in zip(self._layers, self.param_groups, strict=True)
         ]
+        warn_of_rivals(self)
         self._idle_parameters = IdleParameters(self._model)
         self._has_compared_ranks = False
         #: Statistics of the last step by the layer's name, without the layers that did not move.
@@ -240,6 +255,8 @@ class QPSBGD(torch.optim.Optimizer):
 
     def captures(self) -> list[Capture]:
         """Return the captures of the layers since the last step, in the order of the groups."""
+        for capture in self._captures:
+            capture.refresh()
         return self._captures
 
     @torch.no_grad()
@@ -265,6 +282,8 @@ class QPSBGD(torch.optim.Optimizer):
                 loss = closure()
         for group in self.param_groups:
             check_group(group)
+        for capture in self.captures():
+            capture.check_grad()
         gradients = self._gradients()
         is_shared, process_group = self._ranks()
         if is_shared:
@@ -281,12 +300,12 @@ class QPSBGD(torch.optim.Optimizer):
         if gradients and not solved:
             raise RuntimeError(
                 "step() found no gradient in any binary layer: call backward() on a loss that "
-                "depends on the model, in between no zero_grad() and no earlier step(); and "
-                "torch.compile the model after the optimizer is made"
+                "depends on the model, in between no zero_grad(), no other reset of .grad and no "
+                "earlier step(); and torch.compile the model after the optimizer is made"
             )
         self._update(solved)
         for capture in self._captures:
-            capture.clear()
+            capture.consume()
         self._idle_parameters.check()
         return loss
 
@@ -341,7 +360,7 @@ class QPSBGD(torch.optim.Optimizer):
             for weight in group["params"]
             if weight.requires_grad
         ]
-        captured = [gradient for gradient in gradients if not gradient.capture.is_empty]
+        captured = [gradient for gradient in gradients if gradient.capture.has_samples]
         if captured and not any(
             gradient.capture.found_activation or gradient.options["target"] == "preactivation"
             for gradient in captured
@@ -369,7 +388,8 @@ class QPSBGD(torch.optim.Optimizer):
             numbers: tuple[float | None, ...] = ()
             if before is not None:
                 flip_ratio = float(((weight >= 0) != before).double().mean())
-                numbers = (*energies(gradient, self._projector), flip_ratio)
+                found = energies(gradient, self._projector)
+                numbers = (*found, flip_ratio, gradient_norm(gradient))
             num_samples = sum(len(X) for X, _ in gradient.batches)
             self.last_step[gradient.options["layer"]] = LayerStep(
                 gradient.seconds, num_samples, *numbers

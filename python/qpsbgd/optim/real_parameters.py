@@ -53,42 +53,42 @@ class IdleParameters:
         model: module with the parameters.
     """
 
+    #: Steps after which the warning appears. Another optimiser may step less often than QPSBGD.
+    NUM_STEPS = 100
+
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._before: dict[str, tuple[int, float]] | None = None
-        self._done = False
+        self._count = 0
+        self._before: dict[str, tuple[int, float]] = {}
 
     def check(self) -> None:
-        """Compare the parameters of the second step with those of the first.
+        """Compare the parameters of the last of ``NUM_STEPS`` steps with those of the first.
 
         The optimiser calls this in every step.
         """
-        if self._done:
+        self._count += 1
+        if self._count == 1:
+            self._before = self._state()
+        if self._count != self.NUM_STEPS:
             return
-        real = {id(parameter) for parameter in split_parameters(self._model).real}
-        reached = {
-            name: parameter
-            for name, parameter in self._model.named_parameters()
-            if id(parameter) in real and parameter.grad is not None
-        }
-        if not all(p.grad.isfinite().all() for p in reached.values() if p.grad is not None):
-            self._before = None  # GradScaler skips such a step
-            return
-        now = {
-            name: (parameter._version, float(parameter.detach().sum(dtype=torch.float64)))
-            for name, parameter in reached.items()
-        }
-        if self._before is None:
-            self._before = now
-            return
-        self._done = True
-        # The sum is there for changes of `parameter.data`, which leave the version as it is.
+        now = self._state()
         idle = [repr(name) for name, state in now.items() if self._before.get(name) == state]
         if idle:
             names = ", ".join(idle[:3]) + (f" and {len(idle) - 3} more" if len(idle) > 3 else "")
             warnings.warn(
-                f"no optimizer has changed the real parameters {names} since the last step: QPSBGD "
-                "trains binary weights alone; give split_parameters(model).real to an optimizer of "
-                "their own, or set their requires_grad to False",
+                f"nothing has changed the real parameters {names} in {self.NUM_STEPS} steps, but "
+                "they have gradients: QPSBGD trains binary weights alone; give "
+                "split_parameters(model).real to an optimizer of their own, or set their "
+                "requires_grad to False",
                 stacklevel=5,  # the caller of step(), which torch wraps twice
             )
+
+    def _state(self) -> dict[str, tuple[int, float]]:
+        """Return the version and the sum of each real parameter that has a gradient."""
+        real = {id(parameter) for parameter in split_parameters(self._model).real}
+        return {
+            # Changes of `parameter.data` leave the version as it is, but change the sum.
+            name: (parameter._version, float(parameter.detach().sum(dtype=torch.float64)))
+            for name, parameter in self._model.named_parameters()
+            if id(parameter) in real and parameter.grad is not None
+        }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class LayerStep:
     """Statistics of one layer in one step.
 
-    The last four are None except in the steps that ``stats_every`` selects.
+    The last five are None except in the steps that ``stats_every`` selects.
 
     Attributes:
         seconds: time that projecting the gradient took.
@@ -28,6 +28,9 @@ class LayerStep:
         energy_after: objective at the binary gradient, mean over neurons.
         agreement: share of the binary gradient that equals sign(X^T t), in [0, 1].
         flip_ratio: share of the layer's binary weights that the step changed, in [0, 1].
+        gradient_norm: Frobenius norm of the gradient at the binary weights, which is T^T X of this
+            rank's samples and what reached the weight past its layer. It has the factor of a
+            GradScaler. Tools that log gradient norms get 0 from ``.grad`` of a binary weight.
 
     Example:
         >>> from qpsbgd.optim import LayerStep
@@ -41,6 +44,13 @@ class LayerStep:
     energy_after: float | None = None
     agreement: float | None = None
     flip_ratio: float | None = None
+    gradient_norm: float | None = None
+
+
+def gradient_norm(gradient: LayerGradient) -> float:
+    """Return the Frobenius norm of a layer's gradient at its binary weights."""
+    products = [T.T @ X for X, T in gradient.whole_batches]
+    return float(np.sqrt(sum(np.square(each, dtype=np.float64).sum() for each in products)))
 
 
 def energies(
@@ -55,7 +65,7 @@ def energies(
         return None, None, None
     parts = []
     binaries = np.split(gradient.binary, gradient.num_groups) if gradient.batches else ()
-    for group, ((X, T), binary) in enumerate(zip(gradient.batches, binaries, strict=True)):
+    for group, ((X, T), binary) in enumerate(zip(gradient.whole_batches, binaries, strict=True)):
         # The start is arbitrary for an input that only other ranks have seen.
         moved = (binary != 0) & X.any(axis=0)  # (m, n)
         reached = T.any(axis=0) & moved.any(axis=1)  # (m,)

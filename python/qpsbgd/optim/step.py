@@ -17,6 +17,7 @@ from torch import Tensor
 from qpsbgd._checks import SEED_LIMIT
 from qpsbgd.optim.capture import Capture
 from qpsbgd.optim.device import to_host
+from qpsbgd.optim.direct_gradients import with_direct_gradient
 from qpsbgd.projection.options import LayerProblem, ProjectionOptions
 from qpsbgd.projection.projectors import NativeProjector, Projector, check_binary
 
@@ -49,6 +50,8 @@ class LayerGradient:
             in columns whose input is 0 in all samples. None where no gradient reached the layer on
             any rank.
         seconds: time that the projection took.
+        direct: gradient ``(groups * m, n)`` that reached the weight past the layer on this rank, or
+            None.
     """
 
     index: int
@@ -59,6 +62,7 @@ class LayerGradient:
     batches: list[Batch] = field(default_factory=list)
     binary: npt.NDArray[np.int8] | None = None
     seconds: float = 0.0
+    direct: npt.NDArray[np.float32] | None = None
 
     @property
     def num_groups(self) -> int:
@@ -81,8 +85,19 @@ class LayerGradient:
             seed=step_seed(options["seed"], self.index, self.num_steps, group),
         )
 
+    @functools.cached_property
+    def whole_batches(self) -> list[Batch]:
+        """Return X and T of each group, with samples for what reached the weight directly."""
+        if self.direct is None:
+            return self.batches
+        parts = np.split(self.direct, self.num_groups)
+        return [
+            with_direct_gradient(X, T, part, self.options["objective"])
+            for (X, T), part in zip(self.batches, parts, strict=True)
+        ]
+
     def problems(self) -> list[LayerProblem]:
-        """Return the problems of the groups that samples reached."""
+        """Return the problems of the groups that gradients reached."""
         name = self.options["layer"]
         return [
             LayerProblem(
@@ -92,7 +107,7 @@ class LayerGradient:
                 T,
                 self.projection_options(group),
             )
-            for group, (X, T) in enumerate(self.batches)
+            for group, (X, T) in enumerate(self.whole_batches)
             if len(X)
         ]
 
@@ -111,7 +126,7 @@ def solve(gradients: Sequence[LayerGradient], projector: Projector) -> None:
                     _masked(next(rows), T.any(axis=0), X.any(axis=0))
                     if len(X)
                     else np.zeros(gradient.shape, np.int8)
-                    for X, T in gradient.batches
+                    for X, T in gradient.whole_batches
                 ]
             )
             gradient.seconds = (time.perf_counter() - start) / len(part)
@@ -134,7 +149,7 @@ def solve_together(
     def samples(gradient: LayerGradient, group: int) -> Batch:
         if not gradient.batches:
             fetch([gradient])
-        return gradient.batches[group]
+        return gradient.whole_batches[group]
 
     shards = [
         Shard(
@@ -170,12 +185,22 @@ def fetch(gradients: Sequence[LayerGradient]) -> None:
     for gradient in captured:
         with _naming(gradient.options["layer"]):
             tensors.append(_samples(gradient))
-    arrays = iter(to_host([tensor for pair in itertools.chain(*tensors) for tensor in pair]))
+    direct = [
+        gradient.capture.direct_gradient.flatten(1)
+        for gradient in captured
+        if gradient.capture.direct_gradient is not None
+    ]
+    flat = [tensor for pair in itertools.chain(*tensors) for tensor in pair]
+    arrays = iter(to_host([*flat, *direct]))
     for gradient in captured:
         pairs = [(next(arrays), next(arrays)) for _ in range(gradient.num_groups)]
         if gradient.options["maximize"]:
             pairs = [(inputs, -targets) for inputs, targets in pairs]
         gradient.batches = [(inputs.numpy(), targets.numpy()) for inputs, targets in pairs]
+    for gradient in captured:
+        if gradient.capture.direct_gradient is not None:
+            whole = next(arrays)
+            gradient.direct = (-whole if gradient.options["maximize"] else whole).numpy()
 
 
 def step_seed(seed: int, layer: int, step: int, group: int = 0) -> int:

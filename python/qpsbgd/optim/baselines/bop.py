@@ -63,7 +63,10 @@ class Bop(WeightwiseOptimizer):
 
     def _update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         gamma = float(group["lr"])
-        average = self.state[weight].setdefault("average", torch.zeros_like(weight))
+        state = self.state[weight]
+        if "average" not in state:
+            state["average"] = torch.zeros_like(weight)
+        average = state["average"]
         average.mul_(1 - gamma).add_(-gradient if group["maximize"] else gradient, alpha=gamma)
         # The weights are real if a state_dict with real weights was loaded.
         binary = ste_sign(weight.detach())

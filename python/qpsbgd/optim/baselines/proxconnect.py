@@ -182,7 +182,7 @@ class ProxConnect(OptimizerWrapper):
                 weight.copy_(latents[weight])
                 weight.grad = self._backward(latents[weight], group["mu"]) * gradient
             try:
-                self._inner.step()
+                self._take_inner_step()
             finally:
                 for weight, group, gradient in weights:
                     latents[weight] = weight.detach().clamp(-group["clip"], group["clip"])

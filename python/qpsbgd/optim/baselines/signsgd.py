@@ -65,7 +65,10 @@ class SignSGD(WeightwiseOptimizer):
         lr, momentum = float(group["lr"]), float(group["momentum"])
         average = gradient
         if momentum > 0:
-            average = self.state[weight].setdefault("average", torch.zeros_like(weight))
+            state = self.state[weight]
+            if "average" not in state:
+                state["average"] = torch.zeros_like(weight)
+            average = state["average"]
             average.mul_(momentum).add_(gradient, alpha=1 - momentum)
         # The sign of NaN is 0 in torch. Adding 0 * NaN makes it NaN, so that it is not hidden.
         direction = average.sign().add_(average, alpha=0)

@@ -67,13 +67,20 @@ class OptimizerWrapper(torch.optim.Optimizer):
             The result of ``closure``, or None.
         """
         self._check_groups()
-        loss = self._inner.step(closure)
+        loss = self._take_inner_step(closure)
         with torch.no_grad():
             for group in self.param_groups:
                 for weight in group["params"]:
                     if weight.grad is not None:
                         self._map(weight, group)
         return loss
+
+    def _take_inner_step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take the inner optimiser's step without torch's hooks: this optimiser's step has them."""
+        step = type(self._inner).step
+        # torch wraps the method of each class whose instances it has made.
+        unhooked = step.__wrapped__ if getattr(step, "hooked", False) else step  # type: ignore[attr-defined]
+        return unhooked(self._inner, closure)
 
     def _check_groups(self) -> None:
         for group in self.param_groups:
