@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -13,9 +14,11 @@ from qpsbgd.optim.capture import Capture, Target
 from qpsbgd.optim.device import to_devices
 from qpsbgd.optim.param_groups import check_group, layer_groups
 from qpsbgd.optim.real_parameters import IdleParameters
+from qpsbgd.optim.sample_memory import PastSamples, drop_past
+from qpsbgd.optim.scale import ScaleScores
 from qpsbgd.optim.stats import LayerStep, ScalarWriter, energies, write_steps
 from qpsbgd.optim.step import LayerGradient, solve, solve_together
-from qpsbgd.optim.weight_update import Update, move_weight
+from qpsbgd.optim.weight_update import Update, move_weight, set_unit
 from qpsbgd.projection.options import AlphaRule, Objective
 from qpsbgd.projection.projectors import ProjectorLike, as_projector
 
@@ -131,13 +134,16 @@ class QPSBGD(torch.optim.Optimizer):
         lr: float = 1e-2,
         *,
         objective: Objective = "quadratic",
-        scale: float = 1.0,
+        scale: float | None = None,
         alpha: AlphaRule = "fit",
         num_sweeps: int | None = None,
         update: Update = "latent",
         target: Target = "preactivation",
         clip: float = 1.0,
         momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        relative_lr: bool = False,
+        memory: int = 32,
         maximize: bool = False,
         seed: int = 0,
         projector: ProjectorLike = None,
@@ -154,6 +160,9 @@ class QPSBGD(torch.optim.Optimizer):
             "target": target,
             "clip": clip,
             "momentum": momentum,
+            "weight_decay": weight_decay,
+            "relative_lr": relative_lr,
+            "memory": memory,
             "maximize": maximize,
             "seed": seed,
         }
@@ -216,6 +225,10 @@ class QPSBGD(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a copy, or complete the groups of a loaded state."""
         super().__setstate__(state)
+        for group in self.param_groups:  # states of earlier versions
+            group.setdefault("weight_decay", 0.0)
+            group.setdefault("relative_lr", False)
+            group.setdefault("memory", 0)
         if "_layers" in state:  # a copy or an unpickled optimiser, not load_state_dict
             self._watch_layers()
 
@@ -237,6 +250,26 @@ class QPSBGD(torch.optim.Optimizer):
     def num_steps(self) -> int:
         """Number of steps so far, including those of a loaded state."""
         return max((self._steps_done(group["params"][0]) for group in self.param_groups), default=0)
+
+    @property
+    def scales(self) -> dict[str, float | None]:
+        """Scale of each layer's projections: the layer's own or the chosen one.
+
+        It is None for layers with the sign objective, which has no scale.
+
+        Example:
+            >>> from qpsbgd.nn import BinaryLinear
+            >>> from qpsbgd.optim import QPSBGD
+            >>> QPSBGD(BinaryLinear(4, 2), scale=0.3).scales
+            {'': 0.3}
+        """
+        found = {}
+        for group in self.param_groups:
+            scale = group["scale"]
+            if scale is None:
+                scale = ScaleScores.from_state(self.state.get(group["params"][0], {})).best
+            found[group["layer"]] = float(scale) if group["objective"] == "quadratic" else None
+        return found
 
     def captures(self) -> list[Capture]:
         """Return the captures of the layers since the last step, in the order of the groups."""
@@ -334,7 +367,15 @@ class QPSBGD(torch.optim.Optimizer):
             RuntimeError: all layers want the gradient at an activation, and none has one.
         """
         gradients = [
-            LayerGradient(index, group, weight, capture, self._steps_done(weight))
+            LayerGradient(
+                index,
+                group,
+                weight,
+                capture,
+                self._steps_done(weight),
+                ScaleScores.from_state(self.state.get(weight, {})),
+                PastSamples.from_state(self.state.get(weight, {})),
+            )
             for index, (group, capture) in enumerate(
                 zip(self.param_groups, self._captures, strict=True)
             )
@@ -361,16 +402,24 @@ class QPSBGD(torch.optim.Optimizer):
         )
         with_energies = self.stats_every > 0 and (self.num_steps + 1) % self.stats_every == 0
         self.last_step = {}
+        for gradient in gradients:  # this may raise, and must come before the first change
+            set_unit(gradient.weight, gradient.options, self.state[gradient.weight])
         for gradient, binary in zip(gradients, binaries, strict=True):
             weight, state = gradient.weight, self.state[gradient.weight]
             before = weight >= 0 if with_energies else None
             move_weight(weight, binary.view(weight.shape), gradient.options, state)
             state["step"] = gradient.num_steps + 1
-            numbers: tuple[float | None, ...] = ()
+            gradient.scores.to_state(state)
+            if gradient.past is not None:
+                gradient.past.to_state(state)
+            else:
+                drop_past(state)
+            step = LayerStep(
+                gradient.seconds,
+                num_samples=sum(len(X) for X, _ in gradient.batches),
+                scale=gradient.scale if gradient.options["objective"] == "quadratic" else None,
+            )
             if before is not None:
                 flip_ratio = float(((weight >= 0) != before).double().mean())
-                numbers = (*energies(gradient, self._projector), flip_ratio)
-            num_samples = sum(len(X) for X, _ in gradient.batches)
-            self.last_step[gradient.options["layer"]] = LayerStep(
-                gradient.seconds, num_samples, *numbers
-            )
+                step = replace(step, flip_ratio=flip_ratio, **energies(gradient, self._projector))
+            self.last_step[gradient.options["layer"]] = step

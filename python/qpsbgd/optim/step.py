@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
-from qpsbgd._checks import SEED_LIMIT
+from qpsbgd._checks import SEED_LIMIT, checked_layer, checked_threads
 from qpsbgd.optim.capture import Capture
 from qpsbgd.optim.device import to_host
+from qpsbgd.optim.sample_memory import PastSamples
+from qpsbgd.optim.scale import ScaleComparison, ScaleScores, is_due
 from qpsbgd.projection.options import LayerProblem, ProjectionOptions
 from qpsbgd.projection.projectors import NativeProjector, Projector, check_binary
 
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 #: Hyper-parameters that all ranks of a process group must agree on beside the projection's.
-AGREED = ("lr", "momentum", "update", "clip", "maximize")
+AGREED = (
+    "lr", "momentum", "weight_decay", "relative_lr", "memory", "update", "clip", "maximize",
+)  # fmt: skip
 
 
 @dataclass
@@ -56,6 +61,8 @@ class LayerGradient:
     weight: Tensor
     capture: Capture
     num_steps: int
+    scores: ScaleScores = field(default_factory=ScaleScores)
+    past: PastSamples | None = None
     batches: list[Batch] = field(default_factory=list)
     binary: npt.NDArray[np.int8] | None = None
     seconds: float = 0.0
@@ -70,16 +77,34 @@ class LayerGradient:
         """Shape ``(m, n)`` of the weight of one group."""
         return len(self.weight) // self.num_groups, self.weight[0].numel()
 
+    @property
+    def scale(self) -> float:
+        """Scale of the projections: the hyper-parameter, or the layer's best one."""
+        scale = self.options["scale"]
+        return self.scores.best if scale is None else float(scale)
+
     def projection_options(self, group: int) -> ProjectionOptions:
         """Return the options of the projection of one group."""
         options = self.options
         return ProjectionOptions(
             objective=options["objective"],
-            scale=float(options["scale"]),
+            scale=self.scale,
             alpha=options["alpha"],
             num_sweeps=options["num_sweeps"],
             seed=step_seed(options["seed"], self.index, self.num_steps, group),
         )
+
+    def comparison(self) -> ScaleComparison | None:
+        """Return the comparison of scales that this step makes for the layer, if it makes one."""
+        options = self.options
+        is_needed = (
+            options["scale"] is None
+            and options["objective"] == "quadratic"
+            and options["num_sweeps"] > 0
+        )
+        if not is_needed or not is_due(self.num_steps):
+            return None
+        return ScaleComparison(self.scores, self.num_groups, self.shape)
 
     def problems(self) -> list[LayerProblem]:
         """Return the problems of the groups that samples reached."""
@@ -100,6 +125,9 @@ class LayerGradient:
 def solve(gradients: Sequence[LayerGradient], projector: Projector) -> None:
     """Find the binary gradients of all layers from the samples of this process."""
     fetch(gradients)
+    num_threads = checked_threads(getattr(projector, "num_threads", None))
+    for gradient in gradients:
+        _compare_scales(gradient, num_threads)
     solves_steps = hasattr(projector, "project_step")
     for part in [gradients] if solves_steps else [[gradient] for gradient in gradients]:
         start = time.perf_counter()
@@ -133,9 +161,11 @@ def solve_together(
 
     def samples(gradient: LayerGradient, group: int) -> Batch:
         if not gradient.batches:
-            fetch([gradient])
+            fetch([gradient], num_ranks)
         return gradient.batches[group]
 
+    num_ranks = torch.distributed.get_world_size(process_group)
+    comparisons = [gradient.comparison() for gradient in gradients]
     shards = [
         Shard(
             gradient.options["layer"],
@@ -143,11 +173,16 @@ def solve_together(
             None if gradient.capture.is_empty else functools.partial(samples, gradient, group),
             gradient.projection_options(group),
             agreed=tuple((name, str(gradient.options[name])) for name in AGREED),
+            comparison=comparison,
+            takes_part=comparison is not None and group in comparison.groups,
         )
-        for gradient in gradients
+        for gradient, comparison in zip(gradients, comparisons, strict=True)
         for group in range(gradient.num_groups)
     ]
     results = iter(project_shards(shards, projector, process_group))
+    for gradient, comparison in zip(gradients, comparisons, strict=True):
+        if comparison is not None:
+            gradient.scores = comparison.scores
     for gradient in gradients:
         parts = [next(results) for _ in range(gradient.num_groups)]
         if any(part is not None for part in parts):
@@ -163,8 +198,30 @@ def solve_together(
         gradient.seconds = (time.perf_counter() - start) / len(gradients)
 
 
-def fetch(gradients: Sequence[LayerGradient]) -> None:
-    """Make X and T of all captured layers on the host, in one copy."""
+def _compare_scales(gradient: LayerGradient, num_threads: int) -> None:
+    """Update the scores of a layer's scales, if it compares them in this step."""
+    comparison = gradient.comparison()
+    if comparison is None or not gradient.batches:
+        return
+    for group in comparison.groups:
+        X, T = gradient.batches[group]
+        positions = comparison.positions(len(X))
+        if len(positions):
+            with _naming(gradient.options["layer"]):
+                checked_layer(X, T)
+            options = gradient.projection_options(group)
+            own = np.ix_(positions, comparison.rows)
+            comparison.add(comparison.run(X[positions], T[own], options, num_threads))
+    gradient.scores = comparison.scores
+
+
+def fetch(gradients: Sequence[LayerGradient], num_ranks: int = 1) -> None:
+    """Make X and T of all captured layers on the host, in one copy.
+
+    Args:
+        gradients: layers, whose ``batches`` and ``past`` are set.
+        num_ranks: number of ranks that share the samples, and the memory of past ones.
+    """
     captured = [gradient for gradient in gradients if not gradient.capture.is_empty]
     tensors = []
     for gradient in captured:
@@ -176,6 +233,21 @@ def fetch(gradients: Sequence[LayerGradient]) -> None:
         if gradient.options["maximize"]:
             pairs = [(inputs, -targets) for inputs, targets in pairs]
         gradient.batches = [(inputs.numpy(), targets.numpy()) for inputs, targets in pairs]
+        _join_past(gradient, num_ranks)
+
+
+def _join_past(gradient: LayerGradient, num_ranks: int) -> None:
+    """Add samples of past steps to a layer whose samples are few.
+
+    A layer with several groups has many samples, and none or as many of each group.
+    """
+    memory = -(-gradient.options["memory"] // num_ranks)
+    is_few = gradient.num_groups == 1 and len(gradient.batches[0][0]) < memory
+    if not is_few or gradient.options["objective"] != "quadratic":
+        gradient.past = None
+        return
+    gradient.past = PastSamples.joined(gradient.past, *gradient.batches[0], memory)
+    gradient.batches = [(gradient.past.inputs, gradient.past.targets)]
 
 
 def step_seed(seed: int, layer: int, step: int, group: int = 0) -> int:
