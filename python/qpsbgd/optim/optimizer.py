@@ -36,12 +36,13 @@ class QPSBGD(torch.optim.Optimizer):
     * ``update="projected"``: ``V <- sign(V - lr B)``. After the first step of a weight |V| is 1,
       so that only ``lr >= 1`` changes anything.
 
-    With ``momentum``, ``M <- momentum M + (1 - momentum) B`` takes the place of B.
+    With ``momentum``, ``M <- momentum M + (1 - momentum) B`` takes the place of B. With
+    ``weight_decay``, ``(1 - lr weight_decay) V`` takes the place of V.
 
     X and T are the two factors of the layer's weight gradient: the rows of its input and of the
     gradient at its output. For a convolution a row of X is the patch under the kernel at one
     place; for a graph convolution it is the sum that a node gathers from its neighbours. The step
-    changes nothing (but for ``clip``) that the samples do not determine:
+    changes nothing (but for ``clip`` and ``weight_decay``) that the samples do not determine:
 
     * a row whose targets are all 0, which is a neuron that no gradient reached;
     * a column whose inputs are all 0, which is a feature that no sample of the step has;
@@ -54,11 +55,16 @@ class QPSBGD(torch.optim.Optimizer):
             the hyper-parameters from ``lr`` to ``seed``.
         lr: size of a step, in units of the latent weight; >= 0.
         objective: ``"quadratic"`` or ``"sign"``; see :func:`qpsbgd.project`.
-        scale: factor of the step length alpha, > 0. Small values give signSGD.
+        scale: factor of the step length alpha, > 0. Small values give signSGD. None, the default,
+            chooses 0.01, 0.03, 0.1, 0.3 or 1 for each layer: the first and then every 16th step
+            project a half of the samples at each scale, for some of the neurons, with the native
+            solver. The best scale is the one whose margins X B^T have the largest cosine with the
+            targets of the other half, in a running mean. The scale is 1 until a step has 16
+            samples. ``scales`` and ``last_step`` show the scale. It has no effect on the sign
+            objective.
         alpha: rule for the step length alpha of the projection, ``"fit"`` or ``"norm"``; see
-            :func:`qpsbgd.project`. With ``"fit"`` a scale of 1 suits most layers, and 3 suits
-            inputs with a common mean. With ``"norm"``, the rule of the paper, the scale may have
-            to be 0.03.
+            :func:`qpsbgd.project`. With ``"fit"``, a scale of 3 suits inputs with a common mean.
+            With ``"norm"``, the rule of the paper, the scale may have to be 0.03.
         num_sweeps: sweeps of a projection, >= 0; None for 2 (quadratic) or 10 (sign).
         update: ``"latent"`` or ``"projected"``.
         target: place of the gradient T: the layer's output Z (``"preactivation"``), or the output
@@ -66,6 +72,16 @@ class QPSBGD(torch.optim.Optimizer):
             (``"activation"``).
         clip: bound of the latent weights, which stay in [-clip, clip]; > 0, ``inf`` for none.
         momentum: factor of the running mean of B, in [0, 1).
+        weight_decay: decoupled decay of the latent weights, >= 0; it acts on all weights of a layer
+            that takes a step.
+        relative_lr: whether ``lr`` is in units of the layer's root mean square weight, as it was
+            before the layer's first step. This suits networks that were trained with real weights.
+            The decay is ``1 - lr weight_decay`` in either case.
+        memory: number of samples that a projection should have. If a layer has fewer in a step, the
+            samples of as many past steps join them as are needed. It takes up to
+            ``2 memory (n + m)`` floats of a layer for smaller batches, and nothing for others. 0
+            uses the samples of the step alone. Convolutions with groups and the sign objective
+            have no memory.
         maximize: whether to ascend instead of descend.
         seed: seed of the projections, in [0, 2**31).
         projector: solver of the problems: None or ``"native"`` for
@@ -261,7 +277,7 @@ class QPSBGD(torch.optim.Optimizer):
             >>> from qpsbgd.nn import BinaryLinear
             >>> from qpsbgd.optim import QPSBGD
             >>> QPSBGD(BinaryLinear(4, 2), scale=0.3).scales
-            {'': 0.3}
+            {'BinaryLinear': 0.3}
         """
         found = {}
         for group in self.param_groups:
@@ -373,8 +389,8 @@ class QPSBGD(torch.optim.Optimizer):
                 weight,
                 capture,
                 self._steps_done(weight),
-                ScaleScores.from_state(self.state.get(weight, {})),
-                PastSamples.from_state(self.state.get(weight, {})),
+                scores=ScaleScores.from_state(self.state.get(weight, {})),
+                past=PastSamples.from_state(self.state.get(weight, {})),
             )
             for index, (group, capture) in enumerate(
                 zip(self.param_groups, self._captures, strict=True)

@@ -38,9 +38,10 @@ AGREED = (
 class LayerGradient:
     """Binary gradient of one layer in one step.
 
-    The optimiser fills in the first five attributes, and :func:`solve` or :func:`solve_together`
-    the others. A layer has several *groups* where it is a convolution with ``groups > 1``: products
-    with inputs of their own.
+    The optimiser fills in the first five attributes, and ``scores`` and ``past`` from before the
+    step. :func:`solve` or :func:`solve_together` fill in the others, and update these two.
+    A layer has several *groups* where it is a convolution with ``groups > 1``: products with inputs
+    of their own.
 
     Attributes:
         index: number of the layer.
@@ -54,6 +55,9 @@ class LayerGradient:
             in columns whose input is 0 in all samples. None where no gradient reached the layer on
             any rank.
         seconds: time that the projection took.
+        scores: scores of the scales that the layer chooses from.
+        past: samples of past steps; afterwards with those of this step. None where the layer has
+            enough samples without them.
     """
 
     index: int
@@ -61,11 +65,11 @@ class LayerGradient:
     weight: Tensor
     capture: Capture
     num_steps: int
-    scores: ScaleScores = field(default_factory=ScaleScores)
-    past: PastSamples | None = None
     batches: list[Batch] = field(default_factory=list)
     binary: npt.NDArray[np.int8] | None = None
     seconds: float = 0.0
+    scores: ScaleScores = field(default_factory=ScaleScores)
+    past: PastSamples | None = None
 
     @property
     def num_groups(self) -> int:
