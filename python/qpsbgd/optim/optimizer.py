@@ -80,8 +80,8 @@ class QPSBGD(torch.optim.Optimizer):
         memory: number of samples that a projection should have. If a layer has fewer in a step, the
             samples of as many past steps join them as are needed. It takes up to
             ``2 memory (n + m)`` floats of a layer for smaller batches, and nothing for others. 0
-            uses the samples of the step alone. Convolutions with groups and the sign objective
-            have no memory.
+            uses the samples of the step alone. Convolutions with groups, the sign objective and
+            steps of several ranks have no memory.
         maximize: whether to ascend instead of descend.
         seed: seed of the projections, in [0, 2**31).
         projector: solver of the problems: None or ``"native"`` for

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from qpsbgd._checks import SEED_LIMIT, checked_layer, checked_threads
@@ -129,6 +128,8 @@ class LayerGradient:
 def solve(gradients: Sequence[LayerGradient], projector: Projector) -> None:
     """Find the binary gradients of all layers from the samples of this process."""
     fetch(gradients)
+    for gradient in gradients:
+        _join_past(gradient)
     num_threads = checked_threads(getattr(projector, "num_threads", None))
     for gradient in gradients:
         _compare_scales(gradient, num_threads)
@@ -156,8 +157,8 @@ def solve_together(
 ) -> None:
     """Find the binary gradients of all layers from the samples of all ranks.
 
-    Every rank gets the same result. All ranks must have the same layers, but a layer may have
-    samples on some ranks only.
+    Every rank gets the same result. Samples of past steps do not join the step. All ranks must have
+    the same layers, but a layer may have samples on some ranks only.
     """
     from qpsbgd.optim.distributed import Shard, project_shards
 
@@ -165,10 +166,9 @@ def solve_together(
 
     def samples(gradient: LayerGradient, group: int) -> Batch:
         if not gradient.batches:
-            fetch([gradient], num_ranks)
+            fetch([gradient])
         return gradient.batches[group]
 
-    num_ranks = torch.distributed.get_world_size(process_group)
     comparisons = [gradient.comparison() for gradient in gradients]
     shards = [
         Shard(
@@ -219,13 +219,8 @@ def _compare_scales(gradient: LayerGradient, num_threads: int) -> None:
     gradient.scores = comparison.scores
 
 
-def fetch(gradients: Sequence[LayerGradient], num_ranks: int = 1) -> None:
-    """Make X and T of all captured layers on the host, in one copy.
-
-    Args:
-        gradients: layers, whose ``batches`` and ``past`` are set.
-        num_ranks: number of ranks that share the samples, and the memory of past ones.
-    """
+def fetch(gradients: Sequence[LayerGradient]) -> None:
+    """Make X and T of all captured layers on the host, in one copy."""
     captured = [gradient for gradient in gradients if not gradient.capture.is_empty]
     tensors = []
     for gradient in captured:
@@ -237,15 +232,13 @@ def fetch(gradients: Sequence[LayerGradient], num_ranks: int = 1) -> None:
         if gradient.options["maximize"]:
             pairs = [(inputs, -targets) for inputs, targets in pairs]
         gradient.batches = [(inputs.numpy(), targets.numpy()) for inputs, targets in pairs]
-        _join_past(gradient, num_ranks)
 
 
-def _join_past(gradient: LayerGradient, num_ranks: int) -> None:
-    """Add samples of past steps to a layer whose samples are few.
-
-    A layer with several groups has many samples, and none or as many of each group.
-    """
-    memory = -(-gradient.options["memory"] // num_ranks)
+def _join_past(gradient: LayerGradient) -> None:
+    """Add samples of past steps to a layer whose samples are few, in a step of one process."""
+    if not gradient.batches:
+        return
+    memory = gradient.options["memory"]
     is_few = gradient.num_groups == 1 and len(gradient.batches[0][0]) < memory
     if not is_few or gradient.options["objective"] != "quadratic":
         gradient.past = None
