@@ -1,4 +1,4 @@
-"""Test accuracy at each scale, and at the automatic one: when does a better projection train better?
+"""Test accuracy at each scale and at the automatic one: when does a stronger projection help?
 
 Trains networks with QPSBGD at fixed scales, at 0 sweeps (signSGD's direction, drawn as scale 0) and
 at the automatic scale. Prints a Markdown table of means with their standard errors, and draws the
@@ -34,7 +34,8 @@ TASKS = {
 def read_texts(name):
     """Return the classes and texts of a file below QPSBGD_DATA."""
     path = next(Path(os.environ["QPSBGD_DATA"]).rglob(name))
-    lines = gzip.open(path, "rt").read().splitlines()[3:]
+    with gzip.open(path, "rt") as file:
+        lines = file.read().splitlines()[3:]
     labels, texts = zip(*(line.split("\t", 1) for line in lines if line.strip()), strict=True)
     return labels, texts
 

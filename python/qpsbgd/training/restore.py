@@ -219,14 +219,15 @@ def _fits_parameter(name: str, value: Any, parameter: Tensor, values: dict[str, 
         case "scale_count":
             return isinstance(value, int) and value > 0 and "scale_cosines" in values
         case "past_sizes":
-            return isinstance(value, list) and all(
-                isinstance(size, int) and size > 0 for size in value
+            has_samples = {"past_inputs", "past_targets"} <= values.keys()
+            return (
+                has_samples
+                and isinstance(value, list)
+                and all(isinstance(size, int) and size > 0 for size in value)
             )
         case "past_inputs" | "past_targets":
             sizes: Any = values.get("past_sizes")
             if not _fits_parameter("past_sizes", sizes, parameter, values):
-                return False
-            if {"past_inputs", "past_targets"} - values.keys():
                 return False
             is_inputs = name == "past_inputs"
             width = parameter[0].numel() if is_inputs else len(parameter)
