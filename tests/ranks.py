@@ -122,6 +122,25 @@ def resume(net, batch, state):
     optimizer.step()
 
 
+def train_states(rank, size, start, batches, options, bounds):
+    """Return the weights, scales and states after one step for each batch, on this rank's share.
+
+    ``bounds`` are the ends of the ranks' shares of a batch.
+    """
+    net = copy.deepcopy(start)
+    optimizer = QPSBGD(net, process_group=None if size == 1 else "world", **options)
+    share = slice(bounds[rank], bounds[rank + 1])
+    for x, y in batches:
+        optimizer.zero_grad()
+        if share.stop > share.start:
+            logits = net(x[share])
+            torch.nn.functional.cross_entropy(logits / 3, y[share], reduction="sum").backward()
+        optimizer.step()
+    cosines = [state.get("scale_cosines") for state in optimizer.state_dict()["state"].values()]
+    weights = [weight.detach().clone() for weight in net.parameters()]
+    return weights, optimizer.scales, cosines
+
+
 class Given:
     """Callable that returns samples, or raises them if they are an exception."""
 

@@ -163,6 +163,21 @@ REPLACED = [
     (("optimizer", "state"), {}, "its entries do not match its digest"),
     (("optimizer", "state", 1), {}, "the optimizer's state of parameter 1 has other entries"),
     (("optimizer", "state", 0, "step"), "x", "the optimizer's step of parameter 0 does not fit"),
+    (
+        ("optimizer", "state", 0, "scale_cosines"),
+        [0.1, 0.2],
+        "the optimizer's scale_cosines of parameter 0 does not fit",
+    ),
+    (
+        ("optimizer", "state", 1, "scale_count"),
+        "x",
+        "the optimizer's scale_count of parameter 1 does not fit",
+    ),
+    (
+        ("optimizer", "state", 0, "past_sizes"),
+        [3],
+        "the optimizer's past_sizes of parameter 0 does not fit",
+    ),
     (("optimizer", "param_groups"), [], "checkpoint.pt is damaged: "),
     (("optimizer", "param_groups", 0, "lr"), "x", "the optimizer's lr is 'x', but must be like"),
     (("scheduler", "last_epoch"), 1, "the scheduler is at epoch 1, not 3"),
@@ -189,6 +204,46 @@ def test_a_replaced_entry_of_a_checkpoint(whole, tmp_path, keys, value, message)
         Run.resume(folder)
     assert message in str(info.value)
     assert "\n" not in str(info.value)
+
+
+@pytest.fixture(scope="module")
+def small_batches(tmp_path_factory):
+    """The folder of a run whose batches are filled up with past samples."""
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    config = Config.from_recipe("digits", network="small", batch_size=20, epochs=2)
+    Run(config, folder).train()
+    return folder
+
+
+def test_small_batches_resume_bit_for_bit(small_batches, tmp_path):
+    config = Config.from_recipe("digits", network="small", batch_size=20, epochs=2)
+    first = Run(config, tmp_path / "first")
+    train_one_epoch(first)
+    resumed = Run.resume(tmp_path / "first")
+    summary = resumed.train()
+    assert metrics(tmp_path / "first") == metrics(small_batches)
+    assert set(summary["scales"]) == {"layers.0", "layers.1", "layers.2"}
+    assert Run.resume(small_batches).summary()["scales"] == summary["scales"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("past_inputs", torch.zeros(5, 64)),
+        ("past_targets", torch.zeros(5, 16)),
+        ("past_targets", None),
+        ("past_sizes", [20]),
+        ("past_sizes", [50, -10]),
+        ("past_sizes", "x"),
+    ],
+)
+def test_damaged_past_samples(small_batches, tmp_path, name, value):
+    folder = shutil.copytree(small_batches, tmp_path / "damaged")
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    assert name in state["optimizer"]["state"][0]
+    state["optimizer"]["state"][0][name] = value
+    torch.save(state, folder / "checkpoint.pt")
+    check_refused(folder, "checkpoint.pt is damaged: the optimizer's past_")
 
 
 @pytest.mark.parametrize("name", ["model", "optimizer", "scheduler", "shuffle", "rows", "data"])

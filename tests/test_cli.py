@@ -44,6 +44,9 @@ def test_train_digits(finished):
     assert summary["run_dir"] == str(folder)
     assert (summary["seed"], summary["epochs"]) == (0, 3)
     assert summary["seconds"] > 0
+    assert summary["scale"] is None
+    assert set(summary["scales"]) == {"layers.0", "layers.1", "layers.2"}
+    assert set(summary["scales"].values()) <= {0.01, 0.03, 0.1, 0.3, 1.0}
     rows = metrics(folder)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert float(rows[-1]["test_accuracy"]) == summary["test_accuracy"] > 0.9

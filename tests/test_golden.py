@@ -190,9 +190,9 @@ CASES = {
         for shape in ((12, 30, 5), (90, 40, 33), (17, 300, 20))
     },
     "gradient problems": gradient_problems,
-    "trained weights": trained_weights,
+    "trained weights": lambda: trained_weights(scale=1.0),
     "trained weights, sign": lambda: trained_weights(objective="sign"),
-    "trained weights, momentum": lambda: trained_weights(momentum=0.5, update="latent"),
+    "trained weights, momentum": lambda: trained_weights(momentum=0.5, update="latent", scale=1.0),
 }
 
 

@@ -297,6 +297,8 @@ def integral_batches(count, size):
 @pytest.mark.parametrize("size", [2, 3])
 def test_ranks_with_a_share_of_the_batch_step_as_one_with_all(groups, net, wrap, options, size):
     net = net.double()  # T is rounded to float32 from sums that differ in their last bits only
+    # One process remembers the samples of past steps, ranks do not.
+    options = {**options, "memory": 0}
     batches = integral_batches(6, 18)
     alone = ranks_module.train(0, 1, net, batches, False, options)
     results = groups[size].run(
@@ -310,13 +312,45 @@ def test_ranks_with_a_share_of_the_batch_step_as_one_with_all(groups, net, wrap,
         }
 
 
+@pytest.mark.parametrize("bounds", [(0, 60, 120), (0, 1, 120), (0, 0, 120), (0, 40, 80, 120)])
+def test_ranks_choose_the_scale_of_one_process(groups, net, bounds):
+    net = net.double()
+    batches = integral_batches(6, 120)
+    options = {"lr": 0.1, "projector": NATIVE}
+    alone = ranks_module.train_states(0, 1, net, batches, options, (0, 120))
+    size = len(bounds) - 1
+    results = groups[size].run(
+        ranks_module.train_states,
+        [(rank, size, net, batches, options, bounds) for rank in range(size)],
+    )
+    assert all(len(cosines) == 5 for cosines in alone[2])
+    for result in results:
+        assert not isinstance(result, BaseException), result
+        assert result[1:] == alone[1:]
+        for own, expected in zip(result[0], alone[0], strict=True):
+            assert torch.equal(own, expected)
+
+
+def test_ranks_have_no_memory_of_past_samples(groups, net):
+    batches = integral_batches(12, 2)
+    options = {"lr": 0.1, "projector": NATIVE}
+    alone = ranks_module.train_states(0, 1, net.double(), batches, {**options, "memory": 0}, (0, 2))
+    results = groups[2].run(
+        ranks_module.train_states,
+        [(rank, 2, net.double(), batches, options, (0, 1, 2)) for rank in range(2)],
+    )
+    for result in results:
+        assert not isinstance(result, BaseException), result
+        assert all(torch.equal(*pair) for pair in zip(result[0], alone[0], strict=True))
+
+
 def test_a_rank_without_samples_steps_with_the_others(groups, net):
     net = net.double()
     batches = integral_batches(3, 1)  # one sample: it is the last rank's
     results = groups[2].run(
         ranks_module.train, [(rank, 2, net, batches, False, {"lr": 0.1}) for rank in range(2)]
     )
-    alone = ranks_module.train(0, 1, net, batches, False, {"lr": 0.1})
+    alone = ranks_module.train(0, 1, net, batches, False, {"lr": 0.1, "memory": 0})
     for weights in results:
         assert not isinstance(weights, BaseException), weights
         assert torch.equal(weights["first.weight"], alone["first.weight"])

@@ -72,7 +72,7 @@ def test_proxquants_strength_grows_to_its_hyperparameter():
 
 def test_a_recipe_fills_in_what_is_left_out():
     config = Config.from_recipe("digits", optimizer="signum", network="cnn", scale=None)
-    assert (config.lr, config.batch_size, config.scale) == (0.001, 50, 0.3)
+    assert (config.lr, config.batch_size, config.scale) == (0.001, 50, None)
     assert Config.from_recipe("digits", lr=0.5).lr == 0.5
     assert Config.from_recipe("mnist5k", projector="sampler").network == "small"
     with pytest.raises(ValueError, match="optimizer is 'sgd', but must be one of qpsbgd, binary"):

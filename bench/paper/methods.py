@@ -28,7 +28,8 @@ def make_optimizer(
         method: a name that starts with ``"QP-SBGD"``, ``"BinaryConnect"`` (with SGD),
             ``"BinaryConnect Adam"``, ``"signSGD"`` or ``"ProxQuant"``.
         model: the model, whose layers have the quantiser that :func:`kernel_quantizer` returns.
-        options: options of the optimiser. ProxQuant's ``strength`` is the regularisation at the end
+        options: options of the optimiser. QP-SBGD has scale 1 unless they name another, and no
+            samples of past steps. ProxQuant's ``strength`` is the regularisation at the end
             of the run; it grows linearly from 0.
         num_steps: steps of the run.
         seed: seed of QPSBGD's projections.
@@ -38,6 +39,7 @@ def make_optimizer(
         ValueError: The method is unknown.
     """
     if method.startswith(QP):
+        options = {"scale": 1.0, "memory": 0, **options}
         return QPSBGD(model, seed=seed, projector=projector, **options)
     weights = model.parameters()
     match method:

@@ -16,6 +16,7 @@ from qpsbgd.optim.baselines import (
 )
 from qpsbgd.optim.optimizer import QPSBGD
 from qpsbgd.optim.real_parameters import split_parameters
+from qpsbgd.optim.recalibrate import recalibrate
 from qpsbgd.optim.stats import LayerStep
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "SignSGD",
     "binarize_weights_of",
     "binary_weights_of",
+    "recalibrate",
     "split_parameters",
 ]

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -14,9 +15,11 @@ from qpsbgd.optim.claims import check_weight, warn_of_rivals
 from qpsbgd.optim.device import to_devices
 from qpsbgd.optim.param_groups import check_group, layer_groups
 from qpsbgd.optim.real_parameters import IdleParameters
+from qpsbgd.optim.sample_memory import PastSamples, drop_past
+from qpsbgd.optim.scale import ScaleScores
 from qpsbgd.optim.stats import LayerStep, ScalarWriter, energies, gradient_norm, write_steps
 from qpsbgd.optim.step import LayerGradient, solve, solve_together
-from qpsbgd.optim.weight_update import Update, move_weight
+from qpsbgd.optim.weight_update import Update, move_weight, set_unit
 from qpsbgd.projection.options import AlphaRule, Objective
 from qpsbgd.projection.projectors import ProjectorLike, as_projector
 
@@ -34,12 +37,13 @@ class QPSBGD(torch.optim.Optimizer):
     * ``update="projected"``: ``V <- sign(V - lr B)``. After the first step of a weight |V| is 1,
       so that only ``lr >= 1`` changes anything.
 
-    With ``momentum``, ``M <- momentum M + (1 - momentum) B`` takes the place of B.
+    With ``momentum``, ``M <- momentum M + (1 - momentum) B`` takes the place of B. With
+    ``weight_decay``, ``(1 - lr weight_decay) V`` takes the place of V.
 
     X and T are the two factors of the layer's weight gradient: the rows of its input and of the
     gradient at its output. For a convolution a row of X is the patch under the kernel at one
     place; for a graph convolution it is the sum that a node gathers from its neighbours. The step
-    changes nothing (but for ``clip``) that the samples do not determine:
+    changes nothing (but for ``clip`` and ``weight_decay``) that the samples do not determine:
 
     * a row whose targets are all 0, which is a neuron that no gradient reached;
     * a column whose inputs are all 0, which is a feature that no sample of the step has;
@@ -52,11 +56,16 @@ class QPSBGD(torch.optim.Optimizer):
             the hyper-parameters from ``lr`` to ``seed``.
         lr: size of a step, in units of the latent weight; >= 0.
         objective: ``"quadratic"`` or ``"sign"``; see :func:`qpsbgd.project`.
-        scale: factor of the step length alpha, > 0. Small values give signSGD.
+        scale: factor of the step length alpha, > 0. Small values give signSGD. None, the default,
+            chooses 0.01, 0.03, 0.1, 0.3 or 1 for each layer: the first and then every 16th step
+            project a half of the samples at each scale, for some of the neurons, with the native
+            solver. The best scale is the one whose margins X B^T have the largest cosine with the
+            targets of the other half, in a running mean. The scale is 1 until a step has 16
+            samples. ``scales`` and ``last_step`` show the scale. It has no effect on the sign
+            objective.
         alpha: rule for the step length alpha of the projection, ``"fit"`` or ``"norm"``; see
-            :func:`qpsbgd.project`. With ``"fit"`` a scale of 1 suits most layers, and 3 suits
-            inputs with a common mean. With ``"norm"``, the rule of the paper, the scale may have
-            to be 0.03.
+            :func:`qpsbgd.project`. With ``"fit"``, a scale of 3 suits inputs with a common mean.
+            With ``"norm"``, the rule of the paper, the scale may have to be 0.03.
         num_sweeps: sweeps of a projection, >= 0; None for 2 (quadratic) or 10 (sign).
         update: ``"latent"`` or ``"projected"``.
         target: place of the gradient T: the layer's output Z (``"preactivation"``), or the output
@@ -64,6 +73,16 @@ class QPSBGD(torch.optim.Optimizer):
             (``"activation"``).
         clip: bound of the latent weights, which stay in [-clip, clip]; > 0, ``inf`` for none.
         momentum: factor of the running mean of B, in [0, 1).
+        weight_decay: decoupled decay of the latent weights, >= 0; it acts on all weights of a layer
+            that takes a step.
+        relative_lr: whether ``lr`` is in units of the layer's root mean square weight, as it was
+            before the layer's first step. This suits networks that were trained with real weights.
+            The decay is ``1 - lr weight_decay`` in either case.
+        memory: number of samples that a projection should have. If a layer has fewer in a step, the
+            samples of as many past steps join them as are needed. It takes up to
+            ``2 memory (n + m)`` floats of a layer for smaller batches, and nothing for others. 0
+            uses the samples of the step alone. Convolutions with groups, the sign objective and
+            steps of several ranks have no memory.
         maximize: whether to ascend instead of descend.
         seed: seed of the projections, in [0, 2**31).
         projector: solver of the problems: None or ``"native"`` for
@@ -143,13 +162,16 @@ class QPSBGD(torch.optim.Optimizer):
         lr: float = 1e-2,
         *,
         objective: Objective = "quadratic",
-        scale: float = 1.0,
+        scale: float | None = None,
         alpha: AlphaRule = "fit",
         num_sweeps: int | None = None,
         update: Update = "latent",
         target: Target = "preactivation",
         clip: float = 1.0,
         momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        relative_lr: bool = False,
+        memory: int = 32,
         maximize: bool = False,
         seed: int = 0,
         projector: ProjectorLike = None,
@@ -166,6 +188,9 @@ class QPSBGD(torch.optim.Optimizer):
             "target": target,
             "clip": clip,
             "momentum": momentum,
+            "weight_decay": weight_decay,
+            "relative_lr": relative_lr,
+            "memory": memory,
             "maximize": maximize,
             "seed": seed,
         }
@@ -231,6 +256,10 @@ class QPSBGD(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a copy, or complete the groups of a loaded state."""
         super().__setstate__(state)
+        for group in self.param_groups:  # states of earlier versions
+            group.setdefault("weight_decay", 0.0)
+            group.setdefault("relative_lr", False)
+            group.setdefault("memory", 0)
         if "_layers" in state:  # a copy or an unpickled optimiser, not load_state_dict
             self._watch_layers()
 
@@ -252,6 +281,26 @@ class QPSBGD(torch.optim.Optimizer):
     def num_steps(self) -> int:
         """Number of steps so far, including those of a loaded state."""
         return max((self._steps_done(group["params"][0]) for group in self.param_groups), default=0)
+
+    @property
+    def scales(self) -> dict[str, float | None]:
+        """Scale of each layer's projections: the layer's own or the chosen one.
+
+        It is None for layers with the sign objective, which has no scale.
+
+        Example:
+            >>> from qpsbgd.nn import BinaryLinear
+            >>> from qpsbgd.optim import QPSBGD
+            >>> QPSBGD(BinaryLinear(4, 2), scale=0.3).scales
+            {'BinaryLinear': 0.3}
+        """
+        found = {}
+        for group in self.param_groups:
+            scale = group["scale"]
+            if scale is None:
+                scale = ScaleScores.from_state(self.state.get(group["params"][0], {})).best
+            found[group["layer"]] = float(scale) if group["objective"] == "quadratic" else None
+        return found
 
     def captures(self) -> list[Capture]:
         """Return the captures of the layers since the last step, in the order of the groups."""
@@ -353,7 +402,15 @@ class QPSBGD(torch.optim.Optimizer):
             RuntimeError: all layers want the gradient at an activation, and none has one.
         """
         gradients = [
-            LayerGradient(index, group, weight, capture, self._steps_done(weight))
+            LayerGradient(
+                index,
+                group,
+                weight,
+                capture,
+                self._steps_done(weight),
+                scores=ScaleScores.from_state(self.state.get(weight, {})),
+                past=PastSamples.from_state(self.state.get(weight, {})),
+            )
             for index, (group, capture) in enumerate(
                 zip(self.param_groups, self._captures, strict=True)
             )
@@ -380,17 +437,29 @@ class QPSBGD(torch.optim.Optimizer):
         )
         with_energies = self.stats_every > 0 and (self.num_steps + 1) % self.stats_every == 0
         self.last_step = {}
+        for gradient in gradients:  # this may raise, and must come before the first change
+            set_unit(gradient.weight, gradient.options, self.state[gradient.weight])
         for gradient, binary in zip(gradients, binaries, strict=True):
             weight, state = gradient.weight, self.state[gradient.weight]
             before = weight >= 0 if with_energies else None
             move_weight(weight, binary.view(weight.shape), gradient.options, state)
             state["step"] = gradient.num_steps + 1
-            numbers: tuple[float | None, ...] = ()
+            gradient.scores.to_state(state)
+            if gradient.past is not None:
+                gradient.past.to_state(state)
+            else:
+                drop_past(state)
+            step = LayerStep(
+                gradient.seconds,
+                num_samples=sum(len(X) for X, _ in gradient.batches),
+                scale=gradient.scale if gradient.options["objective"] == "quadratic" else None,
+            )
             if before is not None:
                 flip_ratio = float(((weight >= 0) != before).double().mean())
-                found = energies(gradient, self._projector)
-                numbers = (*found, flip_ratio, gradient_norm(gradient))
-            num_samples = sum(len(X) for X, _ in gradient.batches)
-            self.last_step[gradient.options["layer"]] = LayerStep(
-                gradient.seconds, num_samples, *numbers
-            )
+                step = replace(
+                    step,
+                    flip_ratio=flip_ratio,
+                    gradient_norm=gradient_norm(gradient),
+                    **energies(gradient, self._projector),
+                )
+            self.last_step[gradient.options["layer"]] = step

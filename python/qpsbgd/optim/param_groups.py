@@ -52,15 +52,21 @@ def layer_groups(
 
 def check_group(group: dict[str, Any]) -> None:
     """Raise TypeError or ValueError where a hyper-parameter of a layer is not allowed."""
-    lr, scale, clip, momentum = (_number(group[n]) for n in ("lr", "scale", "clip", "momentum"))
+    lr, clip, momentum, weight_decay = (
+        _number(group[name]) for name in ("lr", "clip", "momentum", "weight_decay")
+    )
     checked_nonnegative("lr", lr)  # a scheduler may end at 0
-    checked_positive("scale", scale)
+    if group["scale"] is not None:
+        checked_positive("scale", _number(group["scale"]))
+    checked_nonnegative("weight_decay", weight_decay)
+    checked_count("memory", group["memory"], 0)
     if not checked_real("clip", clip) > 0:
         raise ValueError(f"clip is {clip!r}, but must be positive")
     if not 0 <= checked_real("momentum", momentum) < 1:
         raise ValueError(f"momentum is {momentum!r}, but must be at least 0 and less than 1")
-    if not isinstance(group["maximize"], bool):
-        raise TypeError(f"maximize is {group['maximize']!r}, but must be True or False")
+    for name in ("maximize", "relative_lr"):
+        if not isinstance(group[name], bool):
+            raise TypeError(f"{name} is {group[name]!r}, but must be True or False")
     checked_choice("objective", group["objective"], OBJECTIVES)
     checked_choice("alpha", group["alpha"], ALPHA_RULES)
     checked_choice("update", group["update"], get_args(Update))

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 class LayerStep:
     """Statistics of one layer in one step.
 
-    The last five are None except in the steps that ``stats_every`` selects.
+    The five from ``energy_before`` to ``gradient_norm`` are None except in the steps that
+    ``stats_every`` selects.
 
     Attributes:
         seconds: time that projecting the gradient took.
-        num_samples: number N of samples that a gradient reached, summed over the layer's groups.
+        num_samples: number N of samples of the projection, summed over the layer's groups: those
+            that a gradient reached, and those of past steps (``memory``).
         energy_before: objective at the linear minimiser sign(X^T t), mean over neurons.
         energy_after: objective at the binary gradient, mean over neurons.
         agreement: share of the binary gradient that equals sign(X^T t), in [0, 1].
@@ -31,6 +33,8 @@ class LayerStep:
         gradient_norm: Frobenius norm of the gradient at the binary weights, which is T^T X of this
             rank's samples and what reached the weight past its layer. It has the factor of a
             GradScaler. Tools that log gradient norms get 0 from ``.grad`` of a binary weight.
+        scale: scale of the projection, the layer's own or the chosen one. It is None for the sign
+            objective, which has no scale.
 
     Example:
         >>> from qpsbgd.optim import LayerStep
@@ -45,6 +49,7 @@ class LayerStep:
     agreement: float | None = None
     flip_ratio: float | None = None
     gradient_norm: float | None = None
+    scale: float | None = None
 
 
 def gradient_norm(gradient: LayerGradient) -> float:
@@ -53,16 +58,14 @@ def gradient_norm(gradient: LayerGradient) -> float:
     return float(np.sqrt(sum(np.square(each, dtype=np.float64).sum() for each in products)))
 
 
-def energies(
-    gradient: LayerGradient, projector: Projector
-) -> tuple[float | None, float | None, float | None]:
+def energies(gradient: LayerGradient, projector: Projector) -> dict[str, Any]:
     """Return energy before, energy after and agreement of a layer's binary gradient.
 
     :class:`LayerStep` defines them. The means are over the neurons that a gradient reached, and
-    over the samples of this rank. All three are None where there is no such neuron.
+    over the samples of this rank. The result is empty where there is no such neuron.
     """
     if gradient.binary is None:
-        return None, None, None
+        return {}
     parts = []
     binaries = np.split(gradient.binary, gradient.num_groups) if gradient.batches else ()
     for group, ((X, T), binary) in enumerate(zip(gradient.whole_batches, binaries, strict=True)):
@@ -80,9 +83,9 @@ def energies(
         means.append(same.sum(axis=1) / np.maximum(moved.sum(axis=1), 1))
         parts.append(np.stack(means)[:, reached])  # (3, neurons)
     if not parts:
-        return None, None, None
-    before, after, agreement = np.concatenate(parts, axis=1).mean(axis=1).tolist()
-    return before, after, agreement
+        return {}
+    names = ("energy_before", "energy_after", "agreement")
+    return dict(zip(names, np.concatenate(parts, axis=1).mean(axis=1).tolist(), strict=True))
 
 
 class ScalarWriter(Protocol):

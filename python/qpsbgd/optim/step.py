@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from qpsbgd._checks import SEED_LIMIT
+from qpsbgd._checks import SEED_LIMIT, checked_layer, checked_threads
 from qpsbgd.optim.capture import Capture
 from qpsbgd.optim.device import to_host
 from qpsbgd.optim.direct_gradients import with_direct_gradient
+from qpsbgd.optim.sample_memory import PastSamples
+from qpsbgd.optim.scale import ScaleComparison, ScaleScores, is_due
 from qpsbgd.projection.options import LayerProblem, ProjectionOptions
 from qpsbgd.projection.projectors import NativeProjector, Projector, check_binary
 
@@ -27,16 +29,19 @@ if TYPE_CHECKING:
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 #: Hyper-parameters that all ranks of a process group must agree on beside the projection's.
-AGREED = ("lr", "momentum", "update", "clip", "maximize")
+AGREED = (
+    "lr", "momentum", "weight_decay", "relative_lr", "memory", "update", "clip", "maximize",
+)  # fmt: skip
 
 
 @dataclass
 class LayerGradient:
     """Binary gradient of one layer in one step.
 
-    The optimiser fills in the first five attributes, and :func:`solve` or :func:`solve_together`
-    the others. A layer has several *groups* where it is a convolution with ``groups > 1``: products
-    with inputs of their own.
+    The optimiser fills in the first five attributes, and ``scores`` and ``past`` from before the
+    step. :func:`solve` or :func:`solve_together` fill in the others, and update these two.
+    A layer has several *groups* where it is a convolution with ``groups > 1``: products with inputs
+    of their own.
 
     Attributes:
         index: number of the layer.
@@ -52,6 +57,9 @@ class LayerGradient:
         seconds: time that the projection took.
         direct: gradient ``(groups * m, n)`` that reached the weight past the layer on this rank, or
             None.
+        scores: scores of the scales that the layer chooses from.
+        past: samples of past steps; afterwards with those of this step. None where the layer has
+            enough samples without them.
     """
 
     index: int
@@ -63,6 +71,8 @@ class LayerGradient:
     binary: npt.NDArray[np.int8] | None = None
     seconds: float = 0.0
     direct: npt.NDArray[np.float32] | None = None
+    scores: ScaleScores = field(default_factory=ScaleScores)
+    past: PastSamples | None = None
 
     @property
     def num_groups(self) -> int:
@@ -74,12 +84,18 @@ class LayerGradient:
         """Shape ``(m, n)`` of the weight of one group."""
         return len(self.weight) // self.num_groups, self.weight[0].numel()
 
+    @property
+    def scale(self) -> float:
+        """Scale of the projections: the hyper-parameter, or the layer's best one."""
+        scale = self.options["scale"]
+        return self.scores.best if scale is None else float(scale)
+
     def projection_options(self, group: int) -> ProjectionOptions:
         """Return the options of the projection of one group."""
         options = self.options
         return ProjectionOptions(
             objective=options["objective"],
-            scale=float(options["scale"]),
+            scale=self.scale,
             alpha=options["alpha"],
             num_sweeps=options["num_sweeps"],
             seed=step_seed(options["seed"], self.index, self.num_steps, group),
@@ -95,6 +111,18 @@ class LayerGradient:
             with_direct_gradient(X, T, part, self.options["objective"])
             for (X, T), part in zip(self.batches, parts, strict=True)
         ]
+
+    def comparison(self) -> ScaleComparison | None:
+        """Return the comparison of scales that this step makes for the layer, if it makes one."""
+        options = self.options
+        is_needed = (
+            options["scale"] is None
+            and options["objective"] == "quadratic"
+            and options["num_sweeps"] > 0
+        )
+        if not is_needed or not is_due(self.num_steps):
+            return None
+        return ScaleComparison(self.scores, self.num_groups, self.shape)
 
     def problems(self) -> list[LayerProblem]:
         """Return the problems of the groups that gradients reached."""
@@ -115,6 +143,11 @@ class LayerGradient:
 def solve(gradients: Sequence[LayerGradient], projector: Projector) -> None:
     """Find the binary gradients of all layers from the samples of this process."""
     fetch(gradients)
+    for gradient in gradients:
+        _join_past(gradient)
+    num_threads = checked_threads(getattr(projector, "num_threads", None))
+    for gradient in gradients:
+        _compare_scales(gradient, num_threads)
     solves_steps = hasattr(projector, "project_step")
     for part in [gradients] if solves_steps else [[gradient] for gradient in gradients]:
         start = time.perf_counter()
@@ -139,8 +172,8 @@ def solve_together(
 ) -> None:
     """Find the binary gradients of all layers from the samples of all ranks.
 
-    Every rank gets the same result. All ranks must have the same layers, but a layer may have
-    samples on some ranks only.
+    Every rank gets the same result. Samples of past steps do not join the step. All ranks must have
+    the same layers, but a layer may have samples on some ranks only.
     """
     from qpsbgd.optim.distributed import Shard, project_shards
 
@@ -151,6 +184,7 @@ def solve_together(
             fetch([gradient])
         return gradient.whole_batches[group]
 
+    comparisons = [gradient.comparison() for gradient in gradients]
     shards = [
         Shard(
             gradient.options["layer"],
@@ -158,11 +192,16 @@ def solve_together(
             None if gradient.capture.is_empty else functools.partial(samples, gradient, group),
             gradient.projection_options(group),
             agreed=tuple((name, str(gradient.options[name])) for name in AGREED),
+            comparison=comparison,
+            takes_part=comparison is not None and group in comparison.groups,
         )
-        for gradient in gradients
+        for gradient, comparison in zip(gradients, comparisons, strict=True)
         for group in range(gradient.num_groups)
     ]
     results = iter(project_shards(shards, projector, process_group))
+    for gradient, comparison in zip(gradients, comparisons, strict=True):
+        if comparison is not None:
+            gradient.scores = comparison.scores
     for gradient in gradients:
         parts = [next(results) for _ in range(gradient.num_groups)]
         if any(part is not None for part in parts):
@@ -176,6 +215,23 @@ def solve_together(
             )
         # The layers are solved together, so only their mean time is known.
         gradient.seconds = (time.perf_counter() - start) / len(gradients)
+
+
+def _compare_scales(gradient: LayerGradient, num_threads: int) -> None:
+    """Update the scores of a layer's scales, if it compares them in this step."""
+    comparison = gradient.comparison()
+    if comparison is None or not gradient.batches:
+        return
+    for group in comparison.groups:
+        X, T = gradient.batches[group]
+        positions = comparison.positions(len(X))
+        if len(positions):
+            with _naming(gradient.options["layer"]):
+                checked_layer(X, T)
+            options = gradient.projection_options(group)
+            own = np.ix_(positions, comparison.rows)
+            comparison.add(comparison.run(X[positions], T[own], options, num_threads))
+    gradient.scores = comparison.scores
 
 
 def fetch(gradients: Sequence[LayerGradient]) -> None:
@@ -201,6 +257,19 @@ def fetch(gradients: Sequence[LayerGradient]) -> None:
         if gradient.capture.direct_gradient is not None:
             whole = next(arrays)
             gradient.direct = (-whole if gradient.options["maximize"] else whole).numpy()
+
+
+def _join_past(gradient: LayerGradient) -> None:
+    """Add samples of past steps to a layer whose samples are few, in a step of one process."""
+    if not gradient.batches:
+        return
+    memory = gradient.options["memory"]
+    is_few = gradient.num_groups == 1 and len(gradient.batches[0][0]) < memory
+    if not is_few or gradient.options["objective"] != "quadratic":
+        gradient.past = None
+        return
+    gradient.past = PastSamples.joined(gradient.past, *gradient.batches[0], memory)
+    gradient.batches = [(gradient.past.inputs, gradient.past.targets)]
 
 
 def step_seed(seed: int, layer: int, step: int, group: int = 0) -> int:

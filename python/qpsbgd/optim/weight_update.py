@@ -1,4 +1,4 @@
-"""Change of a latent weight along its binary gradient."""
+"""Change of a latent weight: decay, and a step along its binary gradient."""
 
 from typing import Any, Literal
 
@@ -11,20 +11,60 @@ Update = Literal["latent", "projected"]
 
 
 def move_weight(weight: Tensor, binary: Tensor, options: dict[str, Any], state: Any) -> None:
-    """Change a latent weight along its binary gradient, in place.
+    """Change a latent weight, in place.
+
+    The weight first shrinks by the factor ``1 - lr * weight_decay``, as in AdamW, and then moves
+    along its binary gradient.
 
     Args:
         weight: latent weight V, any shape, float dtype and device.
         binary: B, int8 of -1, 0 and +1, with the weight's shape and device.
         options: hyper-parameters of the layer.
-        state: the optimiser's state of the weight, which holds the running mean.
+        state: the optimiser's state of the weight, which holds the running mean and, with
+            ``relative_lr``, the unit of the learning rate.
     """
+    lr = float(options["lr"])
     direction = binary
     if options["momentum"] > 0:
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(weight)
         direction = update_momentum(state["momentum_buffer"], binary, float(options["momentum"]))
-    update_weight(weight, direction, float(options["lr"]), options["update"], options["clip"])
+    if options["weight_decay"] > 0:
+        weight.mul_(1.0 - lr * float(options["weight_decay"]))
+    if options["relative_lr"]:
+        lr *= state["unit"]
+    update_weight(weight, direction, lr, options["update"], options["clip"])
+
+
+def set_unit(weight: Tensor, options: dict[str, Any], state: Any) -> None:
+    """Set the unit of a relative learning rate in a layer's first step.
+
+    Raises:
+        ValueError: all entries of the weight are 0.
+    """
+    if options["relative_lr"] and "unit" not in state:
+        value = root_mean_square(weight)
+        if value == 0:
+            raise ValueError(
+                f"layer {options['layer']!r}: relative_lr is True, but all weights are 0: set them "
+                "before the first step, or use relative_lr=False"
+            )
+        state["unit"] = value
+
+
+def root_mean_square(weight: Tensor) -> float:
+    """Return the root of the mean square of a weight, rounded to float32.
+
+    The sum in float64 may depend on the number of threads in its last digits. The rounding makes
+    the results equal on all ranks of a process group.
+
+    Example:
+        >>> import torch
+        >>> from qpsbgd.optim.weight_update import root_mean_square
+        >>> root_mean_square(torch.tensor([[3.0, -4.0], [0.0, 0.0]]))
+        2.5
+    """
+    return float(weight.detach().double().square().mean().sqrt().float())
 
 
 def update_weight(

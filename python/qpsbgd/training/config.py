@@ -89,10 +89,11 @@ class Config:
     objective: Objective = setting(
         "What a projection minimises; qpsbgd only.", default="quadratic", **QPSBGD
     )
-    scale: float = setting(
+    scale: float | None = setting(
         "Strength of the quadratic objective's curvature; qpsbgd only.",
+        default=None,
         interval=POSITIVE,
-        default_text="mlp 1, cnn 0.3",
+        default_text="chosen for each layer by held-out images of the batch",
         **QPSBGD,
     )
     alpha: AlphaRule = setting(
@@ -211,7 +212,6 @@ class Config:
         from_recipe = {
             "lr": recipe.lr[optimizer],
             "batch_size": recipe.batch_size,
-            "scale": recipe.scale,
         }
         return cls(dataset=dataset, **{**from_recipe, **known})  # type: ignore[arg-type]
 

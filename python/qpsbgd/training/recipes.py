@@ -24,13 +24,11 @@ class Recipe:
     Attributes:
         sizes: sizes of the hidden layers, or channels of the convolutions.
         batch_size: images in a batch.
-        scale: strength of the quadratic objective's curvature.
         lr: learning rate of each optimiser: the best of a grid, or one that ties with it.
     """
 
     sizes: tuple[int, ...]
     batch_size: int
-    scale: float
     lr: dict[str, float]
 
 
@@ -39,7 +37,6 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ("digits", "mlp"): Recipe(
         sizes=(128, 128),
         batch_size=50,
-        scale=1.0,
         lr={
             "qpsbgd": 0.01,
             "binaryconnect": 0.01,
@@ -54,7 +51,6 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ("mnist5k", "mlp"): Recipe(
         sizes=(256, 256),
         batch_size=100,
-        scale=1.0,
         lr={
             "qpsbgd": 0.01,
             "binaryconnect": 0.003,
@@ -69,7 +65,6 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ("digits", "cnn"): Recipe(
         sizes=(16, 32),
         batch_size=50,
-        scale=0.3,
         lr={
             "qpsbgd": 0.003,
             "binaryconnect": 0.003,
@@ -84,7 +79,6 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ("mnist5k", "cnn"): Recipe(
         sizes=(16, 32),
         batch_size=100,
-        scale=1.0,
         lr={
             "qpsbgd": 0.003,
             "binaryconnect": 0.003,

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qpsbgd.optim.scale import SCALES
 from qpsbgd.training.checkpoints import check_digest, damage_error, shortened
 from qpsbgd.training.config import Config
 from qpsbgd.training.loop import TrainingState
@@ -15,6 +16,8 @@ from qpsbgd.training.loop import TrainingState
 COLUMNS = ("epoch", "lr", "train_loss", "train_accuracy", "test_accuracy", "seconds")
 #: Numbers in the progress record of an unfinished epoch.
 PROGRESS = ("batches", "loss_sum", "correct", "seconds")
+#: Entries of QPSBGD's state that a layer may lack while another has them.
+OWN_ENTRIES = {"scale_cosines", "scale_count", "past_inputs", "past_targets", "past_sizes"}
 
 
 def restore(
@@ -174,18 +177,14 @@ def _check_optimizer(
         raise damage_error(path, f"the optimizer has states of parameters {shortened(list(steps))}")
     names: set[str] | None = None
     for number, values in steps.items():
-        if not isinstance(values, dict) or (names is not None and set(values) != names):
+        own_names = set(values) - OWN_ENTRIES if isinstance(values, dict) else None
+        if own_names is None or (names is not None and own_names != names):
             raise damage_error(
                 path, f"the optimizer's state of parameter {number} has other entries"
             )
-        names = set(values)
+        names = own_names
         for name, value in values.items():
-            if isinstance(value, Tensor):
-                shape = torch.Size(()) if name == "step" else parameters[number].shape
-                fits = value.is_floating_point() and value.shape == shape
-            else:
-                fits = name == "step" and _is_number(value)
-            if not fits:
+            if not _fits_parameter(name, value, parameters[number], values):
                 raise damage_error(
                     path, f"the optimizer's {name} of parameter {number} does not fit it"
                 )
@@ -194,6 +193,48 @@ def _check_optimizer(
             if name not in group:
                 raise damage_error(path, f"the optimizer has no {name}")
             check_alike(path, f"the optimizer's {name}", group[name], own[name])
+
+
+def _fits_parameter(name: str, value: Any, parameter: Tensor, values: dict[str, Any]) -> bool:
+    """Return whether an entry of an optimiser's state has the form that its parameter needs.
+
+    Args:
+        name: name of the entry.
+        value: the entry.
+        parameter: the parameter.
+        values: all entries of the parameter's state.
+    """
+    match name:
+        case "step" if not isinstance(value, Tensor):
+            return _is_number(value)
+        case "step":
+            shape = torch.Size(())
+        case "scale_cosines":
+            return (
+                isinstance(value, list)
+                and len(value) == len(SCALES)
+                and all(map(_is_number, value))
+                and "scale_count" in values
+            )
+        case "scale_count":
+            return isinstance(value, int) and value > 0 and "scale_cosines" in values
+        case "past_sizes":
+            has_samples = {"past_inputs", "past_targets"} <= values.keys()
+            return (
+                has_samples
+                and isinstance(value, list)
+                and all(isinstance(size, int) and size > 0 for size in value)
+            )
+        case "past_inputs" | "past_targets":
+            sizes: Any = values.get("past_sizes")
+            if not _fits_parameter("past_sizes", sizes, parameter, values):
+                return False
+            is_inputs = name == "past_inputs"
+            width = parameter[0].numel() if is_inputs else len(parameter)
+            shape = torch.Size((sum(sizes), width))
+        case _:
+            shape = parameter.shape
+    return isinstance(value, Tensor) and value.is_floating_point() and value.shape == shape
 
 
 def _check_numbers(path: Path, values: dict[str, Any], names: tuple[str, ...], place: str) -> None:

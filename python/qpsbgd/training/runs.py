@@ -20,6 +20,7 @@ import torch
 
 import qpsbgd
 from qpsbgd.atomic import write_atomically
+from qpsbgd.optim import QPSBGD
 from qpsbgd.training.checkpoints import read_checkpoint, write_checkpoint
 from qpsbgd.training.config import Config, read_config
 from qpsbgd.training.datasets import DATA_VARIABLE, load_dataset
@@ -200,8 +201,14 @@ class Run:
             "seconds": sum(row["seconds"] for row in rows),
             "run_dir": str(self.folder),
             "test_source": self.data.test_source,
+            "scales": self._scales(),
             **{key: value for key, value in config.items() if key != "epochs"},
         }
+
+    def _scales(self) -> dict[str, float | None] | None:
+        """Return the scale of each layer after the last step; None for another optimiser."""
+        optimizer = self.state.optimizer
+        return optimizer.scales if isinstance(optimizer, QPSBGD) else None
 
     def _save_epoch(self) -> None:
         self._save()

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
@@ -19,6 +19,7 @@ from qpsbgd.optim.distributed.pooling import (
     even_shares,
     should_sum_products,
 )
+from qpsbgd.optim.scale import HeldOut, ScaleComparison
 from qpsbgd.projection.options import ProjectionOptions
 from qpsbgd.projection.projectors import NativeProjector, Projector, check_binary
 
@@ -40,6 +41,10 @@ class Shard:
             call, so that an error in it ends the step on every rank.
         options: options of the projection.
         agreed: further values that must be equal on all ranks, such as the learning rate.
+        comparison: comparison of scales that comes before the projection. It then has the results
+            of all shards that share it. None for no comparison.
+        takes_part: whether this shard has a part in the comparison. The scale of the projection is
+            the best one after the comparison in either case.
 
     Example:
         >>> import numpy as np
@@ -54,6 +59,14 @@ class Shard:
     samples: "Callable[[], tuple[ArrayLike, ArrayLike]] | None"
     options: ProjectionOptions
     agreed: tuple[Any, ...] = ()
+    comparison: ScaleComparison | None = None
+    takes_part: bool = False
+
+    def final_options(self) -> ProjectionOptions:
+        """Return the options of the projection, after the comparison of scales."""
+        if self.comparison is None:
+            return self.options
+        return replace(self.options, scale=self.comparison.scores.best)
 
 
 class Gradient(NamedTuple):
@@ -81,6 +94,7 @@ def project_shards(
 
     Every rank must call this function with the same layers. The layers go through the step
     together, in four rounds of messages, with one exchange of samples or products for each layer.
+    Comparisons of scales take another round, with an exchange of their samples for each layer.
 
     If a rank fails, for example because its samples contain NaN, all ranks raise an error. If a
     rank dies, torch raises an error on the others.
@@ -123,6 +137,7 @@ def project_shards(
         layer.make_solver(from_ranks, ranks)
         for layer, from_ranks in zip(layers, descriptions, strict=True)
     ]
+    compare_scales(layers, descriptions, ranks)
     reached = [solver for solver in solvers if solver is not None]
     ranks.gather(reached, lambda solver: solver.pool.pack())
     for solver in reached:
@@ -167,6 +182,7 @@ class _LayerSamples:
         self.inputs, self.targets = _read_samples(shard)
         agreed = (
             shard.name, shard.shape, shard.options, self.core_options, self.exchange, shard.agreed,
+            shard.comparison is not None and shard.comparison.scores, shard.takes_part,
         )  # fmt: skip
         digest = hashlib.blake2b(repr(agreed).encode(), digest_size=8).digest()
         return _Description(digest, len(self.inputs), np.packbits(self.inputs.any(axis=0)))
@@ -230,12 +246,13 @@ class _LayerSolver:
 
     def solve(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
         """Return the answers for this rank's rows as bits, and which rows have a target."""
-        shard = self._layer.shard
+        shard, options = self._layer.shard, self._layer.shard.final_options()
         binary = np.empty((0, shard.shape[1]), np.int8)
         if self._problems is not None:
-            binary = self._problems.project(self.norms, **self._layer.core_options)
+            core_options = {**self._layer.core_options, "scale": options.scale}
+            binary = self._problems.project(self.norms, **core_options)
         elif isinstance(self.pool, SamplePool) and (samples := self.pool.join()) is not None:
-            binary = self._layer.projector(*samples, shard.options)
+            binary = self._layer.projector(*samples, options)
             check_binary(binary, shard.shape)
         return np.packbits(binary > 0), self.pool.reached
 
@@ -248,6 +265,70 @@ class _LayerSolver:
             rows.append(np.unpackbits(bits, count=num_rows * n).reshape(num_rows, n))
         binary = 2 * np.concatenate(rows).view(np.int8) - np.int8(1)
         return Gradient(binary, np.concatenate([reached for _, reached in answers]), self._seen)
+
+
+class _Part:
+    """Part of one shard in a comparison of scales: its samples, all of which one rank receives."""
+
+    def __init__(
+        self, layer: _LayerSamples, comparison: ScaleComparison, counts: list[int], rank: int
+    ) -> None:
+        self.name = layer.name
+        self.comparison = comparison
+        self._layer = layer
+        ends = np.cumsum(counts)
+        positions = comparison.positions(int(ends[-1]))
+        self._counts = np.diff(np.searchsorted(positions, ends), prepend=0).tolist()
+        end = int(ends[rank])
+        own = positions[(positions >= end - counts[rank]) & (positions < end)]
+        self._own = own - (end - counts[rank])
+        self.has_samples = len(positions) > 0
+
+    def exchange(self, ranks: Ranks, solver_rank: int) -> None:
+        """Send the samples of all ranks to one rank."""
+        rows = [
+            slice(0, len(self.comparison.rows) if rank == solver_rank else 0)
+            for rank in range(ranks.count)
+        ]
+        self._pool = SamplePool(
+            self._layer.inputs[self._own],
+            self._layer.targets[np.ix_(self._own, self.comparison.rows)],
+            self._counts,
+            rows,
+            ranks.rank,
+        )
+        self._pool.pack()
+        self._pool.exchange(ranks)
+
+    def run(self) -> HeldOut | None:
+        """Return the result of the comparison on the rank that has the samples."""
+        samples = self._pool.join()
+        if samples is None:
+            return None
+        options = self._layer.shard.options
+        num_threads = checked_threads(getattr(self._layer.projector, "num_threads", None))
+        return self.comparison.run(*samples, options, num_threads)
+
+
+def compare_scales(
+    layers: list[_LayerSamples], descriptions: list[list[_Description]], ranks: Ranks
+) -> None:
+    """Compare the scales of the layers that are due for it, each on one rank."""
+    parts = []
+    for layer, from_ranks in zip(layers, descriptions, strict=True):
+        comparison = layer.shard.comparison
+        if comparison is not None and layer.shard.takes_part:
+            counts = [description.num_samples for description in from_ranks]
+            part = _Part(layer, comparison, counts, ranks.rank)
+            if part.has_samples:
+                parts.append(part)
+    if not parts:
+        return
+    for index, part in enumerate(parts):
+        part.exchange(ranks, index % ranks.count)
+    for part, results in zip(parts, ranks.gather(parts, _Part.run), strict=True):
+        (result,) = (each for each in results if each is not None)
+        part.comparison.add(result)
 
 
 def _as_native(projector: Projector) -> NativeProjector | None:
