@@ -324,11 +324,11 @@ def products(monkeypatch):
     return results
 
 
-@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("options", [{"bias": False}, {"output_scale": True}], ids=str)
 @pytest.mark.parametrize("num_inputs", [1, 4, 5, 300])
-def test_products_of_signs_use_the_bits_and_are_exact(products, bias, num_inputs):
+def test_products_of_signs_use_the_bits_and_are_exact(products, options, num_inputs):
     torch.manual_seed(0)
-    layer = BinaryLinear(130, 150, bias=bias, input_quantizer="ste_sign", output_scale=True).eval()
+    layer = BinaryLinear(130, 150, input_quantizer="ste_sign", **options).eval()
     packed = pack(layer)
     x = torch.randn(num_inputs, 130)
     with torch.no_grad():

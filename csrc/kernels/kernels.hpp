@@ -227,14 +227,15 @@ struct AllTabuKernels {
 };
 
 // Products with a matrix of signs, one bit each (packed.cpp). A bit is 1 for +1; the lowest bit of
-// a byte comes first, and zeros fill the last byte of a row. `inputs` is padded with zeros to a
-// multiple of kLanes.
+// a byte comes first, and zeros fill the last byte of a row. Zeros pad the inputs to a multiple of
+// kLanes.
 struct PackedKernels {
   // Sets out[r] to the product of row r with the inputs: kLanes sums over every kLanes-th input in
-  // order, whose halves are then added to each other.
+  // order, whose halves are then added to each other. Takes the negated inputs, which saves an
+  // operation: a set bit then changes a sign.
   void (*multiply)(const std::uint8_t* bits, std::size_t row_bytes, std::size_t num_rows,
-                   const float* inputs, float* out);
-  // Same for inputs that are signs, as bits.
+                   const float* negated_inputs, float* out);
+  // Sets out[r] to the same product for inputs that are signs, as bits.
   void (*multiply_signs)(const std::uint8_t* bits, std::size_t row_bytes, std::size_t num_rows,
                          const std::uint8_t* input_bits, std::size_t num_columns, float* out);
   // Packs inputs (count), and returns whether all are -1 or +1. Writes whole pairs of bytes.

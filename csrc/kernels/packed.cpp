@@ -1,4 +1,5 @@
 // Products of packed signs with a vector, for inference with one bit per weight.
+#include <bit>
 #include <cstring>
 
 #include "lanes.hpp"
@@ -10,15 +11,25 @@ namespace {
 // Rows that are multiplied together, because each is a chain of dependent additions.
 constexpr std::size_t kRowGroup = 4;
 
-// The function of lanes.hpp in one instruction where there is one.
-QPSBGD_INLINE Lanes<float> with_signs(std::uint32_t mask, const Lanes<float>& v) {
+// Changes the sign of the lanes whose bit of the mask is set.
+QPSBGD_INLINE Lanes<float> flip_signs(std::uint32_t mask, const Lanes<float>& v) {
 #if defined(__AVX512F__)
   const auto bits = (__m512i)v.part[0];
-  const auto negative = static_cast<__mmask16>(~mask);
   const __m512i sign = _mm512_set1_epi32(static_cast<int>(kSignBit<float>));
-  return {{(Floats)_mm512_mask_xor_epi32(bits, negative, bits, sign)}};
+  return {{(Floats)_mm512_mask_xor_epi32(bits, static_cast<__mmask16>(mask), bits, sign)}};
+#elif defined(__AVX2__)
+  Lanes<float> result;
+  for (std::size_t q = 0; q < kParts<float>; ++q) {
+    Words shift;  // that moves a lane's bit to the place of its sign
+    for (std::size_t i = 0; i < kWidth<float>; ++i) {
+      shift[i] = static_cast<std::uint32_t>(31 - q * kWidth<float> - i);
+    }
+    const Words moved = broadcast<std::uint32_t>(mask) << shift;
+    result.part[q] = (Floats)((Words)v.part[q] ^ (moved & kSignBit<float>));
+  }
+  return result;
 #else
-  return negate_unless(mask, v);
+  return negate_unless(~mask, v);
 #endif
 }
 
@@ -32,36 +43,41 @@ QPSBGD_INLINE float sum_lanes(const Lanes<float>& v) {
   return sums[0];
 }
 
+static_assert(std::endian::native == std::endian::little, "the lowest byte must come first");
+QPSBGD_INLINE std::uint32_t load_pair(const std::uint8_t* bytes) {
+  std::uint16_t pair;
+  std::memcpy(&pair, bytes, sizeof(pair));
+  return pair;
+}
+
 template <std::size_t kRows>
 QPSBGD_INLINE void multiply_rows(const std::uint8_t* bits, std::size_t row_bytes,
-                                 const float* inputs, float* out) {
+                                 const float* negated_inputs, float* out) {
   Lanes<float> sums[kRows] = {};
   std::size_t byte = 0;
   for (; byte + 2 <= row_bytes; byte += 2) {
-    const Lanes<float> values = load_lanes(inputs + 8 * byte);
+    const Lanes<float> values = load_lanes(negated_inputs + 8 * byte);
     for (std::size_t r = 0; r < kRows; ++r) {
-      const std::uint8_t* at = bits + r * row_bytes + byte;
-      const std::uint32_t mask = at[0] | std::uint32_t{at[1]} << 8;
-      sums[r] = sums[r] + with_signs(mask, values);
+      sums[r] = sums[r] + flip_signs(load_pair(bits + r * row_bytes + byte), values);
     }
   }
   if (byte < row_bytes) {
-    const Lanes<float> values = load_lanes(inputs + 8 * byte);
+    const Lanes<float> values = load_lanes(negated_inputs + 8 * byte);
     for (std::size_t r = 0; r < kRows; ++r) {
-      sums[r] = sums[r] + with_signs(bits[r * row_bytes + byte], values);
+      sums[r] = sums[r] + flip_signs(bits[r * row_bytes + byte], values);
     }
   }
   for (std::size_t r = 0; r < kRows; ++r) out[r] = sum_lanes(sums[r]);
 }
 
 void multiply(const std::uint8_t* bits, std::size_t row_bytes, std::size_t num_rows,
-              const float* inputs, float* out) {
+              const float* negated_inputs, float* out) {
   std::size_t row = 0;
   for (; row + kRowGroup <= num_rows; row += kRowGroup) {
-    multiply_rows<kRowGroup>(bits + row * row_bytes, row_bytes, inputs, out + row);
+    multiply_rows<kRowGroup>(bits + row * row_bytes, row_bytes, negated_inputs, out + row);
   }
   for (; row < num_rows; ++row) {
-    multiply_rows<1>(bits + row * row_bytes, row_bytes, inputs, out + row);
+    multiply_rows<1>(bits + row * row_bytes, row_bytes, negated_inputs, out + row);
   }
 }
 

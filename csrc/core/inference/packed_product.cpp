@@ -18,14 +18,17 @@ bool packed_product(const KernelTable& table, const PackedMatrix& matrix, const 
   constexpr std::size_t kRun = 256;  // rows that a thread takes at once
   const std::size_t num_columns = matrix.num_columns, row_bytes = matrix.row_bytes();
   const std::size_t width = round_up(num_columns, kLanes);
-  Buffer<float> padded(width);
+  Buffer<float> values(width);
   Buffer<std::uint8_t> input_bits(width / 8);
-  std::fill(padded.data() + num_columns, padded.data() + width, 0.0f);
+  std::fill(values.data() + num_columns, values.data() + width, 0.0f);
   std::size_t num_real = 0;
   for (std::size_t i = 0; i < num_inputs; ++i) {
-    std::copy_n(inputs + i * num_columns, num_columns, padded.data());
-    const bool is_signs = table.packed.pack_signs(padded.data(), num_columns, input_bits.data());
+    std::copy_n(inputs + i * num_columns, num_columns, values.data());
+    const bool is_signs = table.packed.pack_signs(values.data(), num_columns, input_bits.data());
     if (!is_signs && ++num_real > max_real) return false;
+    if (!is_signs) {
+      for (std::size_t k = 0; k < num_columns; ++k) values[k] = -values[k];
+    }
     parallel_for(divide_up(matrix.num_rows, kRun), num_threads, [&](std::size_t run, int) {
       const std::size_t first = run * kRun;
       const std::size_t count = std::min(kRun, matrix.num_rows - first);
@@ -34,7 +37,7 @@ bool packed_product(const KernelTable& table, const PackedMatrix& matrix, const 
       if (is_signs) {
         table.packed.multiply_signs(bits, row_bytes, count, input_bits.data(), num_columns, out);
       } else {
-        table.packed.multiply(bits, row_bytes, count, padded.data(), out);
+        table.packed.multiply(bits, row_bytes, count, values.data(), out);
       }
     });
   }

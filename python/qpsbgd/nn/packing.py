@@ -32,13 +32,11 @@ class PackReport(NamedTuple):
 def pack(model: Model) -> Model:
     """Return a copy of a model for inference, with one bit per binary weight.
 
-    The outputs of the copy equal those of the model. They are the same bits, but for one case:
-    a linear layer or graph convolution on the CPU multiplies up to four inputs with the packed
-    weights, which adds in another order. This also saves time: with 1024 inputs and outputs or
-    more, such a layer is faster than ``nn.Linear``. Inputs of -1 and +1 are multiplied with the
-    packed weights for every number of inputs, and give the same bits. In all other cases a layer
-    unpacks its weight in each call, which saves memory and file size, but no time: in training,
-    in convolutions, for more inputs, for other dtypes than float32, and on other devices.
+    The outputs of the copy equal those of the model up to rounding. On the CPU, linear layers and
+    graph convolutions multiply inputs of -1 and +1, and up to four other inputs, with the bits.
+    With at least 1024 inputs and outputs this is faster than ``nn.Linear``; ``docs/inference.md``
+    has the figures. In all other cases a layer unpacks its weight in each call. It then gives the
+    same bits as the model, and packing saves memory and file size, but no time.
 
     The packed weights cannot be trained. Biases, scales and layers with real weights can. The
     ``state_dict`` has ``weight.bits`` instead of ``weight``, and another packed model can load it.
