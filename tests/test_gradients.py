@@ -443,6 +443,17 @@ def test_values_written_to_grad_are_refused(net, batch):
     optimizer.step()
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize("objective", ["quadratic", "sign"])
+def test_a_direct_gradient_that_is_not_finite_names_the_layer(net, batch, value, objective):
+    optimizer = QPSBGD(net, objective=objective)
+    before = weights(net)
+    (loss_of(net, batch) + value * penalty(net.second.weight)).backward()
+    with pytest.raises(ValueError, match="layer 'second': "):
+        optimizer.step()
+    assert same(weights(net), before)
+
+
 def test_no_gradient_of_an_earlier_step_is_left(net, batch):
     optimizer = QPSBGD(net, lr=0.1)
     other = copy.deepcopy(net)

@@ -86,7 +86,7 @@ class Capture:
         self._last_pass = -1
         self._node: Node | None = None
         # .grad as the last backward pass left it, and its version
-        self._left: tuple[Tensor, int] | None = None
+        self._left: tuple[weakref.ref[Tensor], int] | None = None
         if self._weight.requires_grad:
             self._hook_weight()
         add_observer(layer, self, name)
@@ -150,8 +150,8 @@ class Capture:
         grad = self._weight.grad
         if grad is None or self.direct_gradient is not None or not self._weight.requires_grad:
             return
-        is_as_left = self._left is not None and self._left[0] is grad
-        if is_as_left and self._left is not None and self._left[1] == grad._version:
+        version = grad._version
+        if self._left is not None and self._left[0]() is grad and self._left[1] == version:
             return
         if bool((grad.detach().abs() > 0).any()):  # a NaN stands for samples that overflowed
             raise RuntimeError(
@@ -286,4 +286,4 @@ class Capture:
         """Mark ``weight.grad`` as a backward pass has left it."""
         if not self.is_empty and self._weight.grad is not None:
             mark(self._weight)
-            self._left = self._weight.grad, self._weight.grad._version
+            self._left = weakref.ref(self._weight.grad), self._weight.grad._version
