@@ -502,6 +502,23 @@ def test_a_quadratic_problem_with_a_direct_gradient_is_the_one_of_its_terms(rng,
         assert 0.6 < alpha / own < 1.6
 
 
+def test_gradients_of_gradients_are_warned_of(net, batch):
+    optimizer = QPSBGD(net)
+    x = batch[0].clone().requires_grad_()
+    for is_reached in (False, True, True):
+        (gradient,) = torch.autograd.grad(loss_of(net, (x, batch[1])), x, create_graph=True)
+        penalty_of_gradient = gradient.square().sum()
+        if not is_reached:  # no weight is asked about
+            torch.autograd.grad(penalty_of_gradient, x)
+        elif net.first.weight.grad is None:
+            with pytest.warns(UserWarning, match="depends on gradients") as found:
+                penalty_of_gradient.backward()
+            assert len(found) == 2  # one for each layer
+        else:
+            penalty_of_gradient.backward()
+    optimizer.step()
+
+
 # Parameters of a quantizer
 
 
