@@ -190,11 +190,8 @@ def test_each_way_to_replace_a_weight_has_its_own_message(net, batch):
 
     with pytest.raises(RuntimeError, match="layer 'first': functional_call puts another tensor"):
         total({name: weight.requires_grad_() for name, weight in weights.items()})
-    for layer in (net.first, net.second):  # a sign that torch.func can differentiate
-        layer.kernel_quantizer = torch.sign
-    with pytest.raises(RuntimeError, match=r"layer 'first': torch\.func differentiates the model"):
-        torch.func.grad(total)(weights)
-    del optimizers
+    torch.func.grad(total)(weights)  # returns the gradients of its arguments
+    assert all(capture.is_empty for capture in optimizers[1].captures())
 
 
 def test_a_sharded_weight_is_told_of(tmp_path):

@@ -443,6 +443,17 @@ def test_values_written_to_grad_are_refused(net, batch):
     optimizer.step()
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize("objective", ["quadratic", "sign"])
+def test_a_direct_gradient_that_is_not_finite_names_the_layer(net, batch, value, objective):
+    optimizer = QPSBGD(net, objective=objective)
+    before = weights(net)
+    (loss_of(net, batch) + value * penalty(net.second.weight)).backward()
+    with pytest.raises(ValueError, match="layer 'second': "):
+        optimizer.step()
+    assert same(weights(net), before)
+
+
 def test_no_gradient_of_an_earlier_step_is_left(net, batch):
     optimizer = QPSBGD(net, lr=0.1)
     other = copy.deepcopy(net)
@@ -489,6 +500,23 @@ def test_a_quadratic_problem_with_a_direct_gradient_is_the_one_of_its_terms(rng,
     if strength == 3.0:  # alpha is about that of the samples, for the same b0
         own = np.abs(T.T @ X).sum() / np.square(X @ start).sum()
         assert 0.6 < alpha / own < 1.6
+
+
+def test_gradients_of_gradients_are_warned_of(net, batch):
+    optimizer = QPSBGD(net)
+    x = batch[0].clone().requires_grad_()
+    for is_reached in (False, True, True):
+        (gradient,) = torch.autograd.grad(loss_of(net, (x, batch[1])), x, create_graph=True)
+        penalty_of_gradient = gradient.square().sum()
+        if not is_reached:  # no weight is asked about
+            torch.autograd.grad(penalty_of_gradient, x)
+        elif net.first.weight.grad is None:
+            with pytest.warns(UserWarning, match="depends on gradients") as found:
+                penalty_of_gradient.backward()
+            assert len(found) == 2  # one for each layer
+        else:
+            penalty_of_gradient.backward()
+    optimizer.step()
 
 
 # Parameters of a quantizer

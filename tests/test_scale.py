@@ -95,8 +95,10 @@ def test_the_step_uses_the_chosen_scale(rng):
         seen.append(options)
         return qpsbgd.NativeProjector()(X, T, options)
 
+    state = optimizer.state_dict()
+    del optimizer
     own = QPSBGD(layer, projector=solve)
-    own.load_state_dict(optimizer.state_dict())
+    own.load_state_dict(state)
     step_along(own, layer, X, T)
     assert [options.scale for options in seen] == [own.scales[NAME]] != [1.0]
     assert not torch.equal(layer.weight, before)

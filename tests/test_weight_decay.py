@@ -96,9 +96,9 @@ def test_the_unit_is_that_of_the_first_step_and_is_saved(net, batch):
     torch.save(optimizer.state_dict(), file)
     file.seek(0)
     before = net.first.weight.detach().clone()
+    del optimizer
     other = QPSBGD(net, lr=0.1)
     other.load_state_dict(torch.load(file, weights_only=True))
-    del optimizer
     steps(net, batch, other)
     moved = (net.first.weight - before).abs()
     torch.testing.assert_close(moved, torch.full_like(moved, 0.1 * unit))

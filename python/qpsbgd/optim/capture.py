@@ -1,5 +1,6 @@
 """Capture of a layer's inputs X and of the gradients T at its outputs."""
 
+import warnings
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -83,10 +84,11 @@ class Capture:
         self._calls: dict[object, _Call] = {}
         self.direct_gradient: Tensor | None = None
         self.found_activation = False
+        self._has_warned = False
         self._last_pass = -1
         self._node: Node | None = None
         # .grad as the last backward pass left it, and its version
-        self._left: tuple[Tensor, int] | None = None
+        self._left: tuple[weakref.ref[Tensor], int] | None = None
         if self._weight.requires_grad:
             self._hook_weight()
         add_observer(layer, self, name)
@@ -118,8 +120,23 @@ class Capture:
 
         def keep(grad: Tensor) -> None:
             alive = capture()
-            if alive is not None and alive._is_reached():
+            if alive is None:
+                return
+            if grad.requires_grad:  # the pass has create_graph=True
+                grad.register_hook(warn_of_second_order)  # type: ignore[no-untyped-call]
+            if alive._is_reached():
                 alive._store(call, input, grad.detach(), context, may_overflow)
+
+        def warn_of_second_order(_: Tensor) -> None:
+            alive = capture()
+            if alive is not None and not alive._has_warned and alive._is_reached():
+                alive._has_warned = True
+                warnings.warn(
+                    f"layer {alive.name!r}: the loss depends on gradients (create_graph=True), and "
+                    "through them on the layer's weight; QPSBGD does not see this dependence, but "
+                    "trains the weight with the rest of the loss",
+                    stacklevel=2,
+                )
 
         handle = output.register_hook(keep)  # type: ignore[no-untyped-call]
         if self._target == "preactivation":
@@ -150,8 +167,8 @@ class Capture:
         grad = self._weight.grad
         if grad is None or self.direct_gradient is not None or not self._weight.requires_grad:
             return
-        is_as_left = self._left is not None and self._left[0] is grad
-        if is_as_left and self._left is not None and self._left[1] == grad._version:
+        version = grad._version
+        if self._left is not None and self._left[0]() is grad and self._left[1] == version:
             return
         if bool((grad.detach().abs() > 0).any()):  # a NaN stands for samples that overflowed
             raise RuntimeError(
@@ -286,4 +303,4 @@ class Capture:
         """Mark ``weight.grad`` as a backward pass has left it."""
         if not self.is_empty and self._weight.grad is not None:
             mark(self._weight)
-            self._left = self._weight.grad, self._weight.grad._version
+            self._left = weakref.ref(self._weight.grad), self._weight.grad._version

@@ -35,12 +35,7 @@ def check_same_weight(name: str, layer: BinaryLayer, claimed: nn.Parameter) -> N
     if layer.weight is claimed:
         return
     problem = _computed_weight(layer)
-    if problem is None and torch._C._functorch.is_functorch_wrapped_tensor(layer.weight):
-        problem = (
-            "torch.func differentiates the model with weights of its own, which QPSBGD does not "
-            "see; delete the optimizer first, or call the transform under a copy of the model"
-        )
-    elif problem is None and not isinstance(layer.weight, nn.Parameter):
+    if problem is None and not isinstance(layer.weight, nn.Parameter):
         problem = (
             "functional_call puts another tensor in the place of the weight that QPSBGD trains; "
             "delete the optimizer first, or call it on a copy of the model"

@@ -53,6 +53,7 @@ def with_direct_gradient(
     return np.concatenate([X, inputs]), np.concatenate([T, gradient.T[columns] / unit])
 
 
+@np.errstate(over="ignore", invalid="ignore")  # the projector reports what is not finite
 def _factor(X: Floats, T: Floats, gradient: Floats, objective: str) -> float:
     """Return c, a power of two, by which numbers divide without rounding."""
     sampled = T.T @ X  # (m, n)

@@ -25,8 +25,8 @@ def mark(weight: nn.Parameter) -> None:
 def is_marked(weight: Tensor) -> bool:
     """Return whether ``weight.grad`` has an entry other than +0, and so was not reset."""
     grad = weight.grad
-    if grad is None:
-        return False
+    if grad is None or not grad.numel():
+        return grad is not None
     first = grad[(0,) * grad.dim()]
     if bool(first.signbit()) or bool(first):  # nearly always decides
         return True

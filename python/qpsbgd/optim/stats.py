@@ -54,8 +54,10 @@ class LayerStep:
 
 def gradient_norm(gradient: LayerGradient) -> float:
     """Return the Frobenius norm of a layer's gradient at its binary weights."""
-    products = [T.T @ X for X, T in gradient.whole_batches]
-    return float(np.sqrt(sum(np.square(each, dtype=np.float64).sum() for each in products)))
+    products = np.concatenate([T.T @ X for X, T in gradient.step_batches])  # (groups * m, n)
+    if gradient.direct is not None:
+        products = products + gradient.direct
+    return float(np.linalg.norm(products.astype(np.float64)))
 
 
 def energies(gradient: LayerGradient, projector: Projector) -> dict[str, Any]:

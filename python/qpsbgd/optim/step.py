@@ -101,6 +101,14 @@ class LayerGradient:
             seed=step_seed(options["seed"], self.index, self.num_steps, group),
         )
 
+    @property
+    def step_batches(self) -> list[Batch]:
+        """X and T of each group, without those of past steps."""
+        if self.past is None:
+            return self.batches
+        first = -self.past.sizes[-1] or len(self.past.inputs)
+        return [(X[first:], T[first:]) for X, T in self.batches]
+
     @functools.cached_property
     def whole_batches(self) -> list[Batch]:
         """Return X and T of each group, with samples for what reached the weight directly."""
