@@ -66,6 +66,7 @@ def test_baselines(tmp_path, optimizer):
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["optimizer"], config["split"]) == (optimizer, 3)
     assert done.stdout.startswith("Test accuracy 0.")
+    assert "Scale" not in done.stdout
     assert str(tmp_path / "run") in done.stdout
 
 

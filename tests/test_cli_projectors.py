@@ -314,6 +314,7 @@ def test_train_with_a_sampler(tmp_path, options):
         "--batch-size", 240, "--out", folder,
     )  # fmt: skip
     assert "Test accuracy 0." in text
+    assert "Scale of the last step: layers.0 " in text
     assert float(metrics(folder)[-1]["test_accuracy"]) > 0.3
     assert not (folder / "calls.jsonl").exists()
     config = json.loads((folder / "config.json").read_text())

@@ -92,23 +92,21 @@ def train_command(
     else:
         click.echo(
             f"Test accuracy {summary['test_accuracy']:.4f} ({summary['test_source']}) after "
-            f"{summary['epochs']} epochs, {summary['seconds']:.1f} s\n"
-            f"{scales_line(summary['scales'])}"
-            f"Run folder: {summary['run_dir']}"
+            f"{summary['epochs']} epochs, {summary['seconds']:.1f} s"
         )
+        if scales := scales_text(summary["scales"]):
+            click.echo(f"Scale of the last step: {scales}")
+        click.echo(f"Run folder: {summary['run_dir']}")
 
 
-def scales_line(scales: dict[str, float | None] | None) -> str:
-    """Return a line with the scale of each layer, or nothing where there is no scale.
+def scales_text(scales: dict[str, float | None] | None) -> str:
+    """Return the scale of each layer that has one.
 
     Example:
-        >>> scales_line({"first": 1.0, "second": 0.1})
-        'Scale of the last step: first 1, second 0.1\n'
+        >>> scales_text({"first": 1.0, "second": 0.1})
+        'first 1, second 0.1'
     """
-    known = {name: scale for name, scale in (scales or {}).items() if scale is not None}
-    if not known:
-        return ""
-    return f"Scale of the last step: {', '.join(f'{k} {v:g}' for k, v in known.items())}\n"
+    return ", ".join(f"{k} {v:g}" for k, v in (scales or {}).items() if v is not None)
 
 
 def start_run(settings: dict[str, Any], given: set[str], out: Path | None) -> "Run":

@@ -5,7 +5,7 @@ large one it solves the least-squares problem, which fits the noise of its sampl
 a projection has not used tell which is better: its margins X B^T should resemble their targets.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -196,16 +196,17 @@ def held_out_cosines(
     fits = np.arange(len(X)) * NUM_BLOCKS // len(X) % 2 == (0 if fits_first_half else 1)
     layer = _core.SampleLayer(X[fits], T[fits], first_row=0, num_threads=num_threads)
     norms = layer.norms()
-    arguments = replace(options, num_reads=None, beta_range=None, initial=None).core_arguments(
-        lambda _: (1.0, 1.0)
-    )
+    arguments = options.core_objective() | {
+        "num_sweeps": options.num_sweeps, "num_reads": 1, "betas": [],
+        "initial": _core.InitialState.linear, "seed": options.seed,
+    }  # fmt: skip
     B = np.concatenate(
         [layer.project(norms, **{**arguments, "scale": scale}) for scale in SCALES]
     )  # (scales * m, n)
     others = ~fits
     is_reached = T[fits].any(axis=0) & T[others].any(axis=0)  # (m,)
-    margins = torch.from_numpy(X[others]).double() @ torch.from_numpy(B).double().T
-    margins = margins.view(len(margins), len(SCALES), -1)  # (N / 2, scales, m)
+    margins = torch.from_numpy(X[others]) @ torch.from_numpy(B).float().T  # (N / 2, scales * m)
+    margins = margins.double().view(len(margins), len(SCALES), -1)  # (N / 2, scales, m)
     targets = torch.from_numpy(T[others]).double()[:, None, :]  # (N / 2, 1, m)
     products = (margins * targets).sum(0)  # (scales, m)
     squares = margins.square().sum(0) * targets.square().sum(0)
