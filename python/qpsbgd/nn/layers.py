@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from qpsbgd.nn.functional import Quantizer, get_quantizer
 from qpsbgd.nn.observers import Observers, notify_observers
+from qpsbgd.nn.samples import CallSamples
 
 if TYPE_CHECKING:
     Module = nn.Module
@@ -150,6 +151,15 @@ class BinaryLayer(Module):
             X ``(G, N, n)`` and T ``(G, N, m)`` for which dL/dW, as ``(G, m, n)``, is T^T X.
         """
         raise NotImplementedError
+
+    def call_samples(self, input: Tensor, grad: Tensor, *context: Any) -> CallSamples:
+        """Return the samples of one call, of which an optimiser may use some.
+
+        The default makes all of them with :meth:`samples`. A layer whose samples are larger than
+        its input and output can return a subclass of
+        :class:`~qpsbgd.nn.samples.CallSamples` that makes them on demand.
+        """
+        return CallSamples(*self.samples(input, grad, *context))
 
     def scale_shape(self) -> tuple[int, ...]:
         """Return the shape in which ``output_scale`` and ``bias`` broadcast to the output."""

@@ -11,6 +11,7 @@ from torch.autograd.graph import Node
 
 from qpsbgd.nn.layers import BinaryLayer
 from qpsbgd.nn.observers import add_observer
+from qpsbgd.nn.samples import CallSamples, joined
 
 Target = Literal["preactivation", "activation"]
 
@@ -130,10 +131,8 @@ class Capture:
         """Whether no backward pass has reached the layer since the last ``clear``."""
         return not self._calls
 
-    def batch(self) -> tuple[Tensor, Tensor]:
-        """Return X ``(G, N, n)`` and T ``(G, N, m)``, joined over the backward passes.
-
-        G is the number of groups of a convolution, and 1 for other layers.
+    def calls(self) -> list[CallSamples]:
+        """Return the samples of each call of the layer that a backward pass reached.
 
         Raises:
             RuntimeError: an input was changed in place after the backward pass.
@@ -144,11 +143,19 @@ class Capture:
                     "the layer's input was changed in place between backward() and step(), which "
                     "needs it as it was"
                 )
-        samples = [self.layer.samples(call.input, call.grad, *call.context) for call in self._calls]
-        if len(samples) == 1:
-            return samples[0]
-        inputs, grads = zip(*samples, strict=True)
-        return torch.cat(inputs, dim=1), torch.cat(grads, dim=1)
+        return [
+            self.layer.call_samples(call.input, call.grad, *call.context) for call in self._calls
+        ]
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Return X ``(G, N, n)`` and T ``(G, N, m)``, joined over the backward passes.
+
+        G is the number of groups of a convolution, and 1 for other layers.
+
+        Raises:
+            RuntimeError: an input was changed in place after the backward pass.
+        """
+        return joined(self.calls())
 
     def clear(self) -> None:
         """Drop the stored inputs and gradients."""

@@ -13,6 +13,7 @@ from qpsbgd.optim.capture import Capture, Target
 from qpsbgd.optim.device import to_devices
 from qpsbgd.optim.param_groups import check_group, layer_groups
 from qpsbgd.optim.real_parameters import IdleParameters
+from qpsbgd.optim.sampling import DEFAULT_MAX_SAMPLES
 from qpsbgd.optim.stats import LayerStep, ScalarWriter, energies, write_steps
 from qpsbgd.optim.step import LayerGradient, solve, solve_together
 from qpsbgd.optim.weight_update import Update, move_weight
@@ -48,7 +49,7 @@ class QPSBGD(torch.optim.Optimizer):
         model: module with binary layers (:mod:`qpsbgd.nn`), whose weights the optimiser claims; or
             groups as in torch, with modules in the place of parameters:
             ``[{"params": model.body}, {"params": [model.head], "lr": 0.01}]``. A group may have
-            the hyper-parameters from ``lr`` to ``seed``.
+            the hyper-parameters from ``lr`` to ``max_samples``.
         lr: size of a step, in units of the latent weight; >= 0.
         objective: ``"quadratic"`` or ``"sign"``; see :func:`qpsbgd.project`.
         scale: factor of the step length alpha, > 0. Small values give signSGD.
@@ -64,7 +65,11 @@ class QPSBGD(torch.optim.Optimizer):
         clip: bound of the latent weights, which stay in [-clip, clip]; > 0, ``inf`` for none.
         momentum: factor of the running mean of B, in [0, 1).
         maximize: whether to ascend instead of descend.
-        seed: seed of the projections, in [0, 2**31).
+        seed: seed of the projections and of the choice of samples, in [0, 2**31).
+        max_samples: largest number of samples from which a step computes the curvature X^T X of a
+            layer; >= 1. Of more samples it draws this many, uniformly and without replacement, and
+            scales their X^T X to the number of all. The linear term X^T T is always that of all
+            samples. It has no effect under ``torch.distributed``, where all samples count.
         projector: solver of the problems: None or ``"native"`` for
             :class:`~qpsbgd.NativeProjector`; a ``dimod.Sampler``, for
             :class:`~qpsbgd.SamplerProjector` of it; or a :class:`~qpsbgd.Projector`, such as
@@ -140,6 +145,7 @@ class QPSBGD(torch.optim.Optimizer):
         momentum: float = 0.0,
         maximize: bool = False,
         seed: int = 0,
+        max_samples: int = DEFAULT_MAX_SAMPLES,
         projector: ProjectorLike = None,
         process_group: "ProcessGroup | Literal['world'] | None" = "world",
         stats_every: int = 0,
@@ -156,6 +162,7 @@ class QPSBGD(torch.optim.Optimizer):
             "momentum": momentum,
             "maximize": maximize,
             "seed": seed,
+            "max_samples": max_samples,
         }
         self._model, self._layers, groups, has_sweeps = layer_groups(model, defaults)
         self._projector = as_projector(projector)
@@ -216,6 +223,8 @@ class QPSBGD(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a copy, or complete the groups of a loaded state."""
         super().__setstate__(state)
+        for group in self.param_groups:
+            group.setdefault("max_samples", DEFAULT_MAX_SAMPLES)  # states of older versions
         if "_layers" in state:  # a copy or an unpickled optimiser, not load_state_dict
             self._watch_layers()
 
@@ -276,7 +285,7 @@ class QPSBGD(torch.optim.Optimizer):
                 self._has_compared_ranks = True
             solve_together(gradients, self._projector, process_group)
         else:
-            solve(gradients, self._projector)
+            solve(gradients, self._projector, keeps_samples=self._wants_energies())
         solved = [gradient for gradient in gradients if gradient.binary is not None]
         if gradients and not solved:
             raise RuntimeError(
@@ -317,6 +326,10 @@ class QPSBGD(torch.optim.Optimizer):
 
     def _steps_done(self, weight: Tensor) -> int:
         return int(self.state[weight].get("step", 0)) if weight in self.state else 0
+
+    def _wants_energies(self) -> bool:
+        """Return whether the step after those so far is one that ``stats_every`` selects."""
+        return self.stats_every > 0 and (self.num_steps + 1) % self.stats_every == 0
 
     def _ranks(self) -> tuple[bool, Any]:
         """Return whether ranks share the batch, and their process group (None for all)."""
@@ -359,7 +372,7 @@ class QPSBGD(torch.optim.Optimizer):
             [torch.from_numpy(gradient.binary) for gradient in gradients],
             [gradient.weight.device for gradient in gradients],
         )
-        with_energies = self.stats_every > 0 and (self.num_steps + 1) % self.stats_every == 0
+        with_energies = self._wants_energies()
         self.last_step = {}
         for gradient, binary in zip(gradients, binaries, strict=True):
             weight, state = gradient.weight, self.state[gradient.weight]
@@ -370,7 +383,6 @@ class QPSBGD(torch.optim.Optimizer):
             if before is not None:
                 flip_ratio = float(((weight >= 0) != before).double().mean())
                 numbers = (*energies(gradient, self._projector), flip_ratio)
-            num_samples = sum(len(X) for X, _ in gradient.batches)
             self.last_step[gradient.options["layer"]] = LayerStep(
-                gradient.seconds, num_samples, *numbers
+                gradient.seconds, gradient.num_samples, *numbers
             )

@@ -3,11 +3,11 @@
 import contextlib
 import functools
 import hashlib
-import itertools
+import math
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,13 +17,22 @@ from torch import Tensor
 from qpsbgd._checks import SEED_LIMIT
 from qpsbgd.optim.capture import Capture
 from qpsbgd.optim.device import to_host
+from qpsbgd.optim.sampling import (
+    FEW_INPUTS,
+    Batch,
+    LayerSamples,
+    SampleRequest,
+    choose_samples,
+    masked,
+)
 from qpsbgd.projection.options import LayerProblem, ProjectionOptions
-from qpsbgd.projection.projectors import NativeProjector, Projector, check_binary
+from qpsbgd.projection.projectors import NativeProjector, Projector, as_native, check_binary
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+#: Stream of the seeds that choose samples. Those of the projections have the number of a group.
+SAMPLE_STREAM = 2**32
 
 #: Hyper-parameters that all ranks of a process group must agree on beside the projection's.
 AGREED = ("lr", "momentum", "update", "clip", "maximize")
@@ -43,8 +52,9 @@ class LayerGradient:
         weight: latent weight.
         capture: inputs and gradients since the last step.
         num_steps: number of steps that the layer has made before.
-        batches: X ``(N, n)`` and T ``(N, m)`` of each group; empty where no gradient reached the
-            layer on this rank.
+        samples: the layer's samples on the host, as long as they are needed; None where no gradient
+            reached the layer on this rank.
+        num_samples: number of samples that a gradient reached, summed over the groups.
         binary: int8 ``(groups * m, n)`` of -1 and +1. It is 0 in rows that no gradient reached and
             in columns whose input is 0 in all samples. None where no gradient reached the layer on
             any rank.
@@ -56,7 +66,8 @@ class LayerGradient:
     weight: Tensor
     capture: Capture
     num_steps: int
-    batches: list[Batch] = field(default_factory=list)
+    samples: LayerSamples | None = None
+    num_samples: int = 0
     binary: npt.NDArray[np.int8] | None = None
     seconds: float = 0.0
 
@@ -81,9 +92,30 @@ class LayerGradient:
             seed=step_seed(options["seed"], self.index, self.num_steps, group),
         )
 
-    def problems(self) -> list[LayerProblem]:
-        """Return the problems of the groups that samples reached."""
+    def request(self, projector: Projector | None) -> SampleRequest:
+        """Return what a step needs of the layer's samples.
+
+        Args:
+            projector: solver of the layer's problems; None to take all samples.
+        """
+        options = self.options
+        return SampleRequest(
+            self.capture.calls(),
+            max_samples=math.inf if projector is None else options["max_samples"],
+            seed=step_seed(options["seed"], self.index, self.num_steps, SAMPLE_STREAM),
+            uses_products=projector is not None and self._uses_products(projector),
+            has_small_groups=self.num_groups > 1 and self.shape[1] <= FEW_INPUTS,
+            maximize=options["maximize"],
+        )
+
+    def problems(self, projector: Projector) -> list[LayerProblem]:
+        """Return the problems that a projector solves from samples: those of the groups with any.
+
+        There is none where the projector takes products.
+        """
         name = self.options["layer"]
+        if self.samples is None or self._takes_products(projector):
+            return []
         return [
             LayerProblem(
                 name if self.num_groups == 1 else f"{name}[{group}]",
@@ -92,29 +124,64 @@ class LayerGradient:
                 T,
                 self.projection_options(group),
             )
-            for group, (X, T) in enumerate(self.batches)
+            for group, (X, T) in enumerate(self.samples.batches)
             if len(X)
         ]
 
+    def answer(
+        self, projector: Projector, answers: Iterator[npt.NDArray[np.int8]]
+    ) -> npt.NDArray[np.int8] | None:
+        """Return the binary gradient, from the answers to :meth:`problems` if there are any."""
+        samples = self.samples
+        if samples is None:
+            return None
+        native = as_native(projector)
+        if native is None or samples.products is None or not self._takes_products(projector):
+            return samples.gradient_from([next(answers) for X, _ in samples.batches if len(X)])
+        options = [self.projection_options(group) for group in range(self.num_groups)]
+        with _naming(self.options["layer"]):
+            return samples.gradient_of(native.project_products(samples.products, options))
 
-def solve(gradients: Sequence[LayerGradient], projector: Projector) -> None:
-    """Find the binary gradients of all layers from the samples of this process."""
-    fetch(gradients)
+    def _uses_products(self, projector: Projector) -> bool:
+        """Return whether a projector can solve the layer from products of its samples."""
+        return self.options["objective"] == "quadratic" and as_native(projector) is not None
+
+    def _takes_products(self, projector: Projector) -> bool:
+        """Return whether a projector solves the layer from products in this step."""
+        return (
+            self.samples is not None
+            and self.samples.products is not None
+            and self._uses_products(projector)
+        )
+
+
+def solve(
+    gradients: Sequence[LayerGradient], projector: Projector, *, keeps_samples: bool = False
+) -> None:
+    """Find the binary gradients of all layers from the samples of this process.
+
+    Args:
+        gradients: the layers.
+        projector: solver of their problems.
+        keeps_samples: whether the samples stay in memory. By default a layer's are dropped before
+            the next layer's are made.
+    """
+    # Layers elsewhere than on the CPU cross to the host in one copy.
+    is_on_host = all(gradient.weight.device.type == "cpu" for gradient in gradients)
+    if not is_on_host:
+        fetch(gradients, projector)
     solves_steps = hasattr(projector, "project_step")
     for part in [gradients] if solves_steps else [[gradient] for gradient in gradients]:
         start = time.perf_counter()
-        problems = [problem for gradient in part for problem in gradient.problems()]
+        if is_on_host:
+            fetch(part, projector)
+        problems = [problem for gradient in part for problem in gradient.problems(projector)]
         rows = iter(_solved(problems, projector))
         for gradient in part:
-            gradient.binary = _stacked(
-                [
-                    _masked(next(rows), T.any(axis=0), X.any(axis=0))
-                    if len(X)
-                    else np.zeros(gradient.shape, np.int8)
-                    for X, T in gradient.batches
-                ]
-            )
+            gradient.binary = gradient.answer(projector, rows)
             gradient.seconds = (time.perf_counter() - start) / len(part)
+            if not keeps_samples:
+                gradient.samples = None
 
 
 def solve_together(
@@ -132,9 +199,10 @@ def solve_together(
     start = time.perf_counter()
 
     def samples(gradient: LayerGradient, group: int) -> Batch:
-        if not gradient.batches:
+        if gradient.samples is None:
             fetch([gradient])
-        return gradient.batches[group]
+        assert gradient.samples is not None
+        return gradient.samples.batches[group]
 
     shards = [
         Shard(
@@ -155,7 +223,7 @@ def solve_together(
                 [
                     np.zeros(gradient.shape, np.int8)
                     if part is None
-                    else _masked(part.binary, part.reached, part.seen)
+                    else masked(part.binary, part.reached, part.seen)
                     for part in parts
                 ]
             )
@@ -163,19 +231,23 @@ def solve_together(
         gradient.seconds = (time.perf_counter() - start) / len(gradients)
 
 
-def fetch(gradients: Sequence[LayerGradient]) -> None:
-    """Make X and T of all captured layers on the host, in one copy."""
+def fetch(gradients: Sequence[LayerGradient], projector: Projector | None = None) -> None:
+    """Read the samples of all captured layers to the host, in one copy.
+
+    Args:
+        gradients: the layers.
+        projector: solver of their problems; None to read all samples.
+    """
     captured = [gradient for gradient in gradients if not gradient.capture.is_empty]
-    tensors = []
+    choices = []
     for gradient in captured:
         with _naming(gradient.options["layer"]):
-            tensors.append(_samples(gradient))
-    arrays = iter(to_host([tensor for pair in itertools.chain(*tensors) for tensor in pair]))
-    for gradient in captured:
-        pairs = [(next(arrays), next(arrays)) for _ in range(gradient.num_groups)]
-        if gradient.options["maximize"]:
-            pairs = [(inputs, -targets) for inputs, targets in pairs]
-        gradient.batches = [(inputs.numpy(), targets.numpy()) for inputs, targets in pairs]
+            choices.append(choose_samples(gradient.request(projector)))
+    arrays = iter(to_host([tensor for choice in choices for tensor in choice.tensors]))
+    for gradient, choice in zip(captured, choices, strict=True):
+        with _naming(gradient.options["layer"]):
+            gradient.samples = choice.on_host([next(arrays) for _ in choice.tensors])
+        gradient.num_samples = gradient.samples.num_samples
 
 
 def step_seed(seed: int, layer: int, step: int, group: int = 0) -> int:
@@ -222,34 +294,6 @@ def _naming(layer: str) -> Iterator[None]:
         # A subclass with a constructor of its own may not take a single message.
         kind = type(error) if type(error).__init__ is base.__init__ else base
         raise kind(f"layer {layer!r}: {error}") from error
-
-
-def _samples(gradient: LayerGradient) -> list[tuple[Tensor, Tensor]]:
-    """Return X and T of each group of a layer, without the samples that no gradient reached."""
-    pairs = []
-    for inputs, targets in zip(*gradient.capture.batch(), strict=True):
-        # The first neurons usually show that a gradient reached every sample.
-        reached = targets[:, :16].any(dim=1)  # (N,)
-        if not reached.all():
-            reached = targets.any(dim=1)
-        pairs.append((inputs, targets) if reached.all() else (inputs[reached], targets[reached]))
-    return pairs
-
-
-def _masked(binary: npt.NDArray[np.int8], reached: Any, seen: Any) -> npt.NDArray[np.int8]:
-    """Return B ``(m, n)`` with 0 in the entries that no sample determines.
-
-    Without this, every batch that lacks a rare input would move its weight, always in the same
-    direction.
-
-    Args:
-        binary: rows of -1 and +1.
-        reached: bool ``(m,)``; whether a neuron has a target other than 0.
-        seen: bool ``(n,)``; whether an input is other than 0 in some sample.
-    """
-    if not seen.all():
-        return binary * np.outer(reached, seen)
-    return binary if reached.all() else binary * reached[:, None]
 
 
 def _stacked(rows: list[npt.NDArray[np.int8]]) -> npt.NDArray[np.int8] | None:

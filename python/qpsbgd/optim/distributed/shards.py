@@ -20,7 +20,7 @@ from qpsbgd.optim.distributed.pooling import (
     should_sum_products,
 )
 from qpsbgd.projection.options import ProjectionOptions
-from qpsbgd.projection.projectors import NativeProjector, Projector, check_binary
+from qpsbgd.projection.projectors import Projector, as_native, check_binary
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -156,7 +156,7 @@ class _LayerSamples:
         self.shard = shard
         self.projector = projector
         self.exchange = exchange
-        self.native = _as_native(projector)
+        self.native = as_native(projector)
         self.core_options: dict[str, Any] = {}
 
     def describe(self) -> _Description:
@@ -248,13 +248,6 @@ class _LayerSolver:
             rows.append(np.unpackbits(bits, count=num_rows * n).reshape(num_rows, n))
         binary = 2 * np.concatenate(rows).view(np.int8) - np.int8(1)
         return Gradient(binary, np.concatenate([reached for _, reached in answers]), self._seen)
-
-
-def _as_native(projector: Projector) -> NativeProjector | None:
-    # A subclass that overrides __call__ does more than its options say.
-    if isinstance(projector, NativeProjector):
-        return projector if type(projector).__call__ is NativeProjector.__call__ else None
-    return None
 
 
 def _read_samples(shard: Shard) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
