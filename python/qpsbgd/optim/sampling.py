@@ -21,6 +21,8 @@ DEFAULT_MAX_SAMPLES = 2048
 #: Number of inputs up to which one call of the core solves all groups of a layer. X^T X of so few
 #: inputs costs less than a call.
 FEW_INPUTS = 64
+#: Number of columns of X^T X that one product makes, from the diagonal on.
+GRAM_COLUMNS = 64
 
 
 @dataclass(frozen=True)
@@ -192,9 +194,9 @@ class _SomeSamples(SampleChoice):
                     f"{name} has NaN or infinity: the input of the layer, or the gradient at its "
                     "output, is not finite"
                 )
-        double_gram, double_means = gram.double(), means.double()
+        upper, double_means = gram.double().triu(), means.double()
         products = LayerProducts(
-            ((double_gram + double_gram.transpose(1, 2)) / 2).numpy(),  # exactly symmetric
+            (upper + upper.triu(1).transpose(1, 2)).numpy(),
             cross.double().numpy(),
             (double_means * self.num_samples).numpy(),
             (squares.double() * double_means.square()).numpy(),
@@ -235,7 +237,7 @@ def _sums(request: SampleRequest, chosen: tuple[Tensor, Tensor], num_samples: in
     own = inputs
     if len(inputs) > 1:  # a sample may have a gradient in some groups only
         own = inputs * targets.any(dim=2, keepdim=True)
-    gram = own.transpose(1, 2) @ own * (num_samples / inputs.shape[1])  # (G, n, n)
+    gram = _upper_gram(own) * (num_samples / inputs.shape[1])  # (G, n, n)
     cross = _total(call.cross() for call in request.calls)  # (G, m, n)
     means = _total(call.magnitudes() for call in request.calls) / num_samples  # (G, m)
     # Squares of small or large targets would leave the range of float32.
@@ -248,6 +250,16 @@ def _sums(request: SampleRequest, chosen: tuple[Tensor, Tensor], num_samples: in
             seen = seen | call.seen()
     tensors = [inputs, targets, gram, cross, means, squares, seen]
     return _SomeSamples(tensors, request.maximize, num_samples)
+
+
+def _upper_gram(inputs: Tensor) -> Tensor:
+    """Return X^T X ``(G, n, n)`` for X ``(G, S, n)``; below the diagonal some of it is 0."""
+    size = inputs.shape[2]
+    gram = inputs.new_zeros(len(inputs), size, size)
+    for first in range(0, size, GRAM_COLUMNS):
+        rows = slice(first, first + GRAM_COLUMNS)
+        gram[:, rows, first:] = inputs[:, :, rows].transpose(1, 2) @ inputs[:, :, first:]
+    return gram
 
 
 def _total(tensors: Iterable[Tensor]) -> Tensor:

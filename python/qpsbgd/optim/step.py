@@ -175,13 +175,19 @@ def solve(
         start = time.perf_counter()
         if is_on_host:
             fetch(part, projector)
-        problems = [problem for gradient in part for problem in gradient.problems(projector)]
-        rows = iter(_solved(problems, projector))
+        _solve_part(part, projector)
         for gradient in part:
-            gradient.binary = gradient.answer(projector, rows)
             gradient.seconds = (time.perf_counter() - start) / len(part)
             if not keeps_samples:
                 gradient.samples = None
+
+
+def _solve_part(part: Sequence[LayerGradient], projector: Projector) -> None:
+    """Find the binary gradients of layers that a projector solves together."""
+    problems = [problem for gradient in part for problem in gradient.problems(projector)]
+    answers = iter(_solved(problems, projector))
+    for gradient in part:
+        gradient.binary = gradient.answer(projector, answers)
 
 
 def solve_together(
