@@ -213,6 +213,9 @@ States project_products(const Array<double>& grams, const Array<double>& crosses
           const GramLayer layer(view_of_group(group), table, threads, &stop);
           ProjectionOptions own = options;
           own.annealing.seed = seeds[group];
+          // Without curvature the linear term decides. It is not 0 if X^T X is that of some
+          // samples.
+          if (unit_alpha(layer.norms(), alpha_rule) == 0.0) own.initial = InitialState::kLinear;
           project(layer, layer.norms(), own, out + group * m * n, stop);
         },
         [&] { stop.poll(); });
