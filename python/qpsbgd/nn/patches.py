@@ -70,21 +70,27 @@ class PatchSamples(CallSamples):
         layer, input = self._layer, self._padded()
         step_batch, step_channel, *steps = input.stride()
         images = positions // self._num_positions  # (S,)
-        places = positions % self._num_positions  # (S,)
-        first, rest = images * step_batch, places
-        for size, step, stride in reversed(
-            list(zip(self._positions, steps, layer.stride, strict=True))
-        ):
-            first = first + rest % size * (step * stride)
+        places = rest = positions % self._num_positions  # (S,)
+        corners = torch.zeros_like(places)
+        kernel = corners.new_zeros(1)
+        for axis in reversed(range(self._dims)):
+            size = self._positions[axis]
+            corners = corners + rest % size * (steps[axis] * layer.stride[axis])
             rest = rest // size
-        offsets = torch.arange(layer.in_channels, device=input.device) * step_channel
-        for size, step, dilation in zip(layer.kernel_size, steps, layer.dilation, strict=True):
-            kernel = torch.arange(size, device=input.device) * (step * dilation)
-            offsets = (offsets.unsqueeze(-1) + kernel).flatten()  # (C * kernel,)
-        sizes = zip(input.shape, input.stride(), strict=True)
-        length = 1 + sum((size - 1) * step for size, step in sizes)
-        memory = input.as_strided((length,), (1,))
-        patches = memory[first.unsqueeze(1) + offsets]  # (S, C * kernel)
+        for axis in range(self._dims):
+            offsets = torch.arange(layer.kernel_size[axis], device=input.device)
+            offsets = offsets * (steps[axis] * layer.dilation[axis])
+            kernel = (kernel.unsqueeze(1) + offsets).flatten()  # (elements so far,)
+        # Images as memory from their first value on, with the channels as the innermost dimension:
+        # an index for each value would take four times as long.
+        length = 1 + sum(
+            (size - 1) * step for size, step in zip(input.shape[2:], steps, strict=True)
+        )
+        memory = input.as_strided(
+            (len(input), layer.in_channels, length), (step_batch, step_channel, 1)
+        )
+        patches = memory[images.unsqueeze(1), :, corners.unsqueeze(1) + kernel]  # (S, kernel, C)
+        patches = patches.transpose(1, 2).reshape(len(positions), -1)
         grads = self._flat_grad[images, :, places]  # (S, M)
         return self._by_group(patches), self._by_group(grads)
 
