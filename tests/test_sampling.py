@@ -53,6 +53,7 @@ def samples_of(optimizer, *, uses_products=True, num_steps=0, index=0):
             seed=step_seed(group["seed"], index, num_steps, step.SAMPLE_STREAM),
             uses_products=uses_products,
             has_small_groups=False,
+            needs_squares=True,
             maximize=group["maximize"],
         )
     )

@@ -285,7 +285,7 @@ class QPSBGD(torch.optim.Optimizer):
                 self._has_compared_ranks = True
             solve_together(gradients, self._projector, process_group)
         else:
-            solve(gradients, self._projector, keeps_samples=self._wants_energies())
+            solve(gradients, self._projector, has_energies=self._wants_energies())
         solved = [gradient for gradient in gradients if gradient.binary is not None]
         if gradients and not solved:
             raise RuntimeError(

@@ -1,6 +1,7 @@
 """Samples of a layer in one step: all of them, or some and the sums that stand for the others."""
 
 import functools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,7 @@ class SampleRequest:
         seed: seed of the choice.
         uses_products: whether the solver needs X^T X and T^T X alone.
         has_small_groups: whether the layer has several groups with at most ``FEW_INPUTS`` inputs.
+        needs_squares: whether the sums of t^2 are to be computed; they are NaN otherwise.
         maximize: whether T changes its sign.
     """
 
@@ -43,6 +45,7 @@ class SampleRequest:
     seed: int
     uses_products: bool
     has_small_groups: bool
+    needs_squares: bool
     maximize: bool
 
 
@@ -240,9 +243,11 @@ def _sums(request: SampleRequest, chosen: tuple[Tensor, Tensor], num_samples: in
     gram = _upper_gram(own) * (num_samples / inputs.shape[1])  # (G, n, n)
     cross = _total(call.cross() for call in request.calls)  # (G, m, n)
     means = _total(call.magnitudes() for call in request.calls) / num_samples  # (G, m)
-    # Squares of small or large targets would leave the range of float32.
-    units = torch.where(means > 0, means, torch.ones_like(means))
-    squares = _total(call.squares(units) for call in request.calls)  # (G, m)
+    squares = torch.full_like(means, math.nan)
+    if request.needs_squares:
+        # Squares of small or large targets would leave the range of float32.
+        units = torch.where(means > 0, means, torch.ones_like(means))
+        squares = _total(call.squares(units) for call in request.calls)  # (G, m)
     # An input with a product other than 0 is not always 0. Only the others need a pass over all.
     seen = cross.any(dim=1) | (gram.diagonal(dim1=1, dim2=2) > 0)  # (G, n)
     if not seen.all():

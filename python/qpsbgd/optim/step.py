@@ -92,11 +92,12 @@ class LayerGradient:
             seed=step_seed(options["seed"], self.index, self.num_steps, group),
         )
 
-    def request(self, projector: Projector | None) -> SampleRequest:
+    def request(self, projector: Projector | None, *, has_energies: bool) -> SampleRequest:
         """Return what a step needs of the layer's samples.
 
         Args:
             projector: solver of the layer's problems; None to take all samples.
+            has_energies: whether energies of the problems will be computed.
         """
         options = self.options
         return SampleRequest(
@@ -105,6 +106,7 @@ class LayerGradient:
             seed=step_seed(options["seed"], self.index, self.num_steps, SAMPLE_STREAM),
             uses_products=projector is not None and self._uses_products(projector),
             has_small_groups=self.num_groups > 1 and self.shape[1] <= FEW_INPUTS,
+            needs_squares=has_energies or options["alpha"] == "norm",
             maximize=options["maximize"],
         )
 
@@ -156,29 +158,29 @@ class LayerGradient:
 
 
 def solve(
-    gradients: Sequence[LayerGradient], projector: Projector, *, keeps_samples: bool = False
+    gradients: Sequence[LayerGradient], projector: Projector, *, has_energies: bool = False
 ) -> None:
     """Find the binary gradients of all layers from the samples of this process.
 
     Args:
         gradients: the layers.
         projector: solver of their problems.
-        keeps_samples: whether the samples stay in memory. By default a layer's are dropped before
-            the next layer's are made.
+        has_energies: whether energies of the problems will be computed. Without them a layer's
+            samples are dropped before the next layer's are made.
     """
     # Layers elsewhere than on the CPU cross to the host in one copy.
     is_on_host = all(gradient.weight.device.type == "cpu" for gradient in gradients)
     if not is_on_host:
-        fetch(gradients, projector)
+        fetch(gradients, projector, has_energies=has_energies)
     solves_steps = hasattr(projector, "project_step")
     for part in [gradients] if solves_steps else [[gradient] for gradient in gradients]:
         start = time.perf_counter()
         if is_on_host:
-            fetch(part, projector)
+            fetch(part, projector, has_energies=has_energies)
         _solve_part(part, projector)
         for gradient in part:
             gradient.seconds = (time.perf_counter() - start) / len(part)
-            if not keeps_samples:
+            if not has_energies:
                 gradient.samples = None
 
 
@@ -237,18 +239,24 @@ def solve_together(
         gradient.seconds = (time.perf_counter() - start) / len(gradients)
 
 
-def fetch(gradients: Sequence[LayerGradient], projector: Projector | None = None) -> None:
+def fetch(
+    gradients: Sequence[LayerGradient],
+    projector: Projector | None = None,
+    *,
+    has_energies: bool = False,
+) -> None:
     """Read the samples of all captured layers to the host, in one copy.
 
     Args:
         gradients: the layers.
         projector: solver of their problems; None to read all samples.
+        has_energies: whether energies of the problems will be computed.
     """
     captured = [gradient for gradient in gradients if not gradient.capture.is_empty]
     choices = []
     for gradient in captured:
         with _naming(gradient.options["layer"]):
-            choices.append(choose_samples(gradient.request(projector)))
+            choices.append(choose_samples(gradient.request(projector, has_energies=has_energies)))
     arrays = iter(to_host([tensor for choice in choices for tensor in choice.tensors]))
     for gradient, choice in zip(captured, choices, strict=True):
         with _naming(gradient.options["layer"]):

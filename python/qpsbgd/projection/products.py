@@ -25,7 +25,8 @@ class LayerProducts:
         gram: X^T X ``(G, n, n)``.
         cross: T^T X ``(G, m, n)``.
         magnitudes: sum of |t| ``(G, m)``.
-        squares: sum of t^2 ``(G, m)``.
+        squares: sum of t^2 ``(G, m)``; it may be NaN where neither ``alpha="norm"`` nor an
+            energy needs it.
         num_samples: N.
 
     Example:
