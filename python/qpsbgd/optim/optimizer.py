@@ -88,10 +88,10 @@ class QPSBGD(torch.optim.Optimizer):
     gradients and nothing changes them.
 
     The optimiser holds inputs and gradients from the backward pass to the step. A linear layer
-    needs N (n + m) floats; a convolution needs its input and output, as the step makes the
-    patches. Several backward passes before a step, or several calls of one layer, are joined to one
-    batch. ``step`` and the optimiser's ``zero_grad`` drop the data; the model's ``zero_grad`` does
-    not.
+    needs N (n + m) floats; a convolution needs its input and output. The step makes at most
+    ``max_samples`` patches of a convolution, and those of one layer at a time. Several backward
+    passes before a step, or several calls of one layer, are joined to one batch. ``step`` and the
+    optimiser's ``zero_grad`` drop the data; the model's ``zero_grad`` does not.
 
     The claimed weights get no ``.grad`` while the optimiser lives. This saves a third of the matrix
     products of a forward and backward pass. Delete the optimiser to train the model with another.
