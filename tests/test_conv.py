@@ -104,6 +104,42 @@ def test_samples_are_what_the_weights_gradient_is_made_of(dims, settings, quanti
 
 
 @settings
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_sums_over_patches_that_are_never_made(dims, settings, memory_format):
+    torch.manual_seed(0)
+    layer = BINARY[dims](**arguments(settings))
+    for x in inputs(dims):
+        if dims == 2 and x.dim() == 4:
+            x = x.contiguous(memory_format=memory_format)
+        x[..., :4, :] = 0  # some patches are empty
+        grad = torch.randn_like(layer(x))
+        grad[..., 0] = 0  # no gradient reaches some positions
+        grad.unsqueeze(0)[:, 2] = 0  # nor some neurons
+        call = layer.call_samples(x, grad)
+        X, T = call.all()  # (G, N, n), (G, N, m)
+        assert call.num_samples == X.shape[1]
+        torch.testing.assert_close(call.cross(), torch.einsum("gnm,gnk->gmk", T, X))
+        torch.testing.assert_close(call.magnitudes(), T.abs().sum(1))
+        units = torch.rand_like(T[:, 0]) + 1
+        torch.testing.assert_close(call.squares(units), (T / units[:, None]).square().sum(1))
+        assert torch.equal(call.reached(), T.any(2).any(0))
+        expected = [x[t.any(1)].any(0) for x, t in zip(X, T, strict=True)]
+        assert torch.equal(call.seen(), torch.stack(expected))
+        positions = torch.randperm(call.num_samples)[:7]
+        for some, every in zip(call.select(positions), (X, T), strict=True):
+            assert torch.equal(some, every[:, positions])
+
+
+def test_half_precision_samples_are_summed_in_float32():
+    torch.manual_seed(0)
+    layer = BinaryConv2d(4, 8, 3, padding=1, bias=False)
+    x, grad = torch.randn(3, 4, 9, 7).bfloat16(), torch.randn(3, 8, 9, 7).bfloat16()
+    call, exact = layer.call_samples(x, grad), layer.call_samples(x.double(), grad.double())
+    assert call.cross().dtype == torch.float32
+    torch.testing.assert_close(call.cross().double(), exact.cross(), rtol=1e-4, atol=1e-4)
+
+
+@settings
 @pytest.mark.parametrize("scale", [False, True])
 def test_an_optimiser_changes_nothing_of_a_pass(dims, settings, scale):
     torch.manual_seed(0)

@@ -16,6 +16,7 @@
 #include "bindings/sample_view.hpp"
 #include "bindings/watch.hpp"
 #include "core/projection/projection.hpp"
+#include "core/support/parallel.hpp"
 
 using namespace py::literals;
 
@@ -165,6 +166,62 @@ std::unique_ptr<GramRows> make_gram_rows(const Array<double>& gram, const Array<
   return std::make_unique<GramRows>(view, num_threads, gram, cross, magnitudes, squares);
 }
 
+// Solves several layers given as products, which have one shape and options that differ in the
+// seed. One call for all of them matters where they are tiny, as in a depthwise convolution.
+States project_products(const Array<double>& grams, const Array<double>& crosses,
+                        const Array<double>& magnitudes, const Array<double>& squares,
+                        std::size_t num_samples, const std::vector<std::uint64_t>& seeds,
+                        double scale, AlphaRule alpha_rule, std::size_t num_sweeps,
+                        std::vector<double> betas, std::size_t num_reads, InitialState initial,
+                        int num_threads) {
+  const bool has_dimensions = grams.ndim() == 3 && crosses.ndim() == 3;
+  if (!has_dimensions || grams.shape(1) != grams.shape(2) || grams.shape(0) != crosses.shape(0) ||
+      grams.shape(1) != crosses.shape(2) ||
+      static_cast<py::ssize_t>(seeds.size()) != crosses.shape(0) ||
+      magnitudes.size() != crosses.shape(0) * crosses.shape(1) ||
+      squares.size() != magnitudes.size() || crosses.size() == 0 || num_samples == 0) {
+    throw std::invalid_argument(
+        "grams, crosses, magnitudes, squares and seeds must have shapes (G, n, n), (G, m, n), "
+        "(G, m), (G, m) and (G,), and no zero size");
+  }
+  if (initial == InitialState::kGiven) {
+    throw std::invalid_argument("layers given as products take no initial states");
+  }
+  const std::size_t groups = seeds.size();
+  const auto m = static_cast<std::size_t>(crosses.shape(1));
+  const auto n = static_cast<std::size_t>(crosses.shape(2));
+  const auto view_of_group = [&](std::size_t group) {
+    return GramView{.gram = grams.data() + group * n * n,
+                    .cross = crosses.data() + group * m * n,
+                    .magnitudes = magnitudes.data() + group * m,
+                    .squares = squares.data() + group * m,
+                    .num_samples = num_samples,
+                    .num_inputs = n,
+                    .num_neurons = m};
+  };
+  const ProjectionOptions options =
+      make_options(Objective::kQuadratic, scale, alpha_rule, 0.0, num_sweeps, std::move(betas),
+                   num_reads, initial, 0);
+  States binary({groups, m, n});
+  std::int8_t* out = binary.mutable_data();
+  const double work = static_cast<double>(groups) * projection_work(view_of_group(0), options);
+  run_uninterrupted(work, num_threads, [&](const KernelTable& table, int threads, Stop& stop) {
+    parallel_for(
+        groups, threads,
+        [&](std::size_t group, int) {
+          const GramLayer layer(view_of_group(group), table, threads, &stop);
+          ProjectionOptions own = options;
+          own.annealing.seed = seeds[group];
+          // Without curvature the linear term decides. It is not 0 if X^T X is that of some
+          // samples.
+          if (unit_alpha(layer.norms(), alpha_rule) == 0.0) own.initial = InitialState::kLinear;
+          project(layer, layer.norms(), own, out + group * m * n, stop);
+        },
+        [&] { stop.poll(); });
+  });
+  return binary;
+}
+
 template <class Rows>
 void define_rows(py::class_<Rows>& rows) {
   rows.def("norms", &Rows::norms)
@@ -220,6 +277,10 @@ void define_projection(py::module_& m) {
                  "magnitudes"_a.noconvert(), "squares"_a.noconvert(), py::kw_only(),
                  "num_samples"_a, "first_row"_a, "num_threads"_a);
   define_rows(gram_layer);
+  m.def("project_products", &project_products, "grams"_a.noconvert(), "crosses"_a.noconvert(),
+        "magnitudes"_a.noconvert(), "squares"_a.noconvert(), py::kw_only(), "num_samples"_a,
+        "seeds"_a, "scale"_a, "alpha"_a, "num_sweeps"_a, "betas"_a, "num_reads"_a, "initial"_a,
+        "num_threads"_a);
   m.def("projection_energy", &row_energies, "inputs"_a.noconvert(), "targets"_a.noconvert(),
         "binary"_a.noconvert(), py::kw_only(), "objective"_a, "scale"_a, "alpha"_a, "target_eps"_a,
         "num_threads"_a);

@@ -98,6 +98,22 @@ class GramLayer:
         seed: int,
     ) -> npt.NDArray[np.int8]: ...
 
+def project_products(
+    grams: npt.NDArray[np.float64],
+    crosses: npt.NDArray[np.float64],
+    magnitudes: npt.NDArray[np.float64],
+    squares: npt.NDArray[np.float64],
+    *,
+    num_samples: int,
+    seeds: Sequence[int],
+    scale: float,
+    alpha: AlphaRule,
+    num_sweeps: int,
+    betas: Sequence[float],
+    num_reads: int,
+    initial: InitialState,
+    num_threads: int,
+) -> npt.NDArray[np.int8]: ...
 def step_along(
     weights: npt.NDArray[np.float32],
     binary: npt.NDArray[np.int8],

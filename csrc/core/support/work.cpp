@@ -30,6 +30,17 @@ double proposal_work(std::size_t n, bool is_sparse) {
   return is_sparse ? 2.0 : 2.5 + 0.0025 * static_cast<double>(n);
 }
 
+// Returns the nanoseconds of the reads of a projection for each element of a layer's inputs and
+// each neuron: a sample, or a row of the couplings.
+double reads_work(const ProjectionOptions& options) {
+  const auto sweeps = static_cast<double>(options.annealing.num_sweeps);
+  const bool descent = options.annealing.is_descent();
+  const double solving = descent ? 0.03 * std::min(sweeps, 5.0) : 0.05 * sweeps;
+  // Random states take more sweeps, and reads are compared in float64.
+  const double comparing = options.num_reads > 1 ? 0.3 : 0.0;
+  return static_cast<double>(options.num_reads) * (solving + comparing);
+}
+
 bool is_sparse(const Ising& problem) { return problem.form() == Ising::Form::kSparse; }
 
 }  // namespace
@@ -49,14 +60,13 @@ double packing_work(const GramView& view) {
 }
 
 double projection_work(const SampleView& view, const ProjectionOptions& options) {
-  const auto sweeps = static_cast<double>(options.annealing.num_sweeps);
-  const bool descent = options.annealing.is_descent();
-  const double solving = descent ? 0.03 * std::min(sweeps, 5.0) : 0.05 * sweeps;
-  // Random states take more sweeps, and reads are compared in float64.
-  const double reads = static_cast<double>(options.num_reads);
-  const double comparing = options.num_reads > 1 ? 0.3 : 0.0;
-  return packing_work(view) + reads * (solving + comparing) *
-                                  product(view.num_samples, view.num_inputs, view.num_neurons);
+  return packing_work(view) +
+         reads_work(options) * product(view.num_samples, view.num_inputs, view.num_neurons);
+}
+
+double projection_work(const GramView& view, const ProjectionOptions& options) {
+  return packing_work(view) +
+         reads_work(options) * product(view.num_inputs, view.num_inputs, view.num_neurons);
 }
 
 double energy_work(const SampleView& view) {

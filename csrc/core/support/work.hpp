@@ -27,6 +27,7 @@ int threads_for(double nanoseconds, int num_threads);
 double packing_work(const SampleView& view);
 double packing_work(const GramView& view);
 double projection_work(const SampleView& view, const ProjectionOptions& options);
+double projection_work(const GramView& view, const ProjectionOptions& options);
 double energy_work(const SampleView& view);
 double gradient_work(const SampleView& view);  // of gradient_ising
 double anneal_work(const Ising& problem, std::size_t num_reads, std::size_t num_sweeps);

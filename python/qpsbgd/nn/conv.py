@@ -1,7 +1,5 @@
 """Convolutions with binary weights."""
 
-import math
-import operator
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -9,6 +7,8 @@ from torch import Tensor, nn
 
 from qpsbgd.nn.functional import Quantizer
 from qpsbgd.nn.layers import BinaryLayer
+from qpsbgd.nn.patches import PatchSamples
+from qpsbgd.nn.samples import CallSamples
 
 if TYPE_CHECKING:
     from torch.nn.modules.conv import _ConvNd
@@ -53,29 +53,11 @@ class _BinaryConv(BinaryLayer, _ConvNd):
             Patches ``(G, N, C / G * kernel)`` and gradients ``(G, N, M / G)``, where N is the
             number of images times the number of output positions.
         """
-        dims = len(self.kernel_size)
-        input = input.reshape(-1, *input.shape[-1 - dims :])  # (batch, C, ...)
-        mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
-        input = nn.functional.pad(input, self._reversed_padding_repeated_twice, mode)
-        batch, groups, positions = len(input), self.groups, grad.shape[-dims:]
-        step_batch, step_channel, *steps = input.stride()
-        # One copy of this view is twice as fast as torch's unfold, whose samples are columns.
-        patches = input.as_strided(
-            (groups, batch, *positions, self.in_channels // groups, *self.kernel_size),
-            (
-                step_channel * (self.in_channels // groups),
-                step_batch,
-                *map(operator.mul, steps, self.stride),
-                step_channel,
-                *map(operator.mul, steps, self.dilation),
-            ),
-        )  # (G, batch, positions, C / G, kernel)
-        num_samples = batch * math.prod(positions)
-        grads = grad.reshape(batch, groups, self.out_channels // groups, math.prod(positions))
-        return (
-            patches.reshape(groups, num_samples, self.weight[0].numel()),
-            grads.permute(1, 0, 3, 2).reshape(groups, num_samples, self.out_channels // groups),
-        )
+        return self.call_samples(input, grad).all()
+
+    def call_samples(self, input: Tensor, grad: Tensor, *context: Any) -> CallSamples:
+        """Return the samples of one call, whose patches are made on demand."""
+        return PatchSamples(self, input, grad)
 
 
 class BinaryConv1d(_BinaryConv, nn.Conv1d):

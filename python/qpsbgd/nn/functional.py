@@ -116,7 +116,7 @@ def is_exporting() -> bool:
     Versions of torch before 2.7 do not tell of ``torch.export``.
     """
     exports = getattr(torch.compiler, "is_exporting", bool)
-    return bool(exports()) or bool(torch.jit.is_tracing())
+    return bool(exports()) or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
 def _surrogate_sign(x: Tensor, slope: Slope, parameter: float) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from qpsbgd.nn.functional import Quantizer, get_quantizer, is_exporting, is_transformed
 from qpsbgd.nn.observers import Observers, notify_observers
 from qpsbgd.nn.packed_weight import PackedWeight
+from qpsbgd.nn.samples import CallSamples
 from qpsbgd.nn.sign_cache import SignCache
 
 if TYPE_CHECKING:
@@ -162,6 +163,15 @@ class BinaryLayer(Module):
             X ``(G, N, n)`` and T ``(G, N, m)`` for which dL/dW, as ``(G, m, n)``, is T^T X.
         """
         raise NotImplementedError
+
+    def call_samples(self, input: Tensor, grad: Tensor, *context: Any) -> CallSamples:
+        """Return the samples of one call, of which an optimiser may use some.
+
+        The default makes all of them with :meth:`samples`. A layer whose samples are larger than
+        its input and output can return a subclass of
+        :class:`~qpsbgd.nn.samples.CallSamples` that makes them on demand.
+        """
+        return CallSamples(*self.samples(input, grad, *context))
 
     def scale_shape(self) -> tuple[int, ...]:
         """Return the shape in which ``output_scale`` and ``bias`` broadcast to the output."""

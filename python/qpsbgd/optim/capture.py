@@ -12,6 +12,7 @@ from torch.autograd.graph import Node
 
 from qpsbgd.nn.layers import BinaryLayer
 from qpsbgd.nn.observers import add_observer
+from qpsbgd.nn.samples import CallSamples, joined
 from qpsbgd.optim.claims import check_same_weight
 from qpsbgd.optim.markers import is_marked, mark
 
@@ -187,6 +188,26 @@ class Capture:
         """Whether a backward pass has reached an output of the layer since the last ``clear``."""
         return bool(self._calls)
 
+    def calls(self) -> list[CallSamples]:
+        """Return the samples of each call of the layer that a backward pass reached.
+
+        Where gradients reached the weight past the layer alone, it is one call without samples.
+
+        Raises:
+            RuntimeError: an input or a gradient was changed in place after the backward pass.
+        """
+        for call in self._calls.values():
+            call.check()
+        if not self._calls:
+            groups, weight = self.layer.num_groups, self._weight
+            n, m = weight[0].numel(), len(weight) // groups
+            shapes = (groups, 0, n), (groups, 0, m)
+            return [CallSamples(*(weight.new_empty(shape) for shape in shapes))]
+        return [
+            self.layer.call_samples(call.input, call.grad, *call.context)
+            for call in self._calls.values()
+        ]
+
     def batch(self) -> tuple[Tensor, Tensor]:
         """Return X ``(G, N, n)`` and T ``(G, N, m)``, joined over the calls of the layer.
 
@@ -196,20 +217,7 @@ class Capture:
         Raises:
             RuntimeError: an input or a gradient was changed in place after the backward pass.
         """
-        for call in self._calls.values():
-            call.check()
-        samples = [
-            self.layer.samples(call.input, call.grad, *call.context)
-            for call in self._calls.values()
-        ]
-        if len(samples) == 1:
-            return samples[0]
-        if not samples:
-            groups, weight = self.layer.num_groups, self._weight
-            n, m = weight[0].numel(), len(weight) // groups
-            return weight.new_empty((groups, 0, n)), weight.new_empty((groups, 0, m))
-        inputs, grads = zip(*samples, strict=True)
-        return torch.cat(inputs, dim=1), torch.cat(grads, dim=1)
+        return joined(self.calls())
 
     def clear(self) -> None:
         """Drop the stored inputs and gradients."""

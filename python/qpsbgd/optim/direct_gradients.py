@@ -5,11 +5,28 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from qpsbgd.optim.sampling import LayerSamples
+
 Floats = npt.NDArray[np.float32]
 
 #: Bounds on what the added samples contribute to the mean square of X b0, relative to the others.
 #: Beyond the upper one float32 rounds the others away.
 MIN_SHARE, MAX_SHARE = 2.0**-8, 2.0**10
+
+
+def add_direct_gradient(samples: LayerSamples, gradient: Floats, objective: str) -> LayerSamples:
+    """Return the samples of a layer with a gradient ``(G * m, n)`` added to T^T X."""
+    parts = np.split(gradient, len(samples.pairs))
+    products, seen, share = samples.products, samples.seen, np.float32(1)
+    if products is not None and seen is not None:
+        share = np.float32(len(samples.pairs[0][0]) / products.num_samples)
+        products = products.plus(np.stack(parts))
+        seen = seen | np.any(parts, axis=1)
+    pairs = [
+        with_direct_gradient(X, T, share * part, objective)
+        for (X, T), part in zip(samples.pairs, parts, strict=True)
+    ]
+    return LayerSamples(pairs, samples.num_samples, products, seen)
 
 
 def with_direct_gradient(

@@ -16,6 +16,7 @@ from qpsbgd.optim.device import to_devices
 from qpsbgd.optim.param_groups import check_group, layer_groups
 from qpsbgd.optim.real_parameters import IdleParameters
 from qpsbgd.optim.sample_memory import PastSamples, drop_past
+from qpsbgd.optim.sampling import DEFAULT_MAX_SAMPLES
 from qpsbgd.optim.scale import ScaleScores
 from qpsbgd.optim.stats import LayerStep, ScalarWriter, energies, gradient_norm, write_steps
 from qpsbgd.optim.step import LayerGradient, solve, solve_together
@@ -53,7 +54,7 @@ class QPSBGD(torch.optim.Optimizer):
         model: module with binary layers (:mod:`qpsbgd.nn`), whose weights the optimiser claims; or
             groups as in torch, with modules in the place of parameters:
             ``[{"params": model.body}, {"params": [model.head], "lr": 0.01}]``. A group may have
-            the hyper-parameters from ``lr`` to ``seed``.
+            the hyper-parameters from ``lr`` to ``max_samples``.
         lr: size of a step, in units of the latent weight; >= 0.
         objective: ``"quadratic"`` or ``"sign"``; see :func:`qpsbgd.project`.
         scale: factor of the step length alpha, > 0. Small values give signSGD. None, the default,
@@ -84,7 +85,11 @@ class QPSBGD(torch.optim.Optimizer):
             uses the samples of the step alone. Convolutions with groups, the sign objective and
             steps of several ranks have no memory.
         maximize: whether to ascend instead of descend.
-        seed: seed of the projections, in [0, 2**31).
+        seed: seed of the projections and of the choice of samples, in [0, 2**31).
+        max_samples: largest number of samples from which a step computes the curvature X^T X of a
+            layer; >= 1. Of more samples it draws this many, uniformly and without replacement, and
+            scales their X^T X to the number of all. The linear term X^T T is always that of all
+            samples. It has no effect under ``torch.distributed``, where all samples count.
         projector: solver of the problems: None or ``"native"`` for
             :class:`~qpsbgd.NativeProjector`; a ``dimod.Sampler``, for
             :class:`~qpsbgd.SamplerProjector` of it; or a :class:`~qpsbgd.Projector`, such as
@@ -103,8 +108,9 @@ class QPSBGD(torch.optim.Optimizer):
     gradients and nothing changes them in 100 steps.
 
     The optimiser holds inputs and gradients from the backward pass to the step. A linear layer
-    needs N (n + m) floats; a convolution needs its input and output, as the step makes the
-    patches. Every gradient counts once:
+    needs N (n + m) floats; a convolution needs its input and output. The step makes at most
+    ``max_samples`` patches of a convolution, and those of one layer at a time. Every gradient
+    counts once:
 
     * Samples belong to one call of a layer. The samples of all calls before a step form one batch.
       A second backward pass through one call adds to its T, as it adds to ``.grad`` elsewhere.
@@ -174,6 +180,7 @@ class QPSBGD(torch.optim.Optimizer):
         memory: int = 32,
         maximize: bool = False,
         seed: int = 0,
+        max_samples: int = DEFAULT_MAX_SAMPLES,
         projector: ProjectorLike = None,
         process_group: "ProcessGroup | Literal['world'] | None" = "world",
         stats_every: int = 0,
@@ -193,6 +200,7 @@ class QPSBGD(torch.optim.Optimizer):
             "memory": memory,
             "maximize": maximize,
             "seed": seed,
+            "max_samples": max_samples,
         }
         self._model, self._layers, groups, has_sweeps = layer_groups(model, defaults)
         self._projector = as_projector(projector)
@@ -260,6 +268,7 @@ class QPSBGD(torch.optim.Optimizer):
             group.setdefault("weight_decay", 0.0)
             group.setdefault("relative_lr", False)
             group.setdefault("memory", 0)
+            group.setdefault("max_samples", DEFAULT_MAX_SAMPLES)
         if "_layers" in state:  # a copy or an unpickled optimiser, not load_state_dict
             self._watch_layers()
 
@@ -344,7 +353,7 @@ class QPSBGD(torch.optim.Optimizer):
                 self._has_compared_ranks = True
             solve_together(gradients, self._projector, process_group)
         else:
-            solve(gradients, self._projector)
+            solve(gradients, self._projector, has_energies=self._wants_energies())
         solved = [gradient for gradient in gradients if gradient.binary is not None]
         if gradients and not solved:
             raise RuntimeError(
@@ -385,6 +394,10 @@ class QPSBGD(torch.optim.Optimizer):
 
     def _steps_done(self, weight: Tensor) -> int:
         return int(self.state[weight].get("step", 0)) if weight in self.state else 0
+
+    def _wants_energies(self) -> bool:
+        """Return whether the step after those so far is one that ``stats_every`` selects."""
+        return self.stats_every > 0 and (self.num_steps + 1) % self.stats_every == 0
 
     def _ranks(self) -> tuple[bool, Any]:
         """Return whether ranks share the batch, and their process group (None for all)."""
@@ -435,7 +448,7 @@ class QPSBGD(torch.optim.Optimizer):
             [torch.from_numpy(gradient.binary) for gradient in gradients],
             [gradient.weight.device for gradient in gradients],
         )
-        with_energies = self.stats_every > 0 and (self.num_steps + 1) % self.stats_every == 0
+        with_energies = self._wants_energies()
         self.last_step = {}
         for gradient in gradients:  # this may raise, and must come before the first change
             set_unit(gradient.weight, gradient.options, self.state[gradient.weight])
@@ -451,7 +464,7 @@ class QPSBGD(torch.optim.Optimizer):
                 drop_past(state)
             step = LayerStep(
                 gradient.seconds,
-                num_samples=sum(len(X) for X, _ in gradient.batches),
+                num_samples=gradient.num_samples,
                 scale=gradient.scale if gradient.options["objective"] == "quadratic" else None,
             )
             if before is not None:

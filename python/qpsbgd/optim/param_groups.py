@@ -73,6 +73,7 @@ def check_group(group: dict[str, Any]) -> None:
     checked_choice("target", group["target"], get_args(Target))
     checked_count("num_sweeps", group["num_sweeps"], 0)
     checked_count("seed", group["seed"], 0, SEED_LIMIT)
+    checked_count("max_samples", group["max_samples"], 1)
 
 
 def _number(value: Any) -> Any:

@@ -54,7 +54,13 @@ class LayerStep:
 
 def gradient_norm(gradient: LayerGradient) -> float:
     """Return the Frobenius norm of a layer's gradient at its binary weights."""
-    products = np.concatenate([T.T @ X for X, T in gradient.step_batches])  # (groups * m, n)
+    samples = gradient.step_samples
+    if samples is None:
+        return 0.0
+    if samples.products is not None:
+        products = np.concatenate(samples.products.cross)  # (groups * m, n)
+    else:
+        products = np.concatenate([T.T @ X for X, T in samples.batches])
     if gradient.direct is not None:
         products = products + gradient.direct
     return float(np.linalg.norm(products.astype(np.float64)))
@@ -66,21 +72,33 @@ def energies(gradient: LayerGradient, projector: Projector) -> dict[str, Any]:
     :class:`LayerStep` defines them. The means are over the neurons that a gradient reached, and
     over the samples of this rank. The result is empty where there is no such neuron.
     """
-    if gradient.binary is None:
+    samples = gradient.samples
+    if gradient.binary is None or samples is None:
         return {}
     parts = []
-    binaries = np.split(gradient.binary, gradient.num_groups) if gradient.batches else ()
-    for group, ((X, T), binary) in enumerate(zip(gradient.whole_batches, binaries, strict=True)):
+    binaries = np.split(gradient.binary, gradient.num_groups)
+    for group, ((X, T), binary) in enumerate(zip(samples.batches, binaries, strict=True)):
+        options = gradient.projection_options(group)
+        products = samples.products if options.objective == "quadratic" else None
         # The start is arbitrary for an input that only other ranks have seen.
-        moved = (binary != 0) & X.any(axis=0)  # (m, n)
-        reached = T.any(axis=0) & moved.any(axis=1)  # (m,)
+        moved = binary != 0  # (m, n)
+        if products is None:
+            moved &= np.outer(T.any(axis=0), X.any(axis=0))
+        reached = moved.any(axis=1)  # (m,)
         if not reached.any():
             continue
-        options = gradient.projection_options(group)
-        start = minimise(X, T, replace(options, num_sweeps=0))
+        if products is None:
+            start = minimise(X, T, replace(options, num_sweeps=0))
+        else:
+            start = products.linear_minimiser()[group]
         after = np.where(moved, binary, start)
         options = options.filled(target_eps=getattr(projector, "target_eps", None))
-        means = [objective_values(X, T, rows, options) for rows in (start, after)]
+        means = [
+            objective_values(X, T, rows, options)
+            if products is None
+            else products.energies(group, rows, options)
+            for rows in (start, after)
+        ]
         same = (binary == start) & moved
         means.append(same.sum(axis=1) / np.maximum(moved.sum(axis=1), 1))
         parts.append(np.stack(means)[:, reached])  # (3, neurons)

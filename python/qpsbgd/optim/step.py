@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import hashlib
-import itertools
+import math
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,16 +17,25 @@ from torch import Tensor
 from qpsbgd._checks import SEED_LIMIT, checked_layer, checked_threads
 from qpsbgd.optim.capture import Capture
 from qpsbgd.optim.device import to_host
-from qpsbgd.optim.direct_gradients import with_direct_gradient
+from qpsbgd.optim.direct_gradients import add_direct_gradient
 from qpsbgd.optim.sample_memory import PastSamples
+from qpsbgd.optim.sampling import (
+    FEW_INPUTS,
+    Batch,
+    LayerSamples,
+    SampleRequest,
+    choose_samples,
+    masked,
+)
 from qpsbgd.optim.scale import ScaleComparison, ScaleScores, is_due
 from qpsbgd.projection.options import LayerProblem, ProjectionOptions
-from qpsbgd.projection.projectors import NativeProjector, Projector, check_binary
+from qpsbgd.projection.projectors import NativeProjector, Projector, as_native, check_binary
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+#: Stream of the seeds that choose samples. Those of the projections have the number of a group.
+SAMPLE_STREAM = 2**32
 
 #: Hyper-parameters that all ranks of a process group must agree on beside the projection's.
 AGREED = (
@@ -49,8 +58,11 @@ class LayerGradient:
         weight: latent weight.
         capture: inputs and gradients since the last step.
         num_steps: number of steps that the layer has made before.
-        batches: X ``(N, n)`` and T ``(N, m)`` of each group; empty where no gradient reached the
-            layer on this rank.
+        step_samples: the layer's samples on the host, as long as they are needed; None where no
+            gradient reached the layer on this rank.
+        samples: ``step_samples`` with those of past steps and those that stand for ``direct``.
+        num_samples: number of samples that a gradient reached, summed over the groups, with those
+            of past steps.
         binary: int8 ``(groups * m, n)`` of -1 and +1. It is 0 in rows that no gradient reached and
             in columns whose input is 0 in all samples. None where no gradient reached the layer on
             any rank.
@@ -67,7 +79,9 @@ class LayerGradient:
     weight: Tensor
     capture: Capture
     num_steps: int
-    batches: list[Batch] = field(default_factory=list)
+    step_samples: LayerSamples | None = None
+    samples: LayerSamples | None = None
+    num_samples: int = 0
     binary: npt.NDArray[np.int8] | None = None
     seconds: float = 0.0
     direct: npt.NDArray[np.float32] | None = None
@@ -101,25 +115,6 @@ class LayerGradient:
             seed=step_seed(options["seed"], self.index, self.num_steps, group),
         )
 
-    @property
-    def step_batches(self) -> list[Batch]:
-        """X and T of each group, without those of past steps."""
-        if self.past is None:
-            return self.batches
-        first = -self.past.sizes[-1] or len(self.past.inputs)
-        return [(X[first:], T[first:]) for X, T in self.batches]
-
-    @functools.cached_property
-    def whole_batches(self) -> list[Batch]:
-        """Return X and T of each group, with samples for what reached the weight directly."""
-        if self.direct is None:
-            return self.batches
-        parts = np.split(self.direct, self.num_groups)
-        return [
-            with_direct_gradient(X, T, part, self.options["objective"])
-            for (X, T), part in zip(self.batches, parts, strict=True)
-        ]
-
     def comparison(self) -> ScaleComparison | None:
         """Return the comparison of scales that this step makes for the layer, if it makes one."""
         options = self.options
@@ -132,9 +127,32 @@ class LayerGradient:
             return None
         return ScaleComparison(self.scores, self.num_groups, self.shape)
 
-    def problems(self) -> list[LayerProblem]:
-        """Return the problems of the groups that gradients reached."""
+    def request(self, projector: Projector | None, *, has_energies: bool) -> SampleRequest:
+        """Return what a step needs of the layer's samples.
+
+        Args:
+            projector: solver of the layer's problems; None to take all samples.
+            has_energies: whether energies of the problems will be computed.
+        """
+        options = self.options
+        return SampleRequest(
+            self.capture.calls(),
+            max_samples=math.inf if projector is None else options["max_samples"],
+            seed=step_seed(options["seed"], self.index, self.num_steps, SAMPLE_STREAM),
+            uses_products=projector is not None and self._uses_products(projector),
+            has_small_groups=self.num_groups > 1 and self.shape[1] <= FEW_INPUTS,
+            needs_squares=has_energies or options["alpha"] == "norm",
+            maximize=options["maximize"],
+        )
+
+    def problems(self, projector: Projector) -> list[LayerProblem]:
+        """Return the problems that a projector solves from samples: those of the groups with any.
+
+        There is none where the projector takes products.
+        """
         name = self.options["layer"]
+        if self.samples is None or self._takes_products(projector):
+            return []
         return [
             LayerProblem(
                 name if self.num_groups == 1 else f"{name}[{group}]",
@@ -143,34 +161,75 @@ class LayerGradient:
                 T,
                 self.projection_options(group),
             )
-            for group, (X, T) in enumerate(self.whole_batches)
+            for group, (X, T) in enumerate(self.samples.batches)
             if len(X)
         ]
 
+    def answer(
+        self, projector: Projector, answers: Iterator[npt.NDArray[np.int8]]
+    ) -> npt.NDArray[np.int8] | None:
+        """Return the binary gradient, from the answers to :meth:`problems` if there are any."""
+        samples = self.samples
+        if samples is None:
+            return None
+        native = as_native(projector)
+        if native is None or samples.products is None or not self._takes_products(projector):
+            return samples.gradient_from([next(answers) for X, _ in samples.batches if len(X)])
+        options = [self.projection_options(group) for group in range(self.num_groups)]
+        with _naming(self.options["layer"]):
+            return samples.gradient_of(native.project_products(samples.products, options))
 
-def solve(gradients: Sequence[LayerGradient], projector: Projector) -> None:
-    """Find the binary gradients of all layers from the samples of this process."""
-    fetch(gradients)
-    for gradient in gradients:
-        _join_past(gradient)
-    num_threads = checked_threads(getattr(projector, "num_threads", None))
-    for gradient in gradients:
-        _compare_scales(gradient, num_threads)
+    def _uses_products(self, projector: Projector) -> bool:
+        """Return whether a projector can solve the layer from products of its samples."""
+        return self.options["objective"] == "quadratic" and as_native(projector) is not None
+
+    def _takes_products(self, projector: Projector) -> bool:
+        """Return whether a projector solves the layer from products in this step."""
+        return (
+            self.samples is not None
+            and self.samples.products is not None
+            and self._uses_products(projector)
+        )
+
+
+def solve(
+    gradients: Sequence[LayerGradient], projector: Projector, *, has_energies: bool = False
+) -> None:
+    """Find the binary gradients of all layers from the samples of this process.
+
+    Args:
+        gradients: the layers.
+        projector: solver of their problems.
+        has_energies: whether energies of the problems will be computed. Without them a layer's
+            samples are dropped before the next layer's are made.
+    """
+    # Layers elsewhere than on the CPU cross to the host in one copy.
+    is_on_host = all(gradient.weight.device.type == "cpu" for gradient in gradients)
+    if not is_on_host:
+        fetch(gradients, projector, has_energies=has_energies)
     solves_steps = hasattr(projector, "project_step")
     for part in [gradients] if solves_steps else [[gradient] for gradient in gradients]:
         start = time.perf_counter()
-        problems = [problem for gradient in part for problem in gradient.problems()]
-        rows = iter(_solved(problems, projector))
+        if is_on_host:
+            fetch(part, projector, has_energies=has_energies)
+        _solve_part(part, projector)
         for gradient in part:
-            gradient.binary = _stacked(
-                [
-                    _masked(next(rows), T.any(axis=0), X.any(axis=0))
-                    if len(X)
-                    else np.zeros(gradient.shape, np.int8)
-                    for X, T in gradient.whole_batches
-                ]
-            )
             gradient.seconds = (time.perf_counter() - start) / len(part)
+            if not has_energies:
+                gradient.samples = gradient.step_samples = None
+
+
+def _solve_part(part: Sequence[LayerGradient], projector: Projector) -> None:
+    """Find the binary gradients of layers that a projector solves together."""
+    num_threads = checked_threads(getattr(projector, "num_threads", None))
+    for gradient in part:
+        _join_past(gradient)
+        _compare_scales(gradient, num_threads)
+        _add_direct(gradient)
+    problems = [problem for gradient in part for problem in gradient.problems(projector)]
+    answers = iter(_solved(problems, projector))
+    for gradient in part:
+        gradient.binary = gradient.answer(projector, answers)
 
 
 def solve_together(
@@ -188,9 +247,11 @@ def solve_together(
     start = time.perf_counter()
 
     def samples(gradient: LayerGradient, group: int) -> Batch:
-        if not gradient.batches:
+        if gradient.samples is None:
             fetch([gradient])
-        return gradient.whole_batches[group]
+            _add_direct(gradient)
+        assert gradient.samples is not None
+        return gradient.samples.batches[group]
 
     comparisons = [gradient.comparison() for gradient in gradients]
     shards = [
@@ -217,7 +278,7 @@ def solve_together(
                 [
                     np.zeros(gradient.shape, np.int8)
                     if part is None
-                    else _masked(part.binary, part.reached, part.seen)
+                    else masked(part.binary, part.reached, part.seen)
                     for part in parts
                 ]
             )
@@ -225,13 +286,66 @@ def solve_together(
         gradient.seconds = (time.perf_counter() - start) / len(gradients)
 
 
+def fetch(
+    gradients: Sequence[LayerGradient],
+    projector: Projector | None = None,
+    *,
+    has_energies: bool = False,
+) -> None:
+    """Read the samples of all captured layers to the host, in one copy.
+
+    Args:
+        gradients: the layers.
+        projector: solver of their problems; None to read all samples.
+        has_energies: whether energies of the problems will be computed.
+    """
+    captured = [gradient for gradient in gradients if not gradient.capture.is_empty]
+    choices = []
+    for gradient in captured:
+        with _naming(gradient.options["layer"]):
+            choices.append(choose_samples(gradient.request(projector, has_energies=has_energies)))
+    direct = [
+        gradient.capture.direct_gradient.flatten(1)
+        for gradient in captured
+        if gradient.capture.direct_gradient is not None
+    ]
+    tensors = [tensor for choice in choices for tensor in choice.tensors]
+    arrays = iter(to_host([*tensors, *direct]))
+    for gradient, choice in zip(captured, choices, strict=True):
+        with _naming(gradient.options["layer"]):
+            gradient.samples = choice.on_host([next(arrays) for _ in choice.tensors])
+        gradient.step_samples = gradient.samples
+        gradient.num_samples = gradient.samples.num_samples
+    for gradient in captured:
+        if gradient.capture.direct_gradient is not None:
+            whole = next(arrays)
+            gradient.direct = (-whole if gradient.options["maximize"] else whole).numpy()
+
+
+def _join_past(gradient: LayerGradient) -> None:
+    """Add samples of past steps to a layer whose samples are few, in a step of one process."""
+    samples, memory = gradient.samples, gradient.options["memory"]
+    if samples is None:
+        return
+    is_whole = gradient.num_groups == 1 and samples.products is None
+    is_few = is_whole and len(samples.pairs[0][0]) < memory
+    if not is_few or gradient.options["objective"] != "quadratic":
+        gradient.past = None
+        return
+    gradient.past = PastSamples.joined(gradient.past, *samples.pairs[0], memory)
+    gradient.num_samples = len(gradient.past.inputs)
+    gradient.samples = LayerSamples(
+        [(gradient.past.inputs, gradient.past.targets)], gradient.num_samples
+    )
+
+
 def _compare_scales(gradient: LayerGradient, num_threads: int) -> None:
     """Update the scores of a layer's scales, if it compares them in this step."""
     comparison = gradient.comparison()
-    if comparison is None or not gradient.batches:
+    if comparison is None or gradient.samples is None:
         return
     for group in comparison.groups:
-        X, T = gradient.batches[group]
+        X, T = gradient.samples.batches[group]
         positions = comparison.positions(len(X))
         if len(positions):
             with _naming(gradient.options["layer"]):
@@ -242,42 +356,12 @@ def _compare_scales(gradient: LayerGradient, num_threads: int) -> None:
     gradient.scores = comparison.scores
 
 
-def fetch(gradients: Sequence[LayerGradient]) -> None:
-    """Make X and T of all captured layers on the host, in one copy."""
-    captured = [gradient for gradient in gradients if not gradient.capture.is_empty]
-    tensors = []
-    for gradient in captured:
-        with _naming(gradient.options["layer"]):
-            tensors.append(_samples(gradient))
-    direct = [
-        gradient.capture.direct_gradient.flatten(1)
-        for gradient in captured
-        if gradient.capture.direct_gradient is not None
-    ]
-    flat = [tensor for pair in itertools.chain(*tensors) for tensor in pair]
-    arrays = iter(to_host([*flat, *direct]))
-    for gradient in captured:
-        pairs = [(next(arrays), next(arrays)) for _ in range(gradient.num_groups)]
-        if gradient.options["maximize"]:
-            pairs = [(inputs, -targets) for inputs, targets in pairs]
-        gradient.batches = [(inputs.numpy(), targets.numpy()) for inputs, targets in pairs]
-    for gradient in captured:
-        if gradient.capture.direct_gradient is not None:
-            whole = next(arrays)
-            gradient.direct = (-whole if gradient.options["maximize"] else whole).numpy()
-
-
-def _join_past(gradient: LayerGradient) -> None:
-    """Add samples of past steps to a layer whose samples are few, in a step of one process."""
-    if not gradient.batches:
-        return
-    memory = gradient.options["memory"]
-    is_few = gradient.num_groups == 1 and len(gradient.batches[0][0]) < memory
-    if not is_few or gradient.options["objective"] != "quadratic":
-        gradient.past = None
-        return
-    gradient.past = PastSamples.joined(gradient.past, *gradient.batches[0], memory)
-    gradient.batches = [(gradient.past.inputs, gradient.past.targets)]
+def _add_direct(gradient: LayerGradient) -> None:
+    """Add what reached the weight past the layer to its samples."""
+    if gradient.samples is not None and gradient.direct is not None:
+        gradient.samples = add_direct_gradient(
+            gradient.samples, gradient.direct, gradient.options["objective"]
+        )
 
 
 def step_seed(seed: int, layer: int, step: int, group: int = 0) -> int:
@@ -324,34 +408,6 @@ def _naming(layer: str) -> Iterator[None]:
         # A subclass with a constructor of its own may not take a single message.
         kind = type(error) if type(error).__init__ is base.__init__ else base
         raise kind(f"layer {layer!r}: {error}") from error
-
-
-def _samples(gradient: LayerGradient) -> list[tuple[Tensor, Tensor]]:
-    """Return X and T of each group of a layer, without the samples that no gradient reached."""
-    pairs = []
-    for inputs, targets in zip(*gradient.capture.batch(), strict=True):
-        # The first neurons usually show that a gradient reached every sample.
-        reached = targets[:, :16].any(dim=1)  # (N,)
-        if not reached.all():
-            reached = targets.any(dim=1)
-        pairs.append((inputs, targets) if reached.all() else (inputs[reached], targets[reached]))
-    return pairs
-
-
-def _masked(binary: npt.NDArray[np.int8], reached: Any, seen: Any) -> npt.NDArray[np.int8]:
-    """Return B ``(m, n)`` with 0 in the entries that no sample determines.
-
-    Without this, every batch that lacks a rare input would move its weight, always in the same
-    direction.
-
-    Args:
-        binary: rows of -1 and +1.
-        reached: bool ``(m,)``; whether a neuron has a target other than 0.
-        seen: bool ``(n,)``; whether an input is other than 0 in some sample.
-    """
-    if not seen.all():
-        return binary * np.outer(reached, seen)
-    return binary if reached.all() else binary * reached[:, None]
 
 
 def _stacked(rows: list[npt.NDArray[np.int8]]) -> npt.NDArray[np.int8] | None:

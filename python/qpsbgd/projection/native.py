@@ -44,10 +44,10 @@ def minimise(X: "ArrayLike", T: "ArrayLike", options: ProjectionOptions) -> npt.
             return sign_beta_range(
                 inputs, targets, target_eps=objective["target_eps"], num_threads=threads
             )
-        return quadratic_beta_range(
-            rule, inputs, targets, scale=options.scale, alpha=objective["alpha"],
-            num_threads=threads,
-        )  # fmt: skip
+        h, J, _ = _core.gradient_ising(
+            inputs, targets, scale=options.scale, alpha=objective["alpha"], num_threads=threads
+        )
+        return quadratic_beta_range(rule, h, J, num_threads=threads)
 
     return _core.project(
         inputs,

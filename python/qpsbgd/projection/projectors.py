@@ -27,6 +27,7 @@ from qpsbgd.projection.options import (
     LayerProblem,
     ProjectionOptions,
 )
+from qpsbgd.projection.products import LayerProducts, minimise_products
 from qpsbgd.projection.sample_sets import Ranking, checked_spins, never_worse
 
 #: Options that belong to a projector: where a call leaves them at None, the projector's own hold.
@@ -142,6 +143,20 @@ class NativeProjector:
                 is refused.
         """
         return minimise(X, T, with_own_options(self, options or ProjectionOptions()))
+
+    def project_products(
+        self, products: LayerProducts, options: Sequence[ProjectionOptions]
+    ) -> npt.NDArray[np.int8]:
+        """Return the binary gradients ``(G, m, n)`` of a layer's groups from products of samples.
+
+        Args:
+            products: products of the layer's samples.
+            options: options of each group, which differ in the seed only.
+
+        Raises:
+            ValueError: an option differs from the projector's own, or scale is out of range.
+        """
+        return minimise_products(products, [with_own_options(self, each) for each in options])
 
     def core_options(self, options: ProjectionOptions) -> dict[str, Any]:
         """Return what the core takes for a layer whose samples are divided over several ranks.
@@ -302,6 +317,14 @@ def as_projector(
     if isinstance(projector, dimod.Sampler):
         return SamplerProjector(projector, **own)
     return projector
+
+
+def as_native(projector: Projector) -> NativeProjector | None:
+    """Return the projector where it is this package's own, else None."""
+    # A subclass that overrides __call__ does more than its options say.
+    if isinstance(projector, NativeProjector):
+        return projector if type(projector).__call__ is NativeProjector.__call__ else None
+    return None
 
 
 def check_own_options(projector: Projector, options: ProjectionOptions) -> None:

@@ -1,5 +1,7 @@
 """Rules that find the inverse temperatures of a layer's problems."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -21,25 +23,16 @@ SCOUT_SWEEPS = 20
 
 
 def quadratic_beta_range(
-    rule: BetaRule,
-    X: Inputs,
-    T: Inputs,
-    *,
-    scale: float,
-    alpha: _core.AlphaRule,
-    num_threads: int,
+    rule: BetaRule, h: npt.NDArray[Any], J: npt.NDArray[Any], *, num_threads: int
 ) -> tuple[float, float]:
     """Return inverse temperatures ``(hot, cold)`` for the quadratic problems of a layer.
 
     Args:
         rule: ``"auto"`` or ``"dwave"``.
-        X: inputs, float32 ``(N, n)``.
-        T: targets, float32 ``(N, m)``.
-        scale: factor of the step length alpha.
-        alpha: rule for the step length alpha.
+        h: biases of the problems ``(m, n)``.
+        J: couplings ``(n, n)`` that they share.
         num_threads: largest number of threads.
     """
-    h, J, _ = _core.gradient_ising(X, T, scale=scale, alpha=alpha, num_threads=num_threads)
     couplings = DenseCouplings.checked(J, h.shape, num_threads)  # (n, n)
     fields = np.ascontiguousarray(h, np.float64)  # (m, n)
     if rule == "dwave":

@@ -21,7 +21,7 @@ from qpsbgd.optim.distributed.pooling import (
 )
 from qpsbgd.optim.scale import HeldOut, ScaleComparison
 from qpsbgd.projection.options import ProjectionOptions
-from qpsbgd.projection.projectors import NativeProjector, Projector, check_binary
+from qpsbgd.projection.projectors import Projector, as_native, check_binary
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -171,7 +171,7 @@ class _LayerSamples:
         self.shard = shard
         self.projector = projector
         self.exchange = exchange
-        self.native = _as_native(projector)
+        self.native = as_native(projector)
         self.core_options: dict[str, Any] = {}
 
     def describe(self) -> _Description:
@@ -329,13 +329,6 @@ def compare_scales(
     for part, results in zip(parts, ranks.gather(parts, _Part.run), strict=True):
         (result,) = (each for each in results if each is not None)
         part.comparison.add(result)
-
-
-def _as_native(projector: Projector) -> NativeProjector | None:
-    # A subclass that overrides __call__ does more than its options say.
-    if isinstance(projector, NativeProjector):
-        return projector if type(projector).__call__ is NativeProjector.__call__ else None
-    return None
 
 
 def _read_samples(shard: Shard) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
