@@ -81,7 +81,7 @@ class GradMark:
         if self._left is None or grad is None:
             return False
         left, version = self._left
-        return left() is grad and version == grad._version
+        return bool(grad._version == version) and left() is grad
 
     def _write(self) -> None:
         """Mark ``.grad`` without changing its value."""
