@@ -14,7 +14,7 @@ from networks import Net, backward
 from qpsbgd.nn import BinaryConv2d, BinaryLinear
 from qpsbgd.optim import QPSBGD, split_parameters
 from qpsbgd.optim.direct_gradients import with_direct_gradient
-from qpsbgd.optim.markers import is_marked, mark
+from qpsbgd.optim.markers import GradMark
 
 
 def weights(model):
@@ -260,23 +260,32 @@ def test_grad_scaler_works_without_autocast(net, batch):
 
 
 def test_a_mark_is_zero_in_all_arithmetic():
-    weight = nn.Parameter(torch.randn(3, 4, 2, 2).to(memory_format=torch.channels_last))
-    assert not is_marked(weight)
-    mark(weight)
-    assert is_marked(weight)
-    assert not weight.grad.any()
-    weight.grad.mul_(0.5).div_(3).clamp_(-1, 1)
-    assert is_marked(weight)
-    weight.grad.zero_()
-    assert not is_marked(weight)
-    mark(weight)
-    assert is_marked(weight)
-    assert torch.equal(weight.grad, torch.zeros(3, 4, 2, 2))
-    weight.grad = torch.zeros(3, 4, 2, 2)
+    layer = BinaryConv2d(4, 3, 2, bias=False).to(memory_format=torch.channels_last)
+    optimizer = QPSBGD(layer)
+    weight, mark = layer.weight, GradMark(layer.weight)
+    assert not mark.is_present()
+    for _ in range(2):
+        layer(torch.randn(2, 4, 5, 5)).sum().backward()
+        assert mark.is_present()
+        assert not weight.grad.any()
+        weight.grad.mul_(0.5).div_(3).clamp_(-1, 1)
+        assert mark.is_present()
+        weight.grad.zero_()
+        assert not mark.is_present()
     weight.grad[2, 3, 1, 1] = 5.0
-    assert is_marked(weight)
-    mark(weight)
-    assert weight.grad[0, 0, 0, 0].signbit() == torch.tensor(False)
+    assert mark.is_present()
+    del optimizer
+
+
+def test_gradients_from_before_the_optimizer_are_refused(net, batch):
+    backward(net, batch)
+    optimizer = QPSBGD(net)
+    backward(net, batch)
+    with pytest.raises(RuntimeError, match=r"layer 'first': weight.grad has values"):
+        optimizer.step()
+    net.zero_grad()
+    backward(net, batch)
+    optimizer.step()
 
 
 @pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")

@@ -14,7 +14,7 @@ from qpsbgd.nn.layers import BinaryLayer
 from qpsbgd.nn.observers import add_observer
 from qpsbgd.nn.samples import CallSamples, joined
 from qpsbgd.optim.claims import check_same_weight
-from qpsbgd.optim.markers import is_marked, mark
+from qpsbgd.optim.markers import GradMark
 
 Target = Literal["preactivation", "activation"]
 
@@ -86,10 +86,8 @@ class Capture:
         self.direct_gradient: Tensor | None = None
         self.found_activation = False
         self._has_warned = False
-        self._last_pass = -1
         self._node: Node | None = None
-        # .grad as the last backward pass left it, and its version
-        self._left: tuple[weakref.ref[Tensor], int] | None = None
+        self._mark = GradMark(layer.weight)
         if self._weight.requires_grad:
             self._hook_weight()
         add_observer(layer, self, name)
@@ -111,7 +109,6 @@ class Capture:
         Returns:
             A function for the activation that is applied to Z, or None where the gradient at Z
             itself is wanted.
-
         """
         self._hook_weight()
         may_overflow = torch.is_autocast_enabled(output.device.type) or output.itemsize < 4
@@ -156,7 +153,7 @@ class Capture:
 
     def refresh(self) -> None:
         """Discard what was captured if the gradient of the weight was reset since."""
-        if not self.is_empty and not is_marked(self._weight):
+        if not self.is_empty and not self._mark.is_present():
             self.clear()
 
     def check_grad(self) -> None:
@@ -165,13 +162,9 @@ class Capture:
         Raises:
             RuntimeError: ``weight.grad`` has values that no backward pass gave it.
         """
-        grad = self._weight.grad
-        if grad is None or self.direct_gradient is not None or not self._weight.requires_grad:
+        if self.direct_gradient is not None or not self._weight.requires_grad:
             return
-        version = grad._version
-        if self._left is not None and self._left[0]() is grad and self._left[1] == version:
-            return
-        if bool((grad.detach().abs() > 0).any()):  # a NaN stands for samples that overflowed
+        if self._mark.has_foreign_values():
             raise RuntimeError(
                 f"layer {self.name!r}: weight.grad has values that no backward pass gave it while "
                 "the optimizer was alive; QPSBGD takes gradients from backward passes alone: add "
@@ -223,7 +216,6 @@ class Capture:
         """Drop the stored inputs and gradients."""
         self._calls.clear()
         self.direct_gradient = None
-        self._left = None
 
     def consume(self) -> None:
         """Drop the stored inputs and gradients after a step, and ``weight.grad`` with them."""
@@ -267,7 +259,8 @@ class Capture:
         may_overflow: bool,
     ) -> None:
         """Store the gradient at an output, or add it to that of an earlier pass."""
-        self._begin()
+        self.refresh()
+        self._mark.place()
         stored = self._calls.get(call)
         if stored is None:
             x = input().detach()
@@ -277,38 +270,14 @@ class Capture:
             total = stored.grad + grad
             self._calls[call] = replace(stored, grad=total, grad_version=total._version)
         if may_overflow:
-            with torch.no_grad():
-                self._weight.grad[(0,) * self._weight.dim()] += grad.float().mul(0).sum()
+            self._mark.add_to_first(grad.float().mul(0).sum())
 
     def _add_direct(self, grad: Tensor) -> None:
         """Add a gradient that reached the weight past its layer."""
-        self._begin()
+        self.refresh()
+        self._mark.place()
         if grad.layout != torch.strided:  # of an embedding
             grad = grad.to_dense()
         total = self.direct_gradient
         # The gradient may be shared with a tensor that changes in place.
         self.direct_gradient = grad.clone() if total is None else total + grad
-
-    def _begin(self) -> None:
-        """Prepare to store what arrives in a backward pass."""
-        self.refresh()
-        mark(self._weight)
-        task = torch._C._current_graph_task_id()
-        if task != self._last_pass:
-            self._last_pass = task
-            capture = weakref.ref(self)
-            queue = torch.autograd.Variable._execution_engine.queue_callback
-
-            def end() -> None:
-                alive = capture()
-                if alive is not None:
-                    alive._end()
-
-            # DistributedDataParallel writes averages to .grad in a callback that it queues later.
-            queue(lambda: queue(end))
-
-    def _end(self) -> None:
-        """Mark ``weight.grad`` as a backward pass has left it."""
-        if not self.is_empty and self._weight.grad is not None:
-            mark(self._weight)
-            self._left = weakref.ref(self._weight.grad), self._weight.grad._version
