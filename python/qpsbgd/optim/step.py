@@ -17,7 +17,7 @@ from torch import Tensor
 from qpsbgd._checks import SEED_LIMIT, checked_layer, checked_threads
 from qpsbgd.optim.capture import Capture
 from qpsbgd.optim.device import to_host
-from qpsbgd.optim.sample_memory import PastSamples
+from qpsbgd.optim.sample_memory import SMALL_SHARE, PastSamples
 from qpsbgd.optim.scale import ScaleComparison, ScaleScores, is_due
 from qpsbgd.projection.options import LayerProblem, ProjectionOptions
 from qpsbgd.projection.projectors import NativeProjector, Projector, check_binary
@@ -239,7 +239,7 @@ def _join_past(gradient: LayerGradient) -> None:
     if not gradient.batches:
         return
     memory = gradient.options["memory"]
-    is_few = gradient.num_groups == 1 and len(gradient.batches[0][0]) < memory
+    is_few = gradient.num_groups == 1 and SMALL_SHARE * len(gradient.batches[0][0]) < memory
     if not is_few or gradient.options["objective"] != "quadratic":
         gradient.past = None
         return
