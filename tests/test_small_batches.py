@@ -42,15 +42,15 @@ def train(layer, optimizer, steps):
 def joined(steps, memory):
     """The slow twin: the samples of the last steps that have `memory` samples together."""
     window = [steps[-1]]
-    if len(steps[-1][0]) < memory:
+    if 4 * len(steps[-1][0]) < memory:
         for step in reversed(steps[:-1]):
-            if len(step[0]) >= memory or sum(len(X) for X, _ in window) >= memory:
+            if 4 * len(step[0]) >= memory or sum(len(X) for X, _ in window) >= memory:
                 break
             window.insert(0, step)
     return [torch.cat(parts).numpy() for parts in zip(*window, strict=True)]
 
 
-@pytest.mark.parametrize("memory", [0, 1, 5, 32])
+@pytest.mark.parametrize("memory", [0, 1, 5, 20, 128])
 @pytest.mark.parametrize(
     "sizes", [(1,) * 40, (4, 1, 3, 9, 2, 2, 2), (40, 3, 2, 40, 3)], ids=["one", "mixed", "last"]
 )
@@ -68,10 +68,10 @@ def test_few_samples_are_joined_by_those_of_past_steps(rng, sizes, memory):
 def test_the_memory_is_bounded_and_empty_for_large_batches(rng):
     layer = BinaryLinear(6, 3, bias=False)
     optimizer = QPSBGD(layer)
-    for steps in (batches(rng, (31,) * 5), batches(rng, (1,) * 80)):
+    for steps in (batches(rng, (31,) * 6), batches(rng, (1,) * 180)):
         train(layer, optimizer, steps)
         past = PastSamples.from_state(optimizer.state[layer.weight])
-        assert 32 <= len(past.inputs) == len(past.targets) == sum(past.sizes) < 64
+        assert 128 <= len(past.inputs) == len(past.targets) == sum(past.sizes) < 160
         assert optimizer.last_step["BinaryLinear"].num_samples == len(past.inputs)
     train(layer, optimizer, batches(rng, (32,)))
     assert PastSamples.from_state(optimizer.state[layer.weight]) is None
@@ -157,7 +157,7 @@ def test_single_samples_find_the_signs_of_noisy_targets():
     torch.manual_seed(0)
     wanted = torch.randn(3, 30).sign()
     shares = {}
-    for memory in (0, 32):
+    for memory in (0, 128):
         layer = BinaryLinear(30, 3, bias=False)
         optimizer = QPSBGD(layer, lr=0.003, memory=memory)
         generator = torch.Generator().manual_seed(1)
@@ -168,4 +168,4 @@ def test_single_samples_find_the_signs_of_noisy_targets():
             (layer(x) - target).square().sum().backward()
             optimizer.step()
         shares[memory] = float((layer.weight.sign() == wanted).float().mean())
-    assert shares[32] > shares[0] + 0.05
+    assert shares[128] > shares[0] + 0.05

@@ -79,11 +79,11 @@ class QPSBGD(torch.optim.Optimizer):
         relative_lr: whether ``lr`` is in units of the layer's root mean square weight, as it was
             before the layer's first step. This suits networks that were trained with real weights.
             The decay is ``1 - lr weight_decay`` in either case.
-        memory: number of samples that a projection should have. If a layer has fewer in a step, the
-            samples of as many past steps join them as are needed. It takes up to
-            ``2 memory (n + m)`` floats of a layer for smaller batches, and nothing for others. 0
-            uses the samples of the step alone. Convolutions with groups, the sign objective and
-            steps of several ranks have no memory.
+        memory: number of samples in the projections of small batches. If a layer has fewer than
+            ``memory / 4`` samples in a step, the samples of as many past steps join them as are
+            needed to have ``memory``. They take up to ``1.25 memory (n + m)`` floats of a layer;
+            larger batches take none. 0 uses the samples of the step alone. Convolutions with
+            groups, the sign objective and steps of several ranks have no memory.
         maximize: whether to ascend instead of descend.
         seed: seed of the projections and of the choice of samples, in [0, 2**31).
         max_samples: largest number of samples from which a step computes the curvature X^T X of a
@@ -177,7 +177,7 @@ class QPSBGD(torch.optim.Optimizer):
         momentum: float = 0.0,
         weight_decay: float = 0.0,
         relative_lr: bool = False,
-        memory: int = 32,
+        memory: int = 128,
         maximize: bool = False,
         seed: int = 0,
         max_samples: int = DEFAULT_MAX_SAMPLES,

@@ -7,6 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+#: A step of fewer than ``memory / SMALL_SHARE`` samples is filled up to ``memory`` samples.
+SMALL_SHARE = 4
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -44,7 +47,7 @@ class PastSamples:
             past: samples of the past steps, or None.
             inputs: X ``(N, n)`` of the step.
             targets: T ``(N, m)`` of the step.
-            memory: number of samples from which on no past steps are needed.
+            memory: number of samples from which on no more past steps are needed.
         """
         sizes = [len(inputs)]
         for size in reversed(past.sizes if past is not None else []):

@@ -18,7 +18,7 @@ from qpsbgd._checks import SEED_LIMIT, checked_layer, checked_threads
 from qpsbgd.optim.capture import Capture
 from qpsbgd.optim.device import to_host
 from qpsbgd.optim.direct_gradients import add_direct_gradient
-from qpsbgd.optim.sample_memory import PastSamples
+from qpsbgd.optim.sample_memory import SMALL_SHARE, PastSamples
 from qpsbgd.optim.sampling import (
     FEW_INPUTS,
     Batch,
@@ -328,7 +328,7 @@ def _join_past(gradient: LayerGradient) -> None:
     if samples is None:
         return
     is_whole = gradient.num_groups == 1 and samples.products is None
-    is_few = is_whole and len(samples.pairs[0][0]) < memory
+    is_few = is_whole and SMALL_SHARE * len(samples.pairs[0][0]) < memory
     if not is_few or gradient.options["objective"] != "quadratic":
         gradient.past = None
         return
