@@ -132,7 +132,7 @@ def main():
         metavar="CHANNELS-SIDE[-GROUPS]",
         help="one 3 x 3 convolution instead of a network, such as 64-32, or 64-32-64 (depthwise)",
     )
-    parser.add_argument("--max-samples", type=int, default=2048)
+    parser.add_argument("--max-samples", type=int, help="default: the optimiser's")
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--objective", choices=["quadratic", "sign"], default="quadratic")
     parser.add_argument("--num-sweeps", type=int, help="default: the optimiser's")

@@ -344,6 +344,20 @@ def test_ranks_have_no_memory_of_past_samples(groups, net):
         assert all(torch.equal(*pair) for pair in zip(result[0], alone[0], strict=True))
 
 
+def test_ranks_use_all_samples_whatever_max_samples_is(groups, net):
+    net = net.double()
+    batches = integral_batches(3, 18)
+    alone = ranks_module.train(0, 1, net, batches, False, {"lr": 0.1})
+    options = {"lr": 0.1, "max_samples": 2}
+    results = groups[2].run(
+        ranks_module.train, [(rank, 2, net, batches, False, options) for rank in range(2)]
+    )
+    for weights in results:
+        assert not isinstance(weights, BaseException), weights
+        assert torch.equal(weights["first.weight"], alone["first.weight"])
+        assert torch.equal(weights["second.weight"], alone["second.weight"])
+
+
 def test_a_rank_without_samples_steps_with_the_others(groups, net):
     net = net.double()
     batches = integral_batches(3, 1)  # one sample: it is the last rank's

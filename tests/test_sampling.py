@@ -495,7 +495,14 @@ def test_groups_of_layers_may_have_their_own_number(net):
     for group in state["param_groups"]:
         del group["max_samples"]  # a state of an older version
     optimizer.load_state_dict(state)
-    assert [group["max_samples"] for group in optimizer.param_groups] == [2048, 2048]
+    assert [group["max_samples"] for group in optimizer.param_groups] == [1024, 1024]
+
+
+def test_the_default_grows_with_the_number_of_inputs():
+    layers = [BinaryLinear(n, 2) for n in (9, 500, 5000)] + [BinaryConv2d(100, 10, 2, groups=2)]
+    optimizer = QPSBGD(nn.ModuleList(layers))
+    numbers = [group["max_samples"] for group in optimizer.param_groups]
+    assert numbers == [1024, 1500, 2048, 1024]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from qpsbgd.optim.device import to_devices
 from qpsbgd.optim.param_groups import check_group, layer_groups
 from qpsbgd.optim.real_parameters import IdleParameters
 from qpsbgd.optim.sample_memory import PastSamples, drop_past
-from qpsbgd.optim.sampling import DEFAULT_MAX_SAMPLES
+from qpsbgd.optim.sampling import default_max_samples
 from qpsbgd.optim.scale import ScaleScores
 from qpsbgd.optim.stats import LayerStep, ScalarWriter, energies, gradient_norm, write_steps
 from qpsbgd.optim.step import LayerGradient, solve, solve_together
@@ -87,9 +87,11 @@ class QPSBGD(torch.optim.Optimizer):
         maximize: whether to ascend instead of descend.
         seed: seed of the projections and of the choice of samples, in [0, 2**31).
         max_samples: largest number of samples from which a step computes the curvature X^T X of a
-            layer; >= 1. Of more samples it draws this many, uniformly and without replacement, and
-            scales their X^T X to the number of all. The linear term X^T T is always that of all
-            samples. It has no effect under ``torch.distributed``, where all samples count.
+            layer; >= 1, or None for three samples for each of the layer's n inputs, but at least
+            1024 and at most 2048. Of more samples it draws this many, uniformly and without
+            replacement, and scales their X^T X to the number of all. The linear term X^T T is
+            always that of all samples. It has no effect under ``torch.distributed``, where all
+            samples count.
         projector: solver of the problems: None or ``"native"`` for
             :class:`~qpsbgd.NativeProjector`; a ``dimod.Sampler``, for
             :class:`~qpsbgd.SamplerProjector` of it; or a :class:`~qpsbgd.Projector`, such as
@@ -180,7 +182,7 @@ class QPSBGD(torch.optim.Optimizer):
         memory: int = 128,
         maximize: bool = False,
         seed: int = 0,
-        max_samples: int = DEFAULT_MAX_SAMPLES,
+        max_samples: int | None = None,
         projector: ProjectorLike = None,
         process_group: "ProcessGroup | Literal['world'] | None" = "world",
         stats_every: int = 0,
@@ -268,7 +270,8 @@ class QPSBGD(torch.optim.Optimizer):
             group.setdefault("weight_decay", 0.0)
             group.setdefault("relative_lr", False)
             group.setdefault("memory", 0)
-            group.setdefault("max_samples", DEFAULT_MAX_SAMPLES)
+            num_inputs = group["params"][0][0].numel()
+            group.setdefault("max_samples", default_max_samples(num_inputs))
         if "_layers" in state:  # a copy or an unpickled optimiser, not load_state_dict
             self._watch_layers()
 

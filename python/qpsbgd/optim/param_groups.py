@@ -15,6 +15,7 @@ from qpsbgd._checks import (
 )
 from qpsbgd.nn.layers import BinaryLayer, binary_layers
 from qpsbgd.optim.capture import Target
+from qpsbgd.optim.sampling import default_max_samples
 from qpsbgd.optim.weight_update import Update
 from qpsbgd.projection.options import ALPHA_RULES, DEFAULT_NUM_SWEEPS, OBJECTIVES
 
@@ -45,6 +46,8 @@ def layer_groups(
         checked_choice("objective", options["objective"], OBJECTIVES)
         if options["num_sweeps"] is None:
             options["num_sweeps"] = DEFAULT_NUM_SWEEPS[options["objective"]]
+        if options["max_samples"] is None:
+            options["max_samples"] = default_max_samples(layer.weight[0].numel())
         check_group(options)
         groups.append({"params": [layer.weight], "layer": name, **options})
     return whole, [layer for _, layer, _ in named], groups, has_sweeps

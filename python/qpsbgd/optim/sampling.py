@@ -17,13 +17,26 @@ from qpsbgd.projection.products import LayerProducts
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 Binary = npt.NDArray[np.int8]
 
-#: Default of the largest number of samples from which a step computes X^T X.
-DEFAULT_MAX_SAMPLES = 2048
+#: Samples for each input from which a step computes X^T X by default, and bounds of the number.
+#: docs/training.md has the measurements.
+SAMPLES_PER_INPUT = 3
+LEAST_MAX_SAMPLES, MOST_MAX_SAMPLES = 1024, 2048
 #: Number of inputs up to which one call of the core solves all groups of a layer. X^T X of so few
 #: inputs costs less than a call.
 FEW_INPUTS = 64
 #: Number of columns of X^T X that one product makes, from the diagonal on.
 GRAM_COLUMNS = 64
+
+
+def default_max_samples(num_inputs: int) -> int:
+    """Return the largest number of samples for X^T X of a layer whose caller names none.
+
+    Example:
+        >>> from qpsbgd.optim.sampling import default_max_samples
+        >>> [default_max_samples(num_inputs) for num_inputs in (9, 500, 5000)]
+        [1024, 1500, 2048]
+    """
+    return min(max(SAMPLES_PER_INPUT * num_inputs, LEAST_MAX_SAMPLES), MOST_MAX_SAMPLES)
 
 
 @dataclass(frozen=True)
