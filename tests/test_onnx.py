@@ -143,3 +143,16 @@ def test_any_batch_size():
     run = exported(model, (torch.randn(3, 6),), dynamic_shapes=({0: batch},))
     x = torch.randn(5, 6)
     np.testing.assert_allclose(run(x), model(x).detach(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_the_exporter_that_traces(is_packed):
+    torch.manual_seed(0)
+    model = nn.Sequential(BinaryLinear(6, 4, input_quantizer="ste_sign"), SwishSign()).eval()
+    model = pack(model) if is_packed else model
+    x = torch.randn(3, 6)
+    file = io.BytesIO()
+    torch.onnx.export(model, (x,), file, dynamo=False, input_names=["x"])
+    session = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
+    (output,) = session.run(None, {"x": x.numpy()})
+    np.testing.assert_allclose(output, model(x).detach(), rtol=1e-5, atol=1e-5)

@@ -41,6 +41,7 @@ class BinaryLayer(Module):
         input_quantizer: function that is applied to the input, or None.
         kernel_quantizer: function that is applied to the weight, or None.
         output_scale: real parameter with one factor per output, or None.
+        signs: cache of the binary weight for inference. ``signs.clear()`` empties it.
 
     Example:
         A layer whose inputs are blocks of two columns, added before the product:

@@ -9,7 +9,9 @@ from qpsbgd.nn.functional import is_exporting, is_transformed
 
 _BYTES = np.arange(256, dtype=np.uint8)[:, None]
 #: The eight signs of each byte, lowest bit first: int8 (256, 8).
-SIGNS_OF_BYTES = 2 * np.unpackbits(_BYTES, axis=1, bitorder="little").astype(np.int8) - 1
+SIGNS_OF_BYTES = torch.from_numpy(
+    2 * np.unpackbits(_BYTES, axis=1, bitorder="little").astype(np.int8) - 1
+)
 
 #: Largest number of inputs with values other than -1 and +1 that a product takes without unpacking.
 #: For more inputs, torch's product of matrices is faster.
@@ -62,7 +64,7 @@ class PackedWeight(nn.Module):
 
     def forward(self) -> Tensor:
         """Return the signs in the shape of the original weight."""
-        signs = torch.from_numpy(SIGNS_OF_BYTES).to(self.bits.device, self.dtype)  # (256, 8)
+        signs = SIGNS_OF_BYTES.to(self.bits.device, self.dtype)  # (256, 8)
         rows = nn.functional.embedding(self.bits.int(), signs)  # (m, n / 8, 8)
         rows = rows.flatten(1)[:, : self.shape[1:].numel()]  # (m, n)
         memory_format = torch.channels_last if self.is_channels_last else torch.contiguous_format
