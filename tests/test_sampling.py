@@ -511,3 +511,27 @@ def test_the_default_grows_with_the_number_of_inputs():
 def test_bad_numbers_are_refused(net, value, error):
     with pytest.raises(error, match="max_samples is"):
         QPSBGD(net, max_samples=value)
+
+
+def test_the_core_refuses_products_that_do_not_fit():
+    options = {
+        "num_samples": 4, "scale": 1.0, "alpha": _core.AlphaRule.fit, "num_sweeps": 2, "betas": [],
+        "num_reads": 1, "initial": _core.InitialState.linear, "num_threads": 1,
+    }  # fmt: skip
+    gram, cross, sums = np.ones((2, 3, 3)), np.ones((2, 1, 3)), np.ones((2, 1))
+    found = _core.project_products(gram, cross, sums, sums, seeds=[1, 2], **options)
+    assert found.shape == (2, 1, 3)
+    for arrays, seeds in (
+        ((np.ones((2, 2, 3)), cross, sums, sums), [1, 2]),
+        ((gram, cross[:1], sums, sums), [1, 2]),
+        ((gram[0], cross, sums, sums), [1, 2]),
+        ((gram, cross, sums[:1], sums), [1, 2]),
+        ((gram, cross, sums, sums[:1]), [1, 2]),
+        ((gram, cross, sums, sums), [1]),
+        ((gram[:0], cross[:0], sums[:0], sums[:0]), []),
+    ):
+        with pytest.raises(ValueError, match=r"\(G, n, n\), \(G, m, n\)"):
+            _core.project_products(*arrays, seeds=seeds, **options)
+    options["initial"] = _core.InitialState.given
+    with pytest.raises(ValueError, match="take no initial states"):
+        _core.project_products(gram, cross, sums, sums, seeds=[1, 2], **options)
