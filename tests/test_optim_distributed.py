@@ -347,8 +347,9 @@ def test_ranks_have_no_memory_of_past_samples(groups, net):
 def test_ranks_use_all_samples_whatever_max_samples_is(groups, net):
     net = net.double()
     batches = integral_batches(3, 18)
-    alone = ranks_module.train(0, 1, net, batches, False, {"lr": 0.1})
-    options = {"lr": 0.1, "max_samples": 2}
+    options = {"lr": 0.1, "memory": 0}
+    alone = ranks_module.train(0, 1, net, batches, False, options)
+    options["max_samples"] = 2
     results = groups[2].run(
         ranks_module.train, [(rank, 2, net, batches, False, options) for rank in range(2)]
     )
@@ -378,7 +379,7 @@ def test_direct_gradients_of_a_rank_and_a_layer_that_it_does_not_reach(
     net = net.double()
     batches = integral_batches(4, 6)
     # Without sweeps the step depends on the sums alone, but not on how they are made of samples.
-    options = {"lr": 0.1, "objective": objective, "num_sweeps": 0}
+    options = {"lr": 0.1, "objective": objective, "num_sweeps": 0, "memory": 0}
     alone = ranks_module.train_with_penalty(0, 1, net, batches, False, options)
     results = groups[2].run(
         ranks_module.train_with_penalty,

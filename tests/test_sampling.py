@@ -80,7 +80,7 @@ def test_as_many_samples_as_allowed_are_all_used_as_they_are(monkeypatch):
     monkeypatch.setattr(_core, "project", recorded)
     layer = BinaryLinear(9, 5, bias=False)
     x, t = torch.randn(40, 9), torch.randn(40, 5)
-    optimizer = captured(layer, (x, t), max_samples=40, seed=3)
+    optimizer = captured(layer, (x, t), max_samples=40, seed=3, scale=1.0)
     found = binary_gradient(optimizer, layer)
     ((X, T),) = received
     assert torch.equal(torch.from_numpy(X), x)

@@ -21,6 +21,7 @@ from qpsbgd.nn.functional import ste_sign
 from qpsbgd.optim import QPSBGD, split_parameters
 from qpsbgd.optim.device import to_devices, to_host
 from qpsbgd.optim.real_parameters import IdleParameters
+from qpsbgd.optim.sampling import LayerSamples
 from qpsbgd.optim.stats import energies
 from qpsbgd.optim.step import LayerGradient
 
@@ -536,7 +537,9 @@ def test_agreement_is_that_of_inputs_seen_here(rng):
     binary[:, 3:] *= -1
     group = {"objective": "quadratic", "scale": 1.0, "alpha": "fit", "num_sweeps": 2, "seed": 0}
     capture = types.SimpleNamespace(layer=types.SimpleNamespace(num_groups=1))
-    gradient = LayerGradient(0, group, torch.zeros(4, 5), capture, 0, [(X, T)], binary)
+    gradient = LayerGradient(
+        0, group, torch.zeros(4, 5), capture, 0, samples=LayerSamples([(X, T)], 6), binary=binary
+    )
     before, after, agreement = energies(gradient, qpsbgd.NativeProjector()).values()
     assert before == after
     assert agreement == 1.0
