@@ -140,14 +140,15 @@ def choose_samples(request: SampleRequest) -> "SampleChoice":
     if request.uses_products and request.has_small_groups and num_samples:
         everything = _select(request.calls, reached, np.arange(num_samples))
         return _sums(request, everything, num_samples)
-    return _AllSamples(
-        [
-            tensor
-            for pair in zip(*joined(request.calls), strict=True)
-            for tensor in _without_unreached(*pair)
-        ],
-        request.maximize,
-    )
+    inputs, targets = joined(request.calls)
+    if len(inputs) > 1:  # a sample may have a gradient in some groups only
+        pairs = [_without_unreached(*pair) for pair in zip(inputs, targets, strict=True)]
+    elif num_samples == inputs.shape[1]:
+        pairs = [(inputs[0], targets[0])]
+    else:
+        rows = torch.cat(reached)
+        pairs = [(inputs[0, rows], targets[0, rows])]
+    return _AllSamples([tensor for pair in pairs for tensor in pair], request.maximize)
 
 
 def masked(binary: Binary, reached: Any, seen: Any) -> Binary:
