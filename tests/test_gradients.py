@@ -589,3 +589,18 @@ def test_the_gradients_norm(net, batch):
                 assert norm is None
             else:
                 assert norm == pytest.approx(layer.weight.grad.norm().item(), rel=1e-5)
+
+
+def test_a_penalty_that_is_not_finite_names_the_layer(net, batch):
+    optimizer = QPSBGD(net)
+    (loss_of(net, batch) + float("nan") * penalty(net.first.weight)).backward()
+    with pytest.raises(
+        ValueError, match="layer 'first': the gradient that reached the weight past"
+    ):
+        optimizer.step()
+
+
+def test_the_state_of_another_optimizer_is_refused(net):
+    state = torch.optim.SGD(net.parameters(), lr=0.1).state_dict()
+    with pytest.raises(ValueError, match="not that of a QPSBGD"):
+        QPSBGD(net).load_state_dict(state)

@@ -282,6 +282,8 @@ class QPSBGD(torch.optim.Optimizer):
             ValueError: the state has other layers or another target, or is another optimiser's.
         """
         groups = state_dict["param_groups"]
+        if not all("layer" in group for group in groups):
+            raise ValueError("state_dict is not that of a QPSBGD: its groups name no layers")
         for name in ("layer", "target"):
             theirs = [group.get(name) for group in groups]
             own = [group[name] for group in self.param_groups]

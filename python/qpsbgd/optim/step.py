@@ -358,10 +358,16 @@ def _compare_scales(gradient: LayerGradient, num_threads: int) -> None:
 
 def _add_direct(gradient: LayerGradient) -> None:
     """Add what reached the weight past the layer to its samples."""
-    if gradient.samples is not None and gradient.direct is not None:
-        gradient.samples = add_direct_gradient(
-            gradient.samples, gradient.direct, gradient.options["objective"]
+    if gradient.samples is None or gradient.direct is None:
+        return
+    if not np.isfinite(gradient.direct).all():
+        raise ValueError(
+            f"layer {gradient.options['layer']!r}: the gradient that reached the weight past its "
+            "layer, such as that of a penalty, has NaN or infinity"
         )
+    gradient.samples = add_direct_gradient(
+        gradient.samples, gradient.direct, gradient.options["objective"]
+    )
 
 
 def step_seed(seed: int, layer: int, step: int, group: int = 0) -> int:
