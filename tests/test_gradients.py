@@ -598,9 +598,3 @@ def test_a_penalty_that_is_not_finite_names_the_layer(net, batch):
         ValueError, match="layer 'first': the gradient that reached the weight past"
     ):
         optimizer.step()
-
-
-def test_the_state_of_another_optimizer_is_refused(net):
-    state = torch.optim.SGD(net.parameters(), lr=0.1).state_dict()
-    with pytest.raises(ValueError, match="not that of a QPSBGD"):
-        QPSBGD(net).load_state_dict(state)

@@ -295,7 +295,7 @@ def test_state_of_another_target_or_model_is_refused(net):
     with pytest.raises(ValueError, match=r"state_dict has target \['activation', 'activation'\]"):
         QPSBGD(net).load_state_dict(state)
     state = torch.optim.SGD(net.parameters(), lr=0.1).state_dict()
-    with pytest.raises(ValueError, match="state_dict has layer"):
+    with pytest.raises(ValueError, match="state_dict is not that of a QPSBGD"):
         QPSBGD(net).load_state_dict(state)
 
 
