@@ -1,5 +1,7 @@
 """A small binary network for the tests of layers and optimisers."""
 
+import io
+
 import torch
 from torch import nn
 
@@ -30,6 +32,14 @@ def backward(net, batch):
     loss = nn.functional.cross_entropy(net(batch[0]) / 3, batch[1])
     loss.backward()
     return loss
+
+
+def reloaded(value, *, protocol=2, weights_only=True):
+    """Return what torch.load reads of a value that torch.save has written."""
+    file = io.BytesIO()
+    torch.save(value, file, pickle_protocol=protocol)
+    file.seek(0)
+    return torch.load(file, weights_only=weights_only)
 
 
 def inputs_of(monkeypatch, kind):

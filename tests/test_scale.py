@@ -1,7 +1,5 @@
 """The scale that QPSBGD chooses for itself."""
 
-import io
-
 import numpy as np
 import pytest
 
@@ -9,6 +7,7 @@ torch = pytest.importorskip("torch")
 
 
 import qpsbgd
+from networks import reloaded
 from problems import layer as make_layer
 from qpsbgd import ProjectionOptions
 from qpsbgd.nn import BinaryConv2d, BinaryLinear
@@ -146,10 +145,7 @@ def test_a_state_continues_bit_for_bit(rng):
     layer = BinaryLinear(SHAPE[1], SHAPE[0], bias=False)
     optimizer = QPSBGD(layer, lr=0.1)
     train(layer, optimizer, batches[:7])
-    file = io.BytesIO()
-    torch.save([layer.state_dict(), optimizer.state_dict()], file)
-    file.seek(0)
-    weights, state = torch.load(file, weights_only=True)
+    weights, state = reloaded([layer.state_dict(), optimizer.state_dict()])
     other = BinaryLinear(SHAPE[1], SHAPE[0], bias=False)
     other.load_state_dict(weights)
     resumed = QPSBGD(other)

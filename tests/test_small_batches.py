@@ -1,13 +1,12 @@
 """Samples of past steps in the projections of small batches."""
 
-import io
-
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 import qpsbgd
+from networks import reloaded
 from qpsbgd.nn import BinaryConv2d, BinaryLinear
 from qpsbgd.optim import QPSBGD
 from qpsbgd.optim.sample_memory import PastSamples
@@ -111,10 +110,7 @@ def test_a_state_continues_bit_for_bit(rng, dtype):
     layer, other = (BinaryLinear(6, 3, bias=False, dtype=dtype) for _ in range(2))
     optimizer = QPSBGD(layer, lr=0.1)
     train(layer, optimizer, steps[:7])
-    file = io.BytesIO()
-    torch.save([layer.state_dict(), optimizer.state_dict()], file)
-    file.seek(0)
-    weights, state = torch.load(file, weights_only=True)
+    weights, state = reloaded([layer.state_dict(), optimizer.state_dict()])
     other.load_state_dict(weights)
     resumed = QPSBGD(other)
     resumed.load_state_dict(state)

@@ -1,13 +1,11 @@
 """Decay of the latent weights, and learning rates relative to their size."""
 
-import io
-
 import pytest
 
 torch = pytest.importorskip("torch")
 
 import qpsbgd
-from networks import backward
+from networks import backward, reloaded
 from qpsbgd.nn import BinaryLinear, convert_to_binary
 from qpsbgd.optim import QPSBGD
 
@@ -92,13 +90,11 @@ def test_the_unit_is_that_of_the_first_step_and_is_saved(net, batch):
     unit = net.first.weight.double().square().mean().sqrt().item()
     steps(net, batch, optimizer, 3)
     assert optimizer.state[net.first.weight]["unit"] == pytest.approx(unit, rel=1e-6)
-    file = io.BytesIO()
-    torch.save(optimizer.state_dict(), file)
-    file.seek(0)
+    state = reloaded(optimizer.state_dict())
     before = net.first.weight.detach().clone()
     del optimizer
     other = QPSBGD(net, lr=0.1)
-    other.load_state_dict(torch.load(file, weights_only=True))
+    other.load_state_dict(state)
     steps(net, batch, other)
     moved = (net.first.weight - before).abs()
     torch.testing.assert_close(moved, torch.full_like(moved, 0.1 * unit))

@@ -119,6 +119,14 @@ def is_exporting() -> bool:
     return bool(exports()) or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
+def is_observed() -> bool:
+    """Return whether torch traces, transforms or counts the operations that run.
+
+    Values must then come from operations of torch, not from a cache or from the core.
+    """
+    return is_exporting() or is_transformed() or torch._C._len_torch_dispatch_stack() > 0
+
+
 def _surrogate_sign(x: Tensor, slope: Slope, parameter: float) -> Tensor:
     y: Tensor
     if not is_transformed():

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from qpsbgd import _core
-from qpsbgd.nn.functional import is_exporting, is_transformed
+from qpsbgd.nn.functional import is_observed
 
 _BYTES = np.arange(256, dtype=np.uint8)[:, None]
 #: The eight signs of each byte, lowest bit first: int8 (256, 8).
@@ -93,9 +93,7 @@ class PackedWeight(nn.Module):
             and type(input) is Tensor
             and input.device.type == self.bits.device.type == "cpu"
             and not torch.is_autocast_enabled("cpu")
-            and not is_exporting()
-            and not is_transformed()
-            and torch._C._len_torch_dispatch_stack() == 0  # modes that trace or count operations
+            and not is_observed()
         )
 
     def _multiply_bits(self, input: Tensor) -> Tensor | None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from qpsbgd.nn.activations import ApproxSign, Sign, SwishSign
-from qpsbgd.nn.functional import QUANTIZERS, Quantizer, is_exporting, is_transformed
+from qpsbgd.nn.functional import QUANTIZERS, Quantizer, is_observed
 
 
 class _Entry(NamedTuple):
@@ -92,7 +92,5 @@ def _is_cacheable(weight: Tensor, quantizer: Quantizer) -> bool:
         and type(weight) is nn.Parameter
         and not weight.is_inference()  # torch does not count the changes of these
         and (quantizer in QUANTIZERS.values() or type(quantizer) in (Sign, ApproxSign, SwishSign))
-        and not is_exporting()
-        and not is_transformed()
-        and torch._C._len_torch_dispatch_stack() == 0  # modes that trace or count operations
+        and not is_observed()
     )

@@ -139,7 +139,7 @@ class LayerGradient:
             self.capture.calls(),
             max_samples=math.inf if projector is None else options["max_samples"],
             seed=step_seed(options["seed"], self.index, self.num_steps, SAMPLE_STREAM),
-            uses_products=projector is not None and self._uses_products(projector),
+            uses_products=projector is not None and self._product_solver(projector) is not None,
             has_small_groups=self.num_groups > 1 and self.shape[1] <= FEW_INPUTS,
             needs_squares=has_energies or options["alpha"] == "norm",
             maximize=options["maximize"],
@@ -151,7 +151,9 @@ class LayerGradient:
         There is none where the projector takes products.
         """
         name = self.options["layer"]
-        if self.samples is None or self._takes_products(projector):
+        if self.samples is None:
+            return []
+        if self.samples.products is not None and self._product_solver(projector) is not None:
             return []
         return [
             LayerProblem(
@@ -172,24 +174,16 @@ class LayerGradient:
         samples = self.samples
         if samples is None:
             return None
-        native = as_native(projector)
-        if native is None or samples.products is None or not self._takes_products(projector):
+        solver = self._product_solver(projector)
+        if solver is None or samples.products is None:
             return samples.gradient_from([next(answers) for X, _ in samples.batches if len(X)])
         options = [self.projection_options(group) for group in range(self.num_groups)]
         with _naming(self.options["layer"]):
-            return samples.gradient_of(native.project_products(samples.products, options))
+            return samples.gradient_of(solver.project_products(samples.products, options))
 
-    def _uses_products(self, projector: Projector) -> bool:
-        """Return whether a projector can solve the layer from products of its samples."""
-        return self.options["objective"] == "quadratic" and as_native(projector) is not None
-
-    def _takes_products(self, projector: Projector) -> bool:
-        """Return whether a projector solves the layer from products in this step."""
-        return (
-            self.samples is not None
-            and self.samples.products is not None
-            and self._uses_products(projector)
-        )
+    def _product_solver(self, projector: Projector) -> NativeProjector | None:
+        """Return the projector if it can solve the layer from products of its samples."""
+        return as_native(projector) if self.options["objective"] == "quadratic" else None
 
 
 def solve(
