@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import dimod
@@ -16,7 +17,7 @@ import pytest
 click_testing = pytest.importorskip("click.testing")
 pytest.importorskip("tqdm")
 
-from qpsbgd import __version__, _core, atomic, cli, formats, samplers, solve
+from qpsbgd import __version__, _core, atomic, cli, formats, samplers, solve, strategies
 
 K4 = "4 6\n1 2 3\n1 3 1\n1 4 2\n2 3 1\n2 4 2\n3 4 5\n"  # the best cut: 11
 GKA = "3 4\n1 1 -3\n2 2 1\n1 2 2\n2 3 -2\n"  # the least: -3
@@ -421,8 +422,20 @@ def test_a_limit_too_short_for_a_round_still_has_a_solution(tmp_path, solver):
     assert len(solution.assignment) == 3000
 
 
-def test_annealing_goes_on_in_longer_rounds(tmp_path):
-    solution = solve.solve(formats.read(ring(tmp_path)), "sa", time_limit=1, seed=0, num_threads=1)
+def test_annealing_goes_on_in_longer_rounds(tmp_path, monkeypatch):
+    clock = types.SimpleNamespace(seconds=0.0)
+    fake = types.SimpleNamespace(perf_counter=lambda: clock.seconds)
+    anneal_round = strategies._anneal_round
+
+    def timed(search, seeds, sweeps, initial):
+        result = anneal_round(search, seeds, sweeps, initial)
+        clock.seconds += 1e-3 * sweeps
+        return result
+
+    monkeypatch.setattr(solve, "time", fake)
+    monkeypatch.setattr(strategies, "time", fake)
+    monkeypatch.setattr(strategies, "_anneal_round", timed)
+    solution = solve.solve(formats.read(ring(tmp_path)), "sa", time_limit=5, seed=0, num_threads=1)
     sweeps = solution.parameters["num_sweeps"]
     assert solution.parameters["num_reads"] == 16
     assert sweeps[0] == 128
