@@ -1,5 +1,6 @@
 """Properties of the compiled kernels that only the object files show."""
 
+import platform
 import shutil
 import subprocess
 from pathlib import Path
@@ -39,3 +40,22 @@ def test_every_kernel_source_exports_one_table_and_no_weak_symbol(isa):
         exported = [name for kind, name in found if kind.isupper()]
         assert len(exported) == 1, path.name
         assert exported[0].startswith(f"qpsbgd::{isa}::k"), path.name
+
+
+@pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64") or not Path("/proc/cpuinfo").exists(),
+    reason="reads the features of an x86-64 processor from Linux",
+)
+def test_every_instruction_set_of_the_processor_is_used():
+    # A compiler whose run time does not know the processor once gave a wheel of baseline code alone.
+    features = next(
+        set(line.split(":")[1].split())
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("flags")
+    )
+    expected = ["baseline"]
+    if {"avx2", "fma", "bmi1", "bmi2"} <= features:
+        expected.append("v3")
+        if {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= features:
+            expected.append("v4")
+    assert _core.available_isas() == expected
