@@ -556,10 +556,10 @@ def test_progress_gets_the_lowest_energy_so_far():
     bqm.offset = 12.25
     seen = []
     result = SimulatedAnnealingSampler().sample(
-        bqm, num_reads=1000, num_sweeps=10**5, time_limit=0.5, progress=seen.append
+        bqm, num_reads=96, num_sweeps=20_000, seed=1, num_threads=1, progress=seen.append
     )
-    assert len(seen) > 5
+    assert len(seen) >= 2
     assert seen == sorted(seen, reverse=True)
     assert result.first.energy <= seen[-1] + 1e-3
-    # The descent after the time limit is too short to be told of.
-    assert seen[-1] == pytest.approx(result.first.energy, rel=0.1)
+    # Most of the tiles have ended when the last report is made.
+    assert seen[-1] == pytest.approx(result.first.energy, rel=0.01)
