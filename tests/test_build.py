@@ -47,7 +47,7 @@ def test_every_kernel_source_exports_one_table_and_no_weak_symbol(isa):
     reason="reads the features of an x86-64 processor from Linux",
 )
 def test_every_instruction_set_of_the_processor_is_used():
-    # A compiler whose run time does not know the processor once gave a wheel of baseline code alone.
+    # A compiler's run time that does not know the processor once gave a wheel of baseline code.
     features = next(
         set(line.split(":")[1].split())
         for line in Path("/proc/cpuinfo").read_text().splitlines()
