@@ -1,0 +1,108 @@
+"""Pictures of docs/concepts.md: ``python docs/pictures.py``.
+
+They are committed, so that the site is built without this script.
+"""
+
+import itertools
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.patches import Rectangle
+
+FOLDER = Path(__file__).parent
+#: Without these, each run would write other files.
+plt.rcParams["svg.hashsalt"] = "qpsbgd"
+METADATA = {"Date": None, "Creator": None}
+
+
+def save(figure, name):
+    """Write a picture."""
+    figure.savefig(FOLDER / name, metadata=METADATA)
+    plt.close(figure)
+
+
+def draw_projection():
+    """Draw the objective of one neuron with two correlated inputs."""
+    X = np.array([[1.0, 0.9], [0.9, 1.0], [0.5, 0.2], [-0.2, 0.3]])  # (N, n)
+    t = np.array([0.45, 0.1, 0.45, -0.5])  # (N,)
+    candidates = np.array(list(itertools.product((-1, 1), repeat=2)))  # (4, n)
+    alpha = 0.7
+
+    def objective(points):
+        return ((alpha * points @ X.T - t) ** 2).sum(-1)
+
+    best = candidates[objective(candidates).argmin()]
+    linear = np.sign(X.T @ t)
+    assert (best != linear).any()
+    axis = np.linspace(-1.7, 1.7, 200)
+    grid = np.stack(np.meshgrid(axis, axis), axis=-1)  # (200, 200, n)
+    figure, axes = plt.subplots(figsize=(5, 4.2), layout="constrained")
+    axes.contour(axis, axis, objective(grid), levels=18, colors="0.75", linewidths=0.8)
+    axes.scatter(*candidates.T, color="0.3", s=40, zorder=3)
+    for b in candidates:
+        axes.annotate(
+            f"{objective(b):.2f}", b, textcoords="offset points", xytext=(0, -16), ha="center"
+        )
+    style = {"s": 220, "facecolors": "none", "linewidths": 2, "zorder": 4}
+    axes.scatter(*linear, edgecolors="C1", label="linear minimiser sign(X't)", **style)
+    axes.scatter(*best, edgecolors="C0", label="projection", **style)
+    axes.set(xticks=(-1, 1), yticks=(-1, 1), xlabel="sign of weight 1", ylabel="sign of weight 2")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+    save(figure, "projection.svg")
+
+
+def draw_lanes():
+    """Draw sixteen rows that share a matrix, and the block whose fields a flip updates at once."""
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(8, 3.6), layout="constrained", gridspec_kw={"width_ratios": [1, 1.25]}
+    )
+    left.add_patch(Rectangle((0, 0), 12, 12, facecolor="0.93", edgecolor="0.4"))
+    left.add_patch(Rectangle((0, 7), 12, 0.6, facecolor="C0"))
+    left.add_patch(Rectangle((3, 7), 3, 0.6, facecolor="C1"))
+    left.set_title("couplings, one matrix for all rows")
+    left.text(6, 8.1, "row of the variable that is visited", ha="center", color="C0")
+    left.text(4.5, 6.1, "block", ha="center", color="C1")
+    right.set_title("local fields: 16 lanes are 16 neurons (or reads)")
+    for lane in range(16):
+        for variable in range(12):
+            colour = "C1" if variable in (3, 4, 5) else "0.93"
+            right.add_patch(
+                Rectangle((variable, lane * 0.75), 0.9, 0.65, facecolor=colour, edgecolor="none")
+            )
+    right.add_patch(Rectangle((3.95, -0.1), 1, 12.1, fill=False, edgecolor="C0", linewidth=2))
+    right.text(4.45, -0.9, "one vector", ha="center", color="C0")
+    right.text(12.3, 6, "one tile,\none thread", va="center")
+    right.set(xlim=(-0.5, 15.5), ylim=(-1.3, 12.6))
+    left.set(xlim=(-0.5, 12.5), ylim=(-1.3, 12.6))
+    for axes in (left, right):
+        axes.axis("off")
+    save(figure, "lanes.svg")
+
+
+def draw_packing():
+    """Draw the copies of K8 that fit on a small Pegasus graph."""
+    import networkx as nx
+    from dwave.graphs import pegasus_layout
+
+    from qpsbgd.hardware.embedding import ideal_graph, pack_cliques
+
+    graph = ideal_graph("pegasus", [4])
+    packing = pack_cliques(graph, 8)
+    positions = pegasus_layout(graph)
+    figure, axes = plt.subplots(figsize=(5.5, 5.5), layout="constrained")
+    nx.draw_networkx_nodes(graph, positions, node_size=10, node_color="0.88", ax=axes)
+    for copy, chains in enumerate(packing.embeddings):
+        part = graph.subgraph(qubit for chain in chains.values() for qubit in chain)
+        colour = [plt.get_cmap("tab20")(copy % 20)]
+        nx.draw_networkx_nodes(part, positions, node_size=22, node_color=colour, ax=axes)
+        nx.draw_networkx_edges(part, positions, edge_color=colour, ax=axes)
+    axes.axis("off")
+    axes.set_title(f"{packing.num_copies} copies of K8 on a Pegasus P4 of {len(graph)} qubits")
+    save(figure, "packing.svg")
+
+
+if __name__ == "__main__":
+    draw_projection()
+    draw_lanes()
+    draw_packing()
