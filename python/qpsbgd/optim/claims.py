@@ -113,7 +113,9 @@ def warn_of_rivals(owner: "QPSBGD") -> None:
 
     def check(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         owner = reference()
-        if owner is None or optimizer is owner or optimizer in seen:
+        if owner is None or optimizer in seen:
+            return
+        if isinstance(optimizer, type(owner)):  # the owner, or one whose step raises an error
             return
         seen.add(optimizer)
         if any(inner is owner for inner in getattr(optimizer, "optimizers", ())):
@@ -135,8 +137,8 @@ def warn_of_rivals(owner: "QPSBGD") -> None:
             warnings.warn(
                 f"{type(optimizer).__name__} takes a step with the weights of the layers "
                 f"{', '.join(names[:3])}{more}, which QPSBGD trains, and which have no gradients "
-                "for another optimizer: give it split_parameters(model).real alone, or delete the "
-                "QPSBGD object",
+                "for another optimizer: give it split_parameters(model).real alone, or end the "
+                "claim of QPSBGD with qpsbgd.optim.release(model)",
                 stacklevel=3,  # the caller of step(), which torch wraps once
             )
 

@@ -206,8 +206,10 @@ class JoinedOptimizer(torch.optim.Optimizer):
 def _check_optimizer(position: int, optimizer: Any) -> None:
     """Raise TypeError or ValueError where an argument cannot be joined."""
     if not isinstance(optimizer, torch.optim.Optimizer):
+        is_class = isinstance(optimizer, type)
+        found = f"the class {optimizer.__name__}" if is_class else f"a {type(optimizer).__name__}"
         raise TypeError(
-            f"argument {position} is {optimizer!r}, but must be a torch optimizer, as in "
+            f"argument {position} is {found}, but must be a torch optimizer, as in "
             "JoinedOptimizer(QPSBGD(model), torch.optim.AdamW(split_parameters(model).real))"
         )
     closure = inspect.signature(optimizer.step).parameters.get("closure")
