@@ -107,7 +107,8 @@ class QPSBGD(torch.optim.Optimizer):
 
     The optimiser does not claim real parameters (biases, normalisation): give
     ``split_parameters(model).real`` to another optimiser. A warning appears once if they have
-    gradients and nothing changes them in 100 steps.
+    gradients and nothing changes them in 100 steps. :class:`~qpsbgd.optim.JoinedOptimizer` joins
+    both optimisers for frameworks that take one.
 
     The optimiser holds inputs and gradients from the backward pass to the step. A linear layer
     needs N (n + m) floats; a convolution needs its input and output. The step makes at most
@@ -124,9 +125,10 @@ class QPSBGD(torch.optim.Optimizer):
 
     The ``.grad`` of a claimed weight is a tensor of zeros, or the gradient that reached the weight
     past its layer. Not computing dL/dW saves a third of the matrix products of a forward and
-    backward pass. Writing other values to ``.grad`` is an error. Delete the optimiser to train the
-    model with another: a second QPSBGD raises an error, and any other torch optimiser that takes a
-    step with a claimed weight causes a warning.
+    backward pass. Writing other values to ``.grad`` is an error, and so is a hook on the weight
+    itself (``weight.register_hook``). Call :func:`~qpsbgd.optim.release` or delete the optimiser
+    to train the model with another: a second QPSBGD raises an error, and any other torch optimiser
+    that takes a step with a claimed weight causes a warning.
 
     Both objectives are the same for a positive multiple of T, so neither the loss scaling of mixed
     precision nor a loss summed over samples changes anything. Under autocast ``.grad`` has a NaN
