@@ -66,3 +66,20 @@ def strengths(optimizer, num_steps):
         found.append(group["strength"])
         optimizer.step()
     return found
+
+
+def mixed():
+    """A binary network 12-7-4 with biases and normalisation, the same at each call."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        BinaryLinear(12, 7), nn.BatchNorm1d(7), nn.Hardtanh(), BinaryLinear(7, 4, output_scale=True)
+    )
+
+
+def batches(count, size=20):
+    """Batches for `mixed`, in a list."""
+    generator = torch.Generator().manual_seed(1)
+    return [
+        (torch.randn(size, 12, generator=generator), torch.randint(4, (size,), generator=generator))
+        for _ in range(count)
+    ]

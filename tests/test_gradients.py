@@ -463,6 +463,42 @@ def test_a_direct_gradient_that_is_not_finite_names_the_layer(net, batch, value,
     assert same(weights(net), before)
 
 
+@pytest.mark.parametrize("hook", [lambda grad: grad * 0, lambda grad: None], ids=["mask", "log"])
+@pytest.mark.parametrize("with_penalty", [False, True])
+def test_a_hook_on_a_claimed_weight_names_the_layer(net, batch, hook, with_penalty):
+    optimizer = QPSBGD(net)
+    handle = net.second.weight.register_hook(hook)
+    penalty = net.second.weight.sum() if with_penalty else 0
+    with pytest.raises(RuntimeError, match=r"layer 'second': .*hook \(register_hook\).*remove"):
+        (loss_of(net, batch) + penalty).backward()
+    x = batch[0].clone().requires_grad_()
+    torch.autograd.grad(loss_of(net, (x, batch[1])), x)  # does not reach the weight
+    handle.remove()
+    optimizer.zero_grad()
+    backward(net, batch)
+    optimizer.step()
+    del optimizer
+    net.second.weight.register_hook(lambda grad: grad * 0)
+    backward(net, batch)
+    assert not net.second.weight.grad.any()
+
+
+def test_a_hook_gets_and_changes_the_gradient_of_a_weight_used_past_its_layer(net, batch):
+    optimizer = QPSBGD(net, lr=0.1, scale=0.01)
+    before = net.first.weight.detach().clone()
+    seen = []
+
+    def negated(grad):
+        seen.append(grad.clone())
+        return -grad
+
+    net.first.weight.register_hook(negated)
+    (2 * net.first.weight).sum().backward()
+    assert torch.equal(seen[0], torch.full((7, 12), 2.0))
+    optimizer.step()
+    assert torch.equal(net.first.weight, (before + 0.1).clamp(-1, 1))
+
+
 def test_no_gradient_of_an_earlier_step_is_left(net, batch):
     optimizer = QPSBGD(net, lr=0.1)
     other = copy.deepcopy(net)

@@ -299,6 +299,22 @@ def test_state_of_another_target_or_model_is_refused(net):
         QPSBGD(net).load_state_dict(state)
 
 
+@pytest.mark.parametrize("name", ["momentum_buffer", "past_inputs", "past_targets"])
+def test_a_state_of_another_shape_names_its_layer_and_changes_nothing(net, batch, name):
+    optimizer = QPSBGD(net, momentum=0.5)
+    backward(net, batch)
+    optimizer.step()
+    saved = optimizer.state_dict()
+    optimizer.load_state_dict(saved)
+    before = optimizer.state[net.second.weight][name]
+    saved["param_groups"][0]["lr"] = 0.5
+    saved["state"][1] = {**saved["state"][1], name: torch.zeros(3, 2)}
+    with pytest.raises(ValueError, match=rf"layer 'second': .*{name} of shape \(3, 2\), but"):
+        optimizer.load_state_dict(saved)
+    assert optimizer.state[net.second.weight][name] is before
+    assert optimizer.param_groups[0]["lr"] == 0.01
+
+
 def test_other_parameters_are_refused(net):
     optimizer = QPSBGD(net)
     with pytest.raises(ValueError, match="give other parameters to another optimiser"):

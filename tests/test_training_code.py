@@ -245,6 +245,21 @@ def test_all_layers_frozen_is_no_error(net, batch):
     assert same(before, weights(net))
 
 
+def test_a_model_without_a_trainable_weight_is_told_of(net, batch):
+    net.first.weight.requires_grad_(False)
+    QPSBGD(net)  # a warning is an error
+    net.second.weight.requires_grad_(False)
+    with pytest.warns(UserWarning, match="all binary weights .*requires_grad=False") as found:
+        optimizer = QPSBGD(net)
+    assert found[0].filename == __file__
+    net.second.weight.requires_grad_(True)
+    before = weights(net)
+    backward(net, batch)
+    optimizer.step()
+    assert torch.equal(net.first.weight, before["first.weight"])
+    assert not torch.equal(net.second.weight, before["second.weight"])
+
+
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("shape", [(6, 5), (2, 3, 5)])
 def test_activations_in_place(bias, shape):

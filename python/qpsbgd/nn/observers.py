@@ -44,6 +44,10 @@ class Observer(Protocol):
         """
         ...
 
+    def release(self) -> None:
+        """Stop observing the layer for good."""
+        ...
+
 
 class Observers(list["weakref.ref[Observer]"]):
     """Weak references to a layer's observers. A copy or a pickle of the list is empty."""
@@ -67,15 +71,27 @@ def add_observer(layer: "BinaryLayer", observer: Observer, name: str) -> None:
         gc.collect()  # an optimiser in a reference cycle lives on after `del`
     if layer.observers:
         raise ValueError(
-            f"layer {name!r} belongs to another QPSBGD, which is still alive: delete that one "
-            "first (`del optimizer`), and what holds it, such as a scheduler"
+            f"layer {name!r} belongs to another QPSBGD, which is still alive: end its claim with "
+            "qpsbgd.optim.release(model), or delete that one first (`del optimizer`), and what "
+            "holds it, such as a scheduler"
         )
     reference = weakref.ref(observer)
     layer.observers.append(reference)
-    weakref.finalize(observer, _remove_observer, weakref.ref(layer), reference)
+    weakref.finalize(observer, _remove_reference, weakref.ref(layer), reference)
 
 
-def _remove_observer(layer: "weakref.ref[BinaryLayer]", reference: "weakref.ref[Observer]") -> None:
+def release_observers(layer: "BinaryLayer") -> None:
+    """Release all observers of a layer and remove them from it."""
+    observers = [reference() for reference in layer.observers]
+    layer.observers.clear()
+    for observer in observers:
+        if observer is not None:
+            observer.release()
+
+
+def _remove_reference(
+    layer: "weakref.ref[BinaryLayer]", reference: "weakref.ref[Observer]"
+) -> None:
     alive = layer()
     if alive is not None:
         # The comparison is by identity because dead references equal only themselves.

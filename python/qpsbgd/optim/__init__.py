@@ -14,6 +14,8 @@ from qpsbgd.optim.baselines import (
     binarize_weights_of,
     binary_weights_of,
 )
+from qpsbgd.optim.claims import release
+from qpsbgd.optim.joined import JoinedOptimizer
 from qpsbgd.optim.optimizer import QPSBGD
 from qpsbgd.optim.real_parameters import split_parameters
 from qpsbgd.optim.recalibrate import recalibrate
@@ -23,6 +25,7 @@ __all__ = [
     "QPSBGD",
     "BinaryConnect",
     "Bop",
+    "JoinedOptimizer",
     "LayerStep",
     "ProxConnect",
     "ProxQuant",
@@ -30,5 +33,6 @@ __all__ = [
     "binarize_weights_of",
     "binary_weights_of",
     "recalibrate",
+    "release",
     "split_parameters",
 ]

@@ -72,6 +72,7 @@ class Capture:
         direct_gradient: sum of the gradients that reached the weight past its layer, such as that
             of a penalty on the weight; None if there was none.
         found_activation: whether a sign function was applied to an output of the layer.
+        is_released: whether the capture has stopped to observe the layer.
 
     Raises:
         ValueError: another optimiser observes the layer.
@@ -85,6 +86,7 @@ class Capture:
         self._calls: dict[object, _Call] = {}
         self.direct_gradient: Tensor | None = None
         self.found_activation = False
+        self.is_released = False
         self._has_warned = False
         self._node: Node | None = None
         self._mark = GradMark(layer.weight)
@@ -95,6 +97,14 @@ class Capture:
     def check(self) -> None:
         """Raise RuntimeError if the layer has another weight than when the capture was made."""
         check_same_weight(self.name, self.layer, self._weight)
+
+    def check_claim(self) -> None:
+        """Raise RuntimeError if the capture was released, so that its layer may be another's."""
+        if self.is_released:
+            raise RuntimeError(
+                f"layer {self.name!r} no longer belongs to this QPSBGD: qpsbgd.optim.release() has "
+                "ended its claim; take steps with the optimizer that was made after it"
+            )
 
     def watch(
         self, output: Tensor, input: Callable[[], Tensor], context: tuple[Any, ...]
@@ -217,8 +227,13 @@ class Capture:
         self._calls.clear()
         self.direct_gradient = None
 
+    def release(self) -> None:
+        """Stop observing for good, and drop all that was captured."""
+        self.is_released = True
+        self.consume()
+
     def consume(self) -> None:
-        """Drop the stored inputs and gradients after a step, and ``weight.grad`` with them."""
+        """Drop the stored inputs and gradients, and ``weight.grad`` with them."""
         self.clear()
         self._weight.grad = None
 
@@ -235,14 +250,20 @@ class Capture:
 
         def add(grads: tuple[Tensor | None, ...]) -> None:
             alive = capture()
-            # The layer's own part of the gradient is None.
-            if alive is not None and grads[0] is not None:
+            if alive is None or alive.is_released:
+                return
+            if grads[0] is not None:  # the layer's own part of the gradient is None
                 alive._add_direct(grads[0].detach())
 
         weakref.finalize(self, node.register_prehook(add).remove)
 
     def _is_reached(self) -> bool:
-        """Return whether the running backward pass will accumulate the weight's gradient."""
+        """Return whether the running backward pass will accumulate the weight's gradient.
+
+        A released capture takes part in no pass.
+        """
+        if self.is_released:
+            return False
         try:
             return torch._C._will_engine_execute_node(self._node)  # type: ignore[arg-type]
         except RuntimeError as error:
@@ -259,6 +280,12 @@ class Capture:
         may_overflow: bool,
     ) -> None:
         """Store the gradient at an output, or add it to that of an earlier pass."""
+        if self._weight._backward_hooks:
+            raise RuntimeError(
+                f"layer {self.name!r}: its weight has a hook (register_hook), but QPSBGD computes "
+                "no gradient that the hook could receive or change: remove the hook; last_step has "
+                "the gradient's norm, and requires_grad_(False) freezes the weight"
+            )
         self.refresh()
         self._mark.place()
         stored = self._calls.get(call)

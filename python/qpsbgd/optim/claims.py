@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from qpsbgd.nn.layers import BinaryLayer
+from qpsbgd.nn.layers import BinaryLayer, binary_layers
+from qpsbgd.nn.observers import release_observers
 
 if TYPE_CHECKING:
     from qpsbgd.optim.optimizer import QPSBGD
@@ -75,6 +76,29 @@ def _computed_weight(layer: BinaryLayer) -> str | None:
     return None
 
 
+def release(model: nn.Module) -> None:
+    """End the claims of any QPSBGD on the binary layers of a model.
+
+    The layers then belong to no optimiser, and a new one can be made for them. The former QPSBGD
+    drops what it has captured, and raises an error at its next step. Its ``state_dict`` remains
+    readable. This helps where the former one cannot be deleted because something else holds it: a
+    cell of a notebook that runs again, or a trainer that calls ``configure_optimizers`` again.
+
+    Args:
+        model: any module.
+
+    Example:
+        >>> from qpsbgd.nn import BinaryLinear
+        >>> from qpsbgd.optim import QPSBGD, release
+        >>> model = BinaryLinear(4, 2)
+        >>> for lr in (0.1, 0.01):
+        ...     release(model)
+        ...     optimizer = QPSBGD(model, lr=lr)
+    """
+    for _, layer in binary_layers(model):
+        release_observers(layer)
+
+
 def warn_of_rivals(owner: "QPSBGD") -> None:
     """Warn when another optimiser that holds a claimed weight takes its first step.
 
@@ -89,12 +113,19 @@ def warn_of_rivals(owner: "QPSBGD") -> None:
 
     def check(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         owner = reference()
-        if owner is None or optimizer is owner or optimizer in seen:
+        if owner is None or optimizer in seen:
+            return
+        if isinstance(optimizer, type(owner)):  # the owner, or one whose step raises an error
             return
         seen.add(optimizer)
         if any(inner is owner for inner in getattr(optimizer, "optimizers", ())):
             return
-        layers = {id(group["params"][0]): group["layer"] for group in owner.param_groups}
+        layers = {
+            id(weight): group["layer"]
+            for group, capture in zip(owner.param_groups, owner.captures(), strict=True)
+            for weight in group["params"]
+            if not capture.is_released
+        }
         names = [
             repr(layers[id(weight)])
             for group in optimizer.param_groups
@@ -106,8 +137,8 @@ def warn_of_rivals(owner: "QPSBGD") -> None:
             warnings.warn(
                 f"{type(optimizer).__name__} takes a step with the weights of the layers "
                 f"{', '.join(names[:3])}{more}, which QPSBGD trains, and which have no gradients "
-                "for another optimizer: give it split_parameters(model).real alone, or delete the "
-                "QPSBGD object",
+                "for another optimizer: give it split_parameters(model).real alone, or end the "
+                "claim of QPSBGD with qpsbgd.optim.release(model)",
                 stacklevel=3,  # the caller of step(), which torch wraps once
             )
 

@@ -1,6 +1,5 @@
 """Optimiser of binary weights: one projection per binary layer and step."""
 
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,10 +12,11 @@ from qpsbgd._checks import checked_count
 from qpsbgd.optim.capture import Capture, Target
 from qpsbgd.optim.claims import check_weight, warn_of_rivals
 from qpsbgd.optim.device import to_devices
-from qpsbgd.optim.param_groups import check_group, layer_groups
+from qpsbgd.optim.param_groups import check_group, layer_groups, warn_of_no_change
 from qpsbgd.optim.real_parameters import IdleParameters
 from qpsbgd.optim.sample_memory import PastSamples, drop_past
 from qpsbgd.optim.sampling import default_max_samples
+from qpsbgd.optim.saved_state import check_state_dict
 from qpsbgd.optim.scale import ScaleScores
 from qpsbgd.optim.stats import LayerStep, ScalarWriter, energies, gradient_norm, write_steps
 from qpsbgd.optim.step import LayerGradient, solve, solve_together
@@ -107,7 +107,8 @@ class QPSBGD(torch.optim.Optimizer):
 
     The optimiser does not claim real parameters (biases, normalisation): give
     ``split_parameters(model).real`` to another optimiser. A warning appears once if they have
-    gradients and nothing changes them in 100 steps.
+    gradients and nothing changes them in 100 steps. :class:`~qpsbgd.optim.JoinedOptimizer` joins
+    both optimisers for frameworks that take one.
 
     The optimiser holds inputs and gradients from the backward pass to the step. A linear layer
     needs N (n + m) floats; a convolution needs its input and output. The step makes at most
@@ -124,9 +125,10 @@ class QPSBGD(torch.optim.Optimizer):
 
     The ``.grad`` of a claimed weight is a tensor of zeros, or the gradient that reached the weight
     past its layer. Not computing dL/dW saves a third of the matrix products of a forward and
-    backward pass. Writing other values to ``.grad`` is an error. Delete the optimiser to train the
-    model with another: a second QPSBGD raises an error, and any other torch optimiser that takes a
-    step with a claimed weight causes a warning.
+    backward pass. Writing other values to ``.grad`` is an error, and so is a hook on the weight
+    itself (``weight.register_hook``). Call :func:`~qpsbgd.optim.release` or delete the optimiser
+    to train the model with another: a second QPSBGD raises an error, and any other torch optimiser
+    that takes a step with a claimed weight causes a warning.
 
     Both objectives are the same for a positive multiple of T, so neither the loss scaling of mixed
     precision nor a loss summed over samples changes anything. Under autocast ``.grad`` has a NaN
@@ -217,14 +219,7 @@ class QPSBGD(torch.optim.Optimizer):
             check_weight(group["layer"], layer)
         super().__init__(groups, defaults)
         self._watch_layers()
-        for group in groups:
-            if group["update"] == "projected" and group["lr"] < 1.0:
-                warnings.warn(
-                    f"update='projected' with lr = {group['lr']}: weights are +-1 after their "
-                    "first step, and a step shorter than 1 changes no sign; use lr >= 1",
-                    stacklevel=2,
-                )
-                break
+        warn_of_no_change(groups)
 
     def _watch_layers(self) -> None:
         """Observe the layers from now on."""
@@ -279,16 +274,10 @@ class QPSBGD(torch.optim.Optimizer):
         """Load hyper-parameters, step counts and momenta of another QPSBGD with the same layers.
 
         Raises:
-            ValueError: the state has other layers or another target, or is another optimiser's.
+            ValueError: the state has other layers, another target or tensors of another shape, or
+                is another optimiser's.
         """
-        groups = state_dict["param_groups"]
-        if not all("layer" in group for group in groups):
-            raise ValueError("state_dict is not that of a QPSBGD: its groups name no layers")
-        for name in ("layer", "target"):
-            theirs = [group.get(name) for group in groups]
-            own = [group[name] for group in self.param_groups]
-            if theirs != own:
-                raise ValueError(f"state_dict has {name} {theirs}, but this optimiser {own}")
+        check_state_dict(state_dict, self.param_groups)
         super().load_state_dict(state_dict)
 
     @property
@@ -330,13 +319,14 @@ class QPSBGD(torch.optim.Optimizer):
         it was.
 
         Args:
-            closure: function that evaluates the model, calls ``backward`` and returns the loss.
+            closure: function that evaluates the model, calls ``backward`` and returns the loss. If
+                it returns None and no gradient reached a layer, nothing changes.
 
         Returns:
             The result of ``closure``, or None.
 
         Raises:
-            RuntimeError: no gradient reached a binary layer.
+            RuntimeError: no gradient reached a binary layer, or another optimiser has its layers.
             ValueError: a gradient or an input is not finite, or a hyper-parameter is out of range.
         """
         loss = None
@@ -346,6 +336,7 @@ class QPSBGD(torch.optim.Optimizer):
         for group in self.param_groups:
             check_group(group)
         for capture in self.captures():
+            capture.check_claim()
             capture.check_grad()
         gradients = self._gradients()
         is_shared, process_group = self._ranks()
@@ -361,6 +352,8 @@ class QPSBGD(torch.optim.Optimizer):
             solve(gradients, self._projector, has_energies=self._wants_energies())
         solved = [gradient for gradient in gradients if gradient.binary is not None]
         if gradients and not solved:
+            if closure is not None and loss is None:
+                return None  # the closure skipped the batch
             raise RuntimeError(
                 "step() found no gradient in any binary layer: call backward() on a loss that "
                 "depends on the model, in between no zero_grad(), no other reset of .grad and no "

@@ -13,6 +13,7 @@ from qpsbgd._checks import (
     checked_positive,
     checked_real,
 )
+from qpsbgd._warnings import warn_caller
 from qpsbgd.nn.layers import BinaryLayer, binary_layers
 from qpsbgd.optim.capture import Target
 from qpsbgd.optim.sampling import default_max_samples
@@ -77,6 +78,22 @@ def check_group(group: dict[str, Any]) -> None:
     checked_count("num_sweeps", group["num_sweeps"], 0)
     checked_count("seed", group["seed"], 0, SEED_LIMIT)
     checked_count("max_samples", group["max_samples"], 1)
+
+
+def warn_of_no_change(groups: list[dict[str, Any]]) -> None:
+    """Warn where the groups of a new optimiser say that its steps change no sign."""
+    for group in groups:
+        if group["update"] == "projected" and group["lr"] < 1.0:
+            warn_caller(
+                f"update='projected' with lr = {group['lr']}: weights are +-1 after their first "
+                "step, and a step shorter than 1 changes no sign; use lr >= 1"
+            )
+            break
+    if not any(weight.requires_grad for group in groups for weight in group["params"]):
+        warn_caller(
+            "all binary weights of the model have requires_grad=False, so that steps change "
+            "nothing until one is set to True"
+        )
 
 
 def _number(value: Any) -> Any:

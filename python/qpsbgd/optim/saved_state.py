@@ -1,0 +1,46 @@
+"""Checks of a QPSBGD state_dict against the layers that are to load it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+
+def check_state_dict(state_dict: dict[str, Any], groups: Sequence[dict[str, Any]]) -> None:
+    """Check that a state_dict belongs to a QPSBGD with these layers.
+
+    Args:
+        state_dict: a state_dict of any optimiser.
+        groups: parameter groups of the optimiser that is to load it.
+
+    Raises:
+        ValueError: the state has other layers or another target, a layer's tensors have another
+            shape, or it is another optimiser's.
+    """
+    theirs = state_dict["param_groups"]
+    if not all("layer" in group for group in theirs):
+        raise ValueError("state_dict is not that of a QPSBGD: its groups name no layers")
+    for name in ("layer", "target"):
+        found, own = ([group.get(name) for group in each] for each in (theirs, groups))
+        if found != own:
+            raise ValueError(f"state_dict has {name} {found}, but this optimiser {own}")
+    for saved, group in zip(theirs, groups, strict=True):
+        for key, weight in zip(saved["params"], group["params"], strict=True):
+            _check_layer(group["layer"], state_dict["state"].get(key, {}), weight)
+
+
+def _check_layer(layer: str, state: dict[str, Any], weight: torch.Tensor) -> None:
+    """Raise ValueError where a tensor in the state of a layer has not the shape that it needs."""
+    m, n = len(weight), weight[0].numel()
+    num_past = sum(state.get("past_sizes", ()))
+    expected = {
+        "momentum_buffer": tuple(weight.shape),
+        "past_inputs": (num_past, n),
+        "past_targets": (num_past, m),
+    }
+    for name, shape in expected.items():
+        if name in state and tuple(state[name].shape) != shape:
+            raise ValueError(
+                f"layer {layer!r}: state_dict has {name} of shape {tuple(state[name].shape)}, but "
+                f"this layer needs {shape}: it is the state of a layer of another size"
+            )
