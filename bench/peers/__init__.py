@@ -1,0 +1,1 @@
+"""One comparison with other solvers: ``python -m bench.peers``."""
