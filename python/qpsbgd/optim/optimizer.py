@@ -35,8 +35,8 @@ class QPSBGD(torch.optim.Optimizer):
     ``B = project(X, T)``, and changes the latent weight V:
 
     * ``update="latent"``: ``V <- clip(V - lr B)``;
-    * ``update="projected"``: ``V <- sign(V - lr B)``. After the first step of a weight ``|V|`` is 1,
-      so that only ``lr >= 1`` changes anything.
+    * ``update="projected"``: ``V <- sign(V - lr B)``. After the first step of a weight ``|V|`` is
+      1, so that only ``lr >= 1`` changes anything.
 
     With ``momentum``, ``M <- momentum M + (1 - momentum) B`` takes the place of B. With
     ``weight_decay``, ``(1 - lr weight_decay) V`` takes the place of V.
