@@ -38,7 +38,7 @@ step "auditwheel"
 "$tools/auditwheel" show "$work"/built/*.whl
 PATH="$tools:$PATH" "$tools/auditwheel" repair --plat manylinux_2_17_x86_64 \
   --wheel-dir "$work/repaired" "$work"/built/*.whl
-if unzip -l "$work"/repaired/*.whl | grep -q '\.libs/'; then
+if "$python" -m zipfile -l "$work"/repaired/*.whl | grep -q '\.libs/'; then
   echo "the wheel bundles a library" && exit 1
 fi
 
