@@ -109,7 +109,11 @@ class Comparison:
                     bar.set_description(f"{optimizer}, split {split + 1}/{self.num_splits}")
                     self._train_once(optimizer, split, data, bar)
         write_metrics(self.folder / "metrics.csv", self.rows)
-        title = f"{self.config.dataset}, {self.config.network}: {self.num_splits} splits"
+        kind = "splits" if self._first_data.is_held_out else "seeds"
+        title = (
+            f"{self.config.dataset}, {self.config.network}: "
+            f"mean and standard deviation of {self.num_splits} {kind}"
+        )
         write_atomically(self.folder / "curve.png", plot_comparison(self.rows, title))
         return self.summary()
 

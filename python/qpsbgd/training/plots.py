@@ -45,7 +45,7 @@ def plot_comparison(rows: Sequence[dict[str, Any]], title: str) -> bytes:
         >>> plot_comparison(rows, "two splits")[:4]
         b'\\x89PNG'
     """
-    figure, axes = _axes("test accuracy (mean, standard deviation over splits)", title)
+    figure, axes = _axes("test accuracy", title)
     epochs = sorted({row["epoch"] for row in rows})
     for name in dict.fromkeys(row["optimizer"] for row in rows):
         means, spreads = [], []
@@ -70,10 +70,12 @@ def plot_comparison(rows: Sequence[dict[str, Any]], title: str) -> bytes:
 def _axes(quantity: str, title: str) -> tuple["Figure", Any]:
     """Return a figure and its axes for a quantity after each epoch."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     axes.set(xlabel="epoch", ylabel=quantity, title=title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     return figure, axes
 
