@@ -1,10 +1,10 @@
 """QPSBGD against BinaryConnect and SIGNUM, with learning rates from validation data.
 
-Each optimiser has the same grid of rates. A sixth of the training samples is held out. One seed finds
-the three rates with the highest accuracy on it, and the mean over more seeds chooses one of them.
-Networks are then trained with this rate on all training samples and tested once. Prints a Markdown
-table of means with standard errors, and the mean difference from QPSBGD with the standard error of
-this difference over the seeds.
+Each optimiser has the same grid of rates. A sixth of the training samples is held out. One seed
+finds the three rates with the highest accuracy on it, and the mean over more seeds chooses one of
+them. Networks are then trained with this rate on all training samples and tested once. Prints a
+Markdown table of means with standard errors, and the mean difference from QPSBGD with the standard
+error of this difference over the seeds.
 
 The three tasks on which no default was chosen: ``words``, ``vowels`` and ``tails``. Run it from the
 repository's root: ``python -m bench.tasks``.
