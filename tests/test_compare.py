@@ -145,7 +145,7 @@ def test_settings_of_qpsbgd_leave_the_others_alone(compared, tmp_path):
         (["--split", "0"], "--compare does not go with --split"),
         (["--projector", "sampler"], "--compare goes with --projector native, not sampler"),
         (["--reads", "5"], "--reads goes with --projector dwave"),
-        (["--network", "cnn"], "network is 'cnn', but only the rates of 'mlp' were chosen"),
+        (["--network", "cnn"], "digits with mlp, not for digits with cnn"),
         (["--out", "{run}"], "holds a run already"),
         (["--out", ""], "'' is no name"),
     ],

@@ -61,7 +61,7 @@ class Comparison:
 
     Raises:
         FileExistsError: ``folder`` holds a run already.
-        ValueError: no learning rates are known for the network.
+        ValueError: no learning rates were chosen for the data set and network.
 
     Example:
         >>> import tempfile
@@ -77,9 +77,10 @@ class Comparison:
 
     def __init__(self, config: Config, folder: Path, *, num_splits: int = NUM_SPLITS) -> None:
         if (config.dataset, config.network) not in COMPARED_RATES:
+            known = " or ".join(f"{data} with {network}" for data, network in COMPARED_RATES)
             raise ValueError(
-                f"network is {config.network!r}, but only the rates of 'mlp' were chosen for a "
-                "comparison"
+                "a comparison needs learning rates that validation data chose: they exist for "
+                f"{known}, not for {config.dataset} with {config.network}"
             )
         self.config = config
         self.folder = folder
