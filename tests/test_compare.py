@@ -17,7 +17,6 @@ from commands import run
 from qpsbgd.training import comparison as module
 from qpsbgd.training.comparison import Comparison, Estimate
 from qpsbgd.training.config import Config, read_config
-from qpsbgd.training.datasets import DATASETS, digits
 from qpsbgd.training.recipes import COMPARED_RATES, RECIPES
 from qpsbgd.training.runs import Run
 
@@ -105,22 +104,6 @@ def test_the_table(tmp_path, monkeypatch):
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("digits-mlp-compare-seed0-")
     assert str(folder.name) in lines[-1]
-
-
-def test_a_data_set_with_a_test_set_of_its_own_has_seeds_in_place_of_splits(tmp_path, monkeypatch):
-    calls = []
-
-    def tested(split):
-        calls.append(split)
-        data = digits(0)
-        return module.replace(data, test_source="test set")
-
-    monkeypatch.setitem(DATASETS, "digits", tested)
-    config = Config.from_recipe("digits", epochs=1, batch_size=500)
-    summary = Comparison(config, tmp_path / "run", num_splits=3).train()
-    assert calls == [0]
-    assert not summary["has_splits"]
-    assert len(set(summary["results"]["qpsbgd"]["test_accuracies"])) > 1
 
 
 def test_settings_of_qpsbgd_leave_the_others_alone(compared, tmp_path):

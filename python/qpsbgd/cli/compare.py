@@ -13,9 +13,6 @@ from qpsbgd.training.config import Config
 if TYPE_CHECKING:
     from qpsbgd.training.comparison import Comparison
 
-#: Settings that a comparison chooses itself.
-CHOSEN = ("lr", "optimizer", "split")
-
 
 def start_comparison(
     settings: dict[str, Any], given: set[str], out: Path | None, resume: Path | None
@@ -25,7 +22,7 @@ def start_comparison(
     Raises:
         ValueError: a setting does not go with a comparison, or the folder holds a run already.
     """
-    from qpsbgd.training.comparison import Comparison
+    from qpsbgd.training.comparison import CHOSEN, Comparison
     from qpsbgd.training.folders import default_folders
 
     if resume is not None:
@@ -64,10 +61,9 @@ def print_comparison(summary: dict[str, Any]) -> None:
     """Print the results of a comparison."""
     from qpsbgd.training.comparison import comparison_table
 
-    runs = "splits" if summary["has_splits"] else "seeds"
     click.echo(
         f"Test accuracy ({summary['test_source']}) after {summary['epochs']} epochs, means of "
-        f"{summary['num_splits']} {runs} with standard errors:\n"
+        f"{summary['num_splits']} splits with standard errors:\n"
     )
     click.echo(comparison_table(summary))
     click.echo(f"\nRun folder: {summary['run_dir']}")

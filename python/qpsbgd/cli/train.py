@@ -71,10 +71,9 @@ def train_command(
     calls.jsonl, a line for each call, and access_time.json, the access time spent. Each step is
     saved, so that --resume never pays for one twice.
 
-    With --compare, QPSBGD, BinaryConnect (with Adam) and SIGNUM train the network on ten splits
-    into training and test images; with MNIST's t10k, they train from ten seeds. metrics.csv has
-    the epochs of all runs, curve.png shows the mean curves, and there is no checkpoint. The
-    learning rates were chosen with validation images.
+    With --compare, QPSBGD, BinaryConnect (with Adam) and SIGNUM train the mlp of digits on ten
+    splits into training and test images. metrics.csv has the epochs of all runs, curve.png shows
+    the mean curves, and there is no checkpoint. Validation images chose the learning rates.
     """
     try:
         from qpsbgd.training.runs import Run

@@ -19,6 +19,8 @@ from qpsbgd.training.start import initial_state
 
 #: Trainings with each optimiser.
 NUM_SPLITS = 10
+#: Settings that a comparison chooses for each run.
+CHOSEN = ("lr", "optimizer", "split")
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,7 @@ class Estimate:
 class Comparison:
     """Trainings with each optimiser on the same splits, from the same seeds.
 
-    Split number i trains with the seed ``config.seed + i``. A data set that has a test set of its
-    own has one split, and only the seeds differ. The learning rates are those in
+    Split number i trains with the seed ``config.seed + i``. The learning rates are those in
     :data:`qpsbgd.training.recipes.COMPARED_RATES`.
 
     Args:
@@ -88,13 +89,12 @@ class Comparison:
         self.num_splits = num_splits
         #: Metrics of all finished epochs.
         self.rows: list[dict[str, Any]] = []
-        self._first_data = load_dataset(config.dataset, 0, config.inputs)
         if config.threads is not None:
             torch.set_num_threads(config.threads)
-        settings = asdict(config)
-        for name in ("optimizer", "lr", "split"):
-            del settings[name]
-        claim_folder(folder, {**settings, "rates": self.rates, "num_splits": num_splits})
+        # Missing packages and data are errors before there is a folder.
+        self._first_data = self._data(0)
+        settings = {**self._common_settings, "rates": self.rates, "num_splits": num_splits}
+        claim_folder(folder, settings)
 
     def train(self) -> dict[str, Any]:
         """Train with all optimisers on all splits, with a progress bar on standard error.
@@ -105,15 +105,14 @@ class Comparison:
         total = self.num_splits * len(self.rates) * self.config.epochs
         with tqdm(total=total, unit="epoch", dynamic_ncols=True) as bar:
             for split in range(self.num_splits):
-                data = self._data(split)
+                data = self._data(split) if split else self._first_data
                 for optimizer in self.rates:
                     bar.set_description(f"{optimizer}, split {split + 1}/{self.num_splits}")
                     self._train_once(optimizer, split, data, bar)
         write_metrics(self.folder / "metrics.csv", self.rows)
-        kind = "splits" if self._first_data.is_held_out else "seeds"
         title = (
             f"{self.config.dataset}, {self.config.network}: "
-            f"mean and standard deviation of {self.num_splits} {kind}"
+            f"mean and standard deviation of {self.num_splits} splits"
         )
         write_atomically(self.folder / "curve.png", plot_comparison(self.rows, title))
         return self.summary()
@@ -125,9 +124,7 @@ class Comparison:
         epoch, their mean and standard error, the mean difference from QPSBGD on the same split with
         its standard error, and the mean seconds of a run.
         """
-        settings = asdict(self.config)
-        for name in ("optimizer", "lr", "split"):
-            del settings[name]
+        settings = self._common_settings
         accuracies = {name: self._accuracies(name) for name in self.rates}
         results = {}
         for name, values in accuracies.items():
@@ -150,15 +147,17 @@ class Comparison:
             "test_accuracy": results["qpsbgd"]["test_accuracy"],
             "results": results,
             "num_splits": self.num_splits,
-            "has_splits": self._first_data.is_held_out,
             "run_dir": str(self.folder),
             "test_source": self._first_data.test_source,
             **settings,
         }
 
+    @property
+    def _common_settings(self) -> dict[str, Any]:
+        """The settings of all runs; the comparison chooses the others."""
+        return {name: value for name, value in asdict(self.config).items() if name not in CHOSEN}
+
     def _data(self, split: int) -> Dataset:
-        if split == 0 or not self._first_data.is_held_out:
-            return self._first_data
         return load_dataset(self.config.dataset, split, self.config.inputs)
 
     def _train_once(

@@ -21,8 +21,6 @@ from qpsbgd.errors import MissingDataError
 DATA_VARIABLE = "QPSBGD_DATA"
 #: Share of the images that is held out for testing if a data set has no test set.
 TEST_SHARE = 0.2
-#: Source of the test images of such a data set, in words.
-HELD_OUT = f"held-out {TEST_SHARE:.0%}"
 
 
 @dataclass(frozen=True)
@@ -55,11 +53,6 @@ class Dataset:
         """Name, sizes and test set of the data, which decide what a run computes."""
         sizes = f"{len(self.train_inputs)} training and {len(self.test_inputs)} test images"
         return f"{self.name}, {sizes} ({self.test_source})"
-
-    @property
-    def is_held_out(self) -> bool:
-        """Whether the test images are a part of the images that ``split`` selects."""
-        return self.test_source == HELD_OUT
 
     def in_signs(self) -> "Dataset":
         """Return the data set with pixels of +1 above the mean of all pixels, and -1 below."""
@@ -202,7 +195,8 @@ def _held_out(name: str, images: npt.NDArray[Any], labels: npt.NDArray[Any], spl
     train_images, test_images, train_labels, test_labels = train_test_split(
         images, labels, test_size=TEST_SHARE, random_state=split, stratify=labels
     )
-    return _standardised(name, train_images, train_labels, test_images, test_labels, HELD_OUT)
+    source = f"held-out {TEST_SHARE:.0%}"
+    return _standardised(name, train_images, train_labels, test_images, test_labels, source)
 
 
 def _standardised(
