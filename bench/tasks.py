@@ -32,6 +32,8 @@ from qpsbgd.training.networks import BinaryMLP
 from qpsbgd.training.optimizers import make_optimizer
 
 OPTIMIZERS = ("qpsbgd", "binaryconnect", "binaryconnect-sgd", "signum")
+#: QPSBGD without the quadratic term, for --only.
+NO_SWEEPS = "qpsbgd-0-sweeps"
 #: Learning rates of every optimiser.
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 #: One of this many training samples is held out to choose the rate.
@@ -166,14 +168,16 @@ def held_out(data, seed):
     )
 
 
-def accuracy(task, data, name, lr, seed, **options):
+def accuracy(task, data, name, lr, seed):
     """Return the test accuracy after a training."""
     torch.manual_seed(seed)
     model = task.network(data)
     num_steps = task.epochs * math.ceil(len(data.train_labels) / task.batch_size)
-    if name == "qpsbgd":
-        options = {"seed": seed, **options}
-    optimizer = make_optimizer(name, model, num_steps, lr=lr, **options)
+    options = {"lr": lr}
+    if name in ("qpsbgd", NO_SWEEPS):
+        options |= {"seed": seed, "num_sweeps": 0 if name == NO_SWEEPS else None}
+        name = "qpsbgd"
+    optimizer = make_optimizer(name, model, num_steps, **options)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=task.epochs)
     state = TrainingState(model, optimizer, scheduler, torch.Generator().manual_seed(seed))
     fit(state, data, epochs=task.epochs, batch_size=task.batch_size, has_bar=False)
@@ -203,7 +207,7 @@ def main():
     parser.add_argument(
         "--rate-seeds", type=int, default=3, help="of the choice of one of three rates"
     )
-    parser.add_argument("--only", nargs="+", choices=OPTIMIZERS, default=OPTIMIZERS)
+    parser.add_argument("--only", nargs="+", choices=[*OPTIMIZERS, NO_SWEEPS], default=OPTIMIZERS)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rates-only", action="store_true", help="use no test data")
     args = parser.parse_args()
