@@ -18,7 +18,7 @@ pytest.importorskip("sklearn")
 
 from commands import metrics, run, run_process
 from qpsbgd.cli.train import train_command
-from qpsbgd.training import recipes, runs
+from qpsbgd.training import folders, recipes, runs
 from qpsbgd.training.config import Config
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -85,7 +85,7 @@ def test_the_command_line_knows_all_names():
 def test_each_setting_has_an_option_and_none_has_two():
     names = [each.name for each in train_command.params]
     assert len(names) == len(set(names))
-    own = {"out", "resume", "as_json"}
+    own = {"out", "resume", "compare", "as_json"}
     assert set(names) - own == {field.name for field in fields(Config)} - {"version"}
 
 
@@ -139,7 +139,7 @@ def test_a_run_killed_before_its_first_epoch_resumes(finished, tmp_path):
 
 def test_runs_started_at_once_get_folders_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runs.time, "strftime", lambda form: "20260101-120000")
+    monkeypatch.setattr(folders.time, "strftime", lambda form: "20260101-120000")
     for lr in (0.01, 0.02, 0.03):
         run("train", "digits", "--network", "small", "--epochs", 1, "--lr", lr)
     stem = "digits-small-qpsbgd-seed0-20260101-120000"
@@ -239,6 +239,7 @@ def test_an_unusable_instruction_set_is_told_before_a_run_begins(tmp_path):
         (["--resume", "no-such-folder"], "does not exist"),
         (["--resume", "{tmp}"], "holds no run"),
         (["--resume", "{run}", "--epochs", "9"], "epochs is 9, but the run in"),
+        (["--resume", "{run}", "--epochs", "9"], "falls to 0 over these epochs"),
         (["--resume", "{run}", "--out", "elsewhere"], "--out does not go with --resume"),
         (["--out", "{run}"], "holds a run already"),
         (["--out", "/dev/null/run"], "Not a directory"),

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qpsbgd import _core
+from qpsbgd.cli.compare import finish_comparison, print_comparison, start_comparison
 from qpsbgd.cli.errors import InputError
 from qpsbgd.cli.options import check_given, click_type, flag_of, setting_options
 from qpsbgd.cli.paths import OutPath
 from qpsbgd.training.config import RESUMABLE, Config, read_config
 
 if TYPE_CHECKING:
+    from qpsbgd.training.comparison import Comparison
     from qpsbgd.training.runs import Run
 
 
@@ -32,6 +34,12 @@ if TYPE_CHECKING:
     help="Continue the run in this folder, with its own settings.",
 )
 @click.option(
+    "--compare",
+    is_flag=True,
+    help="Train QPSBGD, BinaryConnect and SIGNUM on ten splits, each at its own learning rate, "
+    "and print a table with standard errors.",
+)
+@click.option(
     "--json", "as_json", is_flag=True, help="End with one line of JSON on standard output."
 )
 @click.pass_context
@@ -40,6 +48,7 @@ def train_command(
     /,
     out: Path | None,
     resume: Path | None,
+    compare: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -61,17 +70,24 @@ def train_command(
     --mock, a simulated annealer on the same graph takes its place. The run folder then gets
     calls.jsonl, a line for each call, and access_time.json, the access time spent. Each step is
     saved, so that --resume never pays for one twice.
+
+    With --compare, QPSBGD, BinaryConnect (with Adam) and SIGNUM train the mlp of digits on ten
+    splits into training and test images. metrics.csv has the epochs of all runs, curve.png shows
+    the mean curves, and there is no checkpoint. Validation images chose the learning rates.
     """
     try:
-        import qpsbgd.training.runs  # noqa: F401
+        from qpsbgd.training.runs import Run
     except ImportError as error:
         raise click.ClickException(
             f"training needs {error.name}, which is not installed: pip install 'qpsbgd[train]'"
         ) from error
     given = {name for name in settings if is_given(ctx, name)} - {"dataset"}
+    run: Run | Comparison
     try:
         _core.isa()  # refuses an invalid QPSBGD_ISA before there is a run
-        if resume is None:
+        if compare:
+            run = start_comparison(settings, given, out, resume)
+        elif resume is None:
             run = start_run(settings, given, out)
         elif out is not None:
             raise ValueError("--out does not go with --resume: a run stays in its folder")
@@ -86,17 +102,24 @@ def train_command(
         )
         raise click.ClickException(missing if error.name else str(error)) from error
     click.echo(f"Run folder: {run.folder}", err=True)
-    summary = finish_run(run)
+    summary = finish_run(run) if isinstance(run, Run) else finish_comparison(run)
     if as_json:
         click.echo(json.dumps(summary))
+    elif compare:
+        print_comparison(summary)
     else:
-        click.echo(
-            f"Test accuracy {summary['test_accuracy']:.4f} ({summary['test_source']}) after "
-            f"{summary['epochs']} epochs, {summary['seconds']:.1f} s"
-        )
-        if scales := scales_text(summary["scales"]):
-            click.echo(f"Scale of the last step: {scales}")
-        click.echo(f"Run folder: {summary['run_dir']}")
+        print_run(summary)
+
+
+def print_run(summary: dict[str, Any]) -> None:
+    """Print the result of a run."""
+    click.echo(
+        f"Test accuracy {summary['test_accuracy']:.4f} ({summary['test_source']}) after "
+        f"{summary['epochs']} epochs, {summary['seconds']:.1f} s"
+    )
+    if scales := scales_text(summary["scales"]):
+        click.echo(f"Scale of the last step: {scales}")
+    click.echo(f"Run folder: {summary['run_dir']}")
 
 
 def scales_text(scales: dict[str, float | None] | None) -> str:
@@ -115,13 +138,15 @@ def start_run(settings: dict[str, Any], given: set[str], out: Path | None) -> "R
     Raises:
         ValueError: the settings contradict each other, or the folder holds a run already.
     """
-    from qpsbgd.training.runs import Run, default_folders
+    from qpsbgd.training.folders import default_folders
+    from qpsbgd.training.runs import Run
 
     check_given(settings, given)
     config = Config.from_recipe(**settings)
     if out is not None:
         return Run(config, out)
-    for folder in default_folders(Path("runs"), config):
+    stem = f"{config.dataset}-{config.network}-{config.optimizer}-seed{config.seed}"
+    for folder in default_folders(Path("runs"), stem):
         with contextlib.suppress(FileExistsError):  # another run may take a name at any time
             return Run(config, folder)
     raise AssertionError("there is always another name")
@@ -141,7 +166,13 @@ def resume_run(folder: Path, settings: dict[str, Any], given: set[str]) -> "Run"
         own = getattr(config, name)
         if settings[name] != own:
             label = flag_of(name).removeprefix("--")
-            raise ValueError(f"{label} is {settings[name]}, but the run in {folder} has {own}")
+            text = f"{label} is {settings[name]}, but the run in {folder} has {own}"
+            if name == "epochs" and config.schedule == "cosine":
+                text += (
+                    ". Its learning rate falls to 0 over these epochs, so that more epochs need "
+                    "a new run"
+                )
+            raise ValueError(text)
     check_given(vars(config), changes.keys())
     return Run.resume(folder, **changes)
 

@@ -108,6 +108,32 @@ class Config:
         interval=Interval(0, 1),
         **QPSBGD,
     )
+    weight_decay: float = setting(
+        "Decoupled decay of the latent weights; qpsbgd only.",
+        default=0.0,
+        interval=Interval(0),
+        **QPSBGD,
+    )
+    relative_lr: bool = setting(
+        "Measure the learning rate in units of each layer's root mean square weight; qpsbgd only.",
+        default=False,
+        **QPSBGD,
+    )
+    memory: int = setting(
+        "Number of images in a projection of small batches, with those of past steps; 0 for the "
+        "step's alone; qpsbgd only.",
+        default=128,
+        interval=COUNT_OR_ZERO,
+        **QPSBGD,
+    )
+    max_samples: int | None = setting(
+        "Largest number of samples from which a step computes the curvature of a layer; qpsbgd "
+        "only.",
+        default=None,
+        interval=COUNT,
+        default_text="three for each input of the layer, from 1024 to 2048",
+        **QPSBGD,
+    )
     inputs: Literal["standardised", "unit", "binary"] = setting(
         "Pixels of mean 0 and variance 1 over all images, from -1 to 1, or -1 and 1 alone.",
         default="standardised",
@@ -265,6 +291,8 @@ def read_config(folder: Path) -> Config:
         content = json.loads(path.read_text())
         if not isinstance(content, dict):
             raise TypeError(f"it is a JSON {type(content).__name__}, but must be an object")
+        if "rates" in content:
+            raise ValueError("it belongs to a comparison, which cannot be resumed")
         for name, value in content.items():
             if name not in setting_fields():
                 raise ValueError(

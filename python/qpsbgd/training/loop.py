@@ -54,6 +54,7 @@ def fit(
     epochs: int,
     batch_size: int,
     shift: int = 0,
+    has_bar: bool = True,
     after_step: Callable[[], None] | None = None,
     after_epoch: Callable[[], None] | None = None,
 ) -> None:
@@ -65,6 +66,7 @@ def fit(
         epochs: epochs in all, those in ``state.rows`` included.
         batch_size: images in a batch.
         shift: pixels by which training images move at most, at random.
+        has_bar: whether to show the progress bars.
         after_step: function to call after each step of the optimiser.
         after_epoch: function to call after each epoch.
 
@@ -85,9 +87,8 @@ def fit(
     labels = torch.from_numpy(data.train_labels)
     for epoch in range(len(state.rows) + 1, epochs + 1):
         lr = state.optimizer.param_groups[0]["lr"]
-        done = _finish_epoch(
-            state, inputs, labels, f"epoch {epoch}/{epochs}", batch_size, shift, after_step
-        )
+        title = f"epoch {epoch}/{epochs}" if has_bar else None
+        done = _finish_epoch(state, inputs, labels, title, batch_size, shift, after_step)
         start = time.perf_counter()
         state.scheduler.step()
         state.epoch = None
@@ -109,12 +110,22 @@ def _finish_epoch(
     state: TrainingState,
     inputs: Tensor,
     labels: Tensor,
-    title: str,
+    title: str | None,
     batch_size: int,
     shift: int,
     after_step: Callable[[], None] | None,
 ) -> dict[str, Any]:
-    """Train on the batches that are left of an epoch and return its progress record."""
+    """Train on the batches that are left of an epoch and return its progress record.
+
+    Args:
+        state: network, optimiser and progress; changed in place.
+        inputs: training images ``(N, n)``.
+        labels: their classes ``(N,)``.
+        title: text of the progress bar; None for no bar.
+        batch_size: images in a batch.
+        shift: pixels by which images move at most, at random.
+        after_step: function to call after each step of the optimiser.
+    """
     if state.epoch is None:
         order = torch.randperm(len(inputs), generator=state.generator)
         state.epoch = {"order": order, "batches": 0, "loss_sum": 0.0, "correct": 0, "seconds": 0.0}
@@ -122,7 +133,12 @@ def _finish_epoch(
     batches = done["order"].split(batch_size)
     before, start = done["seconds"], time.perf_counter()
     with tqdm(
-        total=len(batches), initial=done["batches"], desc=title, unit="batch", dynamic_ncols=True
+        total=len(batches),
+        initial=done["batches"],
+        desc=title,
+        unit="batch",
+        dynamic_ncols=True,
+        disable=title is None,
     ) as bar:
         for batch in batches[done["batches"] :]:
             state.optimizer.zero_grad()

@@ -98,3 +98,8 @@ RECIPES.update(
         for dataset in ("digits", "mnist5k")
     }
 )
+#: Learning rates for comparisons by data set and network. ``python -m bench.tasks digits
+#: --rate-seeds 10 --rates-only`` chose them with validation images, from one grid.
+COMPARED_RATES: dict[tuple[str, str], dict[OptimizerName, float]] = {
+    ("digits", "mlp"): {"qpsbgd": 0.01, "binaryconnect": 0.03, "signum": 0.001},
+}

@@ -209,6 +209,8 @@ def _fits_parameter(name: str, value: Any, parameter: Tensor, values: dict[str, 
             return _is_number(value)
         case "step":
             shape = torch.Size(())
+        case "unit":
+            return _is_number(value) and value > 0
         case "scale_cosines":
             return (
                 isinstance(value, list)

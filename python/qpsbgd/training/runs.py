@@ -5,13 +5,8 @@ The folder holds ``config.json`` (the settings), ``metrics.csv`` (a row for each
 annealer adds ``calls.jsonl`` (a line for each call) and ``access_time.json``.
 """
 
-import csv
-import io
 import json
-import math
-import time
 import warnings
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +19,12 @@ from qpsbgd.optim import QPSBGD
 from qpsbgd.training.checkpoints import read_checkpoint, write_checkpoint
 from qpsbgd.training.config import Config, read_config
 from qpsbgd.training.datasets import DATA_VARIABLE, load_dataset
-from qpsbgd.training.loop import TrainingState, fit
-from qpsbgd.training.networks import make_network
-from qpsbgd.training.optimizers import kernel_quantizer, make_optimizer
+from qpsbgd.training.folders import claim_folder, write_metrics
+from qpsbgd.training.loop import fit
 from qpsbgd.training.plots import plot_curve
 from qpsbgd.training.projectors import make_projector
 from qpsbgd.training.restore import restore
+from qpsbgd.training.start import initial_state, steps_per_epoch
 
 if TYPE_CHECKING:
     from qpsbgd.hardware import DWaveProjector, Plan
@@ -67,15 +62,7 @@ class Run:
                     f"{', '.join(too_large)} do not fit the annealer; with on_unembeddable "
                     "'native' they are solved without it"
                 )
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            # If two runs start in one folder at once, only one of them can create the file.
-            with (folder / "config.json").open("x") as file:
-                json.dump(asdict(config), file, indent=2)
-        except FileExistsError:
-            raise FileExistsError(
-                f"{folder} holds a run already: resume it or name another folder"
-            ) from None
+        claim_folder(folder, asdict(config))
 
     @classmethod
     def resume(cls, folder: Path, **changes: Any) -> "Run":
@@ -112,34 +99,9 @@ class Run:
         self.folder = folder
         self.checkpoint = folder / "checkpoint.pt"
         self.data = load_dataset(config.dataset, config.split, config.inputs)
-        steps_per_epoch = math.ceil(len(self.data.train_inputs) / config.batch_size)
-        self.num_steps = config.epochs * steps_per_epoch
+        self.num_steps = config.epochs * steps_per_epoch(config, self.data)
         self.projector = make_projector(config, folder)
-        self.state = self._initial_state()
-
-    def _initial_state(self) -> TrainingState:
-        config = self.config
-        torch.manual_seed(config.seed)
-        model = make_network(config.network, self.data, kernel_quantizer(config.optimizer))
-        options: dict[str, Any] = {"lr": config.lr}
-        if config.optimizer == "qpsbgd":
-            options |= {
-                "objective": config.objective,
-                "scale": config.scale,
-                "alpha": config.alpha,
-                "momentum": config.momentum,
-                "num_sweeps": config.num_sweeps,
-                "seed": config.seed,
-                "projector": self.projector,
-            }
-        optimizer = make_optimizer(config.optimizer, model, self.num_steps, **options)
-        scheduler: torch.optim.lr_scheduler.LRScheduler
-        if config.schedule == "exponential":
-            scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.75)
-        else:
-            scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.epochs)
-        generator = torch.Generator().manual_seed(config.seed)
-        return TrainingState(model, optimizer, scheduler, generator)
+        self.state = initial_state(config, self.data, self.projector)
 
     def train(self) -> dict[str, Any]:
         """Train to the end, with a progress bar for each epoch on standard error.
@@ -223,11 +185,7 @@ class Run:
         write_checkpoint(self.checkpoint, entries)
 
     def _write_metrics(self) -> None:
-        table = io.StringIO()
-        writer = csv.DictWriter(table, self.state.rows[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.state.rows)
-        write_atomically(self.folder / "metrics.csv", table.getvalue().encode())
+        write_metrics(self.folder / "metrics.csv", self.state.rows)
 
     def _restore(self, entries: dict[str, Any]) -> None:
         if entries["data"] != self.data.description:
@@ -237,22 +195,3 @@ class Run:
             )
         num_images = len(self.data.train_inputs)
         restore(self.state, entries, self.checkpoint, self.config, num_images)
-
-
-def default_folders(parent: Path, config: Config) -> Iterator[Path]:
-    """Yield names for the folder of a run: with the time, then with the time and a number.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from qpsbgd.training.config import Config
-        >>> folders = default_folders(Path("runs"), Config.from_recipe("digits"))
-        >>> next(folders).name.startswith("digits-mlp-qpsbgd-seed0-")
-        True
-    """
-    run = f"{config.dataset}-{config.network}-{config.optimizer}-seed{config.seed}"
-    stem = f"{run}-{time.strftime('%Y%m%d-%H%M%S')}"
-    yield parent / stem
-    number = 2
-    while True:
-        yield parent / f"{stem}-{number}"
-        number += 1
