@@ -132,7 +132,7 @@ def test_validation_uses_no_test_image():
 def test_the_block_trains(name):
     images = compare.digits(is_validation=False)
     result = compare.accuracy(
-        blocks.BLOCKS[name], "QPSBGD", compare.RATES["QPSBGD"], images, epochs=3, seed=0
+        blocks.BLOCKS[name], "QPSBGD", compare.RATES["QPSBGD"], images, epochs=2, seed=0
     )
     assert result > 0.6
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from qpsbgd.optim import QPSBGD, BinaryConnect, recalibrate, split_parameters
 
 #: Learning rates of the binary weights: the best on held-out training images (``--validate``).
-RATES = {"QPSBGD": 0.1, "BinaryConnect": 0.1}
+RATES = {"QPSBGD": 0.1, "BinaryConnect": 0.3}
 #: Learning rate of the real parameters.
 REAL_RATE = 0.01
 BATCH_SIZE = 50
