@@ -20,6 +20,7 @@ from scipy.ndimage import gaussian_filter1d
 from sklearn.datasets import load_svmlight_file
 from torch import Tensor, nn
 
+from bench.paper import fetch
 from bench.paper.methods import (
     falling_rate,
     kernel_quantizer,
@@ -31,7 +32,6 @@ from bench.paper.study import Cell, Experiment, Grids, Options, Outcome, curve, 
 from qpsbgd.nn import BinaryLinear
 from qpsbgd.nn.functional import ste_sign
 from qpsbgd.optim import binary_weights_of
-from qpsbgd.training import fetch
 
 #: Source of a1a: csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/binary.html (UCI Adult).
 SOURCE = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/binary"

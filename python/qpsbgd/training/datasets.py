@@ -156,11 +156,7 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     Raises:
         ValueError: the file is no such file, or its size is not the one in its header.
     """
-    try:
-        with gzip.open(path, "rb") as file:
-            content = file.read()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path} is no whole gzip file: {error}") from error
+    content = read_gzip(path)
     # Two zero bytes, the type (8: unsigned byte), the number of dimensions, then big-endian sizes.
     if content[:3] != b"\0\0\x08":
         raise ValueError(f"{path} starts with {content[:3]!r}, but an idx file with b'\\0\\0\\x08'")
@@ -172,6 +168,18 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
             f"{path} holds {len(content) - header} bytes of data, but its header says {size}"
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+
+
+def read_gzip(path: Path) -> bytes:
+    """Return the uncompressed content of a gzip file.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        return gzip.decompress(path.read_bytes())
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path} is no whole gzip file: {error}") from error
 
 
 def data_folder() -> Path | None:

@@ -9,8 +9,9 @@ import urllib.request
 
 import pytest
 
+from bench.paper import fetch
 from qpsbgd.errors import MissingDataError
-from qpsbgd.training import datasets, fetch
+from qpsbgd.training import datasets
 
 CONTENT = bytes(range(256)) * 8
 CHECKSUMS = {"a": hashlib.sha256(CONTENT).hexdigest()}

@@ -5,18 +5,16 @@ The folders are ``$QPSBGD_DATA/data/<part>`` and ``~/.cache/qpsbgd/<part>`` (or
 checksums are known.
 """
 
-import gzip
 import hashlib
 import http.client
 import tempfile
 import urllib.request
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qpsbgd.atomic import cache_folder
 from qpsbgd.errors import MissingDataError
-from qpsbgd.training.datasets import data_folder
+from qpsbgd.training.datasets import data_folder, read_gzip
 
 
 def find(part: str, files: Sequence[str], source: str, checksums: Mapping[str, str]) -> Path:
@@ -75,10 +73,7 @@ def read(folder: Path, file: str, checksums: Mapping[str, str]) -> bytes:
         content = path.read_bytes()
     else:
         path = folder / f"{file}.gz"
-        try:
-            content = gzip.decompress(path.read_bytes())
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise ValueError(f"{path} is no whole gzip file: {error}") from error
+        content = read_gzip(path)
     check(str(path), file, content, checksums)
     return content
 

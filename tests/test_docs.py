@@ -1,0 +1,62 @@
+"""The examples of docs/training.md run, one after the other."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+PAGE = Path(__file__).parents[1] / "docs" / "training.md"
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+
+def examples():
+    """Return the source of each example, after as many empty lines as there are before it."""
+    page = PAGE.read_text()
+    fences = list(re.finditer(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE))
+    assert len(fences) == page.count("```python")
+    return ["\n" * page.count("\n", 0, fence.start(1)) + fence[1] for fence in fences]
+
+
+def run(example, names):
+    exec(compile(example, str(PAGE), "exec"), names)  # a traceback has the line of the page
+
+
+@pytest.fixture
+def process_group():
+    """End the process group that an example begins."""
+    yield
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("process_group")
+def test_examples_run_in_sequence(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # for the files that an example may write
+    names = {}
+    for example in examples():
+        if "import lightning" not in example:  # takes seconds, and is optional
+            run(example, names)
+    assert isinstance(names["whole"], torch.nn.parallel.DistributedDataParallel)  # in the last one
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Lightning's own, which its tests sort out
+def test_the_example_for_lightning_trains(monkeypatch, tmp_path):
+    lightning = pytest.importorskip("lightning", reason="Lightning is not installed")
+    monkeypatch.chdir(tmp_path)
+    (example,) = (each for each in examples() if "import lightning" in each)
+    names = {}
+    run(example, names)
+    module = names["Classifier"]()
+    before = [parameter.clone() for parameter in module.parameters()]
+    data = torch.utils.data.TensorDataset(torch.randn(20, 64), torch.randint(10, (20,)))
+    trainer = lightning.Trainer(
+        max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(module, torch.utils.data.DataLoader(data, batch_size=10))
+    now = list(module.parameters())
+    assert not any(map(torch.equal, before, now))
