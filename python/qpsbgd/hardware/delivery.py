@@ -1,0 +1,90 @@
+"""Delivery of the problems of a step: all are sent, then all answers are waited for."""
+
+import time
+from collections.abc import Sequence
+
+from qpsbgd.hardware.budget import Budget
+from qpsbgd.hardware.service import Service
+from qpsbgd.hardware.submission import Submission
+
+#: Seconds to wait for identifiers of problems that are about to be cancelled.
+CANCEL_TIMEOUT = 2.0
+
+
+def deliver(
+    submissions: Sequence[Submission], budget: Budget, *, max_retries: int, retry_wait: float
+) -> None:
+    """Make attempts until every submission has an answer or an error.
+
+    After each round of attempts, one wait precedes the next attempt of all submissions that failed.
+    Identifiers are entered in the budget as soon as they are known, so that a later process can
+    retrieve the answers.
+
+    Args:
+        submissions: submissions whose reservations are entered in the budget.
+        budget: the submissions' budget.
+        max_retries: rounds after the first one.
+        retry_wait: seconds before the second round; each further wait is twice as long.
+    """
+    for submission in submissions:
+        submission.start()
+    # It is no failure of this step if an earlier problem has no answer.
+    for submission in [each for each in submissions if each.is_old]:
+        submission.collect()
+        if submission.is_old and submission.has_next and not submission.is_under_way:
+            submission.retry()
+    waiting = list(submissions)
+    for number in range(max_retries + 1):
+        if number:
+            time.sleep(retry_wait * 2.0 ** (number - 1))
+            for submission in waiting:
+                submission.retry()
+        enter_ids(waiting, budget)
+        for submission in waiting:
+            submission.collect()
+        waiting = [each for each in waiting if each.has_next]
+        if not waiting:
+            break
+    for submission in submissions:
+        submission.give_up()
+
+
+def enter_ids(
+    submissions: Sequence[Submission], budget: Budget, timeout: float | None = None
+) -> None:
+    """Wait for the identifiers of problems and enter those that are new in the budget.
+
+    Args:
+        submissions: submissions that were sent.
+        budget: the submissions' budget.
+        timeout: seconds to wait for all; None to wait until all are known or have failed.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    for submission in submissions:
+        submission.note_id(None if deadline is None else max(deadline - time.monotonic(), 0.0))
+    known = budget.problems
+    new = {
+        each.names[-1]: each.problem_id
+        for each in submissions
+        if each.problem_id is not None
+        and each.names[-1] in known
+        and known[each.names[-1]].problem_id is None
+    }
+    if new:
+        budget.set_ids(new)
+
+
+def cancel(submissions: Sequence[Submission], budget: Budget, service: Service) -> None:
+    """Cancel the problems whose answers are not here; those that cannot be stay retrievable.
+
+    Args:
+        submissions: submissions of one machine.
+        budget: the submissions' budget.
+        service: service of the machine.
+    """
+    under_way = [each for each in submissions if each.is_under_way]
+    enter_ids(under_way, budget, CANCEL_TIMEOUT)
+    known = [each for each in under_way if each.problem_id is not None]
+    cancelled = service.cancel([each.problem_id for each in known if each.problem_id])
+    for submission in known:
+        submission.cancel(cancelled)
