@@ -30,7 +30,8 @@ from dwave.system.exceptions import FailoverCondition
 
 from qpsbgd.errors import CallError
 from qpsbgd.hardware import Budget, BudgetExceededError
-from qpsbgd.hardware import submission as submission_module
+from qpsbgd.hardware import delivery
+from qpsbgd.hardware.delivery import deliver
 from qpsbgd.hardware.machine import access_time_us, check_run_time
 from qpsbgd.hardware.submission import Submission
 
@@ -102,21 +103,28 @@ class Machine(dimod.Sampler):
         return Retrieved()
 
 
-def submit(machine, budget=None, max_retries=3, retry_wait=0.0):
+def submit(machine, budget=None):
+    """Return a submission whose estimate is reserved."""
     budget = budget or Budget()
-    budget.reserve(ESTIMATE, "a call")
     submission = Submission(
-        machine, BQM, {}, budget=budget, estimate_us=ESTIMATE, max_retries=max_retries,
-        retry_wait=retry_wait,
-    )  # fmt: skip
-    submission.send()
+        machine, BQM, {}, label="a call", key="key", budget=budget, estimate_us=ESTIMATE
+    )
+    budget.reserve(ESTIMATE, "a call", submission.reservation)
     return submission, budget
+
+
+def answer_of(submission, budget, max_retries=3, retry_wait=0.0):
+    """Deliver a submission; return its answer, or raise its error."""
+    deliver([submission], budget, max_retries=max_retries, retry_wait=retry_wait)
+    if submission.error is not None:
+        raise submission.error
+    return submission.sampleset
 
 
 def test_the_bill_takes_the_place_of_the_estimate():
     submission, budget = submit(Machine(("id", answer())))
     assert (budget.reserved_us, budget.spent_us) == (ESTIMATE, 0.0)
-    assert submission.answer().first.energy == -2.0
+    assert answer_of(submission, budget).first.energy == -2.0
     assert (budget.reserved_us, budget.spent_us) == (0.0, BILL)
     assert (submission.num_attempts, submission.problem_id) == (1, "found")
 
@@ -125,7 +133,7 @@ def test_without_a_bill_the_estimate_is_spent():
     silent = answer()
     silent.info.clear()
     submission, budget = submit(Machine(("id", silent)))
-    submission.answer()
+    answer_of(submission, budget)
     assert (budget.reserved_us, budget.spent_us) == (0.0, ESTIMATE)
 
 
@@ -147,7 +155,7 @@ def lost_connection(kind=requests.exceptions.ConnectionError):
 def test_an_answer_that_exists_is_retrieved_and_paid_for_once(error):
     machine = Machine(("p1", error), retrieved=[error, answer()])
     submission, budget = submit(machine)
-    submission.answer()
+    answer_of(submission, budget)
     assert (machine.num_sent, machine.asked_for) == (1, ["p1", "p1"])
     assert (budget.reserved_us, budget.spent_us) == (0.0, BILL)
     assert submission.num_attempts == 3
@@ -158,7 +166,7 @@ def test_a_problem_that_an_offline_machine_has_is_sent_again_and_costs_nothing()
     offline = SolverOfflineError("off")
     machine = Machine(("p1", offline), ("p2", offline), ("p3", answer()), retrieved=[offline])
     submission, budget = submit(machine)
-    submission.answer()
+    answer_of(submission, budget)
     assert (machine.num_sent, machine.asked_for) == (3, [])
     assert (budget.reserved_us, budget.spent_us) == (0.0, BILL)
 
@@ -167,7 +175,7 @@ def test_retrieval_that_fails_is_an_attempt():
     machine = Machine(("p1", PollingTimeout("slow")), retrieved=[None])
     submission, budget = submit(machine)
     with pytest.raises(CallError, match="after 2 attempts: UseAfterCloseError"):
-        submission.answer()
+        answer_of(submission, budget)
     assert (budget.reserved_us, budget.spent_us) == (0.0, ESTIMATE)
 
 
@@ -183,7 +191,7 @@ def refused_connection():
 def test_an_outage_costs_nothing():
     machine = Machine(refused_connection(), refused_connection(), ("p", answer()))
     submission, budget = submit(machine)
-    submission.answer()
+    answer_of(submission, budget)
     assert budget.spent_us == BILL
 
 
@@ -192,11 +200,11 @@ def test_a_bill_that_is_no_number_counts_as_the_estimate(bill):
     odd = answer()
     odd.info["timing"] = {"qpu_access_time": bill}
     submission, budget = submit(Machine(("p", odd)))
-    submission.answer()
+    answer_of(submission, budget)
     assert budget.spent_us == ESTIMATE
     odd.info["timing"] = None
     submission, budget = submit(Machine(("p", odd)))
-    submission.answer()
+    answer_of(submission, budget)
     assert budget.spent_us == ESTIMATE
 
 
@@ -204,7 +212,7 @@ def test_a_bill_that_is_no_number_counts_as_the_estimate(bill):
 def test_a_call_that_was_not_accepted_is_sent_again_and_costs_nothing(error):
     machine = Machine(error, error, ("p2", answer()))
     submission, budget = submit(machine)
-    submission.answer()
+    answer_of(submission, budget)
     assert machine.num_sent == 3
     assert (budget.reserved_us, budget.spent_us) == (0.0, BILL)
 
@@ -214,15 +222,15 @@ def test_a_call_that_was_not_accepted_is_sent_again_and_costs_nothing(error):
 )
 def test_a_call_that_may_have_been_accepted_counts_as_spent(error):
     submission, budget = submit(Machine(error, ("p2", answer())))
-    submission.answer()
+    answer_of(submission, budget)
     assert (budget.reserved_us, budget.spent_us) == (0.0, ESTIMATE + BILL)
 
 
 def test_retries_end():
     machine = Machine(*[SolverOfflineError("off")] * 10)
-    submission, budget = submit(machine, max_retries=2)
+    submission, budget = submit(machine)
     with pytest.raises(CallError, match="after 3 attempts: SolverOfflineError: off") as caught:
-        submission.answer()
+        answer_of(submission, budget, max_retries=2)
     assert isinstance(caught.value.__cause__, SolverOfflineError)
     assert machine.num_sent == 3
     assert (budget.reserved_us, budget.spent_us) == (0.0, 0.0)
@@ -230,12 +238,12 @@ def test_retries_end():
 
 def test_each_wait_before_a_retry_is_twice_the_last(monkeypatch):
     waits = []
-    monkeypatch.setattr(submission_module.time, "sleep", waits.append)
+    monkeypatch.setattr(delivery.time, "sleep", waits.append)
     offline = SolverOfflineError("off")
     lost = PollingTimeout("slow")
     machine = Machine(offline, offline, ("p", lost), retrieved=[lost, answer()])
-    submission, _ = submit(machine, max_retries=9, retry_wait=0.5)
-    submission.answer()
+    submission, budget = submit(machine)
+    answer_of(submission, budget, max_retries=9, retry_wait=0.5)
     assert waits == [0.5, 1.0, 2.0, 4.0]  # seconds, by sending and by retrieving alike
 
 
@@ -254,7 +262,7 @@ def test_what_is_final_is_not_tried_again(error, spent):
     machine = Machine(error, ("p", answer()))
     submission, budget = submit(machine)
     with pytest.raises(CallError, match="after 1 attempt: "):
-        submission.answer()
+        answer_of(submission, budget)
     assert machine.num_sent == 1
     assert (budget.reserved_us, budget.spent_us) == (0.0, spent)
 
@@ -262,28 +270,29 @@ def test_what_is_final_is_not_tried_again(error, spent):
 def test_a_failure_after_an_id_is_counted_as_spent():
     submission, budget = submit(Machine(("p", SolverFailureError("broken"))))
     with pytest.raises(CallError):
-        submission.answer()
+        answer_of(submission, budget)
     assert budget.spent_us == ESTIMATE
 
 
 def test_failover_is_looked_through():
     wrapped = FailoverCondition("switch")
     wrapped.__cause__ = SolverOfflineError("off")
-    submission, _ = submit(Machine(("p1", wrapped), ("p2", answer())))
-    submission.answer()
+    submission, budget = submit(Machine(("p1", wrapped), ("p2", answer())))
+    answer_of(submission, budget)
 
 
 def test_no_attempt_beyond_the_budget():
     machine = Machine(ConnectionError("?"), ("p", answer()))
     submission, budget = submit(machine, Budget(1.5 * ESTIMATE))
     with pytest.raises(BudgetExceededError, match="another attempt at a call"):
-        submission.answer()
+        answer_of(submission, budget)
     assert machine.num_sent == 1
     assert (budget.reserved_us, budget.spent_us) == (0.0, ESTIMATE)
 
 
 def test_an_abandoned_call_is_spent_once():
     submission, budget = submit(Machine(("p", answer())))
+    submission.start()
     submission.abandon()
     submission.abandon()
     assert (budget.reserved_us, budget.spent_us) == (0.0, ESTIMATE)
@@ -291,8 +300,9 @@ def test_an_abandoned_call_is_spent_once():
 
 def test_an_abandoned_call_that_is_answered_later_costs_its_bill():
     submission, budget = submit(Machine(("p", answer())))
+    submission.start()
     submission.abandon()
-    submission.answer()
+    answer_of(submission, budget)
     assert (budget.reserved_us, budget.spent_us) == (0.0, BILL)
     assert submission.billed_us == BILL
 
@@ -461,7 +471,7 @@ def test_a_ledger_that_is_damaged_while_a_call_is_under_way(tmp_path):
 
 
 def test_a_ledger_that_another_process_holds_too_long(tmp_path, monkeypatch):
-    monkeypatch.setattr("qpsbgd.hardware.budget.LOCK_TIMEOUT", 0.0)
+    monkeypatch.setattr("qpsbgd.hardware.ledger.LOCK_TIMEOUT", 0.0)
     budget = Budget(1000.0, tmp_path / "spent.json")
     budget.reserve(100.0, "one")
     with filelock.FileLock(tmp_path / "spent.json.lock"):

@@ -112,8 +112,10 @@ def reaction(
         return Reaction(Step.SEND, is_charged=True, has_answer=True)
     if has_id:
         return Reaction(Step.GIVE_UP, is_charged=True, has_answer=False)
-    if isinstance(error, LOST) or code == TOO_MANY_REQUESTS:
+    if isinstance(error, LOST):
         return Reaction(Step.SEND, is_charged=False, has_answer=False)
+    if code == TOO_MANY_REQUESTS:
+        return Reaction(Step.SEND, is_charged=False, has_answer=True)
     if code in (BAD_GATEWAY, UNAVAILABLE):
         return Reaction(Step.SEND, is_charged=True, has_answer=True)
     if isinstance(error, InvalidAPIResponseError) or (code is not None and code >= 500):
