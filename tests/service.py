@@ -72,6 +72,11 @@ def late(handler):
     return drop(handler)
 
 
+def nothing(handler):
+    """Respond as usual."""
+    return False
+
+
 def fail(handler):
     """Fail to solve the problem."""
     handler.service.set_status(handler.problem_ids(), "FAILED")
@@ -86,7 +91,7 @@ def cancel(handler):
 
 for each, name in (
     (drop, "dropped"), (garbage, "garbage"), (odd, "odd JSON"), (late, "late"), (fail, "FAILED"),
-    (cancel, "CANCELLED"),
+    (cancel, "CANCELLED"), (nothing, "nothing"),
 ):  # fmt: skip
     each.name = name
 
@@ -114,6 +119,8 @@ class Service:
     """The service, with one solver; a context manager.
 
     Attributes:
+        topology: topology of the solver.
+        shape: shape of the solver's graph.
         patience: seconds that a client waits for a response.
         is_holding: whether problems stay in the queue.
         faults: faults of each phase that are still to come.
@@ -121,6 +128,8 @@ class Service:
         requests: method and phase of each request.
     """
 
+    topology: str = "chimera"
+    shape: tuple = (2, 2, 4)
     patience: float = 5.0
     is_holding: bool = False
     faults: dict = field(default_factory=dict)
@@ -129,9 +138,10 @@ class Service:
 
     def __post_init__(self):
         self.lock = threading.RLock()
-        graph = ideal_graph("chimera", (2, 2, 4))
+        self._old = {}
+        graph = ideal_graph(self.topology, self.shape)
         properties = {
-            "topology": {"type": "chimera", "shape": [2, 2, 4]},
+            "topology": {"type": self.topology, "shape": list(self.shape)},
             "category": "qpu",
             "chip_id": "standin",
             "supported_problem_types": ["ising", "qubo"],
@@ -163,9 +173,13 @@ class Service:
         self._server.shutdown()
         self._server.server_close()
 
+    @property
+    def url(self):
+        host, port = self._server.server_address
+        return f"http://{host}:{port}/"
+
     def sampler(self, **options):
         """Return the real sampler, with short waits."""
-        host, port = self._server.server_address
         options = {
             "http_retry_total": 0,
             "poll_strategy": "backoff",
@@ -175,7 +189,7 @@ class Service:
             **options,
         }
         return DWaveSampler(
-            endpoint=f"http://{host}:{port}/", token=TOKEN, config_file=False, cache_enabled=False,
+            endpoint=self.url, token=TOKEN, config_file=False, cache_enabled=False,
             **options,
         )  # fmt: skip
 
@@ -183,8 +197,8 @@ class Service:
         """Forget everything; what clients still wait for is cancelled."""
         with self.lock:
             self.is_holding = False
-            self.set_status([p.id for p in self.problems.values() if p.status == "PENDING"], "CANCELLED")
-            self._old = {**getattr(self, "_old", {}), **self.problems}
+            self.set_status(list(self.problems), "CANCELLED")
+            self._old.update(self.problems)  # clients may still ask for these
             self.faults, self.problems, self.requests = {}, {}, []
 
     def set_status(self, problem_ids, new):
@@ -193,14 +207,9 @@ class Service:
                 if each in self.problems and self.problems[each].status == "PENDING":
                     self.problems[each].status = new
 
-    def finish_held(self):
-        """Solve the problems in the queue, and those that come later."""
-        self.is_holding = False
-
     @property
     def bill(self):
-        """Microseconds that all problems were billed."""
-        self.finish_held()
+        """Microseconds that all problems are billed, once those in the queue are solved."""
         with self.lock:
             self.set_status(list(self.problems), "COMPLETED")
             return sum(problem.bill for problem in self.problems.values())
@@ -212,7 +221,7 @@ class Service:
 
     def find(self, problem_id):
         with self.lock:
-            return self.problems.get(problem_id) or getattr(self, "_old", {}).get(problem_id)
+            return self.problems.get(problem_id) or self._old.get(problem_id)
 
     def accept(self, body):
         """Accept a problem and return its status."""

@@ -29,8 +29,7 @@ from dwave.cloud.exceptions import (
 from dwave.system.exceptions import FailoverCondition
 
 from qpsbgd.errors import CallError
-from qpsbgd.hardware import Budget, BudgetExceededError
-from qpsbgd.hardware import delivery
+from qpsbgd.hardware import Budget, BudgetExceededError, delivery
 from qpsbgd.hardware.delivery import deliver
 from qpsbgd.hardware.machine import access_time_us, check_run_time
 from qpsbgd.hardware.submission import Submission
@@ -115,7 +114,7 @@ def submit(machine, budget=None):
 
 def answer_of(submission, budget, max_retries=3, retry_wait=0.0):
     """Deliver a submission; return its answer, or raise its error."""
-    deliver([submission], budget, max_retries=max_retries, retry_wait=retry_wait)
+    deliver([submission], max_retries=max_retries, retry_wait=retry_wait)
     if submission.error is not None:
         raise submission.error
     return submission.sampleset
@@ -238,7 +237,7 @@ def test_retries_end():
 
 def test_each_wait_before_a_retry_is_twice_the_last(monkeypatch):
     waits = []
-    monkeypatch.setattr(delivery.time, "sleep", waits.append)
+    monkeypatch.setattr(delivery, "sleep", waits.append)
     offline = SolverOfflineError("off")
     lost = PollingTimeout("slow")
     machine = Machine(offline, offline, ("p", lost), retrieved=[lost, answer()])

@@ -10,7 +10,7 @@ from typing import Any
 
 from qpsbgd._checks import checked_real
 from qpsbgd.errors import BudgetExceededError
-from qpsbgd.hardware.ledger import Account, Ledger, Problem
+from qpsbgd.hardware.ledger import Account, Ledger, Problem, released
 
 
 class Budget:
@@ -122,13 +122,20 @@ class Budget:
 
     def set_ids(self, problem_ids: Mapping[str, str]) -> None:
         """Enter the identifiers of problems by their names, for later processes."""
+        known = self._problems
+        new = {
+            name: problem_id
+            for name, problem_id in problem_ids.items()
+            if name in known and known[name].problem_id is None
+        }
 
         def change(account: Account) -> None:
-            for name in problem_ids.keys() & account.problems.keys():
-                known = replace(account.problems[name], problem_id=problem_ids[name])
-                account.problems[name] = known
+            for name in new.keys() & account.problems.keys():
+                entry = replace(account.problems[name], problem_id=new[name])
+                account.problems[name] = entry
 
-        self._change(change, 0.0)
+        if new:
+            self._change(change, 0.0)
 
     def forget(self, names: Iterable[str]) -> None:
         """Remove problems whose answers nobody needs any more; their costs stay."""
@@ -144,7 +151,7 @@ class Budget:
     def _change(self, change: Callable[[Account], None], released_us: float) -> None:
         """Change the account, and release time that this budget had reserved."""
         with self._lock:
-            own_us = max(self.reserved_us - released_us, 0.0)
+            own_us = released(self.reserved_us, released_us)
             try:
                 with self._locked_ledger():
                     account = self._read()

@@ -1,19 +1,15 @@
 """Delivery of the problems of a step: all are sent, then all answers are waited for."""
 
-import time
 from collections.abc import Sequence
+from time import monotonic, sleep
 
-from qpsbgd.hardware.budget import Budget
-from qpsbgd.hardware.service import Service
 from qpsbgd.hardware.submission import Submission
 
 #: Seconds to wait for identifiers of problems that are about to be cancelled.
 CANCEL_TIMEOUT = 2.0
 
 
-def deliver(
-    submissions: Sequence[Submission], budget: Budget, *, max_retries: int, retry_wait: float
-) -> None:
+def deliver(submissions: Sequence[Submission], *, max_retries: int, retry_wait: float) -> None:
     """Make attempts until every submission has an answer or an error.
 
     After each round of attempts, one wait precedes the next attempt of all submissions that failed.
@@ -21,8 +17,7 @@ def deliver(
     retrieve the answers.
 
     Args:
-        submissions: submissions whose reservations are entered in the budget.
-        budget: the submissions' budget.
+        submissions: submissions of one projector, whose reservations are entered in its budget.
         max_retries: rounds after the first one.
         retry_wait: seconds before the second round; each further wait is twice as long.
     """
@@ -36,10 +31,10 @@ def deliver(
     waiting = list(submissions)
     for number in range(max_retries + 1):
         if number:
-            time.sleep(retry_wait * 2.0 ** (number - 1))
+            sleep(retry_wait * 2.0 ** (number - 1))
             for submission in waiting:
                 submission.retry()
-        enter_ids(waiting, budget)
+        enter_ids(waiting)
         for submission in waiting:
             submission.collect()
         waiting = [each for each in waiting if each.has_next]
@@ -49,42 +44,30 @@ def deliver(
         submission.give_up()
 
 
-def enter_ids(
-    submissions: Sequence[Submission], budget: Budget, timeout: float | None = None
-) -> None:
-    """Wait for the identifiers of problems and enter those that are new in the budget.
+def enter_ids(submissions: Sequence[Submission], timeout: float | None = None) -> None:
+    """Wait for the identifiers of problems and enter those that are new in their budget.
 
     Args:
         submissions: submissions that were sent.
-        budget: the submissions' budget.
         timeout: seconds to wait for all; None to wait until all are known or have failed.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = None if timeout is None else monotonic() + timeout
     for submission in submissions:
-        submission.note_id(None if deadline is None else max(deadline - time.monotonic(), 0.0))
-    known = budget.problems
-    new = {
-        each.names[-1]: each.problem_id
-        for each in submissions
-        if each.problem_id is not None
-        and each.names[-1] in known
-        and known[each.names[-1]].problem_id is None
-    }
-    if new:
-        budget.set_ids(new)
+        submission.note_id(None if deadline is None else max(deadline - monotonic(), 0.0))
+    known = {each.names[-1]: each.problem_id for each in submissions if each.problem_id is not None}
+    if known:
+        submissions[0].budget.set_ids(known)
 
 
-def cancel(submissions: Sequence[Submission], budget: Budget, service: Service) -> None:
+def cancel(submissions: Sequence[Submission]) -> None:
     """Cancel the problems whose answers are not here; those that cannot be stay retrievable.
 
     Args:
-        submissions: submissions of one machine.
-        budget: the submissions' budget.
-        service: service of the machine.
+        submissions: submissions of one projector.
     """
     under_way = [each for each in submissions if each.is_under_way]
-    enter_ids(under_way, budget, CANCEL_TIMEOUT)
-    known = [each for each in under_way if each.problem_id is not None]
-    cancelled = service.cancel([each.problem_id for each in known if each.problem_id])
-    for submission in known:
+    enter_ids(under_way, CANCEL_TIMEOUT)
+    by_id = {each.problem_id: each for each in under_way if each.problem_id is not None}
+    cancelled = under_way[0].service.cancel(list(by_id)) if by_id else set()
+    for submission in by_id.values():
         submission.cancel(cancelled)

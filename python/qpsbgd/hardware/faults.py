@@ -87,9 +87,7 @@ class Reaction:
     has_answer: bool
 
 
-def reaction(
-    error: Exception, *, has_id: bool, can_retrieve: bool, status: str | None
-) -> Reaction:
+def reaction(error: Exception, *, has_id: bool, can_retrieve: bool, status: str | None) -> Reaction:
     """Return the reaction to an error.
 
     Args:

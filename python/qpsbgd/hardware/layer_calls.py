@@ -29,6 +29,7 @@ from qpsbgd.errors import (
 )
 from qpsbgd.hardware.calls import Call, call_label
 from qpsbgd.hardware.client import redacted
+from qpsbgd.hardware.delivery import cancel
 from qpsbgd.hardware.layout import Layout, Layouts
 from qpsbgd.hardware.machine import Machine, access_time_us, check_run_time
 from qpsbgd.hardware.qubit_problem import QubitProblem
@@ -239,10 +240,9 @@ class LayerCalls:
         is_invalid = isinstance(error, InvalidSampleSetError)
         if call.submission is not None and (is_invalid or self._options.on_failure == "native"):
             call.submission.is_useless = True
+            cancel([call.submission])
         if self._options.on_failure != "native":
-            failure = CallError(
-                f"call {call.label}: {message}", getattr(error, "problem_id", None)
-            )
+            failure = CallError(f"call {call.label}: {message}", getattr(error, "problem_id", None))
             failure.__cause__ = error if is_invalid else error.__cause__
             return failure
         self._warn(

@@ -15,6 +15,8 @@ from qpsbgd.atomic import write_atomically
 
 #: Seconds to wait for another process that uses the ledger; it needs milliseconds.
 LOCK_TIMEOUT = 60.0
+#: Microseconds below which a difference of sums of times is a rounding error.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Account:
     def settle(self, estimate_us: float, billed_us: float) -> None:
         """Replace a reservation by a bill."""
         self.spent_us = max(self.spent_us + billed_us, 0.0)
-        self.reserved_us = max(self.reserved_us - estimate_us, 0.0)
+        self.reserved_us = released(self.reserved_us, estimate_us)
 
     def set_cost(self, name: str, cost_us: float) -> None:
         """Set what a problem costs; a problem that is not in the account costs nothing more."""
@@ -59,6 +61,17 @@ class Account:
         if problem is not None:
             self.settle(problem.reserved_us, cost_us - problem.spent_us)
             self.problems[name] = Problem(problem.key, problem.problem_id, 0.0, cost_us)
+
+
+def released(reserved_us: float, estimate_us: float) -> float:
+    """Return a reserved time without a part of it.
+
+    Example:
+        >>> released(0.1 + 0.2, 0.1), released(0.1 + 0.2, 0.3)
+        (0.20000000000000004, 0.0)
+    """
+    rest_us = reserved_us - estimate_us
+    return rest_us if rest_us > ROUNDING else 0.0
 
 
 class Ledger:

@@ -259,9 +259,7 @@ class DWaveProjector:
         if new:
             self._reserve(new, f"step {step} ({len(new)} call{'s'[: len(new) != 1]})")
         max_retries = 0 if options.on_failure == "error" else options.max_retries
-        deliver(
-            submissions, self.budget, max_retries=max_retries, retry_wait=options.retry_wait
-        )
+        deliver(submissions, max_retries=max_retries, retry_wait=options.retry_wait)
 
     def _reserve(self, calls: Sequence[Call], purpose: str) -> None:
         """Reserve the time of new calls; where that fails, they have no submissions."""
@@ -279,7 +277,7 @@ class DWaveProjector:
         submissions = [call.submission for call in calls if call.submission is not None]
         try:
             if is_interrupt:
-                cancel(submissions, self.budget, self._service)
+                cancel(submissions)
         finally:
             kept = [each for each in submissions if each.may_have_answer]
             self._leftovers.add(kept)

@@ -1,4 +1,4 @@
-"""Problems at D-Wave's service: retrieve an answer, find a problem, ask for its status, cancel it."""
+"""Problems at D-Wave's service: their answers, labels and states, and their cancellation."""
 
 import logging
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class Service:
             Exception: whatever the client raises, such as UseAfterCloseError.
         """
         future = self._client.retrieve_answer(problem_id)
-        future.solver = self._sampler.solver  # type: ignore[attr-defined]  # decodes the answer
+        future.solver = self._sampler.solver  # decodes the answer
         sampleset: dimod.SampleSet = future.sampleset
         return sampleset
 
@@ -83,7 +83,9 @@ class Service:
         try:
             found = self._ask("cancel_problems", list(problem_ids))
         except Exception as error:  # the client raises errors of many types
-            _log.warning("%d problems are not cancelled: %s", len(problem_ids), type(error).__name__)
+            _log.warning(
+                "%d problems are not cancelled: %s", len(problem_ids), type(error).__name__
+            )
             return set()
         reported = {each.id for each in found if getattr(each, "status", None) == CANCELLED}
         return reported & set(problem_ids)

@@ -35,7 +35,9 @@ class Submission:
             new problem.
 
     Attributes:
+        service: service of the sampler.
         key: the argument.
+        budget: the argument.
         estimate_us: the argument.
         names: names of all attempts in the budget; the last one is the label at the machine.
         next: reaction to the error of the last attempt; None if it has an answer or is under way.
@@ -62,11 +64,11 @@ class Submission:
         earlier: tuple[str, Problem] | None = None,
     ) -> None:
         self._sampler = sampler
-        self._service = Service(sampler)
+        self.service = Service(sampler)
         self._bqm = bqm
         self._parameters = parameters
         self._label = label
-        self._budget = budget
+        self.budget = budget
         self._pending: dimod.SampleSet | None = None
         self._last_error: Exception | None = None
         #: Whether the last attempt's cost is its estimate or its bill, and no reservation.
@@ -100,7 +102,7 @@ class Submission:
     def is_under_way(self) -> bool:
         """Whether the machine has the problem, or may have it, and its answer is not here."""
         is_known = self.problem_id is not None
-        can_ask = self._service.can_retrieve if is_known else self._service.can_find
+        can_ask = self.service.can_retrieve if is_known else self.service.can_find
         return self.sampleset is None and (
             self._pending is not None or (self._may_exist and can_ask)
         )
@@ -224,7 +226,7 @@ class Submission:
         self.is_old = self._may_exist = False
         self.problem_id = self.next = None
         try:
-            self._budget.reserve(self.estimate_us, "another attempt at a call", self.reservation)
+            self.budget.reserve(self.estimate_us, "another attempt at a call", self.reservation)
         except (BudgetExceededError, OSError, ValueError) as error:
             self.error = error
             return
@@ -234,9 +236,9 @@ class Submission:
     def _find_or_send(self) -> None:
         """Retrieve the answer; without an identifier, find the problem or send it again."""
         is_absent = False
-        if self.problem_id is None and self._service.can_find:
+        if self.problem_id is None and self.service.can_find:
             try:
-                self.problem_id = self._service.find(self.names[-1])
+                self.problem_id = self.service.find(self.names[-1])
                 is_absent = self.problem_id is None
             except NotImplementedError:
                 self._may_exist = False  # nobody will know
@@ -245,7 +247,7 @@ class Submission:
                 self._last_error = self._last_error or error
                 return
         step = Step.SEND if self.next is None else self.next.step
-        if self.problem_id is not None and self._service.can_retrieve:
+        if self.problem_id is not None and self.service.can_retrieve:
             self._retrieve(self.problem_id)
         elif step is Step.SEND or (step is Step.SEND_IF_ABSENT and is_absent):
             self._send_again()
@@ -256,25 +258,25 @@ class Submission:
         self.num_attempts += 1
         self.next = self._last_error = None
         try:
-            self._pending = self._service.retrieve(problem_id)
+            self._pending = self.service.retrieve(problem_id)
         except Exception as error:
             self._last_error = error
 
     @property
     def _is_searchable(self) -> bool:
         """Whether the machine may have the problem and can be asked for it."""
-        return self.problem_id is None and self._may_exist and self._service.can_find
+        return self.problem_id is None and self._may_exist and self.service.can_find
 
     def _reaction(self, error: Exception) -> Reaction:
         status = None
         if isinstance(error, SolverFailureError) and self.problem_id is not None:
             # The client raises this for a problem that failed, and for requests that failed.
-            can_ask = self._service.can_find
-            status = self._service.status(self.problem_id) if can_ask else FAILED
+            can_ask = self.service.can_find
+            status = self.service.status(self.problem_id) if can_ask else FAILED
         found = reaction(
             error,
             has_id=self.problem_id is not None,
-            can_retrieve=self._service.can_retrieve,
+            can_retrieve=self.service.can_retrieve,
             status=status,
         )
         if self.is_old and found.step is Step.GIVE_UP and not found.has_answer:
@@ -308,7 +310,7 @@ class Submission:
 
     def _settle(self, cost_us: float) -> None:
         """Set the cost of the last attempt, in place of its reservation or of an earlier cost."""
-        self._budget.set_cost(self.names[-1], cost_us)
+        self.budget.set_cost(self.names[-1], cost_us)
         self.billed_us += cost_us - self._settled_us
         self._is_settled, self._settled_us = True, cost_us
 
