@@ -10,7 +10,7 @@ import click
 
 from qpsbgd import _core
 from qpsbgd.cli.errors import InputError
-from qpsbgd.cli.options import check_given, click_type, flag_of, setting_options
+from qpsbgd.cli.options import check_given, click_type, flag_of, is_given, setting_options
 from qpsbgd.cli.paths import OutPath
 from qpsbgd.training.config import RESUMABLE, Config, read_config
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command("train")
 @click.argument("dataset", type=click_type("dataset"))
-@setting_options
+@setting_options()
 @click.option(
     "--out",
     type=OutPath(is_folder=True),
@@ -175,8 +175,3 @@ def print_plan(run: "Run") -> None:
     if budget_us is not None and plan.access_time_us_per_step:
         steps = int(budget_us / plan.access_time_us_per_step)
         click.echo(f"The budget is for about {steps} steps.", err=True)
-
-
-def is_given(ctx: click.Context, name: str) -> bool:
-    """Return whether an option was named on the command line."""
-    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
