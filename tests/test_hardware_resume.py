@@ -13,9 +13,9 @@ pytest.importorskip("sklearn")
 pytest.importorskip("dwave.system", reason="dwave-system is not installed")
 
 import service as standin
-from commands import invoke, metrics
 from service import Service
 
+from commands import invoke, metrics
 from qpsbgd.hardware import delivery
 
 pytestmark = [
