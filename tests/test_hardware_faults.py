@@ -1,6 +1,7 @@
 """Reactions to errors of a call, one by one, and records of odd answers."""
 
 import json
+import threading
 from types import SimpleNamespace
 
 import dimod
@@ -136,7 +137,7 @@ def submission(key):
 
 def test_leftovers_are_taken_once():
     problems = {"a": Problem("one"), "b": Problem("one"), "c": Problem("two")}
-    leftovers = Leftovers(problems)
+    leftovers = Leftovers(problems, can_retrieve=True)
     assert {leftovers.take_problem("one")[0] for _ in range(2)} == {"a", "b"}
     assert leftovers.take_problem("one") is None
     assert leftovers.take_problem("two") == ("c", Problem("two"))
@@ -144,19 +145,30 @@ def test_leftovers_are_taken_once():
     leftovers.add([first, submission("two")])
     assert leftovers.take_submission("one") is first
     assert leftovers.take_submission("one") is None
+    assert Leftovers(problems, can_retrieve=False).take_problem("one") is None
 
 
 def test_a_thread_drops_its_own_leftovers_only():
-    import threading
-
-    leftovers, own, other = Leftovers({}), submission("one"), submission("one")
+    leftovers = Leftovers({}, can_retrieve=True)
+    own, other = submission("one"), submission("one")
     thread = threading.Thread(target=leftovers.add, args=([other],))
     thread.start()
     leftovers.add([own])
     thread.join()
-    assert leftovers.drop() == [own]
-    assert leftovers.drop() == []
+    assert leftovers.finish([]) == set(own.names)
+    assert leftovers.finish([]) == set()
     assert leftovers.take_submission("one") is other
+
+
+def test_the_problems_of_the_last_step_and_some_more_stay_in_the_budget(monkeypatch):
+    monkeypatch.setattr("qpsbgd.hardware.leftovers.MAX_FINISHED", 5)
+    leftovers = Leftovers({}, can_retrieve=True)
+    steps = [[submission("key") for _ in range(size)] for size in (2, 3, 2, 7, 1)]
+    names = [{name for each in step for name in each.names} for step in steps]
+    obsolete = [leftovers.finish(step) for step in steps]
+    assert obsolete == [set(), set(), names[0], names[1] | names[2], names[3]]
+    unable = Leftovers({}, can_retrieve=False)
+    assert [unable.finish(step) for step in steps] == names
 
 
 # Answers that no record can hold

@@ -18,6 +18,7 @@ from service import Service
 from qpsbgd import ProjectionOptions
 from qpsbgd.errors import BudgetExceededError, CallError
 from qpsbgd.hardware import DWaveProjector, delivery
+from qpsbgd.hardware.leftovers import Leftovers
 
 BILL = standin.BILL + standin.BILL_PER_READ * NUM_READS
 
@@ -204,7 +205,7 @@ def test_a_process_that_is_killed_pays_once(service, make, plain, tmp_path, monk
     real = {
         "sent": (delivery, "enter_ids"),
         "known": (delivery.Submission, "collect"),
-        "answered": (DWaveProjector, "_forget"),
+        "answered": (Leftovers, "finish"),
     }
     if moment in real:
         owner, name = real[moment]

@@ -165,11 +165,8 @@ class DWaveProjector:
         parameters = self.machine.checked_parameters(annealing_time, sample_kwargs or {})
         self.options = replace(options, parameters=parameters)
         self.layouts = Layouts(self.machine, None if cache is None else Path(cache), max_copies)
-        self._service = Service(self.machine.sampler)
-        self._leftovers = Leftovers(self.budget.problems if self._service.can_retrieve else {})
-        #: Names in the budget of the last step's problems. They stay until the next step, so that a
-        #: process that is killed before it stores the result can retrieve the answers again.
-        self._finished: list[str] = []
+        can_retrieve = Service(self.machine.sampler).can_retrieve
+        self._leftovers = Leftovers(self.budget.problems, can_retrieve=can_retrieve)
         self._num_projections = itertools.count()
         self._warn = OnceWarner()
 
@@ -224,10 +221,8 @@ class DWaveProjector:
             self._keep(calls, is_interrupt=not isinstance(error, Exception))
             raise
         else:
-            self._forget(calls)
+            self.budget.forget(self._leftovers.finish(_submissions(calls)))
         finally:
-            for call in calls:
-                call.abandon()
             for call in calls:
                 call.write_record(self.log)
         return binaries
@@ -263,7 +258,7 @@ class DWaveProjector:
 
     def _reserve(self, calls: Sequence[Call], purpose: str) -> None:
         """Reserve the time of new calls; where that fails, they have no submissions."""
-        submissions = [call.submission for call in calls if call.submission is not None]
+        submissions = _submissions(calls)
         problems = {k: v for each in submissions for k, v in each.reservation.items()}
         try:
             self.budget.reserve(sum(each.estimate_us for each in submissions), purpose, problems)
@@ -274,26 +269,17 @@ class DWaveProjector:
 
     def _keep(self, calls: Sequence[Call], *, is_interrupt: bool) -> None:
         """Keep the submissions of a step that failed, for the next attempt at it."""
-        submissions = [call.submission for call in calls if call.submission is not None]
+        submissions = _submissions(calls)
         try:
             if is_interrupt:
                 cancel(submissions)
         finally:
+            for call in calls:
+                call.abandon()
             kept = [each for each in submissions if each.may_have_answer]
+            needed = {each.names[-1] for each in kept}
             self._leftovers.add(kept)
-            dropped = [each for each in submissions if not each.may_have_answer]
-            self._finished += [name for each in dropped for name in each.names]
-
-    def _forget(self, calls: Sequence[Call]) -> None:
-        """Remove from the budget the problems of the step before this one, which is finished."""
-        names = [name for call in calls if call.submission for name in call.submission.names]
-        obsolete = {*self._finished, *(n for each in self._leftovers.drop() for n in each.names)}
-        if self._service.can_retrieve:
-            self._finished = names
-        else:
-            self._finished = []
-            obsolete.update(names)
-        self.budget.forget(obsolete)
+            self.budget.forget({n for each in submissions for n in each.names} - needed)
 
     @property
     def polish(self) -> bool:
@@ -321,3 +307,7 @@ class DWaveProjector:
     def __deepcopy__(self, memo: dict[int, Any]) -> "DWaveProjector":
         """Return the projector itself: copies of an optimiser share its machine and its budget."""
         return self
+
+
+def _submissions(calls: Sequence[Call]) -> list[Submission]:
+    return [call.submission for call in calls if call.submission is not None]
