@@ -14,32 +14,36 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from fault_table import FAULTS, outcome
 from service import Service
 
+NAMES = {
+    "none": "none",
+    "submit": "submission, problem not accepted",
+    "accepted": "submission, problem accepted",
+    "poll": "status",
+    "load": "answer",
+}
+
+
+def row_of(found, plain):
+    """Return the figures of a row; faults of a phase with equal figures share it."""
+    weights = "equal" if (found.rows == plain.rows).all() else "different"
+    figures = (found.num_steps, found.num_problems, found.bill_us, found.spent_us)
+    return " | ".join([*(f"{figure:.0f}" for figure in figures), weights])
+
 
 def main():
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
-    names = {
-        "submit": "submission, not accepted",
-        "accepted": "submission, accepted",
-        "poll": "status",
-        "load": "answer",
-    }
     print("| phase | fault | attempts at the step | problems | bill, us | `spent_us` | weights |")
     print("|---|---|---:|---:|---:|---:|---|")
     with Service(patience=0.3) as service, tempfile.TemporaryDirectory() as cache:
         sampler = service.sampler()
         plain = outcome(service, sampler, {}, cache)
-        rows = [("", "none", plain)]
+        rows = {("none", row_of(plain, plain)): ["none"]}
         for phase, faults in FAULTS.items():
-            rows += [
-                (names[phase], fault.name, outcome(service, sampler, {phase: [fault]}, cache))
-                for fault in faults
-            ]
-        for phase, fault, found in rows:
-            same = "equal" if (found.rows == plain.rows).all() else "different"
-            print(
-                f"| {phase} | {fault} | {found.num_steps} | {found.num_problems} | "
-                f"{found.bill_us:.0f} | {found.spent_us:.0f} | {same} |"
-            )
+            for fault in faults:
+                found = outcome(service, sampler, {phase: [fault]}, cache)
+                rows.setdefault((phase, row_of(found, plain)), []).append(fault.name)
+        for (phase, row), faults in rows.items():
+            print(f"| {NAMES[phase]} | {', '.join(faults)} | {row} |")
         sampler.close()
 
 

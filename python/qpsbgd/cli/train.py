@@ -58,9 +58,9 @@ def train_command(
 
     With --projector sampler, a dimod sampler solves the problems. With --projector dwave, a D-Wave
     annealer solves them, as D-Wave's own configuration describes, which also holds the token; with
-    --mock, a simulated annealer on the same graph takes its place. The run folder then gets
-    calls.jsonl, a line for each call, and access_time.json, the access time spent. Each step is
-    saved, so that --resume never pays for one twice.
+    --mock, a simulated annealer takes its place. The run folder then gets calls.jsonl, a line for
+    each call, and access_time.json, the access time spent and the problems under way. Each step is
+    saved, and --resume retrieves the answers that an interrupted step has paid for.
     """
     try:
         import qpsbgd.training.runs  # noqa: F401

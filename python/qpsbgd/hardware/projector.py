@@ -66,8 +66,8 @@ class DWaveProjector:
         polish: whether native descent improves the answers, for ``num_sweeps`` sweeps of the
             projection. Without it, ``num_sweeps`` has no effect.
         budget_us: upper limit of the access time in microseconds; None for no limit.
-        ledger: file that keeps the spent time for later processes; see
-            :class:`~qpsbgd.hardware.Budget`.
+        ledger: file that keeps the spent time and the problems under way for later processes,
+            which retrieve the answers; see :class:`~qpsbgd.hardware.Budget`.
         on_unembeddable: what happens to a layer that does not fit the machine, and to inputs that
             are not binary under the sign objective: ``"error"`` raises, ``"native"`` solves the
             layer with the native solver.
@@ -76,7 +76,8 @@ class DWaveProjector:
             attempts, then solves the call's neurons with the native solver; ``"error"`` makes one
             attempt. An answer that exists is retrieved and never paid for twice.
         max_retries: attempts after the first one.
-        retry_wait: seconds before the first retry; each further wait is twice as long.
+        retry_wait: seconds before the first retry of all calls that failed; each further wait is
+            twice as long.
         target_eps: tie rule of the sign objective, as in :func:`qpsbgd.project`.
         penalty_factor: factor of the sign objective's penalties, as in
             :func:`qpsbgd.gradient_bqms`.
