@@ -61,7 +61,7 @@ UNCERTAIN = Reaction(Step.SEND, is_charged=True, has_answer=True)
     [
         (http(400), REFUSED, RETRIEVE),
         (http(404), REFUSED, GONE),
-        (http(429), Reaction(Step.SEND, False, True), RETRIEVE),
+        (http(429), Reaction(Step.SEND, True, True, is_charged_if_absent=False), RETRIEVE),
         (http(500), Reaction(Step.SEND_IF_ABSENT, True, True), RETRIEVE),
         (http(502), UNCERTAIN, RETRIEVE),
         (http(503), UNCERTAIN, RETRIEVE),

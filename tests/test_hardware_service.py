@@ -99,10 +99,7 @@ def test_without_a_search_the_estimate_counts(service, sampler, cache, plain, fa
     found = outcome(service, sampler, faults, cache)
     np.testing.assert_array_equal(found.rows, plain[1])
     assert (found.num_problems, found.bill_us) == (2, 2 * BILL)
-    if fault.name == "HTTP 429":
-        assert found.spent_us == BILL  # the service said that it had not accepted the problem
-    else:
-        assert found.spent_us == pytest.approx(found.estimate_us + BILL)
+    assert found.spent_us == pytest.approx(found.estimate_us + BILL)
 
 
 def test_a_search_that_fails_is_repeated(service, sampler, cache, plain):

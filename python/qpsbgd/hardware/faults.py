@@ -3,12 +3,14 @@
 * The machine failed to solve the problem, or somebody cancelled it: there will be no answer.
 * The problem has an identifier otherwise: its answer is retrieved, without a new charge.
 * The problem was certainly not accepted, and may be accepted later (the machine is offline or
-  unreachable, or accepts fewer requests): it is sent again and has cost nothing.
+  unreachable): it is sent again and has cost nothing.
 * The problem was certainly not accepted and never will be (authentication, structure, limits): the
   error is final and has cost nothing.
 * Nobody knows whether the problem was accepted (the connection was lost, or the service failed): it
   counts as its estimate, and is searched by its label. If the service does not have it, it is sent
   again. If the service cannot search, it is sent again after errors that usually pass.
+* The service has too many requests: the problem is searched and sent again. If the service says that
+  it does not have it, it has cost nothing.
 """
 
 from collections.abc import Iterator
@@ -80,11 +82,14 @@ class Reaction:
         step: the next step.
         is_charged: whether the estimate counts as spent if no answer is retrieved.
         has_answer: whether the machine may have, or get, an answer to the problem.
+        is_charged_if_absent: whether the estimate counts as spent although the service says that it
+            does not have the problem: it may have had it for a moment.
     """
 
     step: Step
     is_charged: bool
     has_answer: bool
+    is_charged_if_absent: bool = True
 
 
 def reaction(error: Exception, *, has_id: bool, can_retrieve: bool, status: str | None) -> Reaction:
@@ -113,7 +118,7 @@ def reaction(error: Exception, *, has_id: bool, can_retrieve: bool, status: str 
     if isinstance(error, LOST):
         return Reaction(Step.SEND, is_charged=False, has_answer=False)
     if code == TOO_MANY_REQUESTS:
-        return Reaction(Step.SEND, is_charged=False, has_answer=True)
+        return Reaction(Step.SEND, is_charged=True, has_answer=True, is_charged_if_absent=False)
     if code in (BAD_GATEWAY, UNAVAILABLE):
         return Reaction(Step.SEND, is_charged=True, has_answer=True)
     if isinstance(error, InvalidAPIResponseError) or (code is not None and code >= 500):

@@ -219,9 +219,9 @@ class Submission:
         except Exception as error:  # all calls of a step are sent before an error is raised
             self._last_error = error
 
-    def _send_again(self) -> None:
+    def _send_again(self, *, is_absent: bool = False) -> None:
         """Send the problem under another name, if the budget allows it."""
-        self._settle(self._cost())
+        self._settle(self._cost(is_absent=is_absent))
         self.names.append(self._new_name())
         self.is_old = self._may_exist = False
         self.problem_id = self.next = None
@@ -250,7 +250,7 @@ class Submission:
         if self.problem_id is not None and self.service.can_retrieve:
             self._retrieve(self.problem_id)
         elif step is Step.SEND or (step is Step.SEND_IF_ABSENT and is_absent):
-            self._send_again()
+            self._send_again(is_absent=is_absent)
         else:
             self.give_up()
 
@@ -303,9 +303,15 @@ class Submission:
         # A bill of NaN or infinity would disable the budget.
         return bill_us if math.isfinite(bill_us) and bill_us >= 0 else self.estimate_us
 
-    def _cost(self) -> float:
-        """Return the access time that the last attempt may have cost without an answer."""
-        is_charged = self.next is None or self.next.is_charged
+    def _cost(self, *, is_absent: bool = False) -> float:
+        """Return the access time that the last attempt may have cost without an answer.
+
+        Args:
+            is_absent: whether the service says that it does not have the problem.
+        """
+        if self.next is None:
+            return self.estimate_us
+        is_charged = self.next.is_charged_if_absent if is_absent else self.next.is_charged
         return self.estimate_us if is_charged else 0.0
 
     def _settle(self, cost_us: float) -> None:
