@@ -54,6 +54,19 @@ def problem(num_neurons=1):
     return X, rng.normal(size=(12, num_neurons)).astype(np.float32)
 
 
+def random_faults(rng):
+    """Return up to six faults of random phases, and requests without faults among them."""
+    phases = {**FAULTS, "find": [*LOSSES, standin.drop]}
+    phases["accepted"] = [fault for fault in FAULTS["accepted"] if fault is not standin.late]
+    phases["load"] = [fault for fault in FAULTS["load"] if fault is not standin.late]
+    script = {phase: [] for phase in phases}
+    for _ in range(rng.integers(1, 7)):
+        phase = list(phases)[rng.integers(len(phases))]
+        choices = [standin.nothing, *phases[phase]]
+        script[phase].append(choices[rng.integers(len(choices))])
+    return script
+
+
 def outcome(service, sampler, faults, cache, num_neurons=1, most=20, **options):
     """Take a step of one call a neuron until it succeeds; return what it cost."""
     service.reset()

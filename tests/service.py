@@ -109,6 +109,10 @@ class Problem:
     status: str = "PENDING"
 
     @property
+    def is_solved(self):
+        return self.status == "COMPLETED"
+
+    @property
     def bill(self):
         """Microseconds; a failed problem is billed too, which D-Wave does not rule out."""
         return (BILL + BILL_PER_READ * self.num_reads) * (self.status in ("COMPLETED", "FAILED"))

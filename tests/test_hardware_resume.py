@@ -66,7 +66,7 @@ def check(service, folder, whole, per_step):
     """Each problem was solved once, and the ledger has the bill."""
     assert weights(folder) == weights(whole)
     assert metrics(folder) == metrics(whole)
-    solved = Counter(p.digest for p in service.problems.values() if p.status == "COMPLETED")
+    solved = Counter(p.digest for p in service.problems.values() if p.is_solved)
     assert sorted(solved.values()) == [1] * 3 * per_step
     stored = json.loads((folder / "access_time.json").read_text())
     assert stored["reserved_us"] == 0.0

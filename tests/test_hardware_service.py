@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("dwave.system", reason="dwave-system is not installed")
 
 import service as standin
-from fault_table import ENDS, FAULTS, LOSSES, NUM_READS, outcome, problem
+from fault_table import ENDS, FAULTS, LOSSES, NUM_READS, outcome, problem, random_faults
 from service import Service
 
 from qpsbgd import ProjectionOptions
@@ -109,19 +109,6 @@ def test_a_search_that_fails_is_repeated(service, sampler, cache, plain):
     assert (found.num_steps, found.num_problems, found.spent_us) == (1, 1, BILL)
 
 
-def random_faults(rng):
-    """Return up to six faults of random phases; None stands for a request without one."""
-    phases = {**FAULTS, "find": [*LOSSES, standin.drop]}
-    phases["accepted"] = [fault for fault in FAULTS["accepted"] if fault is not standin.late]
-    phases["load"] = [fault for fault in FAULTS["load"] if fault is not standin.late]
-    script = {phase: [] for phase in phases}
-    for _ in range(rng.integers(1, 7)):
-        phase = list(phases)[rng.integers(len(phases))]
-        choices = [standin.nothing, *phases[phase]]
-        script[phase].append(choices[rng.integers(len(choices))])
-    return script
-
-
 def check_random_scripts(service, sampler, cache, plain, seeds):
     for seed in seeds:
         rng = np.random.default_rng(seed)
@@ -130,7 +117,7 @@ def check_random_scripts(service, sampler, cache, plain, seeds):
         max_retries = int(rng.integers(4))
         found = outcome(service, sampler, script, cache, 3, max_retries=max_retries)
         np.testing.assert_array_equal(found.rows, plain[3], err_msg=f"{seed}: {names}")
-        solved = Counter(p.digest for p in service.problems.values() if p.status == "COMPLETED")
+        solved = Counter(p.digest for p in service.problems.values() if p.is_solved)
         assert sorted(solved.values()) == [1, 1, 1], f"{seed}: {names}"
         assert found.spent_us >= found.bill_us * (1 - 1e-12), f"{seed}: {names}"
 

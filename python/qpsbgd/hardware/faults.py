@@ -9,8 +9,8 @@
 * Nobody knows whether the problem was accepted (the connection was lost, or the service failed): it
   counts as its estimate, and is searched by its label. If the service does not have it, it is sent
   again. If the service cannot search, it is sent again after errors that usually pass.
-* The service has too many requests: the problem is searched and sent again. If the service says that
-  it does not have it, it has cost nothing.
+* The service has too many requests: the problem is searched and sent again. It has cost nothing if
+  the service says that it does not have it.
 """
 
 from collections.abc import Iterator

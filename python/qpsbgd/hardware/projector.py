@@ -218,11 +218,10 @@ class DWaveProjector:
                 if error is not None:
                     raise error
             binaries = [work.finish() for work in works]
+            self.budget.forget(self._leftovers.finish(_submissions(calls)))
         except BaseException as error:
             self._keep(calls, is_interrupt=not isinstance(error, Exception))
             raise
-        else:
-            self.budget.forget(self._leftovers.finish(_submissions(calls)))
         finally:
             for call in calls:
                 call.write_record(self.log)
@@ -274,13 +273,13 @@ class DWaveProjector:
         try:
             if is_interrupt:
                 cancel(submissions)
-        finally:
             for call in calls:
                 call.abandon()
+        finally:  # another interrupt must not lose the answers
             kept = [each for each in submissions if each.may_have_answer]
-            needed = {each.names[-1] for each in kept}
             self._leftovers.add(kept)
-            self.budget.forget({n for each in submissions for n in each.names} - needed)
+        needed = {each.names[-1] for each in kept}
+        self.budget.forget({n for each in submissions for n in each.names} - needed)
 
     @property
     def polish(self) -> bool:

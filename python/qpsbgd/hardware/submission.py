@@ -191,11 +191,13 @@ class Submission:
         self.next = None
 
     def abandon(self) -> None:
-        """Count the estimate as spent, because nobody waits for the answer now.
+        """Count the bill or the estimate as spent, because nobody waits for the answer now.
 
         If the submission is delivered again, the bill replaces the estimate.
         """
-        if not self._is_settled:
+        if self.sampleset is not None:
+            self._settle(self._bill(self.sampleset))
+        elif not self._is_settled:
             self._settle(self.estimate_us if self.num_attempts else 0.0)
 
     def cancel(self, problem_ids: set[str]) -> None:
