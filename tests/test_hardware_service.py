@@ -360,3 +360,27 @@ def test_projectors_on_one_ledger_do_not_overspend(service, make, plain, tmp_pat
     assert accepted == len(service.problems) == 4
     assert service.bill <= limit
     assert json.loads(ledger.read_text())["spent_us"] == pytest.approx(4 * BILL)
+
+
+# Responses of which the client forgets the problem
+
+
+def other_json(text):
+    def fault(handler):
+        handler.respond(200, text, handler.media_type)
+        return True
+
+    return fault
+
+
+@pytest.mark.parametrize("text", [b"[]", b"{}", b"null"])
+@pytest.mark.parametrize("phase", ["submit", "accepted", "poll", "load"])
+def test_json_of_another_form_stops_nothing(service, cache, plain, monkeypatch, phase, text):
+    """The client waits for ever for some of them, and cannot be closed then."""
+    monkeypatch.setattr("qpsbgd.hardware.service.PATIENCE", 0.05)
+    monkeypatch.setattr("qpsbgd.hardware.service.ID_PATIENCE", 0.3)
+    monkeypatch.setattr(delivery, "ID_PATIENCE", 0.3)
+    found = outcome(service, service.sampler(), {phase: [other_json(text)]}, cache)
+    np.testing.assert_array_equal(found.rows, plain[1])
+    assert (found.num_problems, found.bill_us) == (1, BILL)
+    assert found.spent_us >= BILL

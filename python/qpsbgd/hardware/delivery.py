@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from time import monotonic, sleep
 
+from qpsbgd.hardware.service import ID_PATIENCE
 from qpsbgd.hardware.submission import Submission
 
 #: Seconds to wait for identifiers of problems that are about to be cancelled.
@@ -49,11 +50,12 @@ def enter_ids(submissions: Sequence[Submission], timeout: float | None = None) -
 
     Args:
         submissions: submissions that were sent.
-        timeout: seconds to wait for all; None to wait until all are known or have failed.
+        timeout: seconds to wait for all that have neither an identifier nor an error; None for
+            :data:`ID_PATIENCE`.
     """
-    deadline = None if timeout is None else monotonic() + timeout
+    deadline = monotonic() + (ID_PATIENCE if timeout is None else timeout)
     for submission in submissions:
-        submission.note_id(None if deadline is None else max(deadline - monotonic(), 0.0))
+        submission.note_id(max(deadline - monotonic(), 0.0))
     known = {each.names[-1]: each.problem_id for each in submissions if each.problem_id is not None}
     if known:
         submissions[0].budget.set_ids(known)

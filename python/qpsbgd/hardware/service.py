@@ -2,15 +2,24 @@
 
 import logging
 from collections.abc import Sequence
+from time import monotonic, sleep
 from typing import Any
 
 import dimod
 from dwave.cloud.api import Problems
 from dwave.cloud.config.models import ClientConfig
+from dwave.cloud.exceptions import PollingTimeout, RequestTimeout
 
 #: Status of a problem that has no answer and will never have one.
 FAILED, CANCELLED = "FAILED", "CANCELLED"
+ENDED = ("COMPLETED", FAILED, CANCELLED)
 TOO_MANY_REQUESTS = 429
+#: Seconds without an answer after which the service is asked for a problem's status.
+PATIENCE = 60.0
+#: Seconds without an identifier after which a problem is searched.
+ID_PATIENCE = 600.0
+#: Longest pause in seconds between two looks at an answer that is not here.
+MAX_PAUSE = 0.02
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +54,34 @@ class Service:
         future.solver = self._sampler.solver  # decodes the answer
         sampleset: dimod.SampleSet = future.sampleset
         return sampleset
+
+    def wait(self, pending: dimod.SampleSet, problem_id: str | None) -> None:
+        """Wait until the client has an answer or an error.
+
+        D-Wave's client forgets a problem if the service responds with JSON of another form.
+
+        Args:
+            pending: the answer that is waited for.
+            problem_id: identifier of the problem; None if it is unknown.
+
+        Raises:
+            PollingTimeout: the problem has ended for a while, and the client does not have it.
+            RequestTimeout: the problem has had no identifier for a long time.
+        """
+        if not self.can_find:
+            return  # the answer may be computed when it is read
+        start, next_question, has_ended, pause = monotonic(), PATIENCE, False, 0.001
+        while not pending.done():
+            sleep(pause)
+            pause = min(2.0 * pause, MAX_PAUSE)
+            waited = monotonic() - start
+            if problem_id is None and waited > ID_PATIENCE:
+                raise RequestTimeout("the problem has no identifier")
+            if problem_id is not None and waited > next_question:
+                next_question += PATIENCE
+                had_ended, has_ended = has_ended, self.status(problem_id) in ENDED
+                if had_ended and has_ended:
+                    raise PollingTimeout("the client does not load the answer")
 
     def find(self, label: str) -> str | None:
         """Return the identifier of the problem with a label; None where there is no such problem.

@@ -122,11 +122,11 @@ class Submission:
         else:
             self._send()
 
-    def note_id(self, timeout: float | None = None) -> None:
+    def note_id(self, timeout: float) -> None:
         """Wait until the machine has given the problem an identifier, or refused it.
 
         Args:
-            timeout: seconds to wait; None to wait until either happens.
+            timeout: most seconds to wait.
         """
         # dimod has wait_id since 0.12.18.
         wait_id = getattr(self._pending, "wait_id", None)
@@ -292,6 +292,7 @@ class Submission:
                 f"the sampler returned a {type(sampleset).__name__}, but must return a "
                 "dimod.SampleSet"
             )
+        self.service.wait(sampleset, self.problem_id)
         sampleset.resolve()
         return sampleset
 
