@@ -43,6 +43,11 @@ def cache(tmp_path_factory):
         yield
 
 
+def slowly(*values):
+    """Mark parameters of a test as slow."""
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
 def calls(folder):
     return [json.loads(line) for line in (folder / "calls.jsonl").read_text().splitlines()]
 
@@ -249,6 +254,30 @@ def test_a_call_that_fails_may_be_solved_here(whole, tmp_path, monkeypatch):
 
 
 @needs_dwave
+def test_training_on_a_mock_of_a_file(tmp_path, monkeypatch):
+    """The path is stored as an absolute one: a run may be resumed in another folder."""
+    from qpsbgd.hardware import mock_annealer
+
+    properties = {**mock_annealer("zephyr", (3, 4), dead_qubits=0.02).properties, "chip_id": "mine"}
+    (tmp_path / "solver.json").write_text(json.dumps(properties))
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(UserWarning, match=r"layer 'layers\.0' is solved natively"):
+        text = invoke(
+            "train", "digits", "--projector", "dwave", "--mock", "solver.json", *SHORT,
+            "--epochs", 1, "--on-unembeddable", "native", "--out", "run",
+        )  # fmt: skip
+    assert "Estimated access time on mine, 3 reads a call:" in text
+    assert {line["solver"] for line in calls(tmp_path / "run")} == {"mine"}
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["mock"] == str(tmp_path / "solver.json")
+    (tmp_path / "solver.json").write_text('{"topology": 3, "qubits": [0], "couplers": [[0]]}')
+    args = ("train", "digits", "--projector", "dwave", "--mock", "solver.json", "--out", "other")
+    assert "solver.json holds no properties of a solver" in invoke(*args, expect=2)
+    (tmp_path / "solver.json").unlink()
+    assert "mock is '/" in invoke("train", "digits", "--resume", "run", expect=2)
+
+
+@needs_dwave
 @pytest.mark.slow
 def test_layers_that_do_not_fit(tmp_path):
     args = ("train", "mnist5k", *MOCK, "--batch-size", 20, "--reads", 3, "--epochs", 1)
@@ -377,7 +406,10 @@ def test_an_error_of_a_sampler_is_told_with_its_type(tmp_path):
             (*MOCK, "--optimizer", "signsgd"),
             "--projector goes with --optimizer qpsbgd, not signsgd",
         ),
-        (("--projector", "dwave", "--mock", "torus"), "'torus' is not one of"),
+        (
+            ("--projector", "dwave", "--mock", "torus"),
+            "'torus' is not one of pegasus, zephyr, chimera, and no file.",
+        ),
         (("--projector", "annealer"), "'annealer' is not one of"),
         ((*MOCK, "--budget-us", 0), "--budget-us"),
         ((*MOCK, "--reads", 0), "--reads"),
@@ -415,18 +447,37 @@ def test_a_native_run_gets_no_budget(tmp_path):
 # Plans
 
 
+IDEAL = {"pegasus": "pegasus 16", "zephyr": "zephyr 12x4", "chimera": "chimera 16x16x4"}
+REAL = {
+    "pegasus": "Advantage (pegasus 16, 5612 qubits, 40088 couplers)",
+    "zephyr": "Advantage2 (zephyr 12x4, 4512 qubits, 40455 couplers)",
+    "chimera": "2000Q (chimera 16x16x4, 2041 qubits, 5974 couplers)",
+}
+
+
 @needs_dwave
-@pytest.mark.parametrize(
-    ("topology", "machine"),
-    [("pegasus", "pegasus 16"), ("zephyr", "zephyr 12x4"), ("chimera", "chimera 16x16x4")],
-)
-def test_plan_of_each_topology(topology, machine):
-    text = invoke("plan", "digits", "--topology", topology)
+@pytest.mark.parametrize("ideal", [(), ("--ideal",)])
+@pytest.mark.parametrize("topology", ["chimera", *slowly("pegasus", "zephyr")])
+def test_plan_of_each_topology(topology, ideal):
+    text = invoke("plan", "digits", "--topology", topology, "--epochs", 1, *ideal)
+    machine = (IDEAL if ideal else REAL)[topology]
     assert text.startswith(f"Estimated access time on mock of {machine}, 100 reads a call:")
     for name in ("layers.0", "layers.1", "layers.2"):
         assert name in text
     assert "does not fit" not in text
-    assert "435 steps: " in text
+    assert "29 steps: " in text
+
+
+@needs_dwave
+@pytest.mark.slow
+def test_a_real_machine_costs_more_than_an_ideal_one():
+    """It has fewer qubits and couplers, so fewer copies of a layer."""
+    costs = [
+        json.loads(invoke("plan", "digits", "--topology", "zephyr", "--json", *ideal))
+        for ideal in ((), ("--ideal",))
+    ]
+    real, ideal = (cost["access_time_us"] for cost in costs)
+    assert ideal < real < 2 * ideal
 
 
 @needs_dwave
@@ -435,11 +486,12 @@ def test_plan_in_json_and_of_given_properties(tmp_path):
 
     properties = dict(mock_annealer("pegasus", (6,)).properties)
     (tmp_path / "solver.json").write_text(json.dumps({**properties, "chip_id": "mine"}))
-    text = invoke(
+    done = run(
         "plan", "digits", "--json", "--properties", tmp_path / "solver.json", "--reads", 7,
-        "--epochs", 2, "--batch-size", 479, "--max-copies", 2,
+        "--epochs", 2, "--batch-size", 479, "--max-copies", 2, expect=1,
     )  # fmt: skip
-    told = json.loads(text)
+    told = json.loads(done.stdout)
+    assert told["too_large"] == ["layers.0"]
     assert (told["solver"], told["num_reads"], told["num_steps"]) == ("mine", 7, 6)
     first, second, third = told["layers"]
     assert (first["num_neurons"], first["num_inputs"]) == (16, 64)
@@ -456,14 +508,22 @@ def test_plan_in_json_and_of_given_properties(tmp_path):
 
 
 @needs_dwave
-def test_plan_of_what_does_not_fit_or_is_refused():
-    text = invoke("plan", "mnist5k")
-    assert [line.split()[:3] for line in text.splitlines() if "does not fit" in line] == [
+def test_plan_of_what_does_not_fit_or_is_refused(tmp_path):
+    done = run("plan", "mnist5k", "--topology", "chimera", expect=1)
+    table = done.stdout.splitlines()
+    assert [line.split()[:3] for line in table if "does not fit" in line] == [
         ["layers.0", "16", "784"]
     ]
-    assert "num_reads is 10001, but must lie in" in invoke(
-        "plan", "digits", "--reads", 10_001, expect=2
-    )
+    assert "A step without layers.0: " in done.stdout
+    assert done.stderr == "Error: layers.0 cannot be solved on this annealer.\n"
+    done = run("plan", "mnist5k", "--topology", "chimera", "--json", expect=1)
+    assert json.loads(done.stdout)["too_large"] == ["layers.0"]
+    (tmp_path / "solver.json").write_text("{}")
+    for option in (("--topology", "zephyr"), ("--ideal",)):
+        text = invoke("plan", "digits", "--properties", tmp_path / "solver.json", *option, expect=2)
+        assert "--topology and --ideal do not go with --properties" in text
+    text = invoke("plan", "digits", "--topology", "chimera", "--reads", 10_001, expect=2)
+    assert "num_reads is 10001, but must lie in" in text
     assert "'torus' is not one of" in invoke("plan", "digits", "--topology", "torus", expect=2)
 
 

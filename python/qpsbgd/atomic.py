@@ -1,6 +1,7 @@
 """Files that are replaced as a whole, and the folder for files that later runs need."""
 
 import os
+import secrets
 from pathlib import Path
 
 
@@ -16,8 +17,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: the file cannot be written. The old file is then unchanged.
     """
-    # The name contains the process, so that two processes do not write one temporary file.
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    # Each call has a temporary file of its own: threads and processes may write the same path.
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)

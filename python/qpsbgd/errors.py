@@ -24,7 +24,18 @@ class CallError(QPSBGDError):
     """A call to an annealer has no answer after all retries; the cause is the last error.
 
     It is no ``RuntimeError``, so ``QPSBGD.step`` lets it pass unchanged.
+
+    Args:
+        message: text of the error.
+        problem_id: identifier of the problem at the machine, if an answer may still be retrieved.
+
+    Attributes:
+        problem_id: the argument.
     """
+
+    def __init__(self, message: str = "", problem_id: str | None = None) -> None:
+        super().__init__(message)
+        self.problem_id = problem_id
 
 
 class BudgetExceededError(QPSBGDError):

@@ -1,8 +1,9 @@
-"""Options of ``qpsbgd train``, made from the fields of the run's configuration."""
+"""Options of ``train`` and ``plan``, made from the fields of a run's configuration."""
 
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
@@ -57,8 +58,31 @@ class JSONObject(click.ParamType[dict[str, Any]]):
         return content
 
 
+class NameOrFile(click.ParamType[str]):
+    """One of some names, or the path of a file that exists, which becomes absolute.
+
+    Args:
+        names: the names.
+    """
+
+    name = "name or file"
+
+    def __init__(self, names: Collection[str]) -> None:
+        self.names = names
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """Return the name or the path, or raise a usage error."""
+        if value in self.names:
+            return str(value)
+        if Path(value).is_file():
+            return str(Path(value).resolve())
+        self.fail(f"{value!r} is not one of {', '.join(self.names)}, and no file.", param, ctx)
+
+
 def click_type(setting: str) -> click.ParamType[Any]:
     """Return the click type of a setting's values."""
+    if names := option_of(setting).names:
+        return NameOrFile(names)
     kind, _ = without_none(setting_types()[setting])
     if get_origin(kind) is Literal:
         return click.Choice(get_args(kind))
@@ -77,15 +101,28 @@ def flag_of(setting: str) -> str:
     return option_of(setting).flag or f"--{setting.replace('_', '-')}"
 
 
-def setting_options(command: Command) -> Command:
-    """Add an option for each setting of a run to a command."""
-    for name, field in reversed(setting_fields().items()):
-        if "option" in field.metadata:
-            command = _click_option(name, field.default)(command)
-    return command
+def setting_options(
+    names: Collection[str] | None = None, defaults: Mapping[str, Any] | None = None
+) -> Callable[[Command], Command]:
+    """Return a decorator that adds options for settings of a run to a command.
+
+    Args:
+        names: the settings; None for all.
+        defaults: defaults that differ from those of ``qpsbgd train``.
+    """
+
+    def decorate(command: Command) -> Command:
+        for name, field in reversed(setting_fields().items()):
+            if "option" in field.metadata and (names is None or name in names):
+                is_own = name in (defaults or {})
+                default = (defaults or {}).get(name, field.default)
+                command = _click_option(name, default, is_own)(command)
+        return command
+
+    return decorate
 
 
-def _click_option(name: str, default: Any) -> Callable[[Command], Command]:
+def _click_option(name: str, default: Any, is_own: bool) -> Callable[[Command], Command]:
     described = option_of(name)
     details: dict[str, Any] = {"help": described.help, "metavar": described.metavar}
     if default is False:
@@ -94,7 +131,7 @@ def _click_option(name: str, default: Any) -> Callable[[Command], Command]:
         details |= {
             "type": click_type(name),
             "default": None if default is MISSING else default,
-            "show_default": described.default_text or True,
+            "show_default": True if is_own else described.default_text or True,
         }
     return click.option(flag_of(name), name, **details)
 
@@ -128,3 +165,8 @@ def check_given(settings: Mapping[str, Any], given: Collection[str]) -> None:
         raise ValueError(
             f"--num-sweeps goes with --projector native or with --polish, not {projector}"
         )
+
+
+def is_given(ctx: click.Context, name: str) -> bool:
+    """Return whether an option was named on the command line."""
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE

@@ -11,7 +11,7 @@ import click
 from qpsbgd import _core
 from qpsbgd.cli.compare import finish_comparison, print_comparison, start_comparison
 from qpsbgd.cli.errors import InputError
-from qpsbgd.cli.options import check_given, click_type, flag_of, setting_options
+from qpsbgd.cli.options import check_given, click_type, flag_of, is_given, setting_options
 from qpsbgd.cli.paths import OutPath
 from qpsbgd.training.config import RESUMABLE, Config, read_config
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command("train")
 @click.argument("dataset", type=click_type("dataset"))
-@setting_options
+@setting_options()
 @click.option(
     "--out",
     type=OutPath(is_folder=True),
@@ -67,9 +67,9 @@ def train_command(
 
     With --projector sampler, a dimod sampler solves the problems. With --projector dwave, a D-Wave
     annealer solves them, as D-Wave's own configuration describes, which also holds the token; with
-    --mock, a simulated annealer on the same graph takes its place. The run folder then gets
-    calls.jsonl, a line for each call, and access_time.json, the access time spent. Each step is
-    saved, so that --resume never pays for one twice.
+    --mock, a simulated annealer takes its place. The run folder then gets calls.jsonl, a line for
+    each call, and access_time.json, the access time spent and the problems under way. Each step is
+    saved, and --resume retrieves the answers that an interrupted step has paid for.
 
     With --compare, QPSBGD, BinaryConnect (with Adam) and SIGNUM train the mlp of digits on ten
     splits into training and test images. metrics.csv has the epochs of all runs, curve.png shows
@@ -206,8 +206,3 @@ def print_plan(run: "Run") -> None:
     if budget_us is not None and plan.access_time_us_per_step:
         steps = int(budget_us / plan.access_time_us_per_step)
         click.echo(f"The budget is for about {steps} steps.", err=True)
-
-
-def is_given(ctx: click.Context, name: str) -> bool:
-    """Return whether an option was named on the command line."""
-    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE

@@ -13,15 +13,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qpsbgd.hardware.client import redacted
 from qpsbgd.hardware.qubit_problem import QubitProblem
 from qpsbgd.hardware.submission import Submission
 from qpsbgd.projection.sample_sets import Comparison, Ranking, checked_spins
 
 Spins = npt.NDArray[np.int8]
 
-_LABEL_LENGTH = 1024
+#: The submission adds a suffix; D-Wave allows 1024 characters.
+_LABEL_LENGTH = 1000
 #: Records omit this prefix of the times in ``info["timing"]``: only a real machine is called QPU.
 _TIMING_PREFIX = "qpu_"
+#: Longer times, infinity and NaN are no times in microseconds, and JSON has no form for them.
+_LONGEST_TIME = 1e15
 
 
 @dataclass
@@ -44,16 +48,26 @@ class Call:
     record: dict[str, Any]
     submission: Submission | None = None
 
-    @property
-    def key(self) -> bytes:
-        """Digest of the problem, which is the same when a step is repeated."""
+    def key(self, parameters: Mapping[str, Any]) -> str:
+        """Return a digest of the problem, which is the same when a later process repeats a step.
+
+        Args:
+            parameters: parameters of the sampler.
+        """
         digest = hashlib.blake2b(digest_size=16)
         for array in (self.problem.layout.qubits, self.problem.h, self.problem.J):
             digest.update(array.tobytes())
-        return digest.digest()
+        names = [self.record.get("solver"), self.record.get("graph_id")]
+        for part in (names, *sorted(parameters.items())):
+            try:
+                text = json.dumps(part, default=_to_json)
+            except TypeError:  # such as keys that are tuples
+                text = repr(part)
+            digest.update(text.encode())
+        return digest.hexdigest()
 
     def receive(self, ranking: Ranking, rows: Spins) -> int:
-        """Wait for the answer and write the best read of each neuron into ``rows (m, n)``.
+        """Read the answer and write the best read of each neuron into ``rows (m, n)``.
 
         Args:
             ranking: order of the reads of a neuron.
@@ -64,19 +78,22 @@ class Call:
 
         Raises:
             CallError: the submission has no answer.
-            BudgetExceededError: another attempt exceeds the budget.
+            BudgetExceededError: another attempt exceeded the budget.
+            OSError: the ledger could not be read or written before another attempt.
+            ValueError: the ledger is damaged.
             InvalidSampleSetError: the answer does not fit the problem.
         """
         assert self.submission is not None
         submission, layout = self.submission, self.problem.layout
-        try:
-            sampleset = submission.answer()
-        finally:
-            self.record.update(
-                attempts=submission.num_attempts,
-                problem_id=submission.problem_id,
-                billed_us=submission.billed_us,
-            )
+        self.record.update(
+            attempts=submission.num_attempts,
+            problem_id=submission.problem_id,
+            billed_us=submission.billed_us,
+        )
+        if submission.error is not None:
+            raise submission.error
+        sampleset = submission.sampleset
+        assert sampleset is not None
         self.record["timing_us"] = _timing_us(sampleset.info.get("timing"))
         samples = checked_spins(sampleset, layout.qubits)  # (samples, qubits)
         occurrences = np.asarray(sampleset.record.num_occurrences, np.intp)
@@ -95,7 +112,7 @@ class Call:
         return num_reads
 
     def abandon(self) -> None:
-        """Settle the reservation of a call that nobody waits for, or that was never sent."""
+        """Settle the cost of a call that nobody waits for, or that was never sent."""
         if self.submission is not None:
             self.submission.abandon()
             self.record["billed_us"] = self.submission.billed_us
@@ -138,11 +155,12 @@ def _timing_us(timing: object) -> dict[str, float]:
     return {
         name.removeprefix(_TIMING_PREFIX): float(value)
         for name, value in timing.items()
-        if isinstance(value, (int, float))
+        if isinstance(name, str) and isinstance(value, (int, float)) and abs(value) < _LONGEST_TIME
     }
 
 
 def _to_json(value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
-    raise TypeError(f"{value!r} cannot be written to a record")
+    # The answer is paid for: a record must not prevent its use, whatever a sampler puts into it.
+    return redacted(repr(value))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from qpsbgd.errors import (
 )
 from qpsbgd.hardware.calls import Call, call_label
 from qpsbgd.hardware.client import redacted
+from qpsbgd.hardware.delivery import cancel
 from qpsbgd.hardware.layout import Layout, Layouts
 from qpsbgd.hardware.machine import Machine, access_time_us, check_run_time
 from qpsbgd.hardware.qubit_problem import QubitProblem
@@ -91,11 +93,14 @@ class OnceWarner:
 
     def __init__(self) -> None:
         self._kinds: set[str] = set()
+        self._lock = threading.Lock()
 
     def __call__(self, kind: str, message: str) -> None:
         """Warn with ``message``, unless there was a warning of this kind."""
-        if kind not in self._kinds:
+        with self._lock:
+            is_new = kind not in self._kinds
             self._kinds.add(kind)
+        if is_new:
             warnings.warn(message, stacklevel=2)
 
 
@@ -208,7 +213,7 @@ class LayerCalls:
         return Call(neurons, problem, label, estimate_us, record)
 
     def receive(self, call: Call) -> Exception | None:
-        """Wait for the answer of a call.
+        """Read the answer of a call that was delivered.
 
         Returns:
             The error that the step has to raise; None where the call was answered, or its neurons
@@ -217,8 +222,11 @@ class LayerCalls:
         options = self._options
         try:
             num_reads = call.receive(self._ranking, self._rows)
-        except (CallError, InvalidSampleSetError, BudgetExceededError) as error:
+        except (CallError, InvalidSampleSetError) as error:
             return self._after_failure(call, error)
+        except (BudgetExceededError, OSError, ValueError) as error:
+            _record_error(call, error)
+            return error
         if num_reads < options.num_reads:
             self._warn(
                 "reads",
@@ -228,17 +236,14 @@ class LayerCalls:
 
     def _after_failure(self, call: Call, error: Exception) -> Exception | None:
         """Record the failure; return the error to raise, or solve the call's neurons natively."""
-        message = redacted(str(error))
-        call.record["error"] = f"{type(error).__name__}: {message}"
-        if isinstance(error, BudgetExceededError):
-            return error
-        if call.submission is not None:
-            call.submission.has_failed = True  # an invalid answer is not used again
+        message = _record_error(call, error)
+        is_invalid = isinstance(error, InvalidSampleSetError)
+        if call.submission is not None and (is_invalid or self._options.on_failure == "native"):
+            call.submission.is_useless = True
+            cancel([call.submission])
         if self._options.on_failure != "native":
-            failure = CallError(f"call {call.label}: {message}")
-            failure.__cause__ = (
-                error if isinstance(error, InvalidSampleSetError) else error.__cause__
-            )
+            failure = CallError(f"call {call.label}: {message}", getattr(error, "problem_id", None))
+            failure.__cause__ = error if is_invalid else error.__cause__
             return failure
         self._warn(
             "failed", f"call {call.label} failed, its neurons are solved natively: {message}"
@@ -264,6 +269,13 @@ class LayerCalls:
         options = self._layer.options
         options = dataclasses.replace(options, num_sweeps=max(options.num_sweeps, 1))
         return minimise(self._layer.X, self._layer.T, options)
+
+
+def _record_error(call: Call, error: Exception) -> str:
+    """Write an error into the record of a call; return its message without secrets."""
+    message = redacted(str(error))
+    call.record["error"] = f"{type(error).__name__}: {message}"
+    return message
 
 
 def _with_defaults(layer: LayerProblem, options: CallOptions) -> LayerProblem:

@@ -14,6 +14,7 @@ from qpsbgd.hardware.embedding import Packing
 from qpsbgd.hardware.machine import access_time_us, check_run_time
 from qpsbgd.hardware.mock import mock_annealer
 from qpsbgd.hardware.projector import DWaveProjector
+from qpsbgd.hardware.published import published_annealer
 from qpsbgd.projection import GradientBQMs, gradient_bqms
 from qpsbgd.projection.options import OBJECTIVES, Objective
 
@@ -79,6 +80,11 @@ class Plan:
     layers: tuple[LayerPlan, ...]
 
     @property
+    def too_large(self) -> tuple[str, ...]:
+        """Names of the layers that do not fit the machine; the totals leave them out."""
+        return tuple(layer.name for layer in self.layers if not layer.num_copies)
+
+    @property
     def calls_per_step(self) -> int:
         """Calls of all layers in a step."""
         return sum(layer.num_calls for layer in self.layers)
@@ -109,6 +115,7 @@ class Plan:
             "access_time_us_per_step": self.access_time_us_per_step,
             "access_time_us": self.access_time_us,
             "gain": self.gain,
+            "too_large": list(self.too_large),
             "layers": [vars(layer) for layer in self.layers],
         }
 
@@ -132,9 +139,10 @@ class Plan:
             ).rstrip()
             for row in rows
         )
+        left_out = f" without {', '.join(self.too_large)}" if self.too_large else ""
         return (
             f"Estimated access time on {self.solver}, {self.num_reads} reads a call:\n{table}\n"
-            f"A step: {self.calls_per_step} calls, {self.access_time_us_per_step:.0f} us "
+            f"A step{left_out}: {self.calls_per_step} calls, {self.access_time_us_per_step:.0f} us "
             f"({self.gain:.1f} times less than with one call a neuron). "
             f"{self.num_steps} steps: {self.num_steps * self.calls_per_step} calls, "
             f"{self.access_time_us / 1e6:.1f} s. What is billed may differ."
@@ -160,9 +168,10 @@ def plan(
         batch_size: samples in a step. The cost of the quadratic objective does not depend on it.
         steps: number of steps of the run.
         sampler: sampler whose graph and timing are used: a ``DWaveSampler``, which needs a token,
-            or a mock. None for an ideal machine of ``topology`` and ``shape``.
+            or a mock. None for a machine of ``topology``.
         topology: ``"pegasus"``, ``"zephyr"`` or ``"chimera"``.
-        shape: shape of the graph; None for P16, Z12 or C16.
+        shape: shape of an ideal machine. None for a machine with as many working qubits and
+            couplers as D-Wave publishes, as :func:`~qpsbgd.hardware.published_annealer` draws them.
         objective: ``"quadratic"`` or ``"sign"``. The plan of the sign objective assumes inputs that
             are random signs.
         **options: arguments of :class:`~qpsbgd.hardware.DWaveProjector`.
@@ -178,8 +187,10 @@ def plan(
         (1, 2)
     """
     shapes = _shapes(model)
-    machine = mock_annealer(topology, shape) if sampler is None else sampler
-    return plan_for(DWaveProjector(machine, **options), shapes, batch_size, steps, objective)
+    if sampler is None:
+        is_ideal = shape is not None
+        sampler = mock_annealer(topology, shape) if is_ideal else published_annealer(topology)
+    return plan_for(DWaveProjector(sampler, **options), shapes, batch_size, steps, objective)
 
 
 def plan_for(

@@ -1,5 +1,6 @@
 """Projector that solves a layer's neurons on a quantum annealer, many in one call."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from qpsbgd._checks import checked_count, checked_layer
 from qpsbgd.hardware.budget import Budget
 from qpsbgd.hardware.calls import Call
 from qpsbgd.hardware.client import connect
+from qpsbgd.hardware.delivery import cancel, deliver
 from qpsbgd.hardware.layer_calls import (
     CallOptions,
     ChainStrength,
@@ -22,7 +24,9 @@ from qpsbgd.hardware.layer_calls import (
     OnUnembeddable,
 )
 from qpsbgd.hardware.layout import Layouts
+from qpsbgd.hardware.leftovers import Leftovers
 from qpsbgd.hardware.machine import Machine
+from qpsbgd.hardware.service import Service
 from qpsbgd.hardware.submission import Submission
 from qpsbgd.projection import LayerProblem, ProjectionOptions
 from qpsbgd.projection.options import DEFAULT_TARGET_EPS
@@ -62,8 +66,8 @@ class DWaveProjector:
         polish: whether native descent improves the answers, for ``num_sweeps`` sweeps of the
             projection. Without it, ``num_sweeps`` has no effect.
         budget_us: upper limit of the access time in microseconds; None for no limit.
-        ledger: file that keeps the spent time for later processes; see
-            :class:`~qpsbgd.hardware.Budget`.
+        ledger: file that keeps the spent time and the problems under way for later processes,
+            which retrieve the answers; see :class:`~qpsbgd.hardware.Budget`.
         on_unembeddable: what happens to a layer that does not fit the machine, and to inputs that
             are not binary under the sign objective: ``"error"`` raises, ``"native"`` solves the
             layer with the native solver.
@@ -72,7 +76,8 @@ class DWaveProjector:
             attempts, then solves the call's neurons with the native solver; ``"error"`` makes one
             attempt. An answer that exists is retrieved and never paid for twice.
         max_retries: attempts after the first one.
-        retry_wait: seconds before the first retry; each further wait is twice as long.
+        retry_wait: seconds before the first retry of all calls that failed; each further wait is
+            twice as long.
         target_eps: tie rule of the sign objective, as in :func:`qpsbgd.project`.
         penalty_factor: factor of the sign objective's penalties, as in
             :func:`qpsbgd.gradient_bqms`.
@@ -161,9 +166,9 @@ class DWaveProjector:
         parameters = self.machine.checked_parameters(annealing_time, sample_kwargs or {})
         self.options = replace(options, parameters=parameters)
         self.layouts = Layouts(self.machine, None if cache is None else Path(cache), max_copies)
-        #: Submissions of a failed step by the keys of their calls.
-        self._unused: dict[bytes, Submission] = {}
-        self._num_projections = 0
+        can_retrieve = Service(self.machine.sampler).can_retrieve
+        self._leftovers = Leftovers(self.budget.problems, can_retrieve=can_retrieve)
+        self._num_projections = itertools.count()
         self._warn = OnceWarner()
 
     def __call__(
@@ -175,7 +180,7 @@ class DWaveProjector:
     ) -> Spins:
         """Solve the problems of one layer; :class:`qpsbgd.Projector` describes the arguments."""
         X, T = checked_layer(X, T)
-        step, self._num_projections = self._num_projections, self._num_projections + 1
+        step = next(self._num_projections)
         layer = LayerProblem("layer", step, X, T, options or ProjectionOptions())
         (binary,) = self.project_step([layer])
         return binary
@@ -183,7 +188,9 @@ class DWaveProjector:
     def project_step(self, layers: Sequence[LayerProblem]) -> list[Spins]:
         """Solve the problems of all layers of a step; send all calls, then wait for the answers.
 
-        A step that raises can be taken again: calls that were answered are not repeated.
+        A step that raises can be taken again, also by a later process with the same ledger: calls
+        that were answered, or may still be answered, are not repeated. An interrupt (Ctrl-C)
+        cancels the problems that wait in the machine's queue. Threads may share a projector.
 
         Args:
             layers: problems of each layer.
@@ -204,54 +211,75 @@ class DWaveProjector:
         calls = [call for work in works for call in work.calls]
         self.last_calls = [call.record for call in calls]
         try:
-            self._send(calls, layers[0].step if layers else 0)
-            # All calls are waited for before an error is raised, so that their bills are known.
+            self._deliver(calls, layers[0].step if layers else 0)
+            # All answers are read before an error is raised, so that the records have them.
             errors = [work.receive(call) for work in works for call in work.calls]
             for error in errors:
                 if error is not None:
                     raise error
             binaries = [work.finish() for work in works]
-        except BaseException:
-            # The same step may be taken again: it uses the answers that exist or may still come.
-            self._unused = {
-                call.key: call.submission
-                for call in calls
-                if call.submission is not None and call.submission.may_have_answer
-            }
+            self.budget.forget(self._leftovers.finish(_submissions(calls)))
+        except BaseException as error:
+            self._keep(calls, is_interrupt=not isinstance(error, Exception))
             raise
-        else:
-            self._unused = {}
         finally:
-            for call in calls:
-                call.abandon()
             for call in calls:
                 call.write_record(self.log)
         return binaries
 
-    def _send(self, calls: Sequence[Call], step: int) -> None:
-        """Reserve the time of all calls, then send those that an earlier attempt did not send."""
-        for call in calls:
-            call.submission = self._unused.get(call.key)
-            call.record["kept"] = call.submission is not None
-        new = [call for call in calls if call.submission is None]
-        if new:
-            purpose = f"step {step} ({len(new)} call{'s'[: len(new) != 1]})"
-            self.budget.reserve(sum(call.estimate_us for call in new), purpose)
+    def _deliver(self, calls: Sequence[Call], step: int) -> None:
+        """Reserve the time of all calls that are new, then wait for the answers of all."""
         options = self.options
-        submissions = []
-        for call in new:
-            call.submission = Submission(
+        parameters = {**options.parameters, "num_reads": options.num_reads}
+        submissions, new = [], []
+        for call in calls:
+            key = call.key(parameters)
+            known = self._leftovers.take_submission(key)
+            earlier = None if known else self._leftovers.take_problem(key)
+            submission = known or Submission(
                 self.machine.sampler,
                 call.problem.bqm(),
-                {**options.parameters, "num_reads": options.num_reads, "label": call.label},
+                parameters,
+                label=call.label,
+                key=key,
                 budget=self.budget,
                 estimate_us=call.estimate_us,
-                max_retries=0 if options.on_failure == "error" else options.max_retries,
-                retry_wait=options.retry_wait,
+                earlier=earlier,
             )
-            submissions.append(call.submission)
-        for submission in submissions:
-            submission.send()
+            call.submission = submission
+            call.record["kept"] = known is not None or earlier is not None
+            submissions.append(submission)
+            if not call.record["kept"]:
+                new.append(call)
+        if new:
+            self._reserve(new, f"step {step} ({len(new)} call{'s'[: len(new) != 1]})")
+        max_retries = 0 if options.on_failure == "error" else options.max_retries
+        deliver(submissions, max_retries=max_retries, retry_wait=options.retry_wait)
+
+    def _reserve(self, calls: Sequence[Call], purpose: str) -> None:
+        """Reserve the time of new calls; where that fails, they have no submissions."""
+        submissions = _submissions(calls)
+        problems = {k: v for each in submissions for k, v in each.reservation.items()}
+        try:
+            self.budget.reserve(sum(each.estimate_us for each in submissions), purpose, problems)
+        except BaseException:
+            for call in calls:
+                call.submission = None
+            raise
+
+    def _keep(self, calls: Sequence[Call], *, is_interrupt: bool) -> None:
+        """Keep the submissions of a step that failed, for the next attempt at it."""
+        submissions = _submissions(calls)
+        try:
+            if is_interrupt:
+                cancel(submissions)
+            for call in calls:
+                call.abandon()
+        finally:  # another interrupt must not lose the answers
+            kept = [each for each in submissions if each.may_have_answer]
+            self._leftovers.add(kept)
+        needed = {each.names[-1] for each in kept}
+        self.budget.forget({n for each in submissions for n in each.names} - needed)
 
     @property
     def polish(self) -> bool:
@@ -279,3 +307,7 @@ class DWaveProjector:
     def __deepcopy__(self, memo: dict[int, Any]) -> "DWaveProjector":
         """Return the projector itself: copies of an optimiser share its machine and its budget."""
         return self
+
+
+def _submissions(calls: Sequence[Call]) -> list[Submission]:
+    return [call.submission for call in calls if call.submission is not None]

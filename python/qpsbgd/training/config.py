@@ -9,7 +9,7 @@ import json
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import qpsbgd
 from qpsbgd.projection.options import AlphaRule, Objective
@@ -180,9 +180,12 @@ class Config:
         default_text="the solver's",
         **DWAVE,
     )
-    mock: Topology | None = setting(
-        "A simulated annealer on this graph (P16, Z12, C16), in place of a real one.",
+    mock: str | None = setting(
+        "A simulated annealer in place of a real one: on the ideal graph of a topology (P16, Z12, "
+        "C16), or on that of a JSON file with a solver's properties.",
         default=None,
+        metavar="[pegasus|zephyr|chimera|FILE]",
+        names=get_args(Topology),
         **DWAVE,
     )
     solver: str | None = setting(

@@ -1,13 +1,14 @@
 """Projectors of training runs: the native solver, a dimod sampler or an annealer."""
 
 import importlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dimod
 
 from qpsbgd.projection import NativeProjector, Projector, SamplerProjector
-from qpsbgd.training.config import Config
+from qpsbgd.training.config import Config, option_of
 
 if TYPE_CHECKING:
     from qpsbgd.hardware import DWaveProjector
@@ -74,8 +75,57 @@ def find_sampler(name: str) -> dimod.Sampler:
     return sampler
 
 
+def mock_machine(name: str, **options: Any) -> dimod.Sampler:
+    """Return a mock of an annealer.
+
+    Args:
+        name: topology of an ideal machine, or path of a JSON file with a solver's properties.
+        **options: other arguments of :func:`qpsbgd.hardware.mock_annealer`.
+
+    Raises:
+        ValueError: there is no such file, or it does not hold the properties of a solver.
+        OSError: the file cannot be read.
+
+    Example:
+        >>> len(mock_machine("chimera").nodelist)
+        2048
+    """
+    from qpsbgd.hardware import mock_annealer
+
+    topologies = option_of("mock").names
+    if name in topologies:
+        return mock_annealer(name, **options)
+    if not Path(name).is_file():
+        raise ValueError(
+            f"mock is {name!r}, but must be one of {', '.join(topologies)}, or a JSON file with a "
+            "solver's properties"
+        )
+    properties = read_properties(Path(name))
+    try:
+        return mock_annealer(properties=properties, **options)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{name} holds no properties of a solver: {error}") from error
+
+
+def read_properties(path: Path) -> dict[str, Any]:
+    """Return the properties of a solver that a JSON file holds.
+
+    Raises:
+        ValueError: the file holds no JSON object.
+        OSError: the file cannot be read.
+    """
+    try:
+        properties = json.loads(path.read_text())
+    # Thousands of nested brackets exceed the recursion limit of the JSON parser.
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
+    if not isinstance(properties, dict):
+        raise ValueError(f"{path} holds no JSON object, but must hold a solver's properties")
+    return properties
+
+
 def _make_annealer(config: Config, folder: Path) -> "DWaveProjector":
-    from qpsbgd.hardware import DWaveProjector, mock_annealer
+    from qpsbgd.hardware import DWaveProjector
 
     options: dict[str, Any] = {
         "num_reads": config.num_reads,
@@ -91,7 +141,7 @@ def _make_annealer(config: Config, folder: Path) -> "DWaveProjector":
         "num_threads": config.threads,
     }
     if config.mock is not None:
-        machine = mock_annealer(config.mock, num_threads=config.threads, seed=config.seed)
+        machine = mock_machine(config.mock, num_threads=config.threads, seed=config.seed)
         return DWaveProjector(machine, **options)
     return DWaveProjector(
         profile=config.profile, solver=config.solver, region=config.region, **options

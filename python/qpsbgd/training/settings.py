@@ -51,6 +51,7 @@ class Option:
         default_text: what the help shows in place of the default value.
         optimizers: optimisers that use the setting; empty if all do.
         projectors: projectors that use the setting; empty if all do.
+        names: values beside which the path of a file is valid; empty for other settings.
     """
 
     help: str | None = None
@@ -60,6 +61,7 @@ class Option:
     default_text: str | None = None
     optimizers: tuple[OptimizerName, ...] = ()
     projectors: tuple[ProjectorName, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 def setting(
