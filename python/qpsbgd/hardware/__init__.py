@@ -18,6 +18,7 @@ from qpsbgd.hardware.embedding import EmbeddingCache, Packing
 from qpsbgd.hardware.mock import mock_annealer
 from qpsbgd.hardware.planning import LayerPlan, Plan, plan, plan_for
 from qpsbgd.hardware.projector import DWaveProjector
+from qpsbgd.hardware.shimming import shim_flux_biases
 
 redact_client_logs()
 
@@ -34,4 +35,5 @@ __all__ = [
     "mock_annealer",
     "plan",
     "plan_for",
+    "shim_flux_biases",
 ]

@@ -30,11 +30,12 @@ from qpsbgd.hardware.calls import Call, call_label
 from qpsbgd.hardware.client import redacted
 from qpsbgd.hardware.layout import Layout, Layouts
 from qpsbgd.hardware.machine import Machine, access_time_us, check_run_time
+from qpsbgd.hardware.parameters import is_reverse, protocol
 from qpsbgd.hardware.qubit_problem import QubitProblem
 from qpsbgd.projection import GradientBQMs, LayerProblem
 from qpsbgd.projection.encoding import checked_penalty_factor, encode
 from qpsbgd.projection.native import minimise
-from qpsbgd.projection.sample_sets import Ranking, never_worse
+from qpsbgd.projection.sample_sets import Ranking, linear_minimisers, never_worse
 
 Spins = npt.NDArray[np.int8]
 OnUnembeddable = Literal["native", "error"]
@@ -130,6 +131,7 @@ class LayerCalls:
         self._layer, self._machine, self._options, self._warn = layer, machine, options, warn
         self._rows = np.ones(layer.shape, np.int8)  # (m, n), answers of the calls
         self._native_rows: Spins | None = None
+        self._starts: Spins | None = None  # (m, V), from which reverse anneals start
         self._is_native = False
         self.calls: list[Call] = []
         try:
@@ -155,6 +157,8 @@ class LayerCalls:
         if not len(active):
             return
         options = self._options
+        if is_reverse(options.parameters):
+            self._starts = self._bqms.complete(linear_minimisers(self._layer))
         timed = self._machine.properties, layout.num_qubits, options.num_reads, options.parameters
         check_run_time(*timed)
         estimate_us = access_time_us(*timed)
@@ -184,9 +188,12 @@ class LayerCalls:
             in_copies,
             2 * bits - np.int8(1),
             chain_strength=strength,
-            ranges=self._machine.ranges,
+            ranges=self._machine.ranges.with_gains(options.parameters.get("h_gain_schedule", ())),
         )
         label = call_label(options.run, layer.step, layer.name, number)
+        parameters = {**options.parameters, "num_reads": options.num_reads}
+        if self._starts is not None:
+            parameters["initial_state"] = problem.initial_state(self._starts[in_copies])
         record = {
             "label": label,
             "solver": self._machine.name,
@@ -202,10 +209,11 @@ class LayerCalls:
             "gauge_seed": gauge_seed,
             "scales": problem.scales,
             "reads_asked": options.num_reads,
+            "protocol": protocol(options.parameters),
             "annealing_time_us": options.parameters.get("annealing_time"),
             "estimate_us": estimate_us,
         }
-        return Call(neurons, problem, label, estimate_us, record)
+        return Call(neurons, problem, label, parameters, estimate_us, record)
 
     def receive(self, call: Call) -> Exception | None:
         """Wait for the answer of a call.
@@ -292,8 +300,17 @@ def _chain_strength(option: ChainStrength | None, bqms: GradientBQMs, layout: La
     """
     if isinstance(option, float):
         return option
+    rows, columns, values = bqms.rows, bqms.columns, bqms.values
+    if layout.has_ancilla:
+        # The linear biases are couplings, which differ between neurons.
+        last = bqms.num_variables
+        rows = np.concatenate([rows, np.arange(last, dtype=rows.dtype)])
+        columns = np.concatenate([columns, np.full(last, last, columns.dtype)])
+        is_scaled = bqms.factors > 0
+        biases = bqms.fields[is_scaled] / bqms.factors[is_scaled, None]
+        values = np.concatenate([values, np.sqrt(np.mean(biases**2, axis=0))])
     bqm = dimod.BinaryQuadraticModel.from_numpy_vectors(
-        np.zeros(bqms.num_variables), (bqms.rows, bqms.columns, bqms.values), 0.0, "SPIN"
+        np.zeros(layout.num_variables), (rows, columns, values), 0.0, "SPIN"
     )
     choose = option or uniform_torque_compensation
     strength = float(choose(bqm, layout.packing.embeddings[0]))

@@ -13,6 +13,7 @@ from qpsbgd._checks import checked_count, checked_layer
 from qpsbgd.hardware.budget import Budget
 from qpsbgd.hardware.calls import Call
 from qpsbgd.hardware.client import connect
+from qpsbgd.hardware.inspection import inspector_arguments
 from qpsbgd.hardware.layer_calls import (
     CallOptions,
     ChainStrength,
@@ -23,6 +24,7 @@ from qpsbgd.hardware.layer_calls import (
 )
 from qpsbgd.hardware.layout import Layouts
 from qpsbgd.hardware.machine import Machine
+from qpsbgd.hardware.parameters import check_parameters, check_range
 from qpsbgd.hardware.submission import Submission
 from qpsbgd.projection import LayerProblem, ProjectionOptions
 from qpsbgd.projection.options import DEFAULT_TARGET_EPS
@@ -52,7 +54,14 @@ class DWaveProjector:
         region: region of D-Wave's service.
         num_reads: reads of each call.
         annealing_time: microseconds of each read; None for the solver's default.
-        sample_kwargs: other parameters of the sampler's ``sample``.
+        sample_kwargs: other parameters of the sampler's ``sample``. ``flux_biases`` and
+            ``anneal_offsets`` may be mappings from qubits to values. With ``fast_anneal``, an
+            ancilla in each copy replaces the linear biases, which that protocol does not have.
+        reverse_schedule: schedule of reverse anneals: points ``(microseconds, anneal fraction)``
+            from fraction 1 to 1. Each read starts at the neuron's linear minimiser
+            ``sign(X^T t)``. None for forward anneals.
+        extended_j_range: whether couplings use the extended range, which reaches from -2 on
+            D-Wave's machines. Without it, chains are at most as strong as the strongest couplings.
         chain_strength: coupling that holds a chain together, in units of the couplings of
             :class:`~qpsbgd.GradientBQMs` for a factor of 1; or a function that returns it for that
             SPIN problem and the embedding of the first copy, as Ocean's composites call it. None
@@ -90,6 +99,7 @@ class DWaveProjector:
         budget: the :class:`~qpsbgd.hardware.Budget`; its limit may be raised.
         log: the argument; may be changed between steps.
         last_calls: records of the last step's calls, as in the log.
+        last_call: last call that has an answer, for D-Wave's problem inspector.
 
     Raises:
         TypeError: an argument has the wrong type.
@@ -114,6 +124,8 @@ class DWaveProjector:
         num_reads: int = 100,
         annealing_time: float | None = None,
         sample_kwargs: Mapping[str, Any] | None = None,
+        reverse_schedule: Sequence[tuple[float, float]] | None = None,
+        extended_j_range: bool = True,
         chain_strength: ChainStrength | None = None,
         max_copies: int | None = None,
         polish: bool = False,
@@ -157,10 +169,28 @@ class DWaveProjector:
             with self.log.open("a"):  # raise now if the log cannot be written
                 pass
         self._owns_sampler = sampler is None
-        self.machine = Machine(connect(profile, solver, region) if sampler is None else sampler)
-        parameters = self.machine.checked_parameters(annealing_time, sample_kwargs or {})
+        device = connect(profile, solver, region) if sampler is None else sampler
+        try:
+            self.machine = Machine(device, extended_j_range=extended_j_range)
+            check_range(self.machine.properties, "num_reads", num_reads)
+            parameters = self.machine.checked_parameters(
+                sample_kwargs or {},
+                annealing_time=annealing_time,
+                reverse_schedule=reverse_schedule,
+            )
+        except BaseException:
+            if self._owns_sampler:
+                device.close()
+            raise
         self.options = replace(options, parameters=parameters)
-        self.layouts = Layouts(self.machine, None if cache is None else Path(cache), max_copies)
+        self._checked_version = self.machine.version
+        self.layouts = Layouts(
+            self.machine,
+            None if cache is None else Path(cache),
+            max_copies,
+            has_ancilla=bool(parameters.get("fast_anneal")),
+        )
+        self._answered: Call | None = None  # the last call that has an answer
         #: Submissions of a failed step by the keys of their calls.
         self._unused: dict[bytes, Submission] = {}
         self._num_projections = 0
@@ -197,6 +227,7 @@ class DWaveProjector:
                 attempt at a call would exceed it.
             CallError: a call has no answer.
         """
+        self._follow_machine()
         works = [
             LayerCalls(layer, self.machine, self.layouts, self.options, self._warn)
             for layer in layers
@@ -226,7 +257,34 @@ class DWaveProjector:
                 call.abandon()
             for call in calls:
                 call.write_record(self.log)
+                self._answered = self._answered if call.answer is None else call
         return binaries
+
+    def solve_call(self, call: Call) -> dimod.SampleSet:
+        """Return the answer of one call that belongs to no step, and count its time as spent.
+
+        Raises:
+            BudgetExceededError: the call may exceed the budget, and was not sent.
+            CallError: the call has no answer.
+        """
+        try:
+            self._send([call], 0)
+            assert call.submission is not None
+            return call.submission.answer()
+        finally:
+            call.abandon()
+
+    def _follow_machine(self) -> None:
+        """Check the parameters again if the solver or its working graph changed.
+
+        Raises:
+            ValueError: the solver refuses a parameter.
+        """
+        version = self.machine.version
+        if version != self._checked_version:
+            check_range(self.machine.properties, "num_reads", self.options.num_reads)
+            check_parameters(self.machine.properties, self.options.parameters)
+            self._checked_version = version
 
     def _send(self, calls: Sequence[Call], step: int) -> None:
         """Reserve the time of all calls, then send those that an earlier attempt did not send."""
@@ -243,7 +301,7 @@ class DWaveProjector:
             call.submission = Submission(
                 self.machine.sampler,
                 call.problem.bqm(),
-                {**options.parameters, "num_reads": options.num_reads, "label": call.label},
+                {**call.parameters, "label": call.label},
                 budget=self.budget,
                 estimate_us=call.estimate_us,
                 max_retries=0 if options.on_failure == "error" else options.max_retries,
@@ -252,6 +310,22 @@ class DWaveProjector:
             submissions.append(call.submission)
         for submission in submissions:
             submission.send()
+
+    @property
+    def last_call(self) -> dict[str, Any]:
+        """Last call that has an answer, as arguments of D-Wave's problem inspector.
+
+        ``dwave.inspector.show(**projector.last_call)`` opens it.
+        :func:`~qpsbgd.hardware.inspection.inspector_arguments` describes the entries.
+
+        Raises:
+            RuntimeError: no call has an answer yet.
+        """
+        if self._answered is None or self._answered.answer is None:
+            raise RuntimeError("no call has an answer yet: take a step first")
+        return inspector_arguments(
+            self._answered.problem, self._answered.answer, self.machine.sampler
+        )
 
     @property
     def polish(self) -> bool:
