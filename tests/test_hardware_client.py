@@ -1,5 +1,6 @@
 """D-Wave's client: its threads are ended, and its logs have no token. Nothing is sent."""
 
+import gc
 import logging
 import threading
 import uuid
@@ -49,8 +50,14 @@ def test_a_projector_that_cannot_be_made_leaves_no_threads(solvers, tmp_path):
         with pytest.raises(ValueError, match=r"beta|annealing_time|num_reads"):
             DWaveProjector(cache=tmp_path, **fault)
         assert client_threads() <= before, fault
-    with DWaveProjector(cache=tmp_path):
+    with DWaveProjector(cache=tmp_path) as projector:
         assert not client_threads() <= before
+    assert client_threads() <= before
+    projector.close()  # again, without effect
+    projector = DWaveProjector(cache=tmp_path)
+    assert not client_threads() <= before
+    del projector
+    gc.collect()
     assert client_threads() <= before
 
 

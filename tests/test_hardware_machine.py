@@ -50,7 +50,7 @@ def solver(graph, graph_id, **properties):
             "topology": {"type": "pegasus", "shape": [3]},
             "num_reads_range": [1, 100],
             "supported_problem_types": ["ising", "qubo"],
-            "parameters": {"num_reads": "", "auto_scale": ""},
+            "parameters": {"num_reads": "", "auto_scale": "", "anneal_schedule": ""},
             **properties,
         },
     )
@@ -85,14 +85,27 @@ def test_ranges_and_parameters_follow_the_solver(rng, tmp_path):
     graph = dwave.graphs.pegasus_graph(3)
     wide = {"h_range": [-4.0, 4.0], "j_range": [-1.0, 1.0]}
     narrow = {"h_range": [-2.0, 2.0], "j_range": [-0.5, 0.5], "num_reads_range": [1, 5]}
-    sampler = Switching(solver(graph, "a", **wide), solver(graph, "b", **narrow))
-    projector = DWaveProjector(sampler, num_reads=10, cache=tmp_path)
+    slow = {"annealing_time_range": [30.0, 2000.0]}
+    solvers = (
+        solver(graph, name, **each) for name, each in zip("abc", (wide, narrow, slow), strict=True)
+    )
+    sampler = Switching(*solvers)
+    projector = DWaveProjector(
+        sampler,
+        num_reads=10,
+        sample_kwargs={"anneal_schedule": [(0, 0), (20, 1)]},
+        cache=tmp_path,
+    )
     projector(X, T)
     assert projector.machine.ranges.h == (-4.0, 4.0)
     sampler.trigger_failover()
     assert projector.machine.ranges.h == (-2.0, 2.0)
     with pytest.raises(ValueError, match=r"num_reads is 10, but must lie in \[1, 5\]"):
         projector(X, T)
+    sampler.trigger_failover()
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"a slope of 0\.05 per us"):
+            projector(X, T)
 
 
 def test_a_mock_that_loses_qubits(rng, tmp_path):

@@ -20,7 +20,12 @@ from dwave.system.testing import MockDWaveSampler
 from qpsbgd._checks import check_instance
 from qpsbgd.hardware.client import hide_secret
 from qpsbgd.hardware.embedding import working_graph
-from qpsbgd.hardware.parameters import check_range, checked_parameters, is_reverse
+from qpsbgd.hardware.parameters import (
+    check_parameters,
+    check_range,
+    checked_parameters,
+    is_reverse,
+)
 
 Kind = Literal["QPU", "mock", "sampler"]
 #: Name of the solver with the identifier of its graph, number of qubits, number of couplers.
@@ -117,6 +122,7 @@ class Machine:
         self.sampler = sampler
         self._extended_j_range = extended_j_range
         self._graph: tuple[Version, nx.Graph] | None = None
+        self._checked_version: Version | None = None  # that parameters were last checked for
         client = getattr(sampler, "client", None)
         hide_secret(getattr(getattr(client, "config", None), "token", None))
 
@@ -191,7 +197,18 @@ class Machine:
         is_fixed = self.kind == "QPU" or "flux_biases" in parameters
         if is_fixed and "auto_scale" in accepted:
             parameters["auto_scale"] = False
+        self._checked_version = self.version
         return parameters
+
+    def check_again(self, parameters: Mapping[str, Any]) -> None:
+        """Check parameters again if the solver or its working graph has changed.
+
+        Raises:
+            ValueError: the solver refuses a parameter.
+        """
+        if self.version != self._checked_version:
+            check_parameters(self.properties, parameters)
+            self._checked_version = self.version
 
 
 def access_time_us(

@@ -1,5 +1,6 @@
 """Projector that solves a layer's neurons on a quantum annealer, many in one call."""
 
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from qpsbgd.hardware.layer_calls import (
 )
 from qpsbgd.hardware.layout import Layouts
 from qpsbgd.hardware.machine import Machine
-from qpsbgd.hardware.parameters import check_parameters, check_range
+from qpsbgd.hardware.parameters import check_range
 from qpsbgd.hardware.submission import Submission
 from qpsbgd.projection import LayerProblem, ProjectionOptions
 from qpsbgd.projection.options import DEFAULT_TARGET_EPS
@@ -168,8 +169,11 @@ class DWaveProjector:
         if self.log is not None:
             with self.log.open("a"):  # raise now if the log cannot be written
                 pass
-        self._owns_sampler = sampler is None
         device = connect(profile, solver, region) if sampler is None else sampler
+        #: Closes the client of a sampler that nobody else has, at the latest with the projector.
+        self._close = weakref.finalize(self, device.close) if sampler is None else None
+        if self._close is not None:
+            self._close.atexit = False  # the end of a process need not wait for problems
         try:
             self.machine = Machine(device, extended_j_range=extended_j_range)
             check_range(self.machine.properties, "num_reads", num_reads)
@@ -179,11 +183,9 @@ class DWaveProjector:
                 reverse_schedule=reverse_schedule,
             )
         except BaseException:
-            if self._owns_sampler:
-                device.close()
+            self.close()
             raise
         self.options = replace(options, parameters=parameters)
-        self._checked_version = self.machine.version
         self.layouts = Layouts(
             self.machine,
             None if cache is None else Path(cache),
@@ -223,11 +225,12 @@ class DWaveProjector:
 
         Raises:
             UnembeddableError: a layer does not fit the machine.
+            ValueError: the solver has changed, and the new one refuses a parameter.
             BudgetExceededError: the step may exceed the budget, and nothing was sent; or another
                 attempt at a call would exceed it.
             CallError: a call has no answer.
         """
-        self._follow_machine()
+        self.machine.check_again(self.options.parameters)
         works = [
             LayerCalls(layer, self.machine, self.layouts, self.options, self._warn)
             for layer in layers
@@ -273,18 +276,6 @@ class DWaveProjector:
             return call.submission.answer()
         finally:
             call.abandon()
-
-    def _follow_machine(self) -> None:
-        """Check the parameters again if the solver or its working graph changed.
-
-        Raises:
-            ValueError: the solver refuses a parameter.
-        """
-        version = self.machine.version
-        if version != self._checked_version:
-            check_range(self.machine.properties, "num_reads", self.options.num_reads)
-            check_parameters(self.machine.properties, self.options.parameters)
-            self._checked_version = version
 
     def _send(self, calls: Sequence[Call], step: int) -> None:
         """Reserve the time of all calls, then send those that an earlier attempt did not send."""
@@ -339,8 +330,8 @@ class DWaveProjector:
 
     def close(self) -> None:
         """Close the sampler, if the projector made it."""
-        if self._owns_sampler:
-            self.machine.sampler.close()
+        if self._close is not None:
+            self._close()
 
     def __enter__(self) -> "DWaveProjector":
         """Return the projector, which the end of the block closes."""
