@@ -20,6 +20,7 @@ from qpsbgd.projection.models import GradientBQMs
 from qpsbgd.projection.options import DEFAULT_TARGET_EPS, LayerProblem, ProjectionOptions
 from qpsbgd.projection.own_options import with_own_options
 from qpsbgd.projection.sample_sets import Ranking, checked_spins, never_worse
+from qpsbgd.samplers.base import CoreSampler
 
 
 class SamplerProjector:
@@ -48,7 +49,8 @@ class SamplerProjector:
 
     Raises:
         TypeError: ``sampler`` is no dimod sampler.
-        ValueError: the sampler is a bare annealer, or a value is out of range. A call raises
+        ValueError: the sampler is a bare annealer, ``sample`` has no such parameter, or a value is
+            out of range. A call raises
             ValueError for a layer whose problems a structured sampler cannot hold,
             :class:`~qpsbgd.InvalidSampleSetError` for a sample set that does not fit, and whatever
             the sampler raises. Nothing is retried.
@@ -79,6 +81,7 @@ class SamplerProjector:
             raise ValueError(_own_graph_alone(sampler))
         self.sampler = sampler
         self.sample_kwargs = dict(sample_kwargs or {})
+        _check_kwargs(sampler, self.sample_kwargs)
         self.polish = polish
         self.target_eps = checked_nonnegative("target_eps", target_eps)
         self.penalty_factor = checked_penalty_factor(penalty_factor)
@@ -122,6 +125,29 @@ class SamplerProjector:
             reads = checked_spins(sampleset, variables)[:, : bqms.num_inputs]
             found[row] = ranking.best(row, reads)
         return never_worse(layer, found, polish=self.polish).binary
+
+
+def _check_kwargs(sampler: dimod.Sampler, kwargs: Mapping[str, Any]) -> None:
+    """Raise ValueError for arguments that the sampler's ``sample`` is known to refuse.
+
+    Samplers need not list all of their parameters, but those of this package do.
+    """
+    try:
+        signature = inspect.signature(sampler.sample)
+    except (TypeError, ValueError):  # a function without a signature, such as a compiled one
+        return
+    try:
+        signature.bind(None, **kwargs)
+    except TypeError as error:
+        raise ValueError(
+            f"sample_kwargs do not suit {type(sampler).__name__}.sample: {error}"
+        ) from error
+    unknown = sorted(set(kwargs) - set(sampler.parameters))
+    if unknown and isinstance(sampler, CoreSampler):
+        raise ValueError(
+            f"sample_kwargs has {unknown[0]!r}, but {type(sampler).__name__} takes "
+            f"{', '.join(sorted(sampler.parameters))}"
+        )
 
 
 def _holds(sampler: dimod.Structured, bqms: GradientBQMs) -> bool:
