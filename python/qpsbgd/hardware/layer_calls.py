@@ -3,14 +3,12 @@
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, get_args
 
-import dimod
 import numpy as np
 import numpy.typing as npt
-from dwave.embedding.chain_strength import uniform_torque_compensation
 
 from qpsbgd._checks import (
     checked_choice,
@@ -27,12 +25,13 @@ from qpsbgd.errors import (
     UnsupportedInputsError,
 )
 from qpsbgd.hardware.calls import Call, call_label
+from qpsbgd.hardware.chain_strength import ChainStrength, chain_strength, checked_chain_strength
 from qpsbgd.hardware.client import redacted
 from qpsbgd.hardware.layout import Layout, Layouts
 from qpsbgd.hardware.machine import Machine, access_time_us, check_run_time
 from qpsbgd.hardware.parameters import is_reverse, protocol
 from qpsbgd.hardware.qubit_problem import QubitProblem
-from qpsbgd.projection import GradientBQMs, LayerProblem
+from qpsbgd.projection import LayerProblem
 from qpsbgd.projection.encoding import checked_penalty_factor, encode
 from qpsbgd.projection.native import minimise
 from qpsbgd.projection.sample_sets import Ranking, linear_minimisers, never_worse
@@ -40,9 +39,6 @@ from qpsbgd.projection.sample_sets import Ranking, linear_minimisers, never_wors
 Spins = npt.NDArray[np.int8]
 OnUnembeddable = Literal["native", "error"]
 OnFailure = Literal["retry", "native", "error"]
-ChainStrength: TypeAlias = (
-    float | Callable[[dimod.BinaryQuadraticModel, Mapping[int, Sequence[int]]], float]
-)
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ class CallOptions:
         checked_threads(self.num_threads)
         numbers = {
             "num_reads": checked_count("num_reads", self.num_reads, 1),
-            "chain_strength": _checked_chain_strength(self.chain_strength),
+            "chain_strength": checked_chain_strength(self.chain_strength),
             "max_retries": checked_count("max_retries", self.max_retries, 0),
             "retry_wait": checked_real("retry_wait", self.retry_wait),
             "target_eps": checked_nonnegative("target_eps", self.target_eps),
@@ -162,7 +158,7 @@ class LayerCalls:
         timed = self._machine.properties, layout.num_qubits, options.num_reads, options.parameters
         check_run_time(*timed)
         estimate_us = access_time_us(*timed)
-        strength = _chain_strength(options.chain_strength, self._bqms, layout)
+        strength = chain_strength(options.chain_strength, self._bqms, layout)
         num_calls = math.ceil(len(active) / layout.num_copies)
         for number, neurons in enumerate(np.array_split(active, num_calls)):
             self.calls.append(self._call(number, neurons, layout, strength, estimate_us))
@@ -280,40 +276,3 @@ def _with_defaults(layer: LayerProblem, options: CallOptions) -> LayerProblem:
     projection = dataclasses.replace(layer.options, num_reads=None)
     projection = projection.filled(target_eps=options.target_eps, num_threads=options.num_threads)
     return dataclasses.replace(layer, options=projection)
-
-
-def _checked_chain_strength(value: Any) -> ChainStrength | None:
-    if value is None or callable(value):
-        option: ChainStrength | None = value
-        return option
-    strength = checked_real("chain_strength", value)
-    if not 0.0 < strength < math.inf:
-        raise ValueError(f"chain_strength is {value!r}, but must be positive and finite")
-    return strength
-
-
-def _chain_strength(option: ChainStrength | None, bqms: GradientBQMs, layout: Layout) -> float:
-    """Return the coupling in chains for problems of factor 1.
-
-    Raises:
-        ValueError: a function returned a strength that is negative or not finite.
-    """
-    if isinstance(option, float):
-        return option
-    rows, columns, values = bqms.rows, bqms.columns, bqms.values
-    if layout.has_ancilla:
-        # The linear biases are couplings, which differ between neurons.
-        last = bqms.num_variables
-        rows = np.concatenate([rows, np.arange(last, dtype=rows.dtype)])
-        columns = np.concatenate([columns, np.full(last, last, columns.dtype)])
-        is_scaled = bqms.factors > 0
-        biases = bqms.fields[is_scaled] / bqms.factors[is_scaled, None]
-        values = np.concatenate([values, np.sqrt(np.mean(biases**2, axis=0))])
-    bqm = dimod.BinaryQuadraticModel.from_numpy_vectors(
-        np.zeros(layout.num_variables), (rows, columns, values), 0.0, "SPIN"
-    )
-    choose = option or uniform_torque_compensation
-    strength = float(choose(bqm, layout.packing.embeddings[0]))
-    if not 0.0 <= strength < math.inf:
-        raise ValueError(f"chain_strength returned {strength}, but must be finite and >= 0")
-    return strength

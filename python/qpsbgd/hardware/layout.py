@@ -47,6 +47,7 @@ class Layout:
         num_copies: ``C``.
         num_variables: ``V``, the ancilla included.
         qubits: ``(Q,)``: qubits, chain by chain and copy by copy.
+        pairs: first and second variable of each coupling of the problems, those of an ancilla last.
         starts: ``(C * V,)``: position in ``qubits`` at which each chain starts.
         chain_lengths: ``(C, V)``: number of qubits of each chain.
         copy_of: ``(Q,)``: copy of each qubit.
@@ -78,6 +79,7 @@ class Layout:
             num_variables += 1
         self.packing = packing
         self.has_ancilla = has_ancilla
+        self.pairs = rows, columns
         self.num_copies, self.num_variables = num_copies, num_variables
         self._graph = graph
         chains = [packing.embeddings[copy][place] for copy in range(num_copies) for place in places]

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from qpsbgd._checks import checked_count, checked_layer
 from qpsbgd.hardware.budget import Budget
 from qpsbgd.hardware.calls import Call
+from qpsbgd.hardware.chain_strength import ChainStrength
 from qpsbgd.hardware.client import connect
 from qpsbgd.hardware.inspection import inspector_arguments
 from qpsbgd.hardware.layer_calls import (
     CallOptions,
-    ChainStrength,
     LayerCalls,
     OnceWarner,
     OnFailure,
