@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("dwave.system", reason="dwave-system is not installed")
 
+from dwave.cloud import events
 from dwave.cloud.solver import StructuredSolver
 from dwave.cloud.testing import mocks
 from dwave.embedding import embed_bqm
@@ -121,11 +122,12 @@ def test_a_call_that_fails_does_not_replace_the_last_answer(data, tmp_path):
 
 @pytest.fixture
 def inspector(monkeypatch):
-    """D-Wave's inspector; importing it changes defaults of Ocean, which are restored."""
+    """D-Wave's inspector without a browser. What its import changes in Ocean is restored."""
     names = ("warnings_default", "return_embedding_default")
     for name in names:
         monkeypatch.setattr(EmbeddingComposite, name, getattr(EmbeddingComposite, name))
     inspector = pytest.importorskip("dwave.inspector", reason="dwave-inspector is not installed")
+    monkeypatch.setitem(events._client_event_hooks_registry, "after_sample", [])
     shown = []
     monkeypatch.setattr(inspector, "open_problem", lambda name, **_: shown.append(name))
     inspector.shown = shown
