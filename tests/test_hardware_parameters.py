@@ -90,7 +90,9 @@ def test_parameters_that_the_machine_takes(check):
         ({"anneal_schedule": PAUSE, "annealing_time": 20}, "both given: remove one"),
         ({"reverse_schedule": PAUSE}, r"starts at \[0.0, 0.0\], but must start at \[0.0, 1.0\]"),
         ({"reverse_schedule": REVERSE, "anneal_schedule": PAUSE}, "are both given"),
-        ({"reverse_schedule": [(0, 1), (5, 0.4)]}, "and end at 1"),
+        ({"reverse_schedule": [(0, 1), (5, 0.4)]}, "reverse_schedule has .* and end at 1"),
+        ({"reverse_schedule": [(0, 1), (0.1, 0.5), (9, 1)]}, "reverse_schedule has a slope of 5"),
+        ({"reverse_schedule": [(0, 1)]}, "reverse_schedule has 1 points"),
         ({"reinitialize_state": True}, "goes with reverse_schedule="),
         ({"initial_state": {0: 1}}, "sample_kwargs has 'initial_state'.*reverse_schedule="),
         ({"fast_anneal": True, "annealing_time": 0.001}, r"must lie in \[0.005, 2000.0\]"),
@@ -120,6 +122,21 @@ def test_schedules_of_wrong_types(check):
         check(anneal_schedule=20.0)
     with pytest.raises(TypeError, match="flux_biases is 'much'"):
         check(flux_biases={1: "much"})
+    with pytest.raises(TypeError, match="annealing_time is 'long'"):
+        check(annealing_time="long")
+    with pytest.raises(TypeError, match="readout_thermalization is 'long'"):
+        check(readout_thermalization="long")
+
+
+def test_a_machine_without_reverse_anneals(properties, accepted):
+    for missing in ("initial_state", "anneal_schedule"):
+        fewer = [name for name in accepted if name != missing]
+        with pytest.raises(ValueError, match=f"takes no {missing}"):
+            checked_parameters(properties, fewer, {}, reverse_schedule=REVERSE)
+    fewer = [name for name in accepted if name != "reinitialize_state"]
+    assert checked_parameters(properties, fewer, {}, reverse_schedule=REVERSE).keys() == {
+        "anneal_schedule"
+    }
 
 
 def test_offsets_beyond_the_range_of_their_qubit(properties, accepted):

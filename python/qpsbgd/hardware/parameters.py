@@ -27,7 +27,9 @@ RESERVED_PARAMETERS = {
     ),
 }
 #: Parameters with a value for each qubit.
-PER_QUBIT = ("flux_biases", "anneal_offsets")
+PER_QUBIT = {"flux_biases", "anneal_offsets"}
+#: Parameters in microseconds.
+TIMES = {"annealing_time", "programming_thermalization", "readout_thermalization"}
 #: Parameters that the fast-anneal protocol does not allow.
 NOT_FAST = ("h_gain_schedule", "initial_state", "reinitialize_state")
 
@@ -61,28 +63,31 @@ def checked_parameters(
             raise ValueError(
                 f"sample_kwargs has {name!r}, but this package sets it: remove it ({advice})"
             )
-    parameters = dict(sample_kwargs)
+    parameters, known = dict(sample_kwargs), sorted(accepted)
+    name = properties.get("chip_id", "the sampler")
     if annealing_time is not None:
-        _add(parameters, "annealing_time", checked_real("annealing_time", annealing_time))
+        _add(parameters, "annealing_time", annealing_time)
     if reverse_schedule is not None:
         _add(parameters, "anneal_schedule", reverse_schedule, argument="reverse_schedule")
-        # D-Wave's default, which the estimate of the access time has to know.
-        parameters.setdefault("reinitialize_state", True)
+        missing = [each for each in ("anneal_schedule", "initial_state") if each not in known]
+        if missing:
+            raise ValueError(f"reverse_schedule is given, but {name} takes no {missing[0]}")
+        if "reinitialize_state" in known:
+            # D-Wave's default, which the estimate of the access time has to know.
+            parameters.setdefault("reinitialize_state", True)
     elif "reinitialize_state" in parameters:
         raise ValueError("reinitialize_state goes with reverse_schedule=, which is None")
-    known = sorted(accepted)
     unknown = sorted(set(parameters) - set(known))
     if unknown:
-        raise ValueError(
-            f"sample_kwargs has {unknown[0]!r}, but {properties.get('chip_id', 'the sampler')} "
-            f"takes {', '.join(known)}"
-        )
-    for name in ("anneal_schedule", "h_gain_schedule"):
-        if name in parameters:
-            parameters[name] = _checked_points(name, parameters[name])
-    for name in PER_QUBIT:
-        if name in parameters:
-            parameters[name] = _checked_list(name, parameters[name], properties)
+        raise ValueError(f"sample_kwargs has {unknown[0]!r}, but {name} takes {', '.join(known)}")
+    for each in TIMES & parameters.keys():
+        parameters[each] = checked_real(each, parameters[each])
+    for each in {"anneal_schedule", "h_gain_schedule"} & parameters.keys():
+        is_given = each == "anneal_schedule" and reverse_schedule is not None
+        argument = "reverse_schedule" if is_given else each
+        parameters[each] = _checked_points(argument, parameters[each])
+    for each in PER_QUBIT & parameters.keys():
+        parameters[each] = _checked_list(each, parameters[each], properties)
     if reverse_schedule is None and is_reverse(parameters):
         raise ValueError(
             "anneal_schedule starts at s = 1, which is a reverse anneal: give it as "
@@ -112,9 +117,8 @@ def check_parameters(properties: Mapping[str, Any], parameters: Mapping[str, Any
         _check_schedule(properties, parameters["anneal_schedule"], is_fast=is_fast)
     if "h_gain_schedule" in parameters:
         _check_gains(properties, parameters)
-    for name in PER_QUBIT:
-        if name in parameters:
-            _checked_list(name, parameters[name], properties)
+    for name in PER_QUBIT & parameters.keys():
+        _checked_list(name, parameters[name], properties)
 
 
 def is_reverse(parameters: Mapping[str, Any]) -> bool:
@@ -169,21 +173,22 @@ def _checked_points(name: str, value: Any) -> Points:
 
 def _check_schedule(properties: Mapping[str, Any], points: Points, *, is_fast: bool) -> None:
     levels = np.array([level for _, level in points])
+    is_backwards = levels[0] == 1.0
+    name = "reverse_schedule" if is_backwards else "anneal_schedule"
     if levels.min() < 0.0 or levels.max() > 1.0 or levels[-1] != 1.0 or levels[0] not in (0.0, 1.0):
         raise ValueError(
-            f"anneal_schedule has the anneal fractions {levels.tolist()}, but they must lie in "
+            f"{name} has the anneal fractions {levels.tolist()}, but they must lie in "
             "[0, 1], start at 0 (or at 1 for a reverse anneal) and end at 1"
         )
-    is_backwards = levels[0] == 1.0
     if not is_backwards and (np.diff(levels) < 0.0).any():
         raise ValueError(
-            f"anneal_schedule has the anneal fractions {levels.tolist()}, but they must not "
+            f"{name} has the anneal fractions {levels.tolist()}, but they must not "
             "decrease in a forward anneal"
         )
     if is_fast:
         if len(points) != 2 or is_backwards:
             raise ValueError(
-                f"anneal_schedule is {points}, but fast_anneal=True allows two points alone, "
+                f"{name} is {points}, but fast_anneal=True allows two points alone, "
                 "[[0, 0], [time, 1]]"
             )
         check_range(properties, "annealing_time", points[-1][0], is_fast=True)
@@ -191,19 +196,19 @@ def _check_schedule(properties: Mapping[str, Any], points: Points, *, is_fast: b
     most = properties.get("max_anneal_schedule_points")
     if most is not None and len(points) > most + is_backwards:
         raise ValueError(
-            f"anneal_schedule has {len(points)} points, but must have at most {most + is_backwards}"
+            f"{name} has {len(points)} points, but must have at most {most + is_backwards}"
         )
     bounds = properties.get("annealing_time_range")
     if bounds is None:
         return
     if points[-1][0] > bounds[1]:
-        raise ValueError(f"anneal_schedule ends at {points[-1][0]}, but must end by {bounds[1]} us")
+        raise ValueError(f"{name} ends at {points[-1][0]}, but must end by {bounds[1]} us")
     slopes = np.diff(levels) / np.diff([time for time, _ in points])
     steepest = 1.0 / bounds[0] if bounds[0] else np.inf
     # Times such as 0.1 have no exact binary form.
     if np.abs(slopes).max() > steepest * (1.0 + 1e-9):
         raise ValueError(
-            f"anneal_schedule has a slope of {np.abs(slopes).max():.6g} per us, but it must be at "
+            f"{name} has a slope of {np.abs(slopes).max():.6g} per us, but it must be at "
             f"most {steepest:.6g}"
         )
 

@@ -49,11 +49,10 @@ class SamplerProjector:
 
     Raises:
         TypeError: ``sampler`` is no dimod sampler.
-        ValueError: the sampler is a bare annealer, ``sample`` has no such parameter, or a value is
-            out of range. A call raises
-            ValueError for a layer whose problems a structured sampler cannot hold,
-            :class:`~qpsbgd.InvalidSampleSetError` for a sample set that does not fit, and whatever
-            the sampler raises. Nothing is retried.
+        ValueError: the sampler is a bare annealer, ``sample`` certainly refuses a parameter, or a
+            value is out of range. A call raises ValueError for a layer whose problems a structured
+            sampler cannot hold, :class:`~qpsbgd.InvalidSampleSetError` for a sample set that does
+            not fit, and whatever the sampler raises. Nothing is retried.
 
     Example:
         >>> import dimod
