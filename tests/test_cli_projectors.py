@@ -282,7 +282,7 @@ def test_training_on_a_mock_of_a_file(tmp_path, monkeypatch):
 def test_layers_that_do_not_fit(tmp_path):
     args = ("train", "mnist5k", *MOCK, "--batch-size", 20, "--reads", 3, "--epochs", 1)
     text = invoke(*args, "--out", tmp_path / "error", expect=2)
-    assert "layers.0 do not fit the annealer; with on_unembeddable 'native'" in text
+    assert "layers.0 do not fit the annealer; with --on-unembeddable native" in text
     assert not (tmp_path / "error").exists()
     with pytest.warns(UserWarning, match=r"layer 'layers\.0' is solved natively"):
         invoke(*args, "--on-unembeddable", "native", "--out", tmp_path / "native")

@@ -195,6 +195,40 @@ def test_groups_of_couplers_are_kept_in_range(rng):
     assert max(totals) <= 2.0 + 1e-6
 
 
+@pytest.mark.parametrize("topology", ["pegasus", "zephyr"])
+def test_sums_of_couplings_do_not_exceed_their_range_by_rounding(rng, topology):
+    """In whatever order they are added; a machine refuses one unit in the last place."""
+    n = 8
+    for seed in range(8):
+        bqms = qpsbgd.gradient_bqms(
+            rng.normal(size=(30, n)).astype(np.float32),
+            rng.normal(size=(30, 6)).astype(np.float32),
+            alpha="norm",
+        )
+        name = "group" if topology == "zephyr" else "qubit"
+        ranges = Ranges(h=(-4.0, 4.0), J=(-2.0, 1.0), **{name: (-2.7, 1.3)})
+        layout, graph = layout_for(bqms, topology, max_copies=6)
+        gauges = rng.choice([-1, 1], (layout.num_copies, n)).astype(np.int8)
+        neurons = np.arange(layout.num_copies) % 6
+        problem = problem_of(layout, bqms, neurons, gauges, 5.0, ranges)
+        ends = layout.qubits[layout.couplers].tolist()
+        J = {frozenset(pair): J for pair, J in zip(ends, problem.J.tolist(), strict=True)}
+        groups = (
+            list(coupling_groups(graph))
+            if topology == "zephyr"
+            else [graph.edges(q) for q in layout.qubits.tolist()]
+        )
+        totals = []
+        for group in groups:
+            values = [J[frozenset(edge)] for edge in group if frozenset(edge) in J]
+            orders = (values, values[::-1], sorted(values), sorted(values, key=abs))
+            totals += [sum(order) for order in orders]
+        assert min(totals) >= -2.7
+        assert max(totals) <= 1.3
+        fullest = max(max(totals) / 1.3, min(totals) / -2.7)
+        assert fullest == pytest.approx(1.0, abs=2e-9), seed  # the range binds
+
+
 def test_ranges_of_properties():
     told = {"h_range": [-4, 4], "j_range": [-1, 1], "per_qubit_coupling_range": [-18, 15]}
     assert Ranges.from_properties(told) == Ranges((-4, 4), (-1, 1), (-18, 15))

@@ -156,3 +156,21 @@ def test_layers_and_optimizers_without_torch_say_what_to_install(module):
     assert done.returncode == 1
     package = module.split(".")[0]
     assert f"qpsbgd.{package} needs PyTorch: pip install 'qpsbgd[torch]'" in done.stderr
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="Python refuses the core itself")
+def test_a_sub_interpreter_refuses_the_package():
+    """The import of the core would wait for ever, on Python 3.10 and 3.11."""
+    code = """
+import _xxsubinterpreters as interpreters
+try:
+    interpreters.run_string(interpreters.create(), "import qpsbgd")
+except interpreters.RunFailedError as error:
+    print(error)
+interpreters.run_string(interpreters.create(), "import math")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "ImportError" in done.stdout
+    assert "qpsbgd cannot be imported in a sub-interpreter" in done.stdout

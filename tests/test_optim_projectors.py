@@ -336,7 +336,7 @@ def test_sweeps_of_a_projector_that_makes_none(net, tmp_path):
         QPSBGD(net, projector=annealer(tmp_path), num_sweeps=3)
 
 
-def test_what_is_no_projector(net):
+def test_what_is_no_projector(net, batch):
     with pytest.raises(ValueError, match="projector is 'quantum', but must be 'native'"):
         QPSBGD(net, projector="quantum")
     with pytest.raises(
@@ -346,6 +346,11 @@ def test_what_is_no_projector(net):
     with pytest.raises(TypeError, match="projector is "):
         QPSBGD(net, projector=object())
     structured = dimod.StructureComposite(dimod.ExactSolver(), [0, 1], [(0, 1)])
+    optimizer = QPSBGD(net, projector=structured)
+    backward(net, batch)
+    with pytest.raises(ValueError, match=r"use qpsbgd\.hardware\.DWaveProjector"):
+        optimizer.step()
+    structured.properties["topology"] = {"type": "chimera", "shape": [1, 1, 1]}
     with pytest.raises(ValueError, match=r"use qpsbgd\.hardware\.DWaveProjector"):
         QPSBGD(net, projector=structured)
 

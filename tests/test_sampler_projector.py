@@ -141,6 +141,112 @@ def test_a_sampler_with_seeds_is_reproducible(rng):
     assert (first != other).any()
 
 
+@pytest.mark.parametrize("size", [5, 7])
+def test_a_structured_sampler_whose_graph_holds_the_problems(rng, size):
+    X, T = layer(rng, "quadratic", n=5)
+    pairs = list(itertools.combinations(range(size), 2))
+    complete = dimod.StructureComposite(dimod.ExactSolver(), list(range(size)), pairs)
+    found = qpsbgd.project(X, T, projector=complete)
+    energies = qpsbgd.projection_energy(X, T, found)
+    np.testing.assert_allclose(energies, optimum(X, T), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "pairs"),
+    [
+        (range(4), itertools.combinations(range(4), 2)),  # a variable is missing
+        (range(5), [pair for pair in itertools.combinations(range(5), 2) if pair != (1, 3)]),
+        ("abcde", itertools.combinations("abcde", 2)),
+    ],
+)
+def test_a_structured_sampler_whose_graph_does_not_hold_the_problems(rng, nodes, pairs):
+    X, T = layer(rng, "quadratic", n=5)
+    sampler = Scripted(None)
+    structured = dimod.StructureComposite(sampler, list(nodes), list(pairs))
+    with pytest.raises(ValueError, match="StructureComposite, which takes problems of its own"):
+        qpsbgd.project(X, T, projector=structured)
+    assert not sampler.calls
+
+
+def test_a_fixed_embedding_of_a_complete_graph(rng):
+    system = pytest.importorskip("dwave.system", reason="dwave-system is not installed")
+    testing = pytest.importorskip("dwave.system.testing")
+    X, T = layer(rng, "quadratic", n=4)
+    chip = testing.MockDWaveSampler(topology_type="pegasus", topology_shape=[2])
+    complete = list(itertools.combinations(range(4), 2))
+    embedding = {v: list(chain) for v, chain in find_embedding(complete, chip.edgelist).items()}
+    fixed = system.FixedEmbeddingComposite(chip, embedding)
+    found = qpsbgd.SamplerProjector(fixed, sample_kwargs={"num_reads": 3})(X, T)
+    energies = qpsbgd.projection_energy(X, T, found)
+    np.testing.assert_allclose(energies, optimum(X, T), rtol=1e-6)
+    with pytest.raises(ValueError, match="FixedEmbeddingComposite, which takes"):
+        qpsbgd.project(*layer(rng, "quadratic", n=5), projector=fixed)
+    with pytest.raises(ValueError, match="MockDWaveSampler, which takes"):
+        qpsbgd.project(X, T, projector=chip)
+
+
+def find_embedding(pairs, couplers):
+    return pytest.importorskip("minorminer").find_embedding(pairs, couplers, random_seed=0)
+
+
+class Unlisted(Scripted):
+    """Takes a number of reads and a seed, and lists neither."""
+
+    parameters = {}  # noqa: RUF012
+
+    def sample(self, bqm, num_reads=1, *, seed=None):
+        return super().sample(bqm, num_reads=num_reads, seed=seed)
+
+
+def test_parameters_that_a_sampler_does_not_list(rng):
+    X, T = layer(rng, "quadratic")
+    seeds = []
+    for seed in (1, 1, 2):
+        sampler = Unlisted(dimod.ExactSolver().sample)
+        solve = qpsbgd.SamplerProjector(sampler, sample_kwargs={"num_reads": 7})
+        solve(X, T, qpsbgd.ProjectionOptions(seed=seed))
+        assert [kwargs["num_reads"] for _, kwargs in sampler.calls] == [7, 7, 7]
+        seeds.append([kwargs["seed"] for _, kwargs in sampler.calls])
+    assert seeds[0] == seeds[1] != seeds[2]
+    assert len(set(seeds[0])) == 3
+    own = qpsbgd.SamplerProjector(sampler, sample_kwargs={"seed": 5})
+    own(X, T)
+    assert {kwargs["seed"] for _, kwargs in sampler.calls[3:]} == {5}
+
+
+def test_parameters_that_sample_is_known_to_refuse(rng):
+    sampler = Unlisted(dimod.ExactSolver().sample)
+    with pytest.raises(
+        ValueError, match=r"do not suit Unlisted.sample: .* unexpected keyword argument 'sweeps'"
+    ):
+        qpsbgd.SamplerProjector(sampler, sample_kwargs={"sweeps": 7})
+    own = qpsbgd.SimulatedAnnealingSampler()
+    with pytest.raises(ValueError, match="has 'reads', but SimulatedAnnealingSampler takes"):
+        qpsbgd.SamplerProjector(own, sample_kwargs={"reads": 7})
+
+    # What is not known to be refused is passed on: this sampler raises a type of its own.
+    class Picky(Scripted):
+        def sample(self, bqm, **kwargs):
+            raise KeyError(f"no {sorted(kwargs)}")
+
+    solve = qpsbgd.SamplerProjector(Picky(None), sample_kwargs={"reads": 7})
+    with pytest.raises(KeyError, match=r"no .'reads'"):
+        solve(*layer(rng, "quadratic"))
+
+
+def test_openjijs_annealer(rng):
+    openjij = pytest.importorskip("openjij", reason="openjij is not installed")
+    X, T = layer(rng, "quadratic", n=20, m=4)
+    kwargs = {"num_reads": 1, "num_sweeps": 2}
+    solve = qpsbgd.SamplerProjector(openjij.SASampler(), sample_kwargs=kwargs)
+    first, second = (solve(X, T, qpsbgd.ProjectionOptions(seed=seed)) for seed in (1, 1))
+    np.testing.assert_array_equal(first, second)
+    solve = qpsbgd.SamplerProjector(openjij.SASampler(), sample_kwargs={"num_reads": 10})
+    energies = qpsbgd.projection_energy(X, T, solve(X, T))
+    start = qpsbgd.project(X, T, num_sweeps=0)
+    assert (energies <= qpsbgd.projection_energy(X, T, start)).all()
+
+
 def test_polish_ends_in_a_local_minimum(rng):
     X, T = layer(rng, "quadratic", n=12, m=6)
 
@@ -207,11 +313,10 @@ def test_what_a_projector_refuses():
     sampler = dimod.ExactSolver()
     with pytest.raises(TypeError, match=r"sampler is 3, but must be a dimod\.Sampler"):
         qpsbgd.SamplerProjector(3)
-    structured = dimod.StructureComposite(sampler, [0, 1], [(0, 1)])
+    chip = dimod.StructureComposite(sampler, [0, 1], [(0, 1)])
+    chip.properties["topology"] = {"type": "chimera", "shape": [1, 1, 1]}
     with pytest.raises(ValueError, match="its own graph alone: use"):
-        qpsbgd.SamplerProjector(structured)
-    with pytest.raises(ValueError, match="'num_reads', but ExactSolver takes"):
-        qpsbgd.SamplerProjector(sampler, sample_kwargs={"num_reads": 1})
+        qpsbgd.SamplerProjector(chip)
 
 
 def test_what_project_refuses_of_another_back_end(rng):

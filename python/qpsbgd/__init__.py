@@ -4,6 +4,7 @@ The functions and samplers here need NumPy and dimod alone. Layers are in :mod:`
 optimiser in :mod:`qpsbgd.optim`; both import torch (``pip install qpsbgd[torch]``).
 """
 
+import qpsbgd._interpreters  # noqa: F401 - raises before the core, whose import would hang
 from qpsbgd._core import __version__
 from qpsbgd.errors import (
     BudgetExceededError,

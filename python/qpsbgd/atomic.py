@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 
@@ -37,7 +38,14 @@ def cache_folder(part: str) -> Path:
         part: name of the part, such as ``"embeddings"``.
 
     Returns:
-        ``$XDG_CACHE_HOME/qpsbgd/part``, or ``~/.cache/qpsbgd/part``. It need not exist.
+        ``$XDG_CACHE_HOME/qpsbgd/part``, or ``~/.cache/qpsbgd/part``. A user without a home folder,
+        as in many containers, has ``qpsbgd-UID/part`` in the folder for temporary files. The folder
+        need not exist.
     """
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(caches) / "qpsbgd" / part
+    caches = os.environ.get("XDG_CACHE_HOME")
+    if caches:
+        return Path(caches) / "qpsbgd" / part
+    try:
+        return Path.home() / ".cache" / "qpsbgd" / part
+    except RuntimeError:  # no $HOME, and no entry in the password database
+        return Path(tempfile.gettempdir()) / f"qpsbgd-{os.getuid()}" / part

@@ -1,6 +1,7 @@
 """Options of ``train`` and ``plan``, made from the fields of a run's configuration."""
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING
 from pathlib import Path
@@ -12,6 +13,9 @@ from qpsbgd.training.config import check_setting, option_of, setting_fields, set
 from qpsbgd.training.settings import without_none
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+#: Advice of the Python functions, such as ``on_unembeddable='native'``.
+ADVICE = re.compile(r"\b(?P<setting>\w+)='(?P<value>\w+)'")
 
 
 class Number(click.ParamType[int | float]):
@@ -99,6 +103,23 @@ def flag_of(setting: str) -> str:
         ('--batch-size', '--reads')
     """
     return option_of(setting).flag or f"--{setting.replace('_', '-')}"
+
+
+def with_flags(error: Exception) -> str:
+    """Return the text of an error in which settings with a value are options.
+
+    Example:
+        >>> with_flags(ValueError("it does not fit; with on_unembeddable='native' it need not"))
+        'it does not fit; with --on-unembeddable native it need not'
+    """
+
+    def option(match: re.Match[str]) -> str:
+        field = setting_fields().get(match["setting"])
+        if field is None or "option" not in field.metadata:
+            return match[0]
+        return f"{flag_of(field.name)} {match['value']}"
+
+    return ADVICE.sub(option, str(error))
 
 
 def setting_options(

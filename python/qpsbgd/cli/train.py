@@ -11,7 +11,14 @@ import click
 from qpsbgd import _core
 from qpsbgd.cli.compare import finish_comparison, print_comparison, start_comparison
 from qpsbgd.cli.errors import InputError
-from qpsbgd.cli.options import check_given, click_type, flag_of, is_given, setting_options
+from qpsbgd.cli.options import (
+    check_given,
+    click_type,
+    flag_of,
+    is_given,
+    setting_options,
+    with_flags,
+)
 from qpsbgd.cli.paths import OutPath
 from qpsbgd.training.config import RESUMABLE, Config, read_config
 
@@ -94,7 +101,7 @@ def train_command(
         else:
             run = resume_run(resume, settings, given)
     except (ValueError, TypeError, OSError) as error:
-        raise InputError(error) from error
+        raise InputError(with_flags(error)) from error
     except ImportError as error:
         missing = (
             f"{settings['dataset']} needs {error.name}, which is not installed: "
@@ -189,14 +196,16 @@ def finish_run(run: "Run") -> dict[str, Any]:
         click.echo(f"\nInterrupted after {epochs} finished epochs. To go on: {command}", err=True)
         sys.exit(130)
     except (ValueError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(with_flags(error)) from error
     except Exception as error:
         if run.config.projector == "native":
             raise
         # Samplers and annealers raise errors of any type.
         kind = type(error).__name__
         more = " --budget-us MORE" if kind == "BudgetExceededError" else ""
-        raise click.ClickException(f"{kind}: {error}\nTo go on: {command}{more}") from error
+        raise click.ClickException(
+            f"{kind}: {with_flags(error)}\nTo go on: {command}{more}"
+        ) from error
 
 
 def print_plan(run: "Run") -> None:

@@ -19,6 +19,7 @@ from qpsbgd.hardware.mock import mock_annealer
 from qpsbgd.hardware.planning import LayerPlan, Plan, plan, plan_for
 from qpsbgd.hardware.projector import DWaveProjector
 from qpsbgd.hardware.published import published_annealer
+from qpsbgd.hardware.shimming import shim_flux_biases
 
 redact_client_logs()
 
@@ -36,4 +37,5 @@ __all__ = [
     "plan",
     "plan_for",
     "published_annealer",
+    "shim_flux_biases",
 ]

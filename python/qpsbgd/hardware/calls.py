@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dimod
 import numpy as np
 import numpy.typing as npt
 
@@ -36,17 +37,21 @@ class Call:
         neurons: neurons of the layer that the call solves.
         problem: problem on the qubits.
         label: label of the call at the machine.
+        parameters: parameters of the sampler's ``sample``, apart from the label.
         estimate_us: estimated access time in microseconds, which the budget reserves.
         record: what the log says of the call.
         submission: the problem on its way. It may come from an earlier attempt at the same step.
+        answer: sample set of the qubits; None until it arrives.
     """
 
     neurons: npt.NDArray[np.intp]
     problem: QubitProblem
     label: str
+    parameters: Mapping[str, Any]
     estimate_us: float
     record: dict[str, Any]
     submission: Submission | None = None
+    answer: dimod.SampleSet | None = None
 
     def key(self, parameters: Mapping[str, Any]) -> str:
         """Return a digest of the problem, which is the same when a later process repeats a step.
@@ -97,6 +102,7 @@ class Call:
         self.record["timing_us"] = _timing_us(sampleset.info.get("timing"))
         samples = checked_spins(sampleset, layout.qubits)  # (samples, qubits)
         occurrences = np.asarray(sampleset.record.num_occurrences, np.intp)
+        self.answer = sampleset
         spins, broken = self.problem.read(samples, occurrences)
         num_inputs = rows.shape[1]
         for neuron in self.neurons.tolist():

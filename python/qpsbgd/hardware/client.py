@@ -1,12 +1,16 @@
 """Connection to D-Wave's service, and a filter that keeps API tokens out of logs.
 
 At level DEBUG, D-Wave's client logs its configuration with the token. A program that sets the root
-logger to DEBUG would write that to its log. The filter is attached to all loggers of the client. It
-removes text that looks like a token by the client's own rule, and the secrets in use.
+logger to DEBUG would write that to its log. The filter removes text that looks like a token by the
+client's own rule, and the secrets in use. It is attached to all loggers of the client. A logger
+inherits no filter from its parent, so the factory of log records filters those of loggers that the
+client makes later.
 """
 
 import logging
 import os
+from collections.abc import Callable
+from typing import Any
 
 import requests.exceptions
 from dwave.cloud.config import load_config
@@ -41,7 +45,7 @@ def connect(
         config = load_config(profile=profile)
         for name in ("token", "headers", "proxy", "client_cert", "client_cert_key"):
             hide_secret(config.get(name))
-        return DWaveSampler(**options)
+        return _opened(options)
     except (RequestTimeout, requests.exceptions.ConnectionError) as error:
         raise ConnectionError(
             f"D-Wave's service cannot be reached: {redacted(str(error))}"
@@ -56,6 +60,19 @@ def connect(
             "on the dashboard of cloud.dwavesys.com); without one, train with the native solver, "
             "or on qpsbgd.hardware.mock_annealer() (--mock pegasus on the command line)"
         ) from error
+
+
+def _opened(options: dict[str, str | None]) -> DWaveSampler:
+    """Return a sampler; if it cannot be made, end the threads of its client."""
+    sampler = DWaveSampler.__new__(DWaveSampler)
+    try:
+        sampler.__init__(**options)
+    except BaseException:
+        # The client exists if no solver has the wanted features.
+        if hasattr(sampler, "client"):
+            sampler.close()
+        raise
+    return sampler
 
 
 class _TokenFilter(logging.Filter):
@@ -90,7 +107,30 @@ def hide_secret(secret: object) -> None:
 
 
 def redact_client_logs() -> None:
-    """Attach the filter to all loggers of D-Wave's client; a logger never has it twice."""
-    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "dwave"]
+    """Filter all records of D-Wave's client, those of loggers that it makes later included.
+
+    Calling this function again changes nothing.
+    """
+    names = [name for name in logging.root.manager.loggerDict if _is_client(name)]
     for name in ("dwave.cloud", *names):
         logging.getLogger(name).addFilter(_FILTER)
+    factory = logging.getLogRecordFactory()
+    if not getattr(factory, "filters_tokens", False):
+        logging.setLogRecordFactory(_filtering(factory))
+
+
+def _filtering(factory: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:
+    """Return a factory of log records that filters those of D-Wave's client."""
+
+    def filtered(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = factory(*args, **kwargs)
+        if _is_client(record.name):
+            _FILTER.filter(record)
+        return record
+
+    filtered.filters_tokens = True  # type: ignore[attr-defined]
+    return filtered
+
+
+def _is_client(logger: str) -> bool:
+    return logger.split(".")[0] == "dwave"

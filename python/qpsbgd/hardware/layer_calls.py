@@ -4,14 +4,12 @@ import dataclasses
 import math
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, get_args
 
-import dimod
 import numpy as np
 import numpy.typing as npt
-from dwave.embedding.chain_strength import uniform_torque_compensation
 
 from qpsbgd._checks import (
     checked_choice,
@@ -28,22 +26,21 @@ from qpsbgd.errors import (
     UnsupportedInputsError,
 )
 from qpsbgd.hardware.calls import Call, call_label
+from qpsbgd.hardware.chain_strength import ChainStrength, chain_strength, checked_chain_strength
 from qpsbgd.hardware.client import redacted
 from qpsbgd.hardware.delivery import cancel
 from qpsbgd.hardware.layout import Layout, Layouts
 from qpsbgd.hardware.machine import Machine, access_time_us, check_run_time
+from qpsbgd.hardware.parameters import is_reverse, protocol
 from qpsbgd.hardware.qubit_problem import QubitProblem
-from qpsbgd.projection import GradientBQMs, LayerProblem
+from qpsbgd.projection import LayerProblem
 from qpsbgd.projection.encoding import checked_penalty_factor, encode
 from qpsbgd.projection.native import minimise
-from qpsbgd.projection.sample_sets import Ranking, never_worse
+from qpsbgd.projection.sample_sets import Ranking, linear_minimisers, never_worse
 
 Spins = npt.NDArray[np.int8]
 OnUnembeddable = Literal["native", "error"]
 OnFailure = Literal["retry", "native", "error"]
-ChainStrength: TypeAlias = (
-    float | Callable[[dimod.BinaryQuadraticModel, Mapping[int, Sequence[int]]], float]
-)
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ class CallOptions:
         checked_threads(self.num_threads)
         numbers = {
             "num_reads": checked_count("num_reads", self.num_reads, 1),
-            "chain_strength": _checked_chain_strength(self.chain_strength),
+            "chain_strength": checked_chain_strength(self.chain_strength),
             "max_retries": checked_count("max_retries", self.max_retries, 0),
             "retry_wait": checked_real("retry_wait", self.retry_wait),
             "target_eps": checked_nonnegative("target_eps", self.target_eps),
@@ -135,6 +132,7 @@ class LayerCalls:
         self._layer, self._machine, self._options, self._warn = layer, machine, options, warn
         self._rows = np.ones(layer.shape, np.int8)  # (m, n), answers of the calls
         self._native_rows: Spins | None = None
+        self._starts: Spins | None = None  # (m, V), from which reverse anneals start
         self._is_native = False
         self.calls: list[Call] = []
         try:
@@ -160,10 +158,12 @@ class LayerCalls:
         if not len(active):
             return
         options = self._options
+        if is_reverse(options.parameters):
+            self._starts = self._bqms.complete(linear_minimisers(self._layer))
         timed = self._machine.properties, layout.num_qubits, options.num_reads, options.parameters
         check_run_time(*timed)
         estimate_us = access_time_us(*timed)
-        strength = _chain_strength(options.chain_strength, self._bqms, layout)
+        strength = chain_strength(options.chain_strength, self._bqms, layout)
         num_calls = math.ceil(len(active) / layout.num_copies)
         for number, neurons in enumerate(np.array_split(active, num_calls)):
             self.calls.append(self._call(number, neurons, layout, strength, estimate_us))
@@ -189,9 +189,12 @@ class LayerCalls:
             in_copies,
             2 * bits - np.int8(1),
             chain_strength=strength,
-            ranges=self._machine.ranges,
+            ranges=self._machine.ranges.with_gains(options.parameters.get("h_gain_schedule", ())),
         )
         label = call_label(options.run, layer.step, layer.name, number)
+        parameters = {**options.parameters, "num_reads": options.num_reads}
+        if self._starts is not None:
+            parameters["initial_state"] = problem.initial_state(self._starts[in_copies])
         record = {
             "label": label,
             "solver": self._machine.name,
@@ -207,10 +210,11 @@ class LayerCalls:
             "gauge_seed": gauge_seed,
             "scales": problem.scales,
             "reads_asked": options.num_reads,
+            "protocol": protocol(options.parameters),
             "annealing_time_us": options.parameters.get("annealing_time"),
             "estimate_us": estimate_us,
         }
-        return Call(neurons, problem, label, estimate_us, record)
+        return Call(neurons, problem, label, parameters, estimate_us, record)
 
     def receive(self, call: Call) -> Exception | None:
         """Read the answer of a call that was delivered.
@@ -284,31 +288,3 @@ def _with_defaults(layer: LayerProblem, options: CallOptions) -> LayerProblem:
     projection = dataclasses.replace(layer.options, num_reads=None)
     projection = projection.filled(target_eps=options.target_eps, num_threads=options.num_threads)
     return dataclasses.replace(layer, options=projection)
-
-
-def _checked_chain_strength(value: Any) -> ChainStrength | None:
-    if value is None or callable(value):
-        option: ChainStrength | None = value
-        return option
-    strength = checked_real("chain_strength", value)
-    if not 0.0 < strength < math.inf:
-        raise ValueError(f"chain_strength is {value!r}, but must be positive and finite")
-    return strength
-
-
-def _chain_strength(option: ChainStrength | None, bqms: GradientBQMs, layout: Layout) -> float:
-    """Return the coupling in chains for problems of factor 1.
-
-    Raises:
-        ValueError: a function returned a strength that is negative or not finite.
-    """
-    if isinstance(option, float):
-        return option
-    bqm = dimod.BinaryQuadraticModel.from_numpy_vectors(
-        np.zeros(bqms.num_variables), (bqms.rows, bqms.columns, bqms.values), 0.0, "SPIN"
-    )
-    choose = option or uniform_torque_compensation
-    strength = float(choose(bqm, layout.packing.embeddings[0]))
-    if not 0.0 <= strength < math.inf:
-        raise ValueError(f"chain_strength returned {strength}, but must be finite and >= 0")
-    return strength

@@ -17,7 +17,7 @@ from dwave.system.coupling_groups import coupling_groups
 
 from qpsbgd.errors import UnembeddableError
 from qpsbgd.hardware.embedding import EmbeddingCache, Packing
-from qpsbgd.hardware.machine import Machine
+from qpsbgd.hardware.machine import Machine, Version
 from qpsbgd.projection.models import GradientBQMs
 
 Ints = npt.NDArray[np.integer[Any]]
@@ -38,12 +38,16 @@ class Layout:
         bqms: problems with the pairs and variables that the layout is for.
         places: for each variable of the problems, the variable of the packing that represents it;
             None where both are equal.
+        has_ancilla: whether the packing's last variable is an ancilla. It is paired with all
+            others, and their couplings to it replace their linear biases.
 
     Attributes:
         packing: the argument.
+        has_ancilla: the argument.
         num_copies: ``C``.
-        num_variables: ``V``.
+        num_variables: ``V``, the ancilla included.
         qubits: ``(Q,)``: qubits, chain by chain and copy by copy.
+        pairs: first and second variable of each coupling of the problems, those of an ancilla last.
         starts: ``(C * V,)``: position in ``qubits`` at which each chain starts.
         chain_lengths: ``(C, V)``: number of qubits of each chain.
         copy_of: ``(Q,)``: copy of each qubit.
@@ -51,7 +55,8 @@ class Layout:
         num_chain_couplers: ``A``.
         couplers: ``(A + K, 2)``: positions in ``qubits`` of both ends, couplers in chains first.
         copy_of_coupler: ``(A + K,)``: copy of each coupler.
-        coupling_of: ``(K,)``: coupling of the problems that each coupler between chains carries.
+        coupling_of: ``(K,)``: coupling of the problems that each coupler between chains carries;
+            those of the variables to an ancilla follow the problems' own.
         share: ``(K,)``: share of the coupling that the coupler carries.
     """
 
@@ -61,17 +66,23 @@ class Layout:
         graph: nx.Graph,
         bqms: GradientBQMs,
         places: Sequence[int] | None = None,
+        *,
+        has_ancilla: bool = False,
     ) -> None:
         rows, columns = bqms.rows, bqms.columns
         num_variables, num_copies = bqms.num_variables, packing.num_copies
+        places = list(range(num_variables)) if places is None else list(places)
+        if has_ancilla:
+            rows = np.concatenate([rows, np.arange(num_variables)])
+            columns = np.concatenate([columns, np.full(num_variables, num_variables)])
+            places.append(packing.num_variables - 1)
+            num_variables += 1
         self.packing = packing
+        self.has_ancilla = has_ancilla
+        self.pairs = rows, columns
         self.num_copies, self.num_variables = num_copies, num_variables
         self._graph = graph
-        chains = [
-            packing.embeddings[copy][place]
-            for copy in range(num_copies)
-            for place in (range(num_variables) if places is None else places)
-        ]
+        chains = [packing.embeddings[copy][place] for copy in range(num_copies) for place in places]
         self.qubits = np.concatenate([np.asarray(chain, np.intp) for chain in chains])  # (Q,)
         lengths = np.array([len(chain) for chain in chains], np.intp)  # (C * V,)
         self.starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])  # (C * V,)
@@ -132,13 +143,24 @@ class Layouts:
         machine: machine whose working graph holds them.
         cache: folder of the embeddings; None for the default folder.
         max_copies: upper limit of the neurons of a call; None for as many as fit.
+        has_ancilla: whether each copy has an ancilla in place of linear biases.
     """
 
-    def __init__(self, machine: Machine, cache: Path | None, max_copies: int | None) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        cache: Path | None,
+        max_copies: int | None,
+        *,
+        has_ancilla: bool = False,
+    ) -> None:
         self._machine = machine
         self._cache = EmbeddingCache(cache)
         self._max_copies = max_copies
-        self._quadratic_layouts: dict[int, Layout] = {}  # by number of inputs
+        self._has_ancilla = has_ancilla
+        #: Layouts by number of inputs, for one version of the machine's graph.
+        self._quadratic_layouts: dict[int, Layout] = {}
+        self._version: Version | None = None
 
     def layout(self, bqms: GradientBQMs) -> Layout:
         """Return the layout of a layer's problems.
@@ -147,12 +169,17 @@ class Layouts:
             UnembeddableError: the problems do not fit the machine, or the search found no embedding
                 in time.
         """
+        version, graph, has_ancilla = self._machine.version, self._machine.graph, self._has_ancilla
         if bqms.objective == "sign":
             # The pairs of the sign objective differ from step to step.
-            return Layout(self.sign(bqms), self._machine.graph, bqms, _places(bqms))
+            packing = self.sign(bqms)
+            return Layout(packing, graph, bqms, _places(bqms), has_ancilla=has_ancilla)
+        if version != self._version:
+            self._quadratic_layouts, self._version = {}, version
         layout = self._quadratic_layouts.get(bqms.num_inputs)
         if layout is None:
-            layout = Layout(self.quadratic(bqms.num_inputs), self._machine.graph, bqms)
+            packing = self.quadratic(bqms.num_inputs)
+            layout = Layout(packing, graph, bqms, has_ancilla=has_ancilla)
             self._quadratic_layouts[bqms.num_inputs] = layout
         return layout
 
@@ -164,7 +191,7 @@ class Layouts:
         """
         return self._cache.cliques(
             self._machine.graph,
-            num_inputs,
+            num_inputs + self._has_ancilla,
             graph_id=self._machine.graph_id,
             max_copies=self._max_copies,
         )
@@ -201,6 +228,9 @@ class Layouts:
         for first in range(num_inputs, num_variables, size or 1):
             own = range(first, first + size)
             edges += [*itertools.product(weights, own), *itertools.combinations(own, 2)]
+        if self._has_ancilla:
+            edges += itertools.product(range(num_variables), [num_variables])
+            num_variables += 1
         return self._cache.sparse(
             self._machine.graph,
             edges,

@@ -4,12 +4,10 @@ Access times follow D-Wave's timing model: typical times for programming, and fo
 of qubits. They are estimates; the bill is the ``qpu_access_time`` of an answer.
 """
 
-import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
-from numbers import Real
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import dimod
 import networkx as nx
@@ -19,24 +17,29 @@ from dwave.cloud.testing.mocks import qpu_problem_timing_data
 from dwave.system import DWaveSampler
 from dwave.system.testing import MockDWaveSampler
 
-from qpsbgd._checks import check_instance, checked_real
+from qpsbgd._checks import check_instance
 from qpsbgd.hardware.client import hide_secret
 from qpsbgd.hardware.embedding import working_graph
+from qpsbgd.hardware.parameters import (
+    check_parameters,
+    check_range,
+    checked_parameters,
+    is_reverse,
+)
 
 Kind = Literal["QPU", "mock", "sampler"]
+#: Name of the solver with the identifier of its graph, number of qubits, number of couplers.
+Version: TypeAlias = tuple[str, int, int]
 
 #: Parameters of a call that its access time depends on.
 TIMED_PARAMETERS = (
     "annealing_time",
     "anneal_schedule",
-    "initial_state",
     "reinitialize_state",
     "programming_thermalization",
     "readout_thermalization",
     "reduce_intersample_correlation",
 )
-#: Parameters of a call that this package sets.
-RESERVED_PARAMETERS = ("num_reads", "label", "auto_scale", "answer_mode")
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,18 @@ class Ranges:
     group: tuple[float, float] = (-np.inf, np.inf)
 
     @classmethod
-    def from_properties(cls, properties: Mapping[str, Any]) -> "Ranges":
-        """Return the ranges in a sampler's properties; couplings use the extended range."""
+    def from_properties(
+        cls, properties: Mapping[str, Any], *, extended_j_range: bool = True
+    ) -> "Ranges":
+        """Return the ranges in a sampler's properties.
+
+        Args:
+            properties: properties of the sampler.
+            extended_j_range: whether couplings use the extended range where there is one.
+        """
         names = {
             "h": ("h_range",),
-            "J": ("extended_j_range", "j_range"),
+            "J": ("extended_j_range", "j_range")[not extended_j_range :],
             "qubit": ("per_qubit_coupling_range",),
             "group": ("per_group_coupling_range",),
         }
@@ -73,12 +83,25 @@ class Ranges:
                     break
         return cls(**ranges)
 
+    def with_gains(self, points: Sequence[Sequence[float]]) -> "Ranges":
+        """Return ranges in which linear biases stay during a schedule of gains ``(time, gain)``."""
+        low, high = self.h
+        for _, gain in points:
+            if gain:
+                ends = sorted((self.h[0] / gain, self.h[1] / gain))
+                low, high = max(low, ends[0]), min(high, ends[1])
+        return replace(self, h=(low, high))
+
 
 class Machine:
     """Quantum annealer, or another sampler of problems on a fixed graph.
 
+    The graph follows the sampler: it is read anew when the solver or its working graph changes, as
+    after ``sampler.trigger_failover()``.
+
     Args:
         sampler: dimod sampler with ``nodelist``, ``edgelist`` and ``properties``.
+        extended_j_range: whether couplings use the extended range where there is one.
 
     Attributes:
         sampler: the argument.
@@ -88,7 +111,7 @@ class Machine:
         ValueError: its topology is unknown (raised when the graph is first used).
     """
 
-    def __init__(self, sampler: dimod.Sampler) -> None:
+    def __init__(self, sampler: dimod.Sampler, *, extended_j_range: bool = True) -> None:
         rule = "a structured dimod sampler, such as dwave.system.DWaveSampler()"
         check_instance("sampler", sampler, dimod.Sampler, rule)
         if not isinstance(sampler, dimod.Structured):
@@ -97,13 +120,24 @@ class Machine:
                 "qpsbgd.SamplerProjector"
             )
         self.sampler = sampler
+        self._extended_j_range = extended_j_range
+        self._graph: tuple[Version, nx.Graph] | None = None
+        self._checked_version: Version | None = None  # that parameters were last checked for
         client = getattr(sampler, "client", None)
         hide_secret(getattr(getattr(client, "config", None), "token", None))
 
-    @functools.cached_property
+    @property
+    def version(self) -> Version:
+        """Key of the solver and its working graph."""
+        return self.graph_id, len(self.sampler.nodelist), len(self.sampler.edgelist)
+
+    @property
     def graph(self) -> nx.Graph:
         """Working qubits and couplers."""
-        return working_graph(self.sampler)
+        version = self.version
+        if self._graph is None or self._graph[0] != version:
+            self._graph = version, working_graph(self.sampler)
+        return self._graph[1]
 
     @property
     def properties(self) -> dict[str, Any]:
@@ -111,10 +145,10 @@ class Machine:
         properties: dict[str, Any] = self.sampler.properties
         return properties
 
-    @functools.cached_property
+    @property
     def ranges(self) -> Ranges:
         """Ranges of the solver's biases."""
-        return Ranges.from_properties(self.properties)
+        return Ranges.from_properties(self.properties, extended_j_range=self._extended_j_range)
 
     @property
     def name(self) -> str:
@@ -140,36 +174,41 @@ class Machine:
         return "QPU" if is_real else "sampler"
 
     def checked_parameters(
-        self, annealing_time: float | None, sample_kwargs: Mapping[str, Any]
+        self,
+        sample_kwargs: Mapping[str, Any],
+        *,
+        annealing_time: float | None = None,
+        reverse_schedule: Any = None,
     ) -> dict[str, Any]:
         """Return the parameters of every call, apart from ``num_reads`` and ``label``.
 
-        Raises:
-            ValueError: a parameter is set by this package, is given twice, or is unknown to the
-                sampler.
+        The arguments and errors are those of
+        :func:`~qpsbgd.hardware.parameters.checked_parameters`.
         """
-        for name in RESERVED_PARAMETERS:
-            if name in sample_kwargs:
-                raise ValueError(f"sample_kwargs has {name!r}, but this package sets it: remove it")
-        parameters = dict(sample_kwargs)
-        if annealing_time is not None:
-            if "annealing_time" in parameters:
-                raise ValueError(
-                    "annealing_time is given twice: remove it from the arguments or from "
-                    "sample_kwargs"
-                )
-            parameters["annealing_time"] = checked_real("annealing_time", annealing_time)
         accepted = self.sampler.parameters
-        unknown = sorted(set(parameters) - set(accepted))
-        if unknown:
-            raise ValueError(
-                f"sample_kwargs has {unknown[0]!r}, but {self.name} takes "
-                f"{', '.join(sorted(accepted))}"
-            )
+        parameters = checked_parameters(
+            {"chip_id": self.name, **self.properties},
+            accepted,
+            sample_kwargs,
+            annealing_time=annealing_time,
+            reverse_schedule=reverse_schedule,
+        )
         # Each copy already has its own scale. One factor for all would make most of them smaller.
-        if self.kind == "QPU" and "auto_scale" in accepted:
+        is_fixed = self.kind == "QPU" or "flux_biases" in parameters
+        if is_fixed and "auto_scale" in accepted:
             parameters["auto_scale"] = False
+        self._checked_version = self.version
         return parameters
+
+    def check_again(self, parameters: Mapping[str, Any]) -> None:
+        """Check parameters again if the solver or its working graph has changed.
+
+        Raises:
+            ValueError: the solver refuses a parameter.
+        """
+        if self.version != self._checked_version:
+            check_parameters(self.properties, parameters)
+            self._checked_version = self.version
 
 
 def access_time_us(
@@ -178,15 +217,19 @@ def access_time_us(
     """Return the estimated access time of a call in microseconds.
 
     Args:
-        properties: properties of the solver. Where they have no ``problem_timing_data``, as those
-            of mocks, the typical times of D-Wave's client replace them.
+        properties: properties of the solver. Typical times of D-Wave's client replace what
+            ``problem_timing_data`` lacks, such as all times of mocks.
         num_qubits: number of qubits that the call uses.
         num_reads: number of reads, at least 1.
         parameters: parameters of the call; only :data:`TIMED_PARAMETERS` matter.
     """
-    timing = properties.get("problem_timing_data") or qpu_problem_timing_data()
+    given = properties.get("problem_timing_data") or {}
+    timing = qpu_problem_timing_data()
+    timing |= {name: value for name, value in given.items() if value is not None}
     solver = SimpleNamespace(properties={**properties, "problem_timing_data": timing})
     timed = {name: value for name, value in parameters.items() if name in TIMED_PARAMETERS}
+    # The client wants to know that there is a state, whichever it is.
+    timed["initial_state"] = [(0.0, 1.0)] if is_reverse(parameters) else None
     return float(
         StructuredSolver.estimate_qpu_access_time(
             solver, num_qubits=num_qubits, num_reads=num_reads, **timed
@@ -203,22 +246,17 @@ def check_run_time(
         ValueError: the call has more reads, a longer anneal or a longer run than the solver's
             ranges allow.
     """
-    ranges = {"annealing_time": "fast_anneal_time"} if parameters.get("fast_anneal") else {}
+    is_fast = bool(parameters.get("fast_anneal"))
     for name, value in {**parameters, "num_reads": num_reads}.items():
-        bounds = properties.get(f"{ranges.get(name, name)}_range")
-        if bounds is None or not isinstance(value, Real):
-            continue
-        if not bounds[0] <= value <= bounds[1]:
-            raise ValueError(f"{name} is {value}, but must lie in [{bounds[0]}, {bounds[1]}]")
+        check_range(properties, name, value, is_fast=is_fast)
     bounds = properties.get("problem_run_duration_range")
     if bounds is None:
         return
     one, two = (access_time_us(properties, num_qubits, n, parameters) for n in (1, 2))
     time_per_read = two - one
     # The limit covers the reads and the thermalization after programming, not programming itself.
-    thermalization = parameters.get("programming_thermalization") or properties.get(
-        "default_programming_thermalization", 0.0
-    )
+    name = "programming_thermalization"
+    thermalization = parameters.get(name) or properties.get(f"default_{name}") or 0.0
     longest = int((bounds[1] - thermalization) / time_per_read)
     if num_reads > longest:
         raise ValueError(

@@ -6,6 +6,7 @@ from typing import Any
 
 import dimod
 import numpy as np
+import numpy.typing as npt
 from dwave.cloud.testing.mocks import qpu_problem_timing_data
 from dwave.system.testing import MockDWaveSampler
 
@@ -13,6 +14,8 @@ from qpsbgd._checks import SEED_LIMIT
 from qpsbgd.hardware.embedding import ideal_graph
 from qpsbgd.hardware.machine import access_time_us
 from qpsbgd.samplers import SimulatedAnnealingSampler
+from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.temperature_rules import auto_beta_range
 
 
 def mock_annealer(
@@ -28,7 +31,10 @@ def mock_annealer(
     """Return D-Wave's mock of a sampler with answers of simulated annealing.
 
     D-Wave's mock answers with local minima, and with the same times for every call. This mock
-    anneals, and its times are the estimates of the timing model.
+    anneals, and its times are the estimates of the timing model. With ``initial_state``, each read
+    starts there and follows ``anneal_schedule``: the anneal fraction sets the temperature. Other
+    parameters of an annealer do not change the answers. As a real machine does, the mock refuses
+    linear biases with ``fast_anneal``.
 
     Args:
         topology: ``"pegasus"``, ``"zephyr"`` or ``"chimera"``.
@@ -92,6 +98,8 @@ def _shape(graph: Any) -> list[int]:
 
 class _MockAnnealer(MockDWaveSampler):
     def sample(self, bqm: dimod.BinaryQuadraticModel, **kwargs: Any) -> dimod.SampleSet:
+        if kwargs.get("fast_anneal") and any(bqm.linear.values()):
+            raise ValueError("linear biases must be 0 with fast_anneal=True")
         result = super().sample(bqm, **kwargs)
         time_us = access_time_us(self.properties, len(bqm), kwargs.get("num_reads", 1), kwargs)
         result.info["timing"] = {"qpu_access_time": time_us}
@@ -99,7 +107,7 @@ class _MockAnnealer(MockDWaveSampler):
 
 
 class _Annealer(dimod.Sampler):
-    """Simulated annealer that accepts a machine's parameters and uses the number of reads only."""
+    """Simulated annealer that accepts a machine's parameters."""
 
     parameters: dict[str, Any] = {}  # noqa: RUF012 - dimod requires a mapping
     properties: dict[str, Any] = {}  # noqa: RUF012
@@ -108,18 +116,39 @@ class _Annealer(dimod.Sampler):
         self._num_sweeps, self._num_threads, self._seed = num_sweeps, num_threads, seed
 
     def sample(
-        self, bqm: dimod.BinaryQuadraticModel, num_reads: int = 1, **_: Any
+        self,
+        bqm: dimod.BinaryQuadraticModel,
+        num_reads: int = 1,
+        initial_state: Mapping[int, int] | None = None,
+        anneal_schedule: Sequence[Sequence[float]] | None = None,
+        **_: Any,
     ) -> dimod.SampleSet:
         digest = hashlib.blake2b(str(self._seed).encode(), digest_size=4)
         linear, (rows, columns, couplings), *_rest = bqm.to_numpy_vectors(sort_indices=True)
         for array in (linear, rows, columns, couplings):
             digest.update(array.tobytes())
         seed = int.from_bytes(digest.digest(), "little") % SEED_LIMIT
+        options: dict[str, Any] = {"num_sweeps": self._num_sweeps}
+        if initial_state is not None and anneal_schedule is not None:
+            betas = _reverse_betas(bqm, anneal_schedule, self._num_sweeps)
+            options = {"beta_schedule_type": "custom", "beta_schedule": betas}
+            options |= {"initial_states": initial_state, "initial_states_generator": "tile"}
         return SimulatedAnnealingSampler().sample(
             bqm,
             num_reads=num_reads,
-            num_sweeps=self._num_sweeps,
             seed=seed,
             num_threads=self._num_threads,
             keep="final",
+            **options,
         )
+
+
+def _reverse_betas(
+    bqm: dimod.BinaryQuadraticModel, schedule: Sequence[Sequence[float]], num_sweeps: int
+) -> npt.NDArray[np.float64]:
+    """Return inverse temperatures: cold at the anneal fraction 1, hot at 0, geometric between."""
+    hot, cold = auto_beta_range(Problem(bqm, None))
+    times, fractions = np.array(schedule, np.float64).T
+    s = np.interp(np.linspace(0.0, times[-1], num_sweeps), times, fractions)  # (num_sweeps,)
+    betas: npt.NDArray[np.float64] = hot * (cold / hot) ** s
+    return betas

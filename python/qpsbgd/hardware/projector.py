@@ -1,6 +1,7 @@
 """Projector that solves a layer's neurons on a quantum annealer, many in one call."""
 
 import itertools
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,12 @@ import numpy.typing as npt
 from qpsbgd._checks import checked_count, checked_layer
 from qpsbgd.hardware.budget import Budget
 from qpsbgd.hardware.calls import Call
+from qpsbgd.hardware.chain_strength import ChainStrength
 from qpsbgd.hardware.client import connect
 from qpsbgd.hardware.delivery import cancel, deliver
+from qpsbgd.hardware.inspection import inspector_arguments
 from qpsbgd.hardware.layer_calls import (
     CallOptions,
-    ChainStrength,
     LayerCalls,
     OnceWarner,
     OnFailure,
@@ -26,6 +28,7 @@ from qpsbgd.hardware.layer_calls import (
 from qpsbgd.hardware.layout import Layouts
 from qpsbgd.hardware.leftovers import Leftovers
 from qpsbgd.hardware.machine import Machine
+from qpsbgd.hardware.parameters import check_range
 from qpsbgd.hardware.service import Service
 from qpsbgd.hardware.submission import Submission
 from qpsbgd.projection import LayerProblem, ProjectionOptions
@@ -56,7 +59,14 @@ class DWaveProjector:
         region: region of D-Wave's service.
         num_reads: reads of each call.
         annealing_time: microseconds of each read; None for the solver's default.
-        sample_kwargs: other parameters of the sampler's ``sample``.
+        sample_kwargs: other parameters of the sampler's ``sample``. ``flux_biases`` and
+            ``anneal_offsets`` may be mappings from qubits to values. With ``fast_anneal``, an
+            ancilla in each copy replaces the linear biases, which that protocol does not have.
+        reverse_schedule: schedule of reverse anneals: points ``(microseconds, anneal fraction)``
+            from fraction 1 to 1. Each read starts at the neuron's linear minimiser
+            ``sign(X^T t)``. None for forward anneals.
+        extended_j_range: whether couplings use the extended range, which reaches from -2 on
+            D-Wave's machines. Without it, chains are at most as strong as the strongest couplings.
         chain_strength: coupling that holds a chain together, in units of the couplings of
             :class:`~qpsbgd.GradientBQMs` for a factor of 1; or a function that returns it for that
             SPIN problem and the embedding of the first copy, as Ocean's composites call it. None
@@ -95,6 +105,7 @@ class DWaveProjector:
         budget: the :class:`~qpsbgd.hardware.Budget`; its limit may be raised.
         log: the argument; may be changed between steps.
         last_calls: records of the last step's calls, as in the log.
+        last_call: last call that has an answer, for D-Wave's problem inspector.
 
     Raises:
         TypeError: an argument has the wrong type.
@@ -119,6 +130,8 @@ class DWaveProjector:
         num_reads: int = 100,
         annealing_time: float | None = None,
         sample_kwargs: Mapping[str, Any] | None = None,
+        reverse_schedule: Sequence[tuple[float, float]] | None = None,
+        extended_j_range: bool = True,
         chain_strength: ChainStrength | None = None,
         max_copies: int | None = None,
         polish: bool = False,
@@ -161,11 +174,30 @@ class DWaveProjector:
         if self.log is not None:
             with self.log.open("a"):  # raise now if the log cannot be written
                 pass
-        self._owns_sampler = sampler is None
-        self.machine = Machine(connect(profile, solver, region) if sampler is None else sampler)
-        parameters = self.machine.checked_parameters(annealing_time, sample_kwargs or {})
+        device = connect(profile, solver, region) if sampler is None else sampler
+        #: Closes the client of a sampler that nobody else has, at the latest with the projector.
+        self._close = weakref.finalize(self, device.close) if sampler is None else None
+        if self._close is not None:
+            self._close.atexit = False  # the end of a process need not wait for problems
+        try:
+            self.machine = Machine(device, extended_j_range=extended_j_range)
+            check_range(self.machine.properties, "num_reads", num_reads)
+            parameters = self.machine.checked_parameters(
+                sample_kwargs or {},
+                annealing_time=annealing_time,
+                reverse_schedule=reverse_schedule,
+            )
+        except BaseException:
+            self.close()
+            raise
         self.options = replace(options, parameters=parameters)
-        self.layouts = Layouts(self.machine, None if cache is None else Path(cache), max_copies)
+        self.layouts = Layouts(
+            self.machine,
+            None if cache is None else Path(cache),
+            max_copies,
+            has_ancilla=bool(parameters.get("fast_anneal")),
+        )
+        self._answered: Call | None = None  # the last call that has an answer
         can_retrieve = Service(self.machine.sampler).can_retrieve
         self._leftovers = Leftovers(self.budget.problems, can_retrieve=can_retrieve)
         self._num_projections = itertools.count()
@@ -200,10 +232,12 @@ class DWaveProjector:
 
         Raises:
             UnembeddableError: a layer does not fit the machine.
+            ValueError: the solver has changed, and the new one refuses a parameter.
             BudgetExceededError: the step may exceed the budget, and nothing was sent; or another
                 attempt at a call would exceed it.
             CallError: a call has no answer.
         """
+        self.machine.check_again(self.options.parameters)
         works = [
             LayerCalls(layer, self.machine, self.layouts, self.options, self._warn)
             for layer in layers
@@ -225,21 +259,40 @@ class DWaveProjector:
         finally:
             for call in calls:
                 call.write_record(self.log)
+                self._answered = self._answered if call.answer is None else call
         return binaries
+
+    def solve_call(self, call: Call) -> dimod.SampleSet:
+        """Return the answer of one call that belongs to no step, and count its time as spent.
+
+        Raises:
+            BudgetExceededError: the call may exceed the budget, and was not sent.
+            CallError: the call has no answer.
+        """
+        try:
+            self._deliver([call], 0)
+            (submission,) = _submissions([call])
+            if submission.error is not None:
+                raise submission.error
+            assert submission.sampleset is not None
+            self.budget.forget(set(submission.names))
+            return submission.sampleset
+        except BaseException as error:
+            self._keep([call], is_interrupt=not isinstance(error, Exception))
+            raise
 
     def _deliver(self, calls: Sequence[Call], step: int) -> None:
         """Reserve the time of all calls that are new, then wait for the answers of all."""
         options = self.options
-        parameters = {**options.parameters, "num_reads": options.num_reads}
         submissions, new = [], []
         for call in calls:
-            key = call.key(parameters)
+            key = call.key(call.parameters)
             known = self._leftovers.take_submission(key)
             earlier = None if known else self._leftovers.take_problem(key)
             submission = known or Submission(
                 self.machine.sampler,
                 call.problem.bqm(),
-                parameters,
+                call.parameters,
                 label=call.label,
                 key=key,
                 budget=self.budget,
@@ -282,6 +335,22 @@ class DWaveProjector:
         self.budget.forget({n for each in submissions for n in each.names} - needed)
 
     @property
+    def last_call(self) -> dict[str, Any]:
+        """Last call that has an answer, as arguments of D-Wave's problem inspector.
+
+        ``dwave.inspector.show(**projector.last_call)`` opens it.
+        :func:`~qpsbgd.hardware.inspection.inspector_arguments` describes the entries.
+
+        Raises:
+            RuntimeError: no call has an answer yet.
+        """
+        if self._answered is None or self._answered.answer is None:
+            raise RuntimeError("no call has an answer yet: take a step first")
+        return inspector_arguments(
+            self._answered.problem, self._answered.answer, self.machine.sampler
+        )
+
+    @property
     def polish(self) -> bool:
         """Whether native descent improves the answers; the optimiser asks before a step."""
         return self.options.polish
@@ -293,8 +362,8 @@ class DWaveProjector:
 
     def close(self) -> None:
         """Close the sampler, if the projector made it."""
-        if self._owns_sampler:
-            self.machine.sampler.close()
+        if self._close is not None:
+            self._close()
 
     def __enter__(self) -> "DWaveProjector":
         """Return the projector, which the end of the block closes."""

@@ -4,12 +4,8 @@ from qpsbgd.projection.binary_gradient import gradient_ising, project, projectio
 from qpsbgd.projection.encoding import gradient_bqms
 from qpsbgd.projection.models import GradientBQMs
 from qpsbgd.projection.options import LayerProblem, ProjectionOptions
-from qpsbgd.projection.projectors import (
-    NativeProjector,
-    Projector,
-    SamplerProjector,
-    StepProjector,
-)
+from qpsbgd.projection.projectors import NativeProjector, Projector, StepProjector
+from qpsbgd.projection.sampler_projector import SamplerProjector
 
 __all__ = [
     "GradientBQMs",

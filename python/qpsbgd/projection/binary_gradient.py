@@ -14,11 +14,11 @@ from qpsbgd import _core
 from qpsbgd._checks import BetaRange, checked_layer, checked_threads
 from qpsbgd.projection.native import minimise, objective_values
 from qpsbgd.projection.options import AlphaRule, InitialKind, Objective, ProjectionOptions
+from qpsbgd.projection.own_options import check_own_options
 from qpsbgd.projection.projectors import (
     ProjectorLike,
     as_projector,
     check_binary,
-    check_own_options,
     check_projector,
 )
 
@@ -87,12 +87,12 @@ def project(
             given start draws no random numbers.
         num_threads: largest number of threads, of which at most four per processor are started;
             None for the processors of this process.
-        projector: solver of the problems: None or ``"native"`` for the solver of this package; an
-            unstructured ``dimod.Sampler``, for a :class:`~qpsbgd.SamplerProjector` of it; or a
-            projector such as ``NativeProjector(...)`` or
-            ``qpsbgd.hardware.DWaveProjector(...)``. A projector's own options hold where
-            ``num_reads``, ``beta_range``, ``initial``, ``target_eps`` and ``num_threads`` are None.
-            A value that differs from the projector's own is an error.
+        projector: solver of the problems: None or ``"native"`` for the solver of this package; a
+            ``dimod.Sampler``, for a :class:`~qpsbgd.SamplerProjector` of it; or a projector
+            such as ``NativeProjector(...)`` or ``qpsbgd.hardware.DWaveProjector(...)``. A
+            projector's own options hold where ``num_reads``, ``beta_range``, ``initial``,
+            ``target_eps`` and ``num_threads`` are None. A value that differs from the projector's
+            own is an error.
 
     Returns:
         int8 array ``(m, n)`` of -1 and +1.

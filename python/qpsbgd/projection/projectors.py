@@ -1,25 +1,13 @@
 """Projectors: what may solve the problems of a layer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
 import dimod
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd._checks import (
-    SEED_LIMIT,
-    BetaRange,
-    BetaRule,
-    check_instance,
-    checked_choice,
-    checked_layer,
-    checked_nonnegative,
-    checked_threads,
-    described,
-    row_pieces,
-)
-from qpsbgd.projection.encoding import DEFAULT_PENALTY_FACTOR, checked_penalty_factor, encode
+from qpsbgd._checks import BetaRange, BetaRule, checked_choice, described, row_pieces
 from qpsbgd.projection.native import minimise
 from qpsbgd.projection.options import (
     DEFAULT_TARGET_EPS,
@@ -27,11 +15,9 @@ from qpsbgd.projection.options import (
     LayerProblem,
     ProjectionOptions,
 )
+from qpsbgd.projection.own_options import with_own_options
 from qpsbgd.projection.products import LayerProducts, minimise_products
-from qpsbgd.projection.sample_sets import Ranking, checked_spins, never_worse
-
-#: Options that belong to a projector: where a call leaves them at None, the projector's own hold.
-OWN_OPTIONS = ("num_reads", "beta_range", "initial", "target_eps", "num_threads")
+from qpsbgd.projection.sampler_projector import SamplerProjector
 
 
 class Projector(Protocol):
@@ -167,111 +153,6 @@ class NativeProjector:
         return with_own_options(self, options).core_arguments(_refuse_rule)
 
 
-class SamplerProjector:
-    """Projector that uses a dimod sampler, with one SPIN model for each neuron.
-
-    The sampler receives all models before the first sample set is read. A sampler that returns at
-    once, such as that of a remote machine, works on them side by side. The objective of the
-    samples is computed anew. A neuron gets the linear minimiser ``sign(X^T t)`` where the sampler
-    found nothing better.
-
-    Args:
-        sampler: ``dimod.Sampler`` for problems of any structure, such as a simulated annealer or
-            ``EmbeddingComposite(DWaveSampler())``. ``qpsbgd.hardware.DWaveProjector`` suits
-            quantum annealers better: it solves many neurons in one call.
-        sample_kwargs: keyword arguments of the sampler's ``sample``. If the sampler takes a
-            ``seed`` that is not here, it receives one drawn from the seed of the projection.
-        polish: whether native descent follows, for the ``num_sweeps`` of the projection. Without
-            it, ``num_sweeps`` has no effect.
-        target_eps: tie rule of the sign objective, >= 0.
-        penalty_factor: factor of the sign objective's penalty; see :func:`qpsbgd.gradient_bqms`.
-        num_threads: largest number of threads outside the sampler; None for the processors of
-            this process.
-
-    Raises:
-        TypeError: ``sampler`` is no dimod sampler.
-        ValueError: the sampler is structured or lacks a parameter of ``sample_kwargs``, or a value
-            is out of range. A call raises :class:`~qpsbgd.InvalidSampleSetError` for a sample set
-            that does not fit, and whatever the sampler raises. Nothing is retried.
-
-    Example:
-        >>> import dimod
-        >>> import numpy as np
-        >>> from qpsbgd import ProjectionOptions, SamplerProjector
-        >>> X, T = np.ones((2, 3), np.float32), np.ones((2, 1), np.float32)
-        >>> solve = SamplerProjector(dimod.ExactSolver())
-        >>> solve(X, T, ProjectionOptions(objective="sign")).tolist()
-        [[1, 1, 1]]
-    """
-
-    def __init__(
-        self,
-        sampler: dimod.Sampler,
-        *,
-        sample_kwargs: Mapping[str, Any] | None = None,
-        polish: bool = False,
-        target_eps: float = DEFAULT_TARGET_EPS,
-        penalty_factor: float = DEFAULT_PENALTY_FACTOR,
-        num_threads: int | None = None,
-    ) -> None:
-        check_instance("sampler", sampler, dimod.Sampler, "a dimod.Sampler")
-        if isinstance(sampler, dimod.Structured):
-            raise ValueError(
-                f"sampler is a {type(sampler).__name__}, which takes problems of its own graph "
-                "alone: use qpsbgd.hardware.DWaveProjector(sampler), or "
-                "dwave.system.EmbeddingComposite(sampler)"
-            )
-        self.sampler = sampler
-        self.sample_kwargs = dict(sample_kwargs or {})
-        unknown = sorted(set(self.sample_kwargs) - set(sampler.parameters))
-        if unknown:
-            raise ValueError(
-                f"sample_kwargs has {unknown[0]!r}, but {type(sampler).__name__} takes "
-                f"{', '.join(sorted(sampler.parameters))}"
-            )
-        self.polish = polish
-        self.target_eps = checked_nonnegative("target_eps", target_eps)
-        self.penalty_factor = checked_penalty_factor(penalty_factor)
-        checked_threads(num_threads)
-        self.num_threads = num_threads
-
-    def __call__(
-        self,
-        X: npt.NDArray[np.float32],
-        T: npt.NDArray[np.float32],
-        options: ProjectionOptions | None = None,
-        /,
-    ) -> npt.NDArray[np.int8]:
-        """Return the binary gradient ``(m, n)`` of a layer; see :class:`~qpsbgd.Projector`.
-
-        Raises:
-            TypeError: an array has the wrong type or dtype.
-            ValueError: shapes do not fit, a value is refused, or an option differs from the
-                projector's own.
-        """
-        X, T = checked_layer(X, T)
-        options = options or ProjectionOptions()
-        layer = LayerProblem("", 0, X, T, with_own_options(self, options))
-        bqms = encode(X, T, layer.options, self.penalty_factor)
-        kwargs = self.sample_kwargs
-        seeds = np.random.default_rng(options.seed).integers(SEED_LIMIT, size=len(bqms)).tolist()
-        takes_seed = "seed" in self.sampler.parameters and "seed" not in kwargs
-        # A neuron whose targets are all 0 has no preferred row.
-        reached = np.flatnonzero(T.any(axis=0)).tolist()
-        # A list, not a generator: the sampler receives all models before a sample set is read.
-        pending = [
-            self.sampler.sample(bqms[row], **kwargs, **({"seed": seeds[row]} if takes_seed else {}))
-            for row in reached
-        ]
-        variables = np.arange(bqms.num_variables)
-        found = np.ones(layer.shape, np.int8)
-        ranking = Ranking(bqms, layer)
-        for row, sampleset in zip(reached, pending, strict=True):
-            reads = checked_spins(sampleset, variables)[:, : bqms.num_inputs]
-            found[row] = ranking.best(row, reads)
-        return never_worse(layer, found, polish=self.polish).binary
-
-
 def check_projector(name: str, projector: Any) -> None:
     """Raise where a value cannot solve the problems of a layer.
 
@@ -325,41 +206,6 @@ def as_native(projector: Projector) -> NativeProjector | None:
     if isinstance(projector, NativeProjector):
         return projector if type(projector).__call__ is NativeProjector.__call__ else None
     return None
-
-
-def check_own_options(projector: Projector, options: ProjectionOptions) -> None:
-    """Raise ValueError where an option is not the projector's own.
-
-    A projector without a tie rule of its own uses that of the options.
-    """
-    for name in OWN_OPTIONS:
-        value = getattr(options, name)
-        if value is None:
-            continue
-        if hasattr(projector, name):
-            own = getattr(projector, name)
-            if not np.array_equal(value, own):
-                raise ValueError(
-                    f"{name} is {value!r}, but the projector was made with {own!r}: give it to the "
-                    "projector"
-                )
-        elif name != "target_eps":
-            raise ValueError(
-                f"{name} is {value!r}, but {type(projector).__name__} has no such option: give it "
-                "to the projector, or use the native one"
-            )
-
-
-def with_own_options(projector: Projector, options: ProjectionOptions) -> ProjectionOptions:
-    """Return options in which a projector's own values replace None.
-
-    Raises:
-        ValueError: an option is given that is not the projector's own.
-    """
-    check_own_options(projector, options)
-    return options.filled(
-        **{name: getattr(projector, name) for name in OWN_OPTIONS if hasattr(projector, name)}
-    )
 
 
 def check_binary(binary: Any, shape: tuple[int, ...]) -> None:

@@ -106,6 +106,11 @@ class Comparison:
     after: npt.NDArray[np.float64]
 
 
+def linear_minimisers(layer: LayerProblem) -> Spins:
+    """Return the rows sign(X^T t), int8 ``(m, n)``, which the native solver starts from."""
+    return minimise(layer.X, layer.T, dataclasses.replace(layer.options, num_sweeps=0))
+
+
 def never_worse(layer: LayerProblem, found: Spins, *, polish: bool) -> Comparison:
     """Return the better of the found rows ``(m, n)`` and the linear minimisers.
 
@@ -116,7 +121,7 @@ def never_worse(layer: LayerProblem, found: Spins, *, polish: bool) -> Compariso
             and never raises the objective.
     """
     options = layer.options
-    start = minimise(layer.X, layer.T, dataclasses.replace(options, num_sweeps=0))
+    start = linear_minimisers(layer)
     before, reached = (objective_values(layer.X, layer.T, rows, options) for rows in (start, found))
     binary, after = np.where((reached < before)[:, None], found, start), np.minimum(reached, before)
     if polish:

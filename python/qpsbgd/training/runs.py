@@ -59,8 +59,8 @@ class Run:
             too_large = [layer.name for layer in self.plan().layers if not layer.num_copies]
             if too_large and config.on_unembeddable == "error":
                 raise ValueError(
-                    f"{', '.join(too_large)} do not fit the annealer; with on_unembeddable "
-                    "'native' they are solved without it"
+                    f"{', '.join(too_large)} do not fit the annealer; with "
+                    "on_unembeddable='native' they are solved without it"
                 )
         claim_folder(folder, asdict(config))
 

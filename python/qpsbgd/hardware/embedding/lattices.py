@@ -48,7 +48,8 @@ def working_graph(sampler: Any) -> nx.Graph:
         sampler: dimod sampler with ``nodelist``, ``edgelist`` and ``properties["topology"]``.
 
     Raises:
-        ValueError: the sampler lacks one of these, or its topology is unknown.
+        ValueError: the sampler lacks one of these, its topology is unknown, or its qubits and
+            couplers are not those of a lattice of its shape.
 
     Example:
         >>> from qpsbgd.hardware import mock_annealer
@@ -67,7 +68,17 @@ def working_graph(sampler: Any) -> nx.Graph:
         ) from error
     checked_choice("topology", family, tuple(SHAPES))
     make = getattr(dwave.graphs, f"{family}_graph")
-    return nx.freeze(make(*shape, node_list=nodes, edge_list=edges))
+    try:
+        # minorminer ends the process for couplers that the lattice does not have.
+        graph = make(
+            *shape, node_list=nodes, edge_list=edges, check_node_list=True, check_edge_list=True
+        )
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{type(sampler).__name__} has the topology {family} {shape!r}, but its qubits and "
+            f"couplers do not fit that shape: {error}"
+        ) from error
+    return nx.freeze(graph)
 
 
 def graph_hash(graph: nx.Graph) -> str:
