@@ -34,10 +34,12 @@ from qpsbgd.hardware.embedding import (
     ideal_graph,
     pack_cliques,
     pack_graph,
+    repacking,
+    tiles,
     working_graph,
 )
 from qpsbgd.hardware.embedding import cache as cache_module
-from qpsbgd.hardware.embedding.cliques import Selection
+from qpsbgd.hardware.embedding.selection import Selection
 
 SMALL = {"pegasus": (4,), "zephyr": (3, 4), "chimera": (6, 6, 4)}
 every_family = pytest.mark.parametrize("family", SMALL)
@@ -426,7 +428,11 @@ def test_hash_of_a_graph_that_changes():
 
 
 @pytest.fixture
-def graph():
+def graph(monkeypatch):
+    # Short searches: these tests are about files.
+    monkeypatch.setattr(tiles, "NUM_COMPACT", 4)
+    monkeypatch.setattr(tiles, "NUM_STEPS", 100)
+    monkeypatch.setattr(repacking, "EMBEDDINGS_PER_COPY", 2)
     return nx.freeze(damaged(ideal_graph("zephyr", (2, 4)), 0.02))
 
 
@@ -528,6 +534,9 @@ def with_chains(change):
         changed(chains=[[[1.0]]]),
         changed(chains=[3]),
         changed(digest="0" * 64),
+        changed(effort=-1),
+        changed(effort="1"),
+        without("effort"),
         without("digest"),
         without("chains"),
         without("graph_hash"),

@@ -1,5 +1,8 @@
 """Memory of packings: each is searched once, and stored on disk for later processes.
 
+A packing of cliques may be improved later: a call that asks for more effort than the stored packing
+has continues its search.
+
 A file is JSON and is trusted no more than an embedder: its schema, the arguments that it was made
 for, its digest and every chain are checked when it is read. A file that fails a check is logged,
 computed again and replaced.
@@ -11,6 +14,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +23,7 @@ from filelock import FileLock
 
 from qpsbgd.atomic import cache_folder, write_atomically
 from qpsbgd.errors import UnembeddableError
-from qpsbgd.hardware.embedding.cliques import pack_cliques
+from qpsbgd.hardware.embedding.cliques import CLIQUE_TIMEOUT, pack_cliques
 from qpsbgd.hardware.embedding.copies import (
     DEFAULT_TIMEOUT,
     Edges,
@@ -31,7 +35,7 @@ from qpsbgd.hardware.embedding.copies import (
 from qpsbgd.hardware.embedding.lattices import graph_hash
 
 #: Version of the files. Raise it when their form changes, or when the search finds better packings.
-SCHEMA = 1
+SCHEMA = 2
 
 #: Seconds to wait for a process that searches the same packing, before searching it as well.
 LOCK_TIMEOUT = 300.0
@@ -64,13 +68,25 @@ class EmbeddingCache:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = cache_folder("embeddings") if folder is None else Path(folder)
-        self._memory: dict[tuple[Any, ...], Packing | UnembeddableError] = {}
+        #: Packings, and the largest effort that a call asked for.
+        self._memory: dict[tuple[Any, ...], tuple[Packing | UnembeddableError, int]] = {}
         self._has_warned = False
 
     def cliques(
-        self, graph: nx.Graph, n: int, *, graph_id: str, max_copies: int | None = None
+        self,
+        graph: nx.Graph,
+        n: int,
+        *,
+        graph_id: str,
+        max_copies: int | None = None,
+        effort: int = 1,
+        timeout: float = CLIQUE_TIMEOUT,
     ) -> Packing:
         """Return the packing of :func:`~qpsbgd.hardware.embedding.pack_cliques`.
+
+        The best packing so far is stored. A call with more effort than it has continues the search,
+        and later calls get the improved packing. A search that the timeout ended is continued by
+        the next object that asks for the packing.
 
         Args:
             graph: working graph. A packing in memory is returned within microseconds if the graph
@@ -78,6 +94,8 @@ class EmbeddingCache:
             n: number of variables.
             graph_id: name of the solver and its working graph.
             max_copies: upper limit of the number of copies; None for as many as fit.
+            effort: rounds of improvement; each takes about three seconds.
+            timeout: seconds that the search of this call may take.
 
         Raises:
             UnembeddableError: no embedding was found.
@@ -85,7 +103,10 @@ class EmbeddingCache:
         source = {"kind": "clique", "num_variables": n, "max_copies": max_copies}
         return self._packing(
             graph, graph_id, source, "all pairs",
-            lambda: pack_cliques(graph, n, max_copies=max_copies),
+            lambda start: pack_cliques(
+                graph, n, max_copies=max_copies, effort=effort, timeout=timeout, start=start
+            ),
+            effort,
         )  # fmt: skip
 
     def sparse(
@@ -124,7 +145,7 @@ class EmbeddingCache:
         }
         return self._packing(
             graph, graph_id, source, pairs,
-            lambda: pack_graph(
+            lambda _: pack_graph(
                 graph, pairs, num_variables, max_copies=max_copies, timeout=timeout, seed=seed
             ),
         )  # fmt: skip
@@ -135,27 +156,37 @@ class EmbeddingCache:
         graph_id: str,
         source: dict[str, Any],
         edges: Edges | Literal["all pairs"],
-        search: Callable[[], Packing],
+        search: Callable[[Packing | None], Packing],
+        effort: int = 0,
     ) -> Packing:
-        """Return a packing from memory, from disk, or from a search."""
+        """Return a packing from memory, from disk, or from a search.
+
+        Args:
+            graph: working graph.
+            graph_id: name of the solver and its working graph.
+            source: description of the source graph and of the arguments of the search.
+            edges: edges of the source graph.
+            search: function that improves a packing, or that searches for one if there is none.
+            effort: rounds of improvement that the packing needs.
+        """
         digest = graph_hash(graph)
         key = (digest, graph_id, *source.values())
-        known = self._memory.get(key)
-        if known is None:
+        known, attempted = self._memory.get(key, (None, -1))
+        if known is None or (attempted < effort and isinstance(known, Packing)):
             header = {"graph_hash": digest, "graph_id": graph_id, "source": source}
             path = self._path(header)
             with self._locked(path):
                 try:
-                    known = self._read(path, header, graph, edges)
-                    if known is None:
-                        found = search()
-                        known = Packing(
-                            found.num_variables, found.embeddings, found.graph_hash, graph_id
-                        )
+                    # Another process may have improved the packing in the meantime.
+                    start = self._read(path, header, graph, edges) or known
+                    if start is not None and start.effort >= effort:
+                        known = start
+                    else:
+                        known = replace(search(start), graph_id=graph_id)
                         self._write(path, header, known)
                 except UnembeddableError as error:
                     known = error
-            self._memory[key] = known
+            self._memory[key] = known, effort
         if isinstance(known, UnembeddableError):
             raise UnembeddableError(str(known)) from known
         return known
@@ -194,7 +225,13 @@ class EmbeddingCache:
 
     def _write(self, path: Path, header: dict[str, Any], packing: Packing) -> None:
         chains = [[copy[v] for v in range(packing.num_variables)] for copy in packing.embeddings]
-        content = {"schema": SCHEMA, **header, "digest": packing.digest, "chains": chains}
+        content = {
+            "schema": SCHEMA,
+            **header,
+            "effort": packing.effort,
+            "digest": packing.digest,
+            "chains": chains,
+        }
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(path, json.dumps(content).encode())
@@ -231,8 +268,15 @@ def _decoded(
         )
     except (KeyError, TypeError) as error:
         raise ValueError("its chains are no lists of lists of qubits") from error
+    effort = stored.get("effort")
+    if type(effort) is not int or effort < 0:
+        raise ValueError(f"its effort is {effort!r}, but must be an integer, 0 or more")
     packing = Packing(
-        header["source"]["num_variables"], embeddings, header["graph_hash"], header["graph_id"]
+        header["source"]["num_variables"],
+        embeddings,
+        header["graph_hash"],
+        header["graph_id"],
+        effort,
     )
     check_packing(packing, graph, edges)
     if stored.get("digest") != packing.digest:

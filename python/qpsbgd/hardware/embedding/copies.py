@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import minorminer
 import networkx as nx
@@ -37,6 +37,7 @@ class Packing:
             qubits come first. The qubits of a chain are in ascending order.
         graph_hash: :func:`~qpsbgd.hardware.embedding.graph_hash` of the working graph.
         graph_id: the caller's name of the working graph; empty where there is none.
+        effort: rounds of improvement that the search of :func:`pack_cliques` completed.
 
     Example:
         >>> from qpsbgd.hardware import Packing
@@ -49,6 +50,7 @@ class Packing:
     embeddings: tuple[Chains, ...]
     graph_hash: str
     graph_id: str = ""
+    effort: int = 0
 
     @property
     def num_copies(self) -> int:
@@ -141,6 +143,20 @@ def pack_graph(
             f"{describe(graph)} was found within {timeout} s"
         )
     return verified_packing(graph, copies, num_variables, pairs)
+
+
+def quick_embedding(
+    pairs: list[tuple[int, int]], edges: list[Any], seed: int
+) -> dict[int, list[int]]:
+    """Return an embedding that minorminer finds at its first attempt, or an empty dict.
+
+    Many short searches with different seeds find more good embeddings than one long search does.
+    """
+    found: dict[int, list[int]] = minorminer.find_embedding(
+        pairs, edges, random_seed=seed, threads=1, tries=1,
+        chainlength_patience=1, max_no_improvement=2,
+    )  # fmt: skip
+    return found
 
 
 def source_edges(edges: Edges, num_variables: int) -> list[tuple[int, int]]:

@@ -5,6 +5,7 @@ has its qubits and couplers. A *window* is the image of a small ideal lattice, t
 is an embedding in terms of the tile's nodes.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 from minorminer.busclique import busgraph_cache
+
+from qpsbgd.hardware.embedding.copies import Chains, quick_embedding
 
 Shape = tuple[tuple[int, ...], ...]
 Ints = npt.NDArray[np.int64]
@@ -23,6 +26,10 @@ NUM_REPAIRS = 3
 #: Largest number of missing couplers in an embedding that is repaired. With more, the repaired
 #: embedding would lack about as many other couplers.
 MAX_REPAIRED = 4
+
+
+#: Number of searches for the size of a compact embedding.
+NUM_COMPACT = 10
 
 
 class Place(NamedTuple):
@@ -37,12 +44,14 @@ class _Cliques(busgraph_cache):
 
     The cache holds the hundred graphs used last, as pickles in the user's data folder: thousands of
     windows would displace the user's own graphs. Where couplers are missing, this embedder tries
-    one way around them instead of 64, each of which takes as long as an ideal graph.
+    one way around them instead of 64, each of which takes as long as an ideal graph; with
+    ``is_thorough`` it tries all of them.
     """
 
-    def __init__(self, part: "_Part") -> None:
+    def __init__(self, part: "_Part", is_thorough: bool = False) -> None:
         super().__init__(part)
-        self._graph.set_mask_bound(1)
+        if not is_thorough:
+            self._graph.set_mask_bound(1)
 
     def _fetch_cache(
         self, dirname: str, compute: Callable[[], Any], force_write: bool = False
@@ -67,10 +76,24 @@ class _Part:
         return self._edges
 
 
-def largest_clique(graph: nx.Graph) -> int:
-    """Return the number of variables of the largest clique that the embedder finds in a graph."""
+def large_clique(graph: nx.Graph, num_variables: int) -> Chains:
+    """Return an embedding of a clique of up to ``num_variables`` variables in a whole graph.
+
+    It has fewer variables where D-Wave's embedder finds no larger clique, and none where the graph
+    has no qubits.
+    """
+    num_variables = min(num_variables, len(graph))
+    if not num_variables:
+        return {}
     part = _Part(graph.graph, sorted(graph.nodes), sorted(map(sorted, graph.edges)))
-    return len(_Cliques(part).largest_clique())
+    cliques = _Cliques(part, is_thorough=True)
+    found = cliques.find_clique_embedding(num_variables) or cliques.largest_clique()
+    shortest_first = sorted((tuple(sorted(chain)) for chain in found.values()), key=_length_first)
+    return dict(enumerate(shortest_first[:num_variables]))
+
+
+def _length_first(chain: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+    return len(chain), chain
 
 
 class Windows:
@@ -204,6 +227,10 @@ class Windows:
         order = np.argsort(codes, kind="stable")
         return used[order], np.flatnonzero(np.diff(codes[order], prepend=-1))
 
+    def compact_shapes(self, num_searches: int) -> list[Shape]:
+        """Return the different shapes that minorminer finds in the tile, few qubits first."""
+        return _compact_shapes(self.edges.tolist(), self.num_variables, num_searches)
+
     def qubits(self, place: Place) -> Ints:
         """Return all qubits of a placed shape in ascending order."""
         nodes = [node for chain in place.shape for node in chain]
@@ -213,7 +240,7 @@ class Windows:
         """Return a placed shape as an embedding, short chains first."""
         image = self.images[place.window]
         chains = [tuple(sorted(image[list(chain)].tolist())) for chain in place.shape]
-        return dict(enumerate(sorted(chains, key=lambda chain: (len(chain), chain))))
+        return dict(enumerate(sorted(chains, key=_length_first)))
 
     def places(self, shape: Shape) -> Iterator[Place]:
         """Yield a shape in every window where it is a valid embedding."""
@@ -229,6 +256,28 @@ class Windows:
         every = np.logical_and.reduceat(coupled, starts, axis=1)
         for window in windows[np.where(first == second, every, some).all(axis=1)].tolist():
             yield Place(window, shape)
+
+
+def _compact_shapes(edges: list[Any], num_variables: int, num_searches: int) -> list[Shape]:
+    """Return the different clique embeddings that minorminer finds, few qubits first."""
+    pairs = list(itertools.combinations(range(num_variables), 2))
+    shapes = set()
+    for seed in range(num_searches):
+        found = quick_embedding(pairs, edges, seed)
+        if found:
+            shapes.add(tuple(sorted(tuple(sorted(chain)) for chain in found.values())))
+    return sorted(shapes, key=lambda shape: (sum(map(len, shape)), shape))
+
+
+def compact_size(graph: nx.Graph, num_variables: int) -> int:
+    """Return the number of qubits of a compact embedding in an ideal lattice of a graph's family.
+
+    It is the number of variables where minorminer finds no embedding.
+    """
+    rows = min(1 + smallest_size(graph, num_variables), graph.graph["rows"])
+    edges = sorted(map(sorted, tile_of(graph, rows).edges))
+    shapes = _compact_shapes(edges, num_variables, NUM_COMPACT)
+    return sum(map(len, shapes[0])) if shapes else num_variables
 
 
 def tile_of(graph: nx.Graph, size: int) -> nx.Graph:
