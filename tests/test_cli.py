@@ -1,6 +1,7 @@
 """The command line with the native solver."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -274,6 +275,21 @@ def test_info():
     assert {"version", "compiler", "numpy", "torch"} <= facts.keys()
     text = run("info", QPSBGD_ISA="baseline").stdout
     assert "isa              baseline\n" in text
+
+
+def test_help_has_each_option_once_under_a_heading():
+    text = run("train", "--help").stdout
+    headings = ("Run:", "QPSBGD and baselines:", "Projector:", "Annealer (with --projector dwave):")
+    parts = re.split("|".join(f"^{re.escape(heading)}$" for heading in headings), text, flags=re.M)
+    assert len(parts) == 5
+    for part, options in zip(
+        parts[1:], (("--epochs", "--out"), ("--scale",), ("--sampler",), ("--mock",)), strict=True
+    ):
+        for option in options:
+            assert re.search(rf"^  {option} ", part, re.M)
+    named = re.findall(r"^  (?:-h, )?(--[a-z-]+)", "".join(parts[1:]), re.M)
+    assert len(named) == len(set(named)) > 30
+    assert "{digits" not in parts[1]
 
 
 @pytest.mark.parametrize("command", [[], ["train"], ["info"]])

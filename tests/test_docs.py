@@ -1,4 +1,4 @@
-"""The examples of docs/training.md run, one after the other."""
+"""The examples of README and of the guides run, those of a page one after the other."""
 
 import re
 from pathlib import Path
@@ -7,21 +7,27 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-PAGE = Path(__file__).parents[1] / "docs" / "training.md"
+ROOT = Path(__file__).parents[1]
+TRAINING = ROOT / "docs" / "training.md"
+PAGES = [
+    page
+    for page in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
+    if "```python" in page.read_text()
+]
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
-def examples():
+def examples(page):
     """Return the source of each example, after as many empty lines as there are before it."""
-    page = PAGE.read_text()
-    fences = list(re.finditer(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE))
-    assert len(fences) == page.count("```python")
-    return ["\n" * page.count("\n", 0, fence.start(1)) + fence[1] for fence in fences]
+    text = page.read_text()
+    fences = list(re.finditer(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
+    assert len(fences) == text.count("```python")
+    return ["\n" * text.count("\n", 0, fence.start(1)) + fence[1] for fence in fences]
 
 
-def run(example, names):
-    exec(compile(example, str(PAGE), "exec"), names)  # a traceback has the line of the page
+def run(page, example, names):
+    exec(compile(example, str(page), "exec"), names)  # a traceback has the line of the page
 
 
 @pytest.fixture
@@ -33,13 +39,18 @@ def process_group():
 
 
 @pytest.mark.usefixtures("process_group")
-def test_examples_run_in_sequence(monkeypatch, tmp_path):
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_examples_run_in_sequence(page, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # for the files that an example may write
+    for module in ("dwave.system", "dwave.plugins.torch", "onnx", "onnxruntime"):
+        if module in page.read_text():
+            pytest.importorskip(module)
     names = {}
-    for example in examples():
+    for example in examples(page):
         if "import lightning" not in example:  # takes seconds, and is optional
-            run(example, names)
-    assert isinstance(names["whole"], torch.nn.parallel.DistributedDataParallel)  # in the last one
+            run(page, example, names)
+    if page == TRAINING:  # the last example ran
+        assert isinstance(names["whole"], torch.nn.parallel.DistributedDataParallel)
 
 
 @pytest.mark.slow
@@ -47,9 +58,9 @@ def test_examples_run_in_sequence(monkeypatch, tmp_path):
 def test_the_example_for_lightning_trains(monkeypatch, tmp_path):
     lightning = pytest.importorskip("lightning", reason="Lightning is not installed")
     monkeypatch.chdir(tmp_path)
-    (example,) = (each for each in examples() if "import lightning" in each)
+    (example,) = (each for each in examples(TRAINING) if "import lightning" in each)
     names = {}
-    run(example, names)
+    run(TRAINING, example, names)
     module = names["Classifier"]()
     before = [parameter.clone() for parameter in module.parameters()]
     data = torch.utils.data.TensorDataset(torch.randn(20, 64), torch.randint(10, (20,)))

@@ -11,6 +11,7 @@ import click
 from qpsbgd import _core
 from qpsbgd.cli.compare import finish_comparison, print_comparison, start_comparison
 from qpsbgd.cli.errors import InputError
+from qpsbgd.cli.groups import GroupedCommand
 from qpsbgd.cli.options import (
     check_given,
     click_type,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from qpsbgd.training.runs import Run
 
 
-@click.command("train")
+@click.command("train", cls=GroupedCommand)
 @click.argument("dataset", type=click_type("dataset"))
 @setting_options()
 @click.option(

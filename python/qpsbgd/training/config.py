@@ -64,15 +64,19 @@ class Config:
         default="qpsbgd",
         metavar="NAME",
     )
-    epochs: int = setting(default=15, interval=COUNT)
+    epochs: int = setting("Passes over the training images.", default=15, interval=COUNT)
     lr: float = setting(
         "Initial learning rate (bop: gamma).",
         interval=POSITIVE,
         default_text="the best of a grid for data set and optimizer",
     )
-    batch_size: int = setting(interval=COUNT, default_text="digits 50, mnist5k 100")
+    batch_size: int = setting(
+        "Images in a step.", interval=COUNT, default_text="digits 50, mnist5k 100"
+    )
     # dimod's and this package's samplers take seeds below 2**31.
-    seed: int = setting(default=0, interval=Interval(0, 2**31))
+    seed: int = setting(
+        "Seed of the weights, the batches and the solver.", default=0, interval=Interval(0, 2**31)
+    )
     # scikit-learn takes seeds below 2**32.
     split: int = setting(
         "Seed of the draw that holds out a fifth of the images for testing.",
