@@ -4,6 +4,7 @@ import contextlib
 import copy
 import json
 import logging
+import pickle
 
 import dimod
 import numpy as np
@@ -430,6 +431,19 @@ def test_a_step_that_was_interrupted_takes_up_what_it_waited_for(rng, make):
     assert sampler.num_calls == 3
     assert projector.budget.spent_us == pytest.approx(3 * 8550.28)
     assert all(call["kept"] for call in projector.last_calls)
+
+
+def test_a_projector_can_be_pickled(rng, make):
+    """Another process gets a projector with the time that this one has spent."""
+    X, T = data(rng)
+    projector = make()
+    projector(X, T, ProjectionOptions(seed=1))
+    twin = pickle.loads(pickle.dumps(projector))
+    assert twin.budget.spent_us == projector.budget.spent_us
+    np.testing.assert_array_equal(
+        twin(X, T, ProjectionOptions(seed=2)), projector(X, T, ProjectionOptions(seed=2))
+    )
+    assert twin.last_call["bqm"] == projector.last_call["bqm"]
 
 
 def test_a_copy_of_an_optimiser_has_the_same_budget(make):

@@ -1,16 +1,15 @@
 """Budget of access time, which threads share, and processes as well through a ledger."""
 
 import contextlib
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from qpsbgd._checks import checked_real
 from qpsbgd.errors import BudgetExceededError
 from qpsbgd.hardware.ledger import Account, Ledger, Problem, released
+from qpsbgd.hardware.locks import Lock
 
 
 class Budget:
@@ -60,7 +59,7 @@ class Budget:
         self._problems: dict[str, Problem] = {}
         #: Time reserved by this budget for each problem.
         self._own: dict[str, float] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._take(self._read())
 
     @property
@@ -191,12 +190,3 @@ class Budget:
         """Store an account in memory; what others have reserved counts as spent."""
         self.spent_us = account.spent_us + max(account.reserved_us - self.reserved_us, 0.0)
         self._problems = dict(account.problems)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state without the lock, which cannot be pickled."""
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore the state with a new lock."""
-        vars(self).update(state)
-        self._lock = threading.Lock()

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from qpsbgd.hardware.chain_strength import ChainStrength, chain_strength, checke
 from qpsbgd.hardware.client import redacted
 from qpsbgd.hardware.delivery import cancel
 from qpsbgd.hardware.layout import Layout, Layouts
+from qpsbgd.hardware.locks import Lock
 from qpsbgd.hardware.machine import Machine, access_time_us, check_run_time
 from qpsbgd.hardware.parameters import is_reverse, protocol
 from qpsbgd.hardware.qubit_problem import QubitProblem
@@ -90,7 +90,7 @@ class OnceWarner:
 
     def __init__(self) -> None:
         self._kinds: set[str] = set()
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def __call__(self, kind: str, message: str) -> None:
         """Warn with ``message``, unless there was a warning of this kind."""

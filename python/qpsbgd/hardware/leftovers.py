@@ -5,6 +5,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 
 from qpsbgd.hardware.ledger import Problem
+from qpsbgd.hardware.locks import Lock
 from qpsbgd.hardware.submission import Submission
 
 #: Number of problems of steps that succeeded which stay in the budget, apart from the last step.
@@ -30,7 +31,7 @@ class Leftovers:
             self._earlier[problem.key].append((name, problem))
         self._failed: dict[str, list[tuple[int, Submission]]] = defaultdict(list)
         self._finished: deque[list[str]] = deque()
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def take_submission(self, key: str) -> Submission | None:
         """Remove and return a submission of a failed step; None if there is none."""
