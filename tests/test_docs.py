@@ -15,7 +15,10 @@ PAGES = [
     if "```python" in page.read_text()
 ]
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
+pytestmark = [
+    pytest.mark.usefixtures("one_torch_thread"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),  # torch.onnx
+]
 
 
 def examples(page):
