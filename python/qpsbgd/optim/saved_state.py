@@ -31,16 +31,15 @@ def check_state_dict(state_dict: dict[str, Any], groups: Sequence[dict[str, Any]
 
 def _check_layer(layer: str, state: dict[str, Any], weight: torch.Tensor) -> None:
     """Raise ValueError where a tensor in the state of a layer has not the shape that it needs."""
-    m, n = len(weight), weight[0].numel()
-    num_past = sum(state.get("past_sizes", ()))
-    expected = {
-        "momentum_buffer": tuple(weight.shape),
-        "past_inputs": (num_past, n),
-        "past_targets": (num_past, m),
-    }
-    for name, shape in expected.items():
-        if name in state and tuple(state[name].shape) != shape:
+    # The number of past samples differs from step to step; their widths are the layer's.
+    widths = {"past_inputs": weight[0].numel(), "past_targets": len(weight)}
+    for name in ("momentum_buffer", *widths):
+        tensor = state.get(name)
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        shape = (*tensor.shape[:1], widths[name]) if name in widths else tuple(weight.shape)
+        if tuple(tensor.shape) != shape:
             raise ValueError(
-                f"layer {layer!r}: state_dict has {name} of shape {tuple(state[name].shape)}, but "
+                f"layer {layer!r}: state_dict has {name} of shape {tuple(tensor.shape)}, but "
                 f"this layer needs {shape}: it is the state of a layer of another size"
             )
