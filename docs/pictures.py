@@ -13,12 +13,12 @@ from matplotlib.patches import Rectangle
 FOLDER = Path(__file__).parent
 #: Without these, each run would write other files.
 plt.rcParams["svg.hashsalt"] = "qpsbgd"
-METADATA = {"Date": None, "Creator": None}
 
 
 def save(figure, name):
     """Write a picture."""
-    figure.savefig(FOLDER / name, metadata=METADATA)
+    metadata = {"Date": None, "Creator": None} if name.endswith(".svg") else None
+    figure.savefig(FOLDER / name, metadata=metadata, dpi=110)
     plt.close(figure)
 
 
@@ -99,7 +99,7 @@ def draw_packing():
         nx.draw_networkx_edges(part, positions, edge_color=colour, ax=axes)
     axes.axis("off")
     axes.set_title(f"{packing.num_copies} copies of K8 on a Pegasus P4 of {len(graph)} qubits")
-    save(figure, "packing.svg")
+    save(figure, "packing.png")
 
 
 if __name__ == "__main__":
