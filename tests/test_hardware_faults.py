@@ -217,7 +217,7 @@ def test_a_key_depends_on_the_problem_the_machine_and_the_parameters():
     def key(parameters, J=1.0, solver="mine"):
         layout = SimpleNamespace(qubits=np.arange(2))
         problem = SimpleNamespace(layout=layout, h=np.zeros(2), J=np.full(1, J))
-        return Call(np.arange(1), problem, "a call", 1.0, {"solver": solver}).key(parameters)
+        return Call(np.arange(1), problem, "a call", parameters, 1.0, {"solver": solver}).key
 
     changed = [
         key({}), key({"num_reads": 5}), key({"num_reads": 6}), key({}, J=2.0),

@@ -377,9 +377,11 @@ def other_json(text):
 @pytest.mark.parametrize("phase", ["submit", "accepted", "poll", "load"])
 def test_json_of_another_form_stops_nothing(service, cache, plain, monkeypatch, phase, text):
     """The client waits for ever for some of them, and cannot be closed then."""
-    monkeypatch.setattr("qpsbgd.hardware.service.PATIENCE", 0.05)
-    monkeypatch.setattr("qpsbgd.hardware.service.ID_PATIENCE", 0.3)
-    monkeypatch.setattr(delivery, "ID_PATIENCE", 0.3)
+    monkeypatch.setattr("qpsbgd.hardware.service.PATIENCE", 0.1)
+    # Longer than the client waits for a response.
+    patience = 4 * service.patience
+    monkeypatch.setattr("qpsbgd.hardware.service.ID_PATIENCE", patience)
+    monkeypatch.setattr(delivery, "ID_PATIENCE", patience)
     found = outcome(service, service.sampler(), {phase: [other_json(text)]}, cache)
     np.testing.assert_array_equal(found.rows, plain[1])
     assert (found.num_problems, found.bill_us) == (1, BILL)

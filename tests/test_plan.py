@@ -11,6 +11,8 @@ from dwave.cloud.testing.mocks import qpu_problem_timing_data
 
 import qpsbgd
 from qpsbgd.hardware import DWaveProjector, mock_annealer, plan
+from qpsbgd.hardware.embedding import ideal_graph
+from qpsbgd.hardware.published import PUBLISHED, working_graph_of
 
 
 @pytest.fixture
@@ -88,7 +90,7 @@ def test_a_step_takes_what_was_planned(rng, machine, cache, objective):
 
 
 def test_64_neurons_of_16_inputs_take_a_twentieth_of_one_call_a_neuron(cache):
-    found = plan([("layer", (64, 16))], 50, 1, topology="pegasus", num_reads=100, cache=cache)
+    found = plan([("layer", (64, 16))], 50, 1, shape=(16,), num_reads=100, cache=cache)
     assert found.layers[0].num_calls == 1
     assert found.gain >= 20
 
@@ -197,3 +199,23 @@ def test_nothing_is_sent(machine, cache, monkeypatch):
     monkeypatch.setattr(type(machine), "sample", sample)
     plan([("layer", (3, 4))], 8, 1, sampler=machine, cache=cache)
     assert isinstance(machine, qpsbgd.hardware.mock._MockAnnealer)
+
+
+@pytest.mark.parametrize("topology", ["chimera", "zephyr"])
+def test_published_counts(topology):
+    """All that is left out is drawn at random, the same for the same seed."""
+    counts = PUBLISHED[topology]
+    ideal = ideal_graph(topology, counts.shape)
+    graph = working_graph_of(ideal, counts, 0)
+    assert (len(graph), graph.number_of_edges()) == (counts.num_qubits, counts.num_couplers)
+    assert set(graph.edges) <= {*ideal.edges, *((b, a) for a, b in ideal.edges)}
+    again, other = (working_graph_of(ideal, counts, seed) for seed in (0, 1))
+    assert set(graph.nodes) == set(again.nodes) != set(other.nodes)
+    assert {frozenset(e) for e in graph.edges} == {frozenset(e) for e in again.edges}
+
+
+def test_a_plan_without_a_shape_is_of_a_published_machine(cache):
+    found = plan([("a", (3, 4))], 8, 1, topology="chimera", max_copies=2, cache=cache)
+    assert found.solver == "mock of 2000Q (chimera 16x16x4, 2041 qubits, 5974 couplers)"
+    found = plan([("a", (3, 4))], 8, 1, topology="chimera", shape=(2, 2, 4), cache=cache)
+    assert found.solver == "mock of chimera 2x2x4"

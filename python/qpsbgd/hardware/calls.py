@@ -53,17 +53,14 @@ class Call:
     submission: Submission | None = None
     answer: dimod.SampleSet | None = None
 
-    def key(self, parameters: Mapping[str, Any]) -> str:
-        """Return a digest of the problem, which is the same when a later process repeats a step.
-
-        Args:
-            parameters: parameters of the sampler.
-        """
+    @property
+    def key(self) -> str:
+        """Digest of the problem, which is the same when a later process repeats a step."""
         digest = hashlib.blake2b(digest_size=16)
         for array in (self.problem.layout.qubits, self.problem.h, self.problem.J):
             digest.update(array.tobytes())
         names = [self.record.get("solver"), self.record.get("graph_id")]
-        for part in (names, *sorted(parameters.items())):
+        for part in (names, *sorted(self.parameters.items())):
             try:
                 text = json.dumps(part, default=_to_json)
             except TypeError:  # such as keys that are tuples

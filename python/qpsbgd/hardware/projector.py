@@ -286,7 +286,7 @@ class DWaveProjector:
         options = self.options
         submissions, new = [], []
         for call in calls:
-            key = call.key(call.parameters)
+            key = call.key
             known = self._leftovers.take_submission(key)
             earlier = None if known else self._leftovers.take_problem(key)
             submission = known or Submission(
