@@ -25,8 +25,9 @@ from qpsbgd.hardware.embedding.windows import compact_size, large_clique, tile_o
 
 #: Seconds that the search may take by default. It needs about ten on a graph of 5000 qubits.
 CLIQUE_TIMEOUT = 60.0
-#: Number of variables up to which minorminer embeds within milliseconds.
+#: Number of variables and length of chains up to which minorminer embeds within milliseconds.
 _FILL_LIMIT = 24
+_FILL_CHAIN = 4
 #: Tiled copies are kept without a search for others if as many compact ones need this share of the
 #: qubits.
 _TILED_SHARE = 0.65
@@ -77,7 +78,7 @@ def pack_cliques(
     while n > 2 and packing.effort < effort and packing.num_copies < enough:
         search = _repacking(graph, packing, end)
         rng = random.Random(packing.effort)
-        if n <= _FILL_LIMIT:
+        if n <= _FILL_LIMIT and packing.longest_chain <= _FILL_CHAIN:
             search.fill(enough, rng)
         search.improve(enough, rng)
         # A round that the timeout ended is not complete, and a later call repeats it.
@@ -118,10 +119,10 @@ def _refilled(
     graph: nx.Graph, n: int, tiled: list[Chains], enough: int, end: float
 ) -> list[Chains]:
     """Return copies that minorminer embeds one by one, or the tiled ones if there are more."""
-    least = compact_size(graph, n)
-    if len(tiled) * least > _TILED_SHARE * len(graph):
-        return tiled
     longest_chain = max(len(chain) for chains in tiled for chain in chains.values())
+    least = compact_size(graph, n)
+    if longest_chain > _FILL_CHAIN or len(tiled) * least > _TILED_SHARE * len(graph):
+        return tiled
     search = Repacking(graph, n, longest_chain, least, end)
     search.fill(enough, random.Random(0))
     return max(tiled, list(search.copies.values()), key=len)

@@ -109,18 +109,22 @@ def _select(windows: Windows, harvests: list[list[Place]], enough: int) -> list[
     places = list(harvests[0])
     known = {windows.qubits(place).tobytes() for place in places}
     shapes: list[Shape] = sorted(counts, key=lambda shape: -counts[shape])
+    limit, num_steps = CANDIDATE_LIMIT, NUM_STEPS
     if windows.num_variables <= COMPACT_LIMIT:
         shapes = windows.compact_shapes(NUM_COMPACT) + shapes
+        # On a small graph most candidates overlap, and an exchange visits all that do.
+        limit = min(limit, 100 * len(harvests[0]))
+        num_steps = min(num_steps, 200 * len(harvests[0]))
     for shape in shapes:
         for place in windows.places(shape):
             key = windows.qubits(place).tobytes()
             if key not in known:
                 known.add(key)
                 places.append(place)
-        if len(places) > CANDIDATE_LIMIT:
+        if len(places) > limit:
             break
     selection = Selection([windows.qubits(place) for place in places])
     for member in range(len(harvests[0])):
         selection.add(member)
-    selection.improve(NUM_STEPS, enough)
+    selection.improve(num_steps, enough)
     return [places[member] for member in sorted(selection.members)]
