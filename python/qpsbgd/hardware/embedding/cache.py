@@ -63,7 +63,7 @@ class EmbeddingCache:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     cache = EmbeddingCache(Path(folder))
         ...     cache.cliques(ideal_graph("zephyr", [2, 4]), 8, graph_id="ideal").num_copies
-        8
+        9
     """
 
     def __init__(self, folder: Path | None = None) -> None:

@@ -65,7 +65,7 @@ def pack_cliques(
         >>> from qpsbgd.hardware.embedding import ideal_graph, pack_cliques
         >>> packing = pack_cliques(ideal_graph("zephyr", [2, 4]), 8)
         >>> packing.num_copies, packing.longest_chain
-        (10, 2)
+        (9, 2)
     """
     check_lattice(graph)
     checked_count("n", n, 1)

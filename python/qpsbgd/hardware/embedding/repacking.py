@@ -92,7 +92,9 @@ class Repacking:
         """
         failures: set[frozenset[int]] = set()
         for qubit in sorted(self.free):
-            while qubit in self.free and len(self.copies) < enough and not self.is_late:
+            while qubit in self.free:
+                if len(self.copies) >= enough or self.is_late:
+                    return
                 region = self._free_region(qubit)
                 # Neighbouring qubits often have the same region.
                 if frozenset(region) in failures:
