@@ -14,7 +14,7 @@ import filelock
 
 from qpsbgd.atomic import write_atomically
 from qpsbgd.hardware import Budget, BudgetExceededError
-from qpsbgd.hardware.ledger import Problem
+from qpsbgd.hardware.service.ledger import Problem
 
 #: What a call in these tests is estimated and billed.
 ESTIMATE, BILL = 100.0, 80.0
@@ -184,7 +184,7 @@ def test_a_ledger_that_is_damaged_while_a_call_is_under_way(tmp_path):
 
 
 def test_a_ledger_that_another_process_holds_too_long(tmp_path, monkeypatch):
-    monkeypatch.setattr("qpsbgd.hardware.ledger.LOCK_TIMEOUT", 0.0)
+    monkeypatch.setattr("qpsbgd.hardware.service.ledger.LOCK_TIMEOUT", 0.0)
     budget = Budget(1000.0, tmp_path / "spent.json")
     budget.reserve(100.0, "one")
     with filelock.FileLock(tmp_path / "spent.json.lock"):

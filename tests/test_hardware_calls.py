@@ -23,10 +23,11 @@ from dwave.cloud.exceptions import (
 from dwave.system.exceptions import FailoverCondition
 
 from qpsbgd.errors import CallError
-from qpsbgd.hardware import Budget, BudgetExceededError, delivery
-from qpsbgd.hardware.delivery import deliver
+from qpsbgd.hardware import Budget, BudgetExceededError
 from qpsbgd.hardware.machine import access_time_us, check_run_time
-from qpsbgd.hardware.submission import Submission
+from qpsbgd.hardware.service import delivery
+from qpsbgd.hardware.service.delivery import deliver
+from qpsbgd.hardware.service.submission import Submission
 
 BQM = dimod.BinaryQuadraticModel({0: 1.0}, {(0, 1): -1.0}, 0.0, "SPIN")
 #: What a call in these tests is estimated and billed.

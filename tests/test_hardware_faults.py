@@ -29,10 +29,10 @@ from dwave.system.testing import MockDWaveSampler
 from qpsbgd import ProjectionOptions
 from qpsbgd.hardware import Budget, DWaveProjector
 from qpsbgd.hardware.calls import Call
-from qpsbgd.hardware.faults import Reaction, Step, reaction, without_failover
-from qpsbgd.hardware.ledger import Problem
-from qpsbgd.hardware.leftovers import Leftovers
-from qpsbgd.hardware.submission import Submission
+from qpsbgd.hardware.service.faults import Reaction, Step, reaction, without_failover
+from qpsbgd.hardware.service.ledger import Problem
+from qpsbgd.hardware.service.leftovers import Leftovers
+from qpsbgd.hardware.service.submission import Submission
 
 
 def http(code):
@@ -161,7 +161,7 @@ def test_a_thread_drops_its_own_leftovers_only():
 
 
 def test_the_problems_of_the_last_step_and_some_more_stay_in_the_budget(monkeypatch):
-    monkeypatch.setattr("qpsbgd.hardware.leftovers.MAX_FINISHED", 5)
+    monkeypatch.setattr("qpsbgd.hardware.service.leftovers.MAX_FINISHED", 5)
     leftovers = Leftovers({}, can_retrieve=True)
     steps = [[submission("key") for _ in range(size)] for size in (2, 3, 2, 7, 1)]
     names = [{name for each in step for name in each.names} for step in steps]

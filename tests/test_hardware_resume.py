@@ -16,7 +16,7 @@ import service as standin
 from service import Service
 
 from commands import invoke, metrics
-from qpsbgd.hardware import delivery
+from qpsbgd.hardware.service import delivery
 
 pytestmark = [
     pytest.mark.usefixtures("one_torch_thread"),

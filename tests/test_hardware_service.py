@@ -17,8 +17,9 @@ from service import Service
 
 from qpsbgd import ProjectionOptions
 from qpsbgd.errors import BudgetExceededError, CallError
-from qpsbgd.hardware import DWaveProjector, delivery
-from qpsbgd.hardware.leftovers import Leftovers
+from qpsbgd.hardware import DWaveProjector
+from qpsbgd.hardware.service import delivery
+from qpsbgd.hardware.service.leftovers import Leftovers
 
 BILL = standin.BILL + standin.BILL_PER_READ * NUM_READS
 
@@ -377,10 +378,10 @@ def other_json(text):
 @pytest.mark.parametrize("phase", ["submit", "accepted", "poll", "load"])
 def test_json_of_another_form_stops_nothing(service, cache, plain, monkeypatch, phase, text):
     """The client waits for ever for some of them, and cannot be closed then."""
-    monkeypatch.setattr("qpsbgd.hardware.service.PATIENCE", 0.1)
+    monkeypatch.setattr("qpsbgd.hardware.service.queries.PATIENCE", 0.1)
     # Longer than the client waits for a response.
     patience = 4 * service.patience
-    monkeypatch.setattr("qpsbgd.hardware.service.ID_PATIENCE", patience)
+    monkeypatch.setattr("qpsbgd.hardware.service.queries.ID_PATIENCE", patience)
     monkeypatch.setattr(delivery, "ID_PATIENCE", patience)
     found = outcome(service, service.sampler(), {phase: [other_json(text)]}, cache)
     np.testing.assert_array_equal(found.rows, plain[1])

@@ -15,9 +15,10 @@ from service import Service
 
 from qpsbgd import ProjectionOptions
 from qpsbgd.errors import CallError
-from qpsbgd.hardware import DWaveProjector, delivery
-from qpsbgd.hardware.leftovers import Leftovers
-from qpsbgd.hardware.submission import Submission
+from qpsbgd.hardware import DWaveProjector
+from qpsbgd.hardware.service import delivery
+from qpsbgd.hardware.service.leftovers import Leftovers
+from qpsbgd.hardware.service.submission import Submission
 
 #: Functions at whose starts a step may be stopped.
 MOMENTS = [

@@ -16,8 +16,8 @@ from bench.paper.results import Results
 from draws import seeds
 from fuzz.damage import damaged_either_way
 from fuzz.targets import need, target
-from qpsbgd.hardware.budget import Budget
 from qpsbgd.hardware.embedding import EmbeddingCache, check_packing
+from qpsbgd.hardware.service.budget import Budget
 from qpsbgd.training.config import Config, read_config
 
 counts = st.integers(1, 3)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from qpsbgd.hardware.client import redacted
 from qpsbgd.hardware.qubit_problem import QubitProblem
-from qpsbgd.hardware.submission import Submission
+from qpsbgd.hardware.service.submission import Submission
 from qpsbgd.projection.sample_sets import Comparison, Ranking, checked_spins
 
 Spins = npt.NDArray[np.int8]

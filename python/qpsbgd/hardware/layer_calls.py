@@ -27,12 +27,12 @@ from qpsbgd.errors import (
 from qpsbgd.hardware.calls import Call, call_label
 from qpsbgd.hardware.chain_strength import ChainStrength, chain_strength, checked_chain_strength
 from qpsbgd.hardware.client import redacted
-from qpsbgd.hardware.delivery import cancel
 from qpsbgd.hardware.layout import Layout, Layouts
-from qpsbgd.hardware.locks import Lock
 from qpsbgd.hardware.machine import Machine, access_time_us, check_run_time
 from qpsbgd.hardware.parameters import is_reverse, protocol
 from qpsbgd.hardware.qubit_problem import QubitProblem
+from qpsbgd.hardware.service.delivery import cancel
+from qpsbgd.hardware.service.locks import Lock
 from qpsbgd.projection import LayerProblem
 from qpsbgd.projection.encoding import checked_penalty_factor, encode
 from qpsbgd.projection.native import minimise

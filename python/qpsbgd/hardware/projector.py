@@ -12,11 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd._checks import checked_count, checked_layer
-from qpsbgd.hardware.budget import Budget
 from qpsbgd.hardware.calls import Call
 from qpsbgd.hardware.chain_strength import ChainStrength
 from qpsbgd.hardware.client import connect
-from qpsbgd.hardware.delivery import cancel, deliver
 from qpsbgd.hardware.inspection import inspector_arguments
 from qpsbgd.hardware.layer_calls import (
     CallOptions,
@@ -26,11 +24,13 @@ from qpsbgd.hardware.layer_calls import (
     OnUnembeddable,
 )
 from qpsbgd.hardware.layout import Layouts
-from qpsbgd.hardware.leftovers import Leftovers
 from qpsbgd.hardware.machine import Machine
 from qpsbgd.hardware.parameters import check_range
-from qpsbgd.hardware.service import Service
-from qpsbgd.hardware.submission import Submission
+from qpsbgd.hardware.service.budget import Budget
+from qpsbgd.hardware.service.delivery import cancel, deliver
+from qpsbgd.hardware.service.leftovers import Leftovers
+from qpsbgd.hardware.service.queries import Service
+from qpsbgd.hardware.service.submission import Submission
 from qpsbgd.projection import LayerProblem, ProjectionOptions
 from qpsbgd.projection.options import DEFAULT_TARGET_EPS
 

@@ -4,9 +4,9 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 
-from qpsbgd.hardware.ledger import Problem
-from qpsbgd.hardware.locks import Lock
-from qpsbgd.hardware.submission import Submission
+from qpsbgd.hardware.service.ledger import Problem
+from qpsbgd.hardware.service.locks import Lock
+from qpsbgd.hardware.service.submission import Submission
 
 #: Number of problems of steps that succeeded which stay in the budget, apart from the last step.
 MAX_FINISHED = 100

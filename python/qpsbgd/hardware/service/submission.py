@@ -9,18 +9,18 @@ import dimod
 from dwave.cloud.exceptions import SolverFailureError
 
 from qpsbgd.errors import BudgetExceededError, CallError, InvalidSampleSetError
-from qpsbgd.hardware.budget import Budget
 from qpsbgd.hardware.client import redacted
-from qpsbgd.hardware.faults import Reaction, Step, reaction, without_failover
-from qpsbgd.hardware.ledger import Problem
-from qpsbgd.hardware.service import FAILED, Service
+from qpsbgd.hardware.service.budget import Budget
+from qpsbgd.hardware.service.faults import Reaction, Step, reaction, without_failover
+from qpsbgd.hardware.service.ledger import Problem
+from qpsbgd.hardware.service.queries import FAILED, Service
 
 
 class Submission:
     """One problem that is sent to a machine, with its attempts and its bill.
 
-    :func:`qpsbgd.hardware.delivery.deliver` makes the attempts. A submission that failed or was
-    interrupted can be delivered again: it then uses an answer that exists or may still come.
+    :func:`qpsbgd.hardware.service.delivery.deliver` makes the attempts. A submission that failed or
+    was interrupted can be delivered again: it then uses an answer that exists or may still come.
 
     Args:
         sampler: structured sampler; its ``sample`` may return a pending answer at once.

@@ -36,7 +36,7 @@ from dwave.cloud.exceptions import (
 )
 from dwave.system.exceptions import FailoverCondition, RetryCondition
 
-from qpsbgd.hardware.service import CANCELLED, FAILED, TOO_MANY_REQUESTS
+from qpsbgd.hardware.service.queries import CANCELLED, FAILED, TOO_MANY_REQUESTS
 
 #: The connection was lost: nobody knows whether the problem was accepted.
 LOST = (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from qpsbgd._checks import checked_real
 from qpsbgd.errors import BudgetExceededError
-from qpsbgd.hardware.ledger import Account, Ledger, Problem, released
-from qpsbgd.hardware.locks import Lock
+from qpsbgd.hardware.service.ledger import Account, Ledger, Problem, released
+from qpsbgd.hardware.service.locks import Lock
 
 
 class Budget:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from time import monotonic, sleep
 
-from qpsbgd.hardware.service import ID_PATIENCE
-from qpsbgd.hardware.submission import Submission
+from qpsbgd.hardware.service.queries import ID_PATIENCE
+from qpsbgd.hardware.service.submission import Submission
 
 #: Seconds to wait for identifiers of problems that are about to be cancelled.
 CANCEL_TIMEOUT = 2.0
