@@ -30,14 +30,14 @@ def dwave():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    """A cache for embeddings of this module's machines, and noise in the place of MNIST."""
+def cache(shared_cache):
+    """A cache for embeddings of whole machines, and noise in the place of MNIST."""
     rng = np.random.default_rng(0)
     images = rng.normal(size=(50, 784)).astype(np.float32)
     labels = np.arange(50) % 10
     noise = Dataset("mnist5k", images[:40], labels[:40], images[40:], labels[40:], "noise")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(shared_cache))
         # MNIST takes seconds to read, and these tests depend on its sizes alone.
         patch.setitem(DATASETS, "mnist5k", lambda split: noise)
         yield

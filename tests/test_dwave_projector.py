@@ -76,9 +76,10 @@ def test_the_optimum_is_found(rng, make, topology, objective):
     np.testing.assert_allclose(energies, least, rtol=1e-6)
 
 
-def test_64_neurons_of_16_inputs_in_one_call_on_p16(rng, make):
+def test_64_neurons_of_16_inputs_in_one_call_on_p16(rng, make, shared_cache):
     X, T = data(rng, num_samples=100, n=16, m=64)
-    projector = make(mock_annealer("pegasus"), num_reads=100)
+    cache = shared_cache / "qpsbgd" / "embeddings"
+    projector = make(mock_annealer("pegasus"), num_reads=100, cache=cache)
     found = projector(X, T, ProjectionOptions(seed=0))
     assert len(projector.last_calls) == 1
     assert projector.last_calls[0]["neurons"] == 64

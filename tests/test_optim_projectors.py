@@ -266,7 +266,7 @@ def test_a_budget_is_raised_and_the_step_taken(net, batch, tmp_path):
         backward(model, batch)
         if projector is small:
             before = snapshot(model)
-            with pytest.raises(BudgetExceededError, match=r"step 0 \(5 calls\) is estimated"):
+            with pytest.raises(BudgetExceededError, match=r"step 0 \(4 calls\) is estimated"):
                 optimizer.step()
             assert all(map(torch.equal, before, snapshot(model)))
             projector.budget.limit_us = None
@@ -298,8 +298,9 @@ def test_a_call_that_fails_in_mid_step(net, batch, tmp_path):
         optimizer.step()
     assert all(map(torch.equal, before, snapshot(net)))
     optimizer.step()
-    calls = ("first/0", "first/1", "first/2", "first/3", "second/0")
-    assert labels == [f"qpsbgd/run/0/{call}" for call in (*calls, "first/1")]
+    calls = ("first/0", "first/1", "first/2", "second/0")
+    names = [label.rpartition("/")[0] for label in labels]  # without the random parts
+    assert names == [f"qpsbgd/run/0/{call}" for call in (*calls, "first/1")]
     assert not any(map(torch.equal, before, snapshot(net)))
 
 
