@@ -33,6 +33,18 @@ def run(page, example, names):
     exec(compile(example, str(page), "exec"), names)  # a traceback has the line of the page
 
 
+def test_relative_links_lead_to_files():
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "bench" / "README.md"]
+    assert len(pages) > 15
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
+            if (
+                "://" in target or "gallery/" in target
+            ):  # the gallery is written by the site's build
+                continue
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
 @pytest.fixture
 def process_group():
     """End the process group that an example begins."""
