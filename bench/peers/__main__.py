@@ -1,7 +1,8 @@
 """Compare the samplers with those of other packages: energies beside times, one thread each.
 
-Nothing is installed. Each package that is there solves four problems with growing effort, and the
-solvers take turns. The series of a solver ends with the first call that takes more than --seconds.
+The command installs no package and skips solvers whose packages are missing. The others solve four
+problems with growing effort, in turn. A series ends after the first effort whose median call takes
+more than --seconds.
 The table has the lowest energy of a call, as the distance to the best energy that any solver found,
 and the times of the call and of its sampling alone.
 """
@@ -78,7 +79,7 @@ def table(points):
     """Return the table in Markdown."""
     lines = ["| problem | solver | gap in % | call in s | sampling in s |", "|---|---|---|---|---|"]
     for point, gap in zip(points, gaps(points), strict=True):
-        sampling = "not told" if point.sampling is None else f"{point.sampling:.3f}"
+        sampling = "not reported" if point.sampling is None else f"{point.sampling:.3f}"
         lines.append(
             f"| {point.problem} | {point.solver} | {gap:.2f} | {point.call:.3f} | {sampling} |"
         )
@@ -143,8 +144,10 @@ def main():
 - Versions: {versions}, Python {platform.python_version()}.
 - Processor: {processor()}.
 
-All solvers ran in turn on one thread, each with its default temperatures. Values are medians of
-{args.seeds} calls with different seeds. Annealers make 16 reads. The gap is the distance of the
+All solvers ran in turn on one thread, each with its default temperatures. An effort of k is 50 k
+sweeps of an annealer (k at each of qanneal's temperatures, 50 k steps of the bifurcation) or 20 k
+ms of a tabu search or of MQLib; k is 1, 4, 16, 64, 256. Values are medians of {args.seeds} calls
+with different seeds. Annealers make 16 reads. The gap is the distance of the
 best read to the best energy that any solver found.
 
 ![Gaps over times](peers.png)

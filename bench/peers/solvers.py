@@ -1,8 +1,9 @@
 """Solvers that the comparison runs, each on one thread.
 
 A solver is a function ``(problem, effort, seed) -> (states, seconds)``: states ``(k, n)`` of -1 and
-+1, and the seconds of sampling that the solver itself reports, or None. ``effort`` is 1 for the
-shortest call and grows by factors. The model is made inside, since a user waits for this too.
++1, and the seconds of sampling that the solver reports (the script's own for
+simulated-bifurcation), or None. ``effort`` is 1 for the shortest call and grows by factors of 4.
+The model is made inside, since a user waits for this too.
 """
 
 import importlib

@@ -4,8 +4,8 @@ A Boltzmann machine with D-Wave's plugin
 
 D-Wave's PyTorch plugin trains Boltzmann machines whose samples come from an annealer or from any
 dimod sampler. ``BatchSampler`` samples all rows of a batch in one call. This page trains a
-machine with 16 visible and 16 hidden units on the binary patterns of stripes and shows what it
-dreams.
+machine with 16 visible and 16 hidden units on the binary patterns of stripes and shows samples of
+it.
 """
 
 import matplotlib.pyplot as plt
@@ -76,8 +76,8 @@ for axes, image in zip(grid.flat, dreams[:12], strict=True):
 figure.show()
 
 # %%
-# The difference of the two mean energies goes to 0 as the model comes to have the statistics of the
-# data.
+# The difference of the two mean energies goes to 0 as the statistics of the model approach those of
+# the data.
 
 figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
 axes.plot(gaps)

@@ -28,7 +28,7 @@ for layer in plan.layers:
     )
 
 # %%
-# Wide layers need many qubits for a neuron, so that fewer fit.
+# Wide layers need more qubits for each neuron, so a call solves fewer neurons.
 
 inputs = [4, 8, 16, 32, 64]
 copies, milliseconds = [], []
@@ -48,7 +48,8 @@ right.set(
 figure.show()
 
 # %%
-# The same step, on the mock machine. With a token, ``dwave.system.DWaveSampler()`` takes its place.
+# The same step, on the mock machine. With a token, pass ``dwave.system.DWaveSampler()`` instead of
+# the mock.
 
 X, T = torch.randn(100, 16).numpy(), torch.randn(100, 64).numpy()
 B = projector(X, T)

@@ -30,8 +30,8 @@ def qpsbgd(*arguments):
 
 
 # %%
-# The format says that a cut is to be maximised, and the command says why it does so. ``--out``
-# writes the whole solution.
+# Files of this format are maximised by default. The command prints the sense and the reason.
+# ``--out`` writes the whole solution.
 
 qpsbgd("solve", "graph.rudy", "--time-limit", "0.5", "--out", "cut.json")
 
@@ -41,7 +41,7 @@ qpsbgd("solve", "graph.rudy", "--time-limit", "0.5", "--out", "cut.json")
 qpsbgd("solve", "graph.rudy", "--target", "600", "--solver", "tabu")
 
 # %%
-# The file has the objective, the assignment, and what is needed to repeat the run.
+# The file has the objective, the assignment, and the solver, seed and version of the run.
 
 solution = json.loads((folder / "cut.json").read_text())
 print(list(solution))
@@ -53,7 +53,7 @@ print(
 )
 
 # %%
-# More time gives better cuts, until there is none.
+# More time gives better cuts until the best cut is found.
 
 limits = [0.001, 0.01, 0.1, 1.0]
 cuts = []

@@ -38,7 +38,7 @@ Spins = npt.NDArray[np.int8]
 
 
 class DWaveProjector:
-    """Projector that solves a layer's problems on a D-Wave annealer, as many neurons a call as fit.
+    """Projector that solves a layer's problems on a D-Wave annealer, as many in a call as fit.
 
     The problems of a layer's neurons have the same graph. The projector embeds that graph once in
     as many disjoint copies as fit the machine, and stores the embeddings on disk. Each call has a

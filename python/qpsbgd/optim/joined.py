@@ -13,8 +13,8 @@ from qpsbgd.optim.optimizer import QPSBGD
 class JoinedOptimizer(torch.optim.Optimizer):
     """Several torch optimisers as one, for frameworks that take a single optimiser.
 
-    A step of it is a step of each. Learning-rate schedulers, GradScaler, gradient clipping and
-    checkpoints treat it as one optimiser:
+    ``step()`` calls ``step()`` of every optimiser. Learning-rate schedulers, GradScaler, gradient
+    clipping and checkpoints treat it as one optimiser:
 
     * ``param_groups`` and ``state`` are those of all optimisers. A change reaches the optimiser
       that owns the group or the parameter.
@@ -23,7 +23,8 @@ class JoinedOptimizer(torch.optim.Optimizer):
       ``CyclicLR`` cycle the momentum only where all have one; otherwise torch asks for
       ``cycle_momentum=False``.
     * A step evaluates its closure once. Hooks of this optimiser run around those of the others.
-      Torch's global step hooks receive the others alone, and so each parameter once.
+      Torch's global step hooks run for the joined optimisers only, so that they see each
+      parameter once.
     * ``add_param_group`` adds the group to the only optimiser that is not a QPSBGD.
 
     Attributes of one optimiser, such as ``last_step`` of QPSBGD, remain attributes of that one.
@@ -197,8 +198,8 @@ class JoinedOptimizer(torch.optim.Optimizer):
         if len(others) != 1:
             names = ", ".join(type(each).__name__ for each in others) or "no optimizer"
             raise ValueError(
-                f"a new group could go to {names}, but must have one optimizer besides QPSBGD to "
-                "go to: call add_param_group of the optimizer that you mean"
+                f"add_param_group needs exactly one optimizer besides QPSBGD, but there is {names}: "
+                "call add_param_group of the optimizer that you mean"
             )
         return others[0]
 
