@@ -60,10 +60,14 @@ def test_a_new_group_without_an_optimizer_of_its_own():
     model = mixed()
     binary, real = optimizers_of(model)
     extra = nn.Parameter(torch.ones(2))
-    with pytest.raises(ValueError, match="exactly one optimizer besides QPSBGD, but there is no optimizer"):
+    with pytest.raises(
+        ValueError, match="exactly one optimizer besides QPSBGD, but there is no optimizer"
+    ):
         JoinedOptimizer(binary).add_param_group({"params": [extra]})
     several = JoinedOptimizer(binary, real, torch.optim.SGD([nn.Parameter(torch.ones(1))]))
-    with pytest.raises(ValueError, match="exactly one optimizer besides QPSBGD, but there is AdamW, SGD"):
+    with pytest.raises(
+        ValueError, match="exactly one optimizer besides QPSBGD, but there is AdamW, SGD"
+    ):
         several.add_param_group({"params": [extra]})
     real.add_param_group({"params": [extra]})
     assert several.param_groups[3]["params"] == [extra]

@@ -198,8 +198,8 @@ class JoinedOptimizer(torch.optim.Optimizer):
         if len(others) != 1:
             names = ", ".join(type(each).__name__ for each in others) or "no optimizer"
             raise ValueError(
-                f"add_param_group needs exactly one optimizer besides QPSBGD, but there is {names}: "
-                "call add_param_group of the optimizer that you mean"
+                "add_param_group needs exactly one optimizer besides QPSBGD, but there is "
+                f"{names}: call add_param_group of the optimizer that you mean"
             )
         return others[0]
 
