@@ -17,7 +17,7 @@ def group_of(name: str) -> str:
     """Return the heading under which the help page has an option.
 
     Example:
-        >>> group_of("epochs"), group_of("scale"), group_of("num_reads"), group_of("mock")
+        >>> group_of("epochs"), group_of("scale"), group_of("sampler"), group_of("mock")
         ('Run', 'QPSBGD and baselines', 'Projector', 'Annealer (with --projector dwave)')
     """
     field = setting_fields().get(name)
