@@ -532,7 +532,7 @@ TOKEN, ODD_TOKEN = "ABCD-" + "0123456789abcdef" * 3, "not-the-usual-form-of-a-to
 @pytest.fixture
 def secretive(monkeypatch, tmp_path, caplog, request):
     """A token in the environment, nobody at the endpoint, and a root logger at DEBUG."""
-    (tmp_path / "none.conf").write_text("")
+    (tmp_path / "none.conf").write_text("[defaults]\nhttp_retry_total = 0\n")
     monkeypatch.setenv("DWAVE_API_ENDPOINT", "http://127.0.0.1:9/")
     monkeypatch.setenv("DWAVE_CONFIG_FILE", str(tmp_path / "none.conf"))
     monkeypatch.setenv("DWAVE_API_TOKEN", request.param)
