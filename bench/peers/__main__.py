@@ -139,8 +139,8 @@ def main():
     (args.out / "peers.md").write_text(
         f"""# Comparison with other solvers
 
-`python -m bench.peers --seconds {args.seconds:g} --seeds {args.seeds}` wrote this page in {minutes:.0f}
-minutes.
+`python -m bench.peers --seconds {args.seconds:g} --seeds {args.seeds}` wrote this page in
+{minutes:.0f} minutes.
 
 - Versions: {versions}, Python {platform.python_version()}.
 - Processor: {processor()}.
