@@ -19,6 +19,7 @@ import networkx as nx
 from minorminer.utils import parallel_embeddings
 from minorminer.utils.parallel_embeddings import find_multiple_embeddings
 
+from qpsbgd.errors import UnembeddableError
 from qpsbgd.hardware.embedding import check_packing, ideal_graph, pack_cliques
 
 #: Topology, share of missing qubits, and share of the other couplers that is missing.
@@ -89,7 +90,11 @@ def main():
         graph = damaged(ideal_graph(topology), dead_qubits, missing_couplers)
         for n in sizes:
             begin = time.process_time()
-            packing = pack_cliques(graph, n, effort=args.effort, timeout=1000)
+            try:
+                packing = pack_cliques(graph, n, effort=args.effort, timeout=1000)
+            except UnembeddableError:
+                print(f"| {name} | {n} | 0 | | | | | | |", flush=True)
+                continue
             seconds = time.process_time() - begin
             check_packing(packing, graph)
             rows = []
