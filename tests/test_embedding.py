@@ -25,6 +25,7 @@ import filelock
 import networkx as nx
 from dwave.system.testing import MockDWaveSampler
 
+from lattices import damaged
 from qpsbgd.errors import UnembeddableError
 from qpsbgd.hardware.embedding import (
     EmbeddingCache,
@@ -43,16 +44,6 @@ from qpsbgd.hardware.embedding.selection import Selection
 
 SMALL = {"pegasus": (4,), "zephyr": (3, 4), "chimera": (6, 6, 4)}
 every_family = pytest.mark.parametrize("family", SMALL)
-
-
-def damaged(graph, qubits=0.0, couplers=0.0, seed=0):
-    """A graph in which so many of a hundred qubits, then couplers, are missing."""
-    rng = random.Random(seed)
-    graph = graph.copy()
-    graph.remove_nodes_from(rng.sample(sorted(graph.nodes), round(qubits * len(graph))))
-    edges = sorted(map(tuple, map(sorted, graph.edges)))
-    graph.remove_edges_from(rng.sample(edges, round(couplers * len(edges))))
-    return graph
 
 
 def all_pairs(n):

@@ -1,7 +1,6 @@
 """More copies of cliques: rounds of improvement, the time limit, and Ocean's function."""
 
 import itertools
-import random
 
 import pytest
 
@@ -16,6 +15,7 @@ import minorminer
 import networkx as nx
 from minorminer.utils.parallel_embeddings import find_multiple_embeddings
 
+from lattices import damaged
 from qpsbgd.errors import UnembeddableError
 from qpsbgd.hardware.embedding import (
     EmbeddingCache,
@@ -33,12 +33,7 @@ every_family = pytest.mark.parametrize("family", SHAPES)
 
 
 def damaged_graph(family, share, seed=0):
-    rng = random.Random(seed)
-    graph = ideal_graph(family, SHAPES[family]).copy()
-    graph.remove_nodes_from(rng.sample(sorted(graph), round(share * len(graph))))
-    edges = sorted(map(tuple, map(sorted, graph.edges)))
-    graph.remove_edges_from(rng.sample(edges, round(share * len(edges))))
-    return nx.freeze(graph)
+    return nx.freeze(damaged(ideal_graph(family, SHAPES[family]), share, share, seed))
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import json
 import threading
 import warnings
 from collections import Counter
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -225,18 +226,21 @@ def test_an_answer_that_is_gone_is_paid_for_again(service, make, plain, tmp_path
     assert later.budget.spent_us == pytest.approx(3 * BILL + 3 * estimate)
 
 
-def test_ctrl_c_cancels_what_waits(service, make, plain, tmp_path, monkeypatch):
+def interrupt(projector):
+    """Take a step in which Ctrl-C comes once all problems are sent."""
+    with (
+        mock.patch.object(delivery.Submission, "collect", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        solve(projector)
+
+
+def test_ctrl_c_cancels_what_waits(service, make, plain, tmp_path):
     service.is_holding = True
     ledger = tmp_path / "ledger.json"
 
-    def interrupt(submission):
-        raise KeyboardInterrupt
-
     projector = make(ledger=ledger)
-    monkeypatch.setattr(delivery.Submission, "collect", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        solve(projector)
-    monkeypatch.undo()
+    interrupt(projector)
     assert methods(service)["DELETE", "cancel"] == 1
     assert [p.status for p in service.problems.values()] == ["CANCELLED"] * 3
     estimate = projector.last_calls[0]["estimate_us"]
@@ -248,21 +252,13 @@ def test_ctrl_c_cancels_what_waits(service, make, plain, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("is_later", [False, True])
-def test_what_ctrl_c_cannot_cancel_is_retrieved(
-    service, make, plain, tmp_path, monkeypatch, is_later
-):
+def test_what_ctrl_c_cannot_cancel_is_retrieved(service, make, plain, tmp_path, is_later):
     service.is_holding = True
     service.faults = {"cancel": [standin.status(503)]}
     ledger = tmp_path / "ledger.json"
 
-    def interrupt(submission):
-        raise KeyboardInterrupt
-
     projector = make(ledger=ledger)
-    monkeypatch.setattr(delivery.Submission, "collect", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        solve(projector)
-    monkeypatch.undo()
+    interrupt(projector)
     service.is_holding = False
     again = make(ledger=ledger) if is_later else projector
     np.testing.assert_array_equal(solve(again), plain[3])

@@ -1,6 +1,6 @@
 """``qpsbgd train --compare``."""
 
-import contextlib
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ def start_comparison(
         ValueError: a setting does not go with a comparison, or the folder holds a run already.
     """
     from qpsbgd.training.comparison import CHOSEN, Comparison
-    from qpsbgd.training.folders import default_folders
+    from qpsbgd.training.folders import in_new_folder
 
     if resume is not None:
         raise ValueError("--compare does not go with --resume: a comparison starts anew")
@@ -40,10 +40,7 @@ def start_comparison(
     if out is not None:
         return Comparison(config, out)
     stem = f"{config.dataset}-{config.network}-compare-seed{config.seed}"
-    for folder in default_folders(Path("runs"), stem):
-        with contextlib.suppress(FileExistsError):  # another run may take a name at any time
-            return Comparison(config, folder)
-    raise AssertionError("there is always another name")
+    return in_new_folder(functools.partial(Comparison, config), stem)
 
 
 def finish_comparison(comparison: "Comparison") -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """``qpsbgd train``."""
 
-import contextlib
+import functools
 import json
 import sys
 from pathlib import Path
@@ -146,7 +146,7 @@ def start_run(settings: dict[str, Any], given: set[str], out: Path | None) -> "R
     Raises:
         ValueError: the settings contradict each other, or the folder holds a run already.
     """
-    from qpsbgd.training.folders import default_folders
+    from qpsbgd.training.folders import in_new_folder
     from qpsbgd.training.runs import Run
 
     check_given(settings, given)
@@ -154,10 +154,7 @@ def start_run(settings: dict[str, Any], given: set[str], out: Path | None) -> "R
     if out is not None:
         return Run(config, out)
     stem = f"{config.dataset}-{config.network}-{config.optimizer}-seed{config.seed}"
-    for folder in default_folders(Path("runs"), stem):
-        with contextlib.suppress(FileExistsError):  # another run may take a name at any time
-            return Run(config, folder)
-    raise AssertionError("there is always another name")
+    return in_new_folder(functools.partial(Run, config), stem)
 
 
 def resume_run(folder: Path, settings: dict[str, Any], given: set[str]) -> "Run":

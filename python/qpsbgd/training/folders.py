@@ -1,14 +1,17 @@
 """Folders of training runs and of comparisons."""
 
+import contextlib
 import csv
 import io
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from qpsbgd.atomic import write_atomically
+
+T = TypeVar("T")
 
 
 def claim_folder(folder: Path, settings: dict[str, Any]) -> None:
@@ -57,6 +60,25 @@ def default_folders(parent: Path, stem: str) -> Iterator[Path]:
     while True:
         yield parent / f"{stem}-{number}"
         number += 1
+
+
+def in_new_folder(make: Callable[[Path], T], stem: str) -> T:
+    """Return what a function makes in the first folder of a default name that holds no run.
+
+    Args:
+        make: function of a folder that raises FileExistsError if the folder holds a run.
+        stem: first part of the folder's name.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qpsbgd.training.folders import in_new_folder
+        >>> in_new_folder(lambda folder: folder.parent.name, "digits")
+        'runs'
+    """
+    for folder in default_folders(Path("runs"), stem):
+        with contextlib.suppress(FileExistsError):  # another run may take a name at any time
+            return make(folder)
+    raise AssertionError("there is always another name")
 
 
 def write_metrics(path: Path, rows: Sequence[dict[str, Any]]) -> None:
