@@ -17,7 +17,7 @@ namespace qpsbgd {
 namespace {
 
 // Blocks between two polls of Stop: a few tens of microseconds.
-constexpr std::uint64_t kRun = 128;
+constexpr std::uint64_t kBlocksPerPoll = 128;
 // States that an interrupted call returns: few enough to sort in a few milliseconds.
 constexpr std::size_t kInterruptedStates = 1 << 10;
 // Largest number of tasks. Each computes its first fields anew.
@@ -61,7 +61,7 @@ class Enumeration {
                       column_sums[Block::kColumns];
     bool collected = false;  // collecting takes 100 times longer
     for (std::uint64_t block_number = first; block_number < last; ++block_number) {
-      const bool is_time = collected || (block_number - first) % kRun == 0;
+      const bool is_time = collected || (block_number - first) % kBlocksPerPoll == 0;
       if (block_number > first && is_time && stop.poll()) {
         return (block_number - first) * block_states();
       }
@@ -212,7 +212,8 @@ LowestStates enumerate(const KernelTable& kernels, const Ising& problem, double 
   std::size_t renewed = 0;
   while (renewed < found.size()) {
     renew(found[renewed++], spins.data());
-    if (renewed % kRun == 0 && renewed >= kInterruptedStates && stop.poll_interrupt()) break;
+    if (renewed % kBlocksPerPoll == 0 && renewed >= kInterruptedStates && stop.poll_interrupt())
+      break;
   }
   found.resize(renewed);
   if (!sort_candidates(found, stop)) {

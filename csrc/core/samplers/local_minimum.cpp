@@ -8,7 +8,7 @@ namespace qpsbgd {
 namespace {
 
 // Multiplications between two polls of `stop`: some milliseconds.
-constexpr std::size_t kRun = std::size_t{1} << 21;
+constexpr std::size_t kOperationsPerPoll = std::size_t{1} << 21;
 
 }  // namespace
 
@@ -92,7 +92,8 @@ void LocalMinimum::flip(std::size_t i, std::int8_t* state) {
 bool LocalMinimum::descend(std::size_t problem, std::int8_t* state, Stop* stop) {
   const std::size_t n = problem_.num_variables();
   const std::size_t work = std::holds_alternative<FactorView>(couplings_) ? fields_.size() : n;
-  const std::size_t visits = std::max<std::size_t>(1, kRun / std::max<std::size_t>(1, work));
+  const std::size_t visits =
+      std::max<std::size_t>(1, kOperationsPerPoll / std::max<std::size_t>(1, work));
   set_fields(problem_.linear64(problem), state);
   bool ended = true;
   std::size_t still = 0;  // consecutive variables whose flip does not lower the energy
