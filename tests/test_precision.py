@@ -257,6 +257,26 @@ def test_energies_of_large_penalties_are_the_models(rng):
         np.testing.assert_array_equal(found.record.energy, bqm.energies(found))
 
 
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 40, 150])
+def test_energies_add_in_one_order_whatever_their_number(rng, isa, n):
+    linear, pairs = rng.normal(size=n), np.tril_indices(n, -1)
+    rows, columns = (np.asarray(each, np.uint32) for each in pairs)
+    couplings = np.zeros((n, n))
+    couplings[rows, columns] = rng.normal(size=len(rows)) * 10.0 ** rng.integers(-5, 5, len(rows))
+    problem = _core.Ising(linear, rows, columns, couplings[rows, columns], _core.Form.dense)
+    states = rng.choice(np.array([-1, 1], np.int8), size=(37, n))
+    expected = []
+    for state in states:
+        terms = [0.0, *(state * linear)]
+        for i in range(1, n):
+            terms.append(state[i] * np.cumsum(couplings[i, :i] * state[:i])[-1])
+        expected.append(np.cumsum(terms)[-1])  # cumsum adds from left to right
+    for count in (1, 3, 4, 5, 16, 17, 37):
+        for threads in (1, 3):
+            found = problem.energies(states[:count], num_threads=threads)
+            np.testing.assert_array_equal(found, expected[:count])
+
+
 @pytest.mark.parametrize("precision", ["float32", "int16", None])
 def test_energies_of_large_sums_decide_exactly(precision):
     # Fields fit; their sum over all variables has more bits than float32.

@@ -106,7 +106,7 @@ struct ReductionKernels {
 template <class Value>
 struct EnergyKernels {
   // h.x + x^T J x / 2 for J (n, n) symmetric with a zero diagonal: for h and x (n), and for kLanes
-  // of them, (n, kLanes). The two round differently.
+  // of them, (n, kLanes). Both add in the same order.
   double (*energy)(const Value* couplings, const double* linear, const double* state,
                    std::size_t n);
   void (*energies)(const Value* couplings, const double* linear, const double* states,

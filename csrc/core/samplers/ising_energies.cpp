@@ -1,6 +1,5 @@
 // Energies and fields of given states.
 #include <algorithm>
-#include <cmath>
 #include <variant>
 #include <vector>
 
@@ -12,9 +11,6 @@
 
 namespace qpsbgd {
 namespace {
-
-// From this number of states on, a pass over the couplings serves kLanes states.
-constexpr std::size_t kMinStates = 4;
 
 // Returns the energy of one state (n).
 double energy_of(const CouplingsView& couplings, const std::vector<double>& linear,
@@ -55,27 +51,20 @@ void energies_of(const CouplingsView& couplings, const std::vector<double>& line
 void Ising::energies(const KernelTable& kernels, const std::int8_t* states, std::size_t rows,
                      int num_threads, double* out, Stop* stop) const {
   const std::size_t n = num_variables();
-  // A pass over a matrix for kLanes states is faster than one for each, but adds in another order.
-  // It is used where no sum is rounded, so that an energy does not depend on the number of states.
-  const bool is_exact = total_magnitude() <= std::ldexp(0x1p52, std::min(lowest_bit_, 900));
   parallel_for(
       divide_up(rows, kLanes), num_threads,
       [&](std::size_t tile, int) {
         if (is_stopped(stop)) return;
         const std::size_t first = tile * kLanes, count = std::min(kLanes, rows - first);
         if (const auto* matrix = std::get_if<MatrixView>(&source_)) {
-          const std::size_t together = is_exact ? count : 1;
-          for (std::size_t row = first; row < first + count; row += together) {
-            const BatchStates batch{.linear = linear_.data(),
-                                    .states = states + row * n,
-                                    .num_problems = 1,
-                                    .num_reads = together,
-                                    .num_variables = n};
-            matrix_energies(kernels, *matrix, batch, 1, out + row);
-          }
-          return;
+          const BatchStates batch{.linear = linear_.data(),
+                                  .states = states + first * n,
+                                  .num_problems = 1,
+                                  .num_reads = count,
+                                  .num_variables = n};
+          return matrix_energies(kernels, *matrix, batch, 1, out + first);
         }
-        if (count >= kMinStates) {
+        if (count >= kMinLaneStates) {
           return energies_of(source_, linear_, states + first * n, count, out + first);
         }
         for (std::size_t row = first; row < first + count; ++row) {
