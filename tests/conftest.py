@@ -1,5 +1,6 @@
 """Shared fixtures."""
 
+import importlib.util
 import os
 import signal
 from pathlib import Path
@@ -56,14 +57,13 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20231015)
 
 
-@pytest.fixture(scope="module")
-def one_torch_thread():
-    """One thread for torch: the networks of these tests are too small for more."""
-    torch = pytest.importorskip("torch")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+@pytest.fixture(autouse=True, scope="session")
+def one_torch_thread() -> None:
+    """Give torch one thread: the networks are small, and pytest has a worker per processor."""
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from torch.optim import lr_scheduler
 from joined_training import decay, joined, loss_of, same, train_by_hand
 from networks import batches, mixed
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
 
 @pytest.fixture(autouse=True)
 def accelerator_state():

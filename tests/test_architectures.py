@@ -20,8 +20,6 @@ with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(str(FOLDER))
     import blocks
     import compare
-
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
 NAMES = list(blocks.BLOCKS)
 
 

@@ -24,9 +24,6 @@ OPTIMIZERS = get_args(OptimizerName)
 BASELINES = [name for name in OPTIMIZERS if name != "qpsbgd"]
 
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The folder of a run of three epochs."""

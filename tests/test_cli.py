@@ -22,8 +22,6 @@ from qpsbgd.cli.train import train_command
 from qpsbgd.training import folders, recipes, runs
 from qpsbgd.training.config import Config
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):

@@ -20,7 +20,6 @@ from qpsbgd.training.datasets import DATASETS, Dataset
 #: Three steps an epoch, of as few reads as show something.
 SHORT = ("--batch-size", 479, "--reads", 3)
 MOCK = ("--projector", "dwave", "--mock", "pegasus")
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
 needs_dwave = pytest.mark.usefixtures("dwave")
 
 
@@ -60,6 +59,7 @@ def model(folder):
 
 
 @needs_dwave
+@pytest.mark.slow
 def test_train_digits_on_a_mock(tmp_path):
     folder = tmp_path / "run"
     done = run(

@@ -20,8 +20,6 @@ from qpsbgd.training.config import Config, read_config
 from qpsbgd.training.recipes import COMPARED_RATES, RECIPES
 from qpsbgd.training.runs import Run
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
 OPTIMIZERS = ["qpsbgd", "binaryconnect", "signum"]
 
 

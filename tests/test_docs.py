@@ -16,7 +16,6 @@ PAGES = [
 ]
 
 pytestmark = [
-    pytest.mark.usefixtures("one_torch_thread"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),  # torch.onnx
 ]
 

@@ -76,6 +76,7 @@ def test_the_optimum_is_found(rng, make, topology, objective):
     np.testing.assert_allclose(energies, least, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_64_neurons_of_16_inputs_in_one_call_on_p16(rng, make, shared_cache):
     X, T = data(rng, num_samples=100, n=16, m=64)
     cache = shared_cache / "qpsbgd" / "embeddings"

@@ -172,6 +172,7 @@ def test_good_copies_come_first():
     assert packing.longest_chain == quality[-1][0]
 
 
+@pytest.mark.slow
 def test_nothing_is_written_to_the_embedders_own_cache(tmp_path):
     code = (
         "from qpsbgd.errors import UnembeddableError\n"
@@ -206,6 +207,7 @@ def test_copies_on_whole_machines(family, n, dead, copies):
     assert_valid(packing, graph, all_pairs(n))
 
 
+@pytest.mark.slow
 def test_missing_couplers_cost_few_copies():
     graph = damaged(ideal_graph("pegasus", (8,)), qubits=0.01, couplers=0.005)
     packing = pack_cliques(graph, 16)
@@ -214,6 +216,7 @@ def test_missing_couplers_cost_few_copies():
 
 
 @pytest.mark.parametrize("n", [128, 180])
+@pytest.mark.slow
 def test_large_cliques(n):
     graph = ideal_graph("pegasus")
     assert_valid(pack_cliques(graph, n, max_copies=1), graph, all_pairs(n))

@@ -19,7 +19,6 @@ from commands import invoke, metrics
 from qpsbgd.hardware.service import delivery
 
 pytestmark = [
-    pytest.mark.usefixtures("one_torch_thread"),
     # Digits have 64 pixels, and the stand-in is small.
     pytest.mark.filterwarnings("ignore:layer 'layers.0' is solved natively"),
 ]

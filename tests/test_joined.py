@@ -17,9 +17,6 @@ from joined_training import joined, loss_of, optimizers_of, same, train, values
 from networks import batches, mixed
 from qpsbgd.optim import QPSBGD, JoinedOptimizer
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
-
 # Steps and schedulers
 
 

@@ -15,9 +15,6 @@ from joined_training import joined, loss_of, optimizers_of, same, train
 from networks import batches, mixed, reloaded
 from qpsbgd.optim import QPSBGD, JoinedOptimizer, split_parameters
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
-
 # Groups
 
 

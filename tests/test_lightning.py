@@ -15,7 +15,6 @@ from networks import batches, mixed
 from qpsbgd.optim import QPSBGD, JoinedOptimizer, release, split_parameters
 
 pytestmark = [
-    pytest.mark.usefixtures("one_torch_thread"),
     pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning"),  # Lightning 2.6, torch 2.13
     pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning"),
 ]

@@ -39,6 +39,7 @@ def chains(rng, kind, count=20, n=1500):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", ["shared", "own"])
+@pytest.mark.slow
 def test_twenty_chains_take_memory_in_proportion_to_their_biases(rng, method, kind):
     bqms = chains(rng, kind)
     tracemalloc.start()

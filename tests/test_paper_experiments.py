@@ -33,6 +33,8 @@ from bench.paper.study import SETTINGS, Case, Cell
 from bench.paper.tables import PUBLISHED
 from qpsbgd.optim import ProxQuant
 
+pytestmark = pytest.mark.slow  # bench.paper is not part of the package
+
 QP, BC = "QP-SBGD", "BinaryConnect"
 DATA = Path(os.environ.get("QPSBGD_DATA", "/none")) / "data"
 needs_data = pytest.mark.skipif(
@@ -71,14 +73,11 @@ def made_rows(seed, size):
 
 @pytest.fixture(autouse=True)
 def made(monkeypatch):
-    """Random data in the place of Adult's and Cora's, and one thread."""
+    """Random data in the place of Adult's and Cora's."""
     rows = {"a1a": made_rows(0, 400), "a1a.t": made_rows(1, 500)}
     monkeypatch.setattr(adult, "load_rows", rows.__getitem__)
     monkeypatch.setattr(graphs, "load_graph", lambda name: small_graph())
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield rows
-    torch.set_num_threads(before)
+    return rows
 
 
 @pytest.fixture

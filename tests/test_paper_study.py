@@ -27,6 +27,8 @@ from bench.paper.study import MAX_POINTS, TUNING_SEEDS, Case, Experiment, Outcom
 from bench.paper.tables import PUBLISHED
 from qpsbgd.errors import MissingDataError
 
+pytestmark = pytest.mark.slow  # bench.paper is not part of the package
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -203,6 +203,7 @@ def test_nothing_is_sent(machine, cache, monkeypatch):
 
 
 @pytest.mark.parametrize("topology", ["chimera", "zephyr"])
+@pytest.mark.slow
 def test_published_counts(topology):
     """All that is left out is drawn at random, the same for the same seed."""
     counts = PUBLISHED[topology]

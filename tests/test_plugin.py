@@ -435,6 +435,7 @@ def trained(grbm, objective, model, steps=50):
     return divergence(grbm)
 
 
+@pytest.mark.slow
 def test_training_on_the_plugins_own_way():
     grbm = parity_machine()
     begin = divergence(grbm)

@@ -14,7 +14,9 @@ from problems import KERNEL_SHAPES, layer
     ("objective", "alpha"), [("quadratic", "norm"), ("quadratic", "fit"), ("sign", "norm")]
 )
 @pytest.mark.parametrize("kind", ["real", "binary"])
-@pytest.mark.parametrize("shape", KERNEL_SHAPES)
+@pytest.mark.parametrize(
+    "shape", [*KERNEL_SHAPES[:-1], pytest.param(KERNEL_SHAPES[-1], marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("beta_range", [None, (0.05, 5.0)])
 def test_project_equals_twin(rng, on_every_isa, objective, alpha, kind, shape, beta_range):
     X, T = layer(rng, *shape, kind=kind)

@@ -12,8 +12,6 @@ from joined_training import loss_of, same, train
 from networks import backward, batches, mixed
 from qpsbgd.optim import QPSBGD, release, split_parameters
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
 
 def test_a_new_optimizer_takes_over():
     model, other = mixed(), mixed()

@@ -315,7 +315,9 @@ def test_small_biases_of_their_own_beside_large_couplings(num_sweeps):
 
 
 @pytest.mark.parametrize("draw", [lognormal, cauchy])
-@pytest.mark.parametrize(("n", "num_reads"), [(1000, 32), (10_000, 8)])
+@pytest.mark.parametrize(
+    ("n", "num_reads"), [(1000, 32), pytest.param(10_000, 8, marks=pytest.mark.slow)]
+)
 def test_heavy_tails(draw, n, num_reads):
     """Mean energies of 1000 sweeps are below those of dwave-samplers' rule and its annealer."""
     peer = pytest.importorskip("dwave.samplers").SimulatedAnnealingSampler()

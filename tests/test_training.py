@@ -14,8 +14,6 @@ from qpsbgd.training.networks import BinaryCNN, BinaryGCN, BinaryMLP
 from qpsbgd.training.optimizers import make_optimizer
 from qpsbgd.training.runs import Run
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
 
 @pytest.mark.parametrize(
     ("make", "sizes", "shapes"),

@@ -399,6 +399,7 @@ def test_a_factor_of_the_loss_changes_nothing(net, batch, objective, factor):
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's own, of which there are several
+@pytest.mark.slow
 def test_a_compiled_model_steps_as_the_plain_one(batch):
     class Small(nn.Module):
         def __init__(self):
