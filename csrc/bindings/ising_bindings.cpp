@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <random>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -23,6 +24,9 @@ using namespace py::literals;
 
 namespace qpsbgd::bindings {
 namespace {
+
+// Draws between two polls of Stop: some milliseconds.
+constexpr std::size_t kDrawRun = std::size_t{1} << 20;
 
 std::unique_ptr<Ising> make_ising(const Array<double>& linear, const Array<std::uint32_t>& rows,
                                   const Array<std::uint32_t>& columns, const Array<double>& values,
@@ -44,12 +48,48 @@ std::unique_ptr<Ising> make_ising(const Array<double>& linear, const Array<std::
   return problem;
 }
 
+// Returns a dense problem that refers to the caller's matrix, times a power of two.
+template <class Value>
+std::unique_ptr<Ising> make_dense_ising(const Array<double>& linear, const Array<Value>& matrix,
+                                        double factor) {
+  const auto n = static_cast<std::size_t>(linear.size());
+  if (matrix.ndim() != 2 || static_cast<std::size_t>(matrix.shape(0)) != n ||
+      matrix.shape(0) != matrix.shape(1)) {
+    throw std::invalid_argument("matrix must have shape (n, n)");
+  }
+  if (n > kMaxVariables) {
+    throw std::invalid_argument("the number of variables must be less than 2^28");
+  }
+  const MatrixView view = MatrixView(matrix.data(), n).times(factor);
+  std::unique_ptr<Ising> problem;
+  run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
+    problem = std::make_unique<Ising>(linear.data(), view, 1, &stop);
+  });
+  return problem;
+}
+
 std::size_t check_states(const States& states, const Ising& problem) {
   if (states.ndim() != 2 || static_cast<std::size_t>(states.shape(1)) != problem.num_variables()) {
     throw std::invalid_argument("states must have shape (num_reads, " +
                                 std::to_string(problem.num_variables()) + ")");
   }
   return static_cast<std::size_t>(states.shape(0));
+}
+
+// Returns spins (count, n): those that NumPy's RandomState(seed).choice([-1, 1]) draws, which is
+// how dimod makes the initial states of a read. Both use the generator of the standard library.
+States random_spins(std::uint32_t seed, py::ssize_t count, py::ssize_t num_variables) {
+  States states({count, num_variables});
+  std::int8_t* out = states.mutable_data();
+  const auto size = static_cast<std::size_t>(states.size());
+  run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
+    std::mt19937 generator(seed);
+    for (std::size_t k = 0; k < size; ++k) {
+      if (k % kDrawRun == 0 && stop.poll()) return;
+      out[k] = generator() & 1 ? 1 : -1;
+    }
+  });
+  return states;
 }
 
 States copy_states(const States& states) {
@@ -237,6 +277,10 @@ void define_ising(py::module_& m) {
   py::class_<Ising>(m, "Ising")
       .def(py::init(&make_ising), "linear"_a.noconvert(), "rows"_a.noconvert(),
            "columns"_a.noconvert(), "values"_a.noconvert(), "form"_a = py::none())
+      .def(py::init(&make_dense_ising<double>), py::keep_alive<1, 3>(), "linear"_a.noconvert(),
+           "matrix"_a.noconvert(), "factor"_a = 1.0)
+      .def(py::init(&make_dense_ising<float>), py::keep_alive<1, 3>(), "linear"_a.noconvert(),
+           "matrix"_a.noconvert(), "factor"_a = 1.0)
       .def_property_readonly("form", &Ising::form)
       .def_property_readonly("exact", [](const Ising& problem) { return problem.exact(); })
       .def_property_readonly("num_variables", &Ising::num_variables)
@@ -260,6 +304,7 @@ void define_ising(py::module_& m) {
            "energy_threshold"_a, "watch"_a)
       .def("enumerate", &enumerate_states, py::kw_only(), "num_states"_a, "num_threads"_a,
            "time_limit"_a, "energy_threshold"_a, "watch"_a);
+  m.def("random_spins", &random_spins, "seed"_a, "count"_a, "num_variables"_a);
   m.def("better_form", &Ising::better_form, "num_variables"_a, "num_interactions"_a);
   m.attr("max_exhaustive_variables") = kMaxExhaustiveVariables;
 }

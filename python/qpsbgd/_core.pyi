@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -205,6 +205,7 @@ class StopReason(enum.Enum):
     energy_threshold = ...
 
 class Ising:
+    @overload
     def __init__(
         self,
         linear: npt.NDArray[np.float64],
@@ -212,6 +213,13 @@ class Ising:
         columns: npt.NDArray[np.uint32],
         values: npt.NDArray[np.float64],
         form: Form | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        linear: npt.NDArray[np.float64],
+        matrix: npt.NDArray[np.float64] | npt.NDArray[np.float32],
+        factor: float = 1.0,
     ) -> None: ...
     @property
     def form(self) -> Form: ...
@@ -291,6 +299,7 @@ class Ising:
         watch: Callable[[float], bool] | None,
     ) -> tuple[npt.NDArray[np.int8], int, StopReason, BaseException | None]: ...
 
+def random_spins(seed: int, count: int, num_variables: int) -> npt.NDArray[np.int8]: ...
 def better_form(num_variables: int, num_interactions: int) -> Form: ...
 
 class BatchMethod(enum.Enum):

@@ -2,9 +2,9 @@
 
 import inspect
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal, get_args, get_type_hints
+from typing import Any, ClassVar, Literal, cast, get_args, get_type_hints
 
 import dimod
 import numpy as np
@@ -18,11 +18,14 @@ from qpsbgd._checks import (
     checked_real,
     checked_threads,
     checked_time_limit,
-    refuse_masked,
 )
+from qpsbgd.samplers.array_model import ArrayModel
 from qpsbgd.samplers.batch.dimod_models import sample_many
 from qpsbgd.samplers.batch.options import Method
-from qpsbgd.samplers.ising import Form, Problem
+from qpsbgd.samplers.initial_states import initial_states as initial_states_of_reads
+from qpsbgd.samplers.initial_states import sorted_labels
+from qpsbgd.samplers.ising import Form, Problem, label_sequence
+from qpsbgd.samplers.sample_arrays import SampleArrays
 
 InterruptFunction = Callable[[], bool]
 Progress = Callable[[float], object]
@@ -60,6 +63,56 @@ class CoreSampler(dimod.Sampler):
         names = self.option_properties
         self.parameters = {name: [names[name]] if name in names else [] for name in self._signature}
         self.properties = {names[name]: _options(self._signature[name]) for name in names}
+
+    def sample_arrays(
+        self,
+        h: Any,
+        J: Any,
+        *,
+        offset: float = 0.0,
+        vartype: Literal["SPIN", "BINARY"] = "SPIN",
+        **options: Any,
+    ) -> SampleArrays:
+        """Sample from a model that is given as arrays, without making a dimod model.
+
+        The energy of a state v is ``h.v + sum of J_ij v_i v_j over all pairs i < j + offset``. J is
+        either symmetric, in which case both entries of a pair are its coupling, or has all its
+        entries in one triangle. Any other matrix is refused, because it is not clear whether the
+        two entries of a pair are to be added.
+
+        Args:
+            h: linear biases, real ``(n,)``.
+            J: couplings, real ``(n, n)`` with a zero diagonal: a NumPy array, which may be
+                memory-mapped, a torch tensor on the CPU, or a matrix or an array of
+                ``scipy.sparse`` in any format. A symmetric array of float64 or float32 whose memory
+                is contiguous is not copied, and must not change during the call. A triangular or an
+                integer array is copied.
+            offset: constant part of the energy.
+            vartype: ``"SPIN"`` for variables -1 and +1, ``"BINARY"`` for 0 and 1.
+            **options: options of :meth:`sample`. ``initial_states`` may be an array ``(n,)`` or
+                ``(k, n)``.
+
+        Returns:
+            States, energies and ``info``. For the same options and seed, the states are those of
+            :meth:`sample` of the equivalent dimod model with variables 0, 1, ..., n - 1.
+
+        Raises:
+            TypeError: an argument of the wrong type.
+            ValueError: a shape that does not fit; a value out of range; an entry that is NaN,
+                infinite or on the diagonal; a J that is neither symmetric nor in one triangle.
+            KeyboardInterrupt: Ctrl-C. Its attribute ``result`` is the result so far.
+
+        Example:
+            >>> import numpy as np
+            >>> from qpsbgd import SimulatedAnnealingSampler
+            >>> J = np.array([[0.0, -1.0], [-1.0, 0.0]])
+            >>> result = SimulatedAnnealingSampler().sample_arrays([0.5, 0.0], J, seed=1)
+            >>> result.states, result.energies
+            (array([[-1, -1]], dtype=int8), array([-1.5]))
+        """
+        model: Any = ArrayModel(h, J, offset, vartype)
+        result: Any = self.sample(model, **options)  # SamplerCall tells the two kinds apart
+        return cast(SampleArrays, result)
 
 
 class StateSampler(CoreSampler, dimod.Initialized):
@@ -101,7 +154,7 @@ class SamplerCall:
 
     Args:
         sampler: the sampler.
-        bqm: the model.
+        bqm: the model, of dimod or of arrays.
         num_threads: largest number of threads, or None.
         time_limit: seconds, > 0, or None.
         interrupt_function: asked whether to stop, or None.
@@ -134,14 +187,14 @@ class SamplerCall:
         progress: Progress | None = None,
     ) -> None:
         self._ends_of_phases = [time.perf_counter_ns()]
-        check_model("bqm", bqm)
-        self._sampler = sampler
+        if not isinstance(bqm, ArrayModel):
+            check_model("bqm", bqm)
         self.bqm = bqm
         self.num_threads = checked_threads(num_threads)
         self.time_limit = checked_time_limit(time_limit)
         self._interrupt_function = checked_callable("interrupt_function", interrupt_function)
         self._progress = checked_callable("progress", progress)
-        self.variables: list[Any] | None = None
+        self.variables: Sequence[Any] | None = None
 
     def parse_states(
         self,
@@ -151,17 +204,9 @@ class SamplerCall:
         seed: int | None,
     ) -> None:
         """Make the initial state of each read; the arguments are those of dimod."""
-        refuse_masked("initial_states", initial_states)
-        parsed = self._sampler.parse_initial_states(
-            self.bqm,
-            initial_states=initial_states,
-            initial_states_generator=generator,
-            num_reads=num_reads,
-            seed=seed,
-        ).initial_states
-        self.variables = parsed.variables
-        states = np.ascontiguousarray(parsed.record.sample, np.int8)
-        self.initial = 2 * states - 1 if self.bqm.vartype is dimod.BINARY else states
+        self.variables, self.initial = initial_states_of_reads(
+            self._labels(), self.bqm.vartype, initial_states, generator, num_reads, seed
+        )
 
     def build_problem(self, form: Form | None = None) -> Problem:
         """Build the problem for the core and return it."""
@@ -198,8 +243,8 @@ class SamplerCall:
         error: BaseException | None,
         vectors: dict[str, npt.NDArray[Any]] | None = None,
         **info: Any,
-    ) -> dimod.SampleSet:
-        """Make the sample set of the call.
+    ) -> Any:
+        """Make the sample set of the call, or the arrays if the model was given as arrays.
 
         Args:
             states: spins, int8 ``(reads, n)``.
@@ -211,12 +256,11 @@ class SamplerCall:
         Raises:
             BaseException: ``error``; the sample set is its attribute ``sampleset``.
         """
-        result = dimod.SampleSet.from_samples(
-            (states, self.problem.variables),
-            energy=self.problem.energies(states, self.num_threads),
-            vartype=dimod.SPIN,
-            **(vectors or {}),
-        ).change_vartype(self.bqm.vartype, inplace=True)
+        energies = self.problem.energies(states, self.num_threads)
+        if self.bqm.vartype is dimod.BINARY:
+            states = (states + 1) // 2
+        is_array = isinstance(self.bqm, ArrayModel)
+        result = (self._arrays if is_array else self._sampleset)(states, energies, vectors or {})
         self._ends_of_phases.append(time.perf_counter_ns())
         phases = ("preprocessing_ns", "sampling_ns", "postprocessing_ns")
         durations = np.diff(self._ends_of_phases).tolist()
@@ -227,9 +271,38 @@ class SamplerCall:
             timing=dict(zip(phases, durations, strict=True)),
         )
         if error is not None:
-            error.sampleset = result  # type: ignore[attr-defined]
+            setattr(error, "result" if is_array else "sampleset", result)
             raise error
         return result
+
+    def _labels(self) -> Sequence[Any]:
+        return self.bqm.variables if isinstance(self.bqm, ArrayModel) else label_sequence(self.bqm)
+
+    def _arrays(
+        self,
+        states: States,
+        energies: npt.NDArray[np.float64],
+        vectors: dict[str, npt.NDArray[Any]],
+    ) -> SampleArrays:
+        num_occurrences = np.ones(len(states), np.int64)
+        return SampleArrays(
+            states, energies, num_occurrences, {}, self.bqm.vartype.name, dict(vectors)
+        )
+
+    def _sampleset(
+        self,
+        states: States,
+        energies: npt.NDArray[np.float64],
+        vectors: dict[str, npt.NDArray[Any]],
+    ) -> dimod.SampleSet:
+        labels = self.problem.variables
+        if self.variables is None:  # otherwise the labels are sorted
+            order, labels = sorted_labels(labels)
+            states = states if order is None else states[:, order]
+        return dimod.SampleSet.from_samples(
+            (states, labels), energy=energies, vartype=self.bqm.vartype, sort_labels=False,
+            **vectors,
+        )  # fmt: skip
 
     def _watch(self) -> Callable[[float], bool] | None:
         """Return the function that the core calls with the lowest energy; True means stop."""

@@ -79,15 +79,22 @@ def auto_temperatures(problem: "Problem") -> Temperatures:
         return Temperatures(hot, cold, cold)
     n = len(reach)
     num_states = min(max(SCOUTED_SPINS // n, 1), MAX_SCOUTS)
-    starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (num_states, n))
+    starts = np.random.default_rng(0).integers(0, 2, (num_states, n), np.int64).astype(np.int8)
+    starts += starts
+    starts -= 1
     minima, _, _, error = problem.core.descend(
         starts, precision=_core.Precision.float64, num_threads=1, time_limit=np.inf, watch=None
     )
     if error is not None:  # Ctrl-C
         raise error
     # Fields are divided by the largest field, because a doubled field could overflow.
-    fields = problem.core.fields(minima) / scale  # (num_states, n)
-    hot, knee, cold = temperatures_of_barriers(2.0 * np.abs(fields), 2.0 * (reach / scale))
+    barriers = problem.core.fields(minima)  # (num_states, n)
+    barriers /= scale
+    np.abs(barriers, out=barriers)
+    barriers *= 2.0
+    reach /= scale
+    reach *= 2.0
+    hot, knee, cold = temperatures_of_barriers(barriers, reach)
     return Temperatures(*(min(beta / scale, LARGEST) for beta in (hot, knee, cold)))
 
 
@@ -145,7 +152,10 @@ def temperatures_of_barriers(barriers: Floats, highest: Floats) -> Temperatures:
     num_states = barriers.size // barriers.shape[-1]
     all_highest = np.broadcast_to(highest, barriers.shape)
     counts = barriers > np.maximum(ROUNDING * all_highest, SMALLEST * highest.max())
-    barriers, all_highest = barriers[counts], all_highest[counts]  # (num_counted,) each
+    if counts.all():
+        barriers, all_highest = barriers.ravel(), all_highest.ravel()
+    else:
+        barriers, all_highest = barriers[counts], all_highest[counts]  # (num_counted,) each
     if not len(barriers):
         return Temperatures(*(HOT / float(highest.max()),) * 3)
     hot, knee = _hot_and_knee(barriers, all_highest)
@@ -158,13 +168,15 @@ def _hot_and_knee(barriers: Floats, highest: Floats) -> tuple[float, float]:
     if len(barriers) > SAMPLED_BARRIERS:
         sample = np.random.default_rng(0).integers(0, len(barriers), SAMPLED_BARRIERS)
         barriers, highest = barriers[sample], highest[sample]
-    order = np.argsort(barriers)
+    order = barriers.argsort()
     barriers, highest = barriers[order], highest[order]
+    middle, rest = divmod(len(barriers), 2)
+    median = float(barriers[middle] if rest else (barriers[middle - 1] + barriers[middle]) / 2)
     unsatisfied = np.maximum(highest - barriers, 0.0)
-    disputed = np.cumsum(np.minimum(barriers, unsatisfied + np.median(barriers)))
-    large = float(barriers[np.searchsorted(disputed, HOT_QUANTILE * disputed[-1])])
-    hot = HOT / max(large, LARGE_PER_MEDIAN * float(np.median(barriers)))
-    fractions = np.searchsorted(barriers, barriers, "right") / len(barriers)
+    disputed = np.minimum(barriers, unsatisfied + median).cumsum()
+    large = float(barriers[disputed.searchsorted(HOT_QUANTILE * disputed[-1])])
+    hot = HOT / max(large, LARGE_PER_MEDIAN * median)
+    fractions = barriers.searchsorted(barriers, "right") / len(barriers)
     weights = np.minimum(1.0, fractions / KNEE_LOWEST) ** 2
     return hot, _beta_of_excitations(barriers, KNEE_EXCITED * len(barriers), hot, weights)
 
@@ -181,19 +193,22 @@ def _beta_of_excitations(
         The solution, or ``least`` if the sum is smaller than ``number`` there.
     """
     beta = least
-    while True:
-        with np.errstate(under="ignore"):
-            excited = np.exp(-beta * barriers)
+    with np.errstate(under="ignore"):
+        while True:
+            excited = barriers * -beta
+            np.exp(excited, out=excited)
             if weights is not None:
                 excited *= weights
-        total = float(excited.sum())
-        if total < 1.001 * number:
-            return beta
-        beta += math.log(total / number) * total / float(excited @ barriers)
-        # Terms that are this small do not count any more.
-        kept = excited > 1e-9 * number / len(excited)
-        barriers = barriers[kept]
-        weights = None if weights is None else weights[kept]
+            total = float(np.add.reduce(excited))
+            if total < 1.001 * number:
+                return beta
+            beta += math.log(total / number) * total / float(excited @ barriers)
+            # Terms that are this small do not count any more.
+            least_counted = 1e-9 * number / len(excited)
+            if not np.minimum.reduce(excited) > least_counted:
+                kept = excited > least_counted
+                barriers = barriers[kept]
+                weights = None if weights is None else weights[kept]
 
 
 def dwave_beta_range(problem: "Problem") -> tuple[float, float]:
