@@ -25,7 +25,7 @@ from qpsbgd.samplers.batch.options import Method
 from qpsbgd.samplers.initial_states import initial_states as initial_states_of_reads
 from qpsbgd.samplers.initial_states import sorted_labels
 from qpsbgd.samplers.ising import Form, Problem, label_sequence
-from qpsbgd.samplers.sample_arrays import SampleArrays
+from qpsbgd.samplers.sample_arrays import SampleArrays, make_sampleset
 
 InterruptFunction = Callable[[], bool]
 Progress = Callable[[float], object]
@@ -299,10 +299,7 @@ class SamplerCall:
         if self.variables is None:  # otherwise the labels are sorted
             order, labels = sorted_labels(labels)
             states = states if order is None else states[:, order]
-        return dimod.SampleSet.from_samples(
-            (states, labels), energy=energies, vartype=self.bqm.vartype, sort_labels=False,
-            **vectors,
-        )  # fmt: skip
+        return make_sampleset(states, labels, energies, self.bqm.vartype, vectors, {})
 
     def _watch(self) -> Callable[[float], bool] | None:
         """Return the function that the core calls with the lowest energy; True means stop."""

@@ -1,5 +1,6 @@
 """Results of samplers as arrays."""
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,16 +43,40 @@ class SampleArrays:
         Example:
             >>> from qpsbgd import SteepestDescentSampler
             >>> J = [[0.0, -1.0], [-1.0, 0.0]]
-            >>> result = SteepestDescentSampler().sample_arrays([0.5, 0.0], J, seed=1)
+            >>> result = SteepestDescentSampler().sample_arrays([0.5, 0.0], J, seed=2)
             >>> print(result.to_sampleset().first.energy)
             -1.5
         """
-        return dimod.SampleSet.from_samples(
-            (self.states, range(self.states.shape[1])),
-            vartype=self.vartype,
-            energy=self.energies,
-            num_occurrences=self.num_occurrences,
-            info=dict(self.info),
-            sort_labels=False,
-            **self.vectors,
+        vectors = {"num_occurrences": self.num_occurrences, **self.vectors}
+        labels = range(self.states.shape[1])
+        return make_sampleset(
+            self.states, labels, self.energies, self.vartype, vectors, dict(self.info)
         )
+
+
+def make_sampleset(
+    states: npt.NDArray[np.int8],
+    labels: Sequence[Hashable],
+    energies: npt.NDArray[np.float64],
+    vartype: Any,
+    vectors: dict[str, npt.NDArray[Any]],
+    info: dict[str, Any],
+) -> dimod.SampleSet:
+    """Return ``dimod.SampleSet.from_samples`` of states, without its lists and sorting of labels.
+
+    Args:
+        states: ``(R, n)``.
+        labels: labels of the columns; a range takes no memory.
+        energies: ``(R,)``.
+        vartype: vartype of the states.
+        vectors: other columns, ``(R,)`` each; ``num_occurrences`` is 1 if it is not among them.
+        info: information about all samples.
+    """
+    columns = {"energy": energies, "num_occurrences": np.ones(len(states), int), **vectors}
+    kinds: list[Any] = [("sample", states.dtype, (states.shape[1],))]
+    kinds += [(name, column.dtype, column.shape[1:]) for name, column in columns.items()]
+    record = np.recarray(len(states), kinds)
+    record["sample"] = states
+    for name, column in columns.items():
+        record[name] = column
+    return dimod.SampleSet(record, labels, info, vartype)

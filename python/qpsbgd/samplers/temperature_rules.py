@@ -151,7 +151,10 @@ def temperatures_of_barriers(barriers: Floats, highest: Floats) -> Temperatures:
     """
     num_states = barriers.size // barriers.shape[-1]
     all_highest = np.broadcast_to(highest, barriers.shape)
-    counts = barriers > np.maximum(ROUNDING * all_highest, SMALLEST * highest.max())
+    least = ROUNDING * highest
+    np.maximum(least, SMALLEST * highest.max(), out=least)
+    counts = barriers > least
+    del least  # there may be millions of variables
     if counts.all():
         barriers, all_highest = barriers.ravel(), all_highest.ravel()
     else:
