@@ -39,7 +39,33 @@ def project(
     initial_states: npt.NDArray[np.int8] | None,
     seed: int,
     num_threads: int,
+    steps: npt.NDArray[np.float64] | None = None,
 ) -> npt.NDArray[np.int8]: ...
+
+class ProjectionTask:
+    """Arguments of :func:`project` but the number of threads, for :func:`project_layers`."""
+
+    def __init__(
+        self,
+        inputs: npt.NDArray[np.float32],
+        targets: npt.NDArray[np.float32],
+        *,
+        objective: Objective,
+        scale: float,
+        alpha: AlphaRule,
+        target_eps: float,
+        num_sweeps: int,
+        betas: Sequence[float],
+        num_reads: int,
+        initial: InitialState,
+        initial_states: npt.NDArray[np.int8] | None,
+        seed: int,
+        steps: npt.NDArray[np.float64] | None = None,
+    ) -> None: ...
+
+def project_layers(
+    tasks: Sequence[ProjectionTask], *, num_threads: int
+) -> list[npt.NDArray[np.int8]]: ...
 
 class SampleLayer:
     """Rows of a layer from its samples: bit for bit those of ``project``, given all rows' norms."""
@@ -132,6 +158,7 @@ def projection_energy(
     alpha: AlphaRule,
     target_eps: float,
     num_threads: int,
+    steps: npt.NDArray[np.float64] | None = None,
 ) -> npt.NDArray[np.float64]: ...
 def gradient_ising(
     inputs: npt.NDArray[np.float32],

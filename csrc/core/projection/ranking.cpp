@@ -17,7 +17,7 @@ SampleRanking::SampleRanking(const SampleLayer& layer, Objective objective, doub
 double SampleRanking::energy(std::size_t row, const std::int8_t* state, Stop* stop) {
   set_margins(state, stop);
   // An all-zero target has mean 0; its t^ is 0.
-  const double mean = layer_.mean_target(row);
+  const double mean = layer_.target_unit(row);
   const double inverse_mean = mean > 0.0 ? 1.0 / mean : 0.0;
   double sum = 0.0;
   for (std::size_t i = 0; i < layer_.num_samples(); ++i) {
