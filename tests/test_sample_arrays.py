@@ -14,7 +14,7 @@ from qpsbgd import (
     _core,
 )
 from qpsbgd.samplers.array_model import ArrayModel
-from qpsbgd.samplers.initial_states import initial_states
+from qpsbgd.samplers.initial_states import InitialStates
 from qpsbgd.samplers.ising import Problem
 
 CALLS = {
@@ -334,9 +334,11 @@ def test_initial_states_equal_dimods(rng, given, generator, vartype, labels):
             expected = SimulatedAnnealingSampler().parse_initial_states(bqm, *arguments)
         except ValueError:
             with pytest.raises(ValueError, match="initial_states"):
-                initial_states(labels, bqm.vartype, *arguments)
+                InitialStates(labels, bqm.vartype, *arguments)
             continue
-        columns, spins = initial_states(labels, bqm.vartype, *arguments)
+        starts = InitialStates(labels, bqm.vartype, *arguments)
+        parts = [starts.take(1), starts.take(starts.num_reads - 1)]
+        columns, spins = starts.labels, np.concatenate(parts)
         samples = expected.initial_states
         assert list(columns) == list(samples.variables)
         np.testing.assert_array_equal(
@@ -346,7 +348,8 @@ def test_initial_states_equal_dimods(rng, given, generator, vartype, labels):
 
 @pytest.mark.parametrize("seed", [0, 1, 2**31 - 1, 2**32 - 1])
 def test_random_spins_are_numpys(seed):
-    spins = _core.random_spins(seed, 3, 1001)
+    generator = _core.RandomSpins(seed)
+    spins = np.concatenate([generator.draw(1, 1001), generator.draw(2, 1001)])
     expected = np.random.RandomState(seed).choice(np.array([-1, 1], np.int8), (3, 1001))
     np.testing.assert_array_equal(spins, expected)
 

@@ -76,21 +76,29 @@ std::size_t check_states(const States& states, const Ising& problem) {
   return static_cast<std::size_t>(states.shape(0));
 }
 
-// Returns spins (count, n): those that NumPy's RandomState(seed).choice([-1, 1]) draws, which is
-// how dimod makes the initial states of a read. Both use the generator of the standard library.
-States random_spins(std::uint32_t seed, py::ssize_t count, py::ssize_t num_variables) {
-  States states({count, num_variables});
-  std::int8_t* out = states.mutable_data();
-  const auto size = static_cast<std::size_t>(states.size());
-  run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
-    std::mt19937 generator(seed);
-    for (std::size_t k = 0; k < size; ++k) {
-      if (k % kDrawRun == 0 && stop.poll()) return;
-      out[k] = generator() & 1 ? 1 : -1;
-    }
-  });
-  return states;
-}
+// Spins that NumPy's RandomState(seed).choice([-1, 1]) draws, which is how dimod makes the initial
+// states of reads. Both use the generator of the standard library.
+class RandomSpins {
+ public:
+  explicit RandomSpins(std::uint32_t seed) : generator_(seed) {}
+
+  // Returns the next spins (count, n).
+  States draw(py::ssize_t count, py::ssize_t num_variables) {
+    States states({count, num_variables});
+    std::int8_t* out = states.mutable_data();
+    const auto size = static_cast<std::size_t>(states.size());
+    run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
+      for (std::size_t k = 0; k < size; ++k) {
+        if (k % kDrawRun == 0 && stop.poll()) return;
+        out[k] = generator_() & 1 ? 1 : -1;
+      }
+    });
+    return states;
+  }
+
+ private:
+  std::mt19937 generator_;
+};
 
 States copy_states(const States& states) {
   States copy({states.shape(0), states.shape(1)});
@@ -140,7 +148,7 @@ py::tuple anneal_reads(const Ising& problem, const States& initial_states,
                        bool keep_best, std::uint64_t seed, int num_threads, double time_limit,
                        double energy_threshold, py::object watch,
                        std::optional<Precision> precision, bool descend_at_limit,
-                       bool descend_always) {
+                       bool descend_always, std::size_t first_read) {
   const std::size_t num_reads = check_states(initial_states, problem);
   if (precision && !fits(problem, *precision, random_order)) {
     throw std::invalid_argument("the problem's fields do not fit the precision");
@@ -158,7 +166,8 @@ py::tuple anneal_reads(const Ising& problem, const States& initial_states,
                         .descend_at_limit = descend_at_limit,
                         .descend_always = descend_always,
                         .watch = limits.needs_energies(),
-                        .seed = seed};
+                        .seed = seed,
+                        .first_read = first_read};
   const auto ending =
       run_sampler(anneal_work(problem, num_reads, options.betas.size()), num_threads, limits,
                   [&](const KernelTable& table, int threads, Stop& stop) {
@@ -189,7 +198,7 @@ py::tuple tabu_reads(const Ising& problem, const States& initial_states,
                      std::size_t num_restarts, std::optional<std::size_t> first_moves,
                      std::optional<std::size_t> restart_moves, double seconds_per_read,
                      Precision precision, std::uint64_t seed, int num_threads, double time_limit,
-                     double energy_threshold, py::object watch) {
+                     double energy_threshold, py::object watch, std::size_t first_read) {
   const std::size_t num_reads = check_states(initial_states, problem);
   if (shortest_tenure > longest_tenure ||
       (problem.num_variables() > 0 && longest_tenure >= problem.num_variables())) {
@@ -205,7 +214,8 @@ py::tuple tabu_reads(const Ising& problem, const States& initial_states,
                       .restart_moves = restart_moves,
                       .seconds_per_read = seconds_per_read,
                       .precision = precision,
-                      .seed = seed};
+                      .seed = seed,
+                      .first_read = first_read};
   const double work =
       tabu_work(problem, num_reads, num_restarts, restart_moves, seconds_per_read, num_threads);
   const auto ending =
@@ -290,7 +300,7 @@ void define_ising(py::module_& m) {
       .def("anneal", &anneal_reads, "initial_states"_a.noconvert(), py::kw_only(), "betas"_a,
            "acceptance"_a, "random_order"_a, "keep_best"_a, "seed"_a, "num_threads"_a,
            "time_limit"_a, "energy_threshold"_a, "watch"_a, "precision"_a = py::none(),
-           "descend_at_limit"_a = false, "descend_always"_a = false)
+           "descend_at_limit"_a = false, "descend_always"_a = false, "first_read"_a = 0)
       .def("fits", &fits, "precision"_a, py::kw_only(), "random_order"_a)
       .def("best_precision", &best_anneal_precision, py::kw_only(), "random_order"_a, "num_reads"_a)
       .def("needs_float64", &problem_needs_float64)
@@ -301,10 +311,12 @@ void define_ising(py::module_& m) {
       .def("tabu", &tabu_reads, "initial_states"_a.noconvert(), py::kw_only(), "shortest_tenure"_a,
            "longest_tenure"_a, "num_restarts"_a, "first_moves"_a, "restart_moves"_a,
            "seconds_per_read"_a, "precision"_a, "seed"_a, "num_threads"_a, "time_limit"_a,
-           "energy_threshold"_a, "watch"_a)
+           "energy_threshold"_a, "watch"_a, "first_read"_a = 0)
       .def("enumerate", &enumerate_states, py::kw_only(), "num_states"_a, "num_threads"_a,
            "time_limit"_a, "energy_threshold"_a, "watch"_a);
-  m.def("random_spins", &random_spins, "seed"_a, "count"_a, "num_variables"_a);
+  py::class_<RandomSpins>(m, "RandomSpins")
+      .def(py::init<std::uint32_t>(), "seed"_a)
+      .def("draw", &RandomSpins::draw, "count"_a, "num_variables"_a);
   m.def("better_form", &Ising::better_form, "num_variables"_a, "num_interactions"_a);
   m.attr("max_exhaustive_variables") = kMaxExhaustiveVariables;
 }

@@ -276,6 +276,7 @@ class Ising:
         precision: Precision | None = None,
         descend_at_limit: bool = False,
         descend_always: bool = False,
+        first_read: int = 0,
     ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64], StopReason, BaseException | None]: ...
     def fits(self, precision: Precision, *, random_order: bool) -> bool: ...
     def best_precision(self, *, random_order: bool, num_reads: int) -> Precision: ...
@@ -307,6 +308,7 @@ class Ising:
         time_limit: float,
         energy_threshold: float,
         watch: Callable[[float], bool] | None,
+        first_read: int = 0,
     ) -> tuple[
         npt.NDArray[np.int8],
         npt.NDArray[np.int64],
@@ -326,7 +328,12 @@ class Ising:
         watch: Callable[[float], bool] | None,
     ) -> tuple[npt.NDArray[np.int8], int, StopReason, BaseException | None]: ...
 
-def random_spins(seed: int, count: int, num_variables: int) -> npt.NDArray[np.int8]: ...
+class RandomSpins:
+    """Spins that ``numpy.random.RandomState(seed).choice([-1, 1])`` draws, call by call."""
+
+    def __init__(self, seed: int) -> None: ...
+    def draw(self, count: int, num_variables: int) -> npt.NDArray[np.int8]: ...
+
 def better_form(num_variables: int, num_interactions: int) -> Form: ...
 
 class BatchMethod(enum.Enum):

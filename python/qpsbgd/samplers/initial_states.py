@@ -15,18 +15,11 @@ from qpsbgd._checks import WIDE_SEED_LIMIT, checked_choice, checked_count, refus
 States = npt.NDArray[np.int8]
 
 
-def initial_states(
-    variables: Sequence[Hashable],
-    vartype: dimod.Vartype,
-    given: Any,
-    generator: str,
-    num_reads: int | None,
-    seed: int | None,
-) -> tuple[Sequence[Hashable], States]:
-    """Return the initial state of each read, as ``dimod.Initialized.parse_initial_states`` does.
+class InitialStates:
+    """Initial state of each read, as ``dimod.Initialized.parse_initial_states`` makes them.
 
     dimod's function also computes energies and makes a sample set. For many variables this takes
-    longer than a short anneal.
+    longer than a short anneal. Here the states of some reads can be made at a time.
 
     Args:
         variables: labels of the model's variables; a range needs no sorting.
@@ -36,41 +29,64 @@ def initial_states(
         num_reads: number of reads; None for the number of states that are given, or 1.
         seed: seed of the random states; drawn if None.
 
-    Returns:
-        The labels in the order of the states' columns, which is sorted if they can be sorted, and
-        the states as spins, contiguous int8 ``(reads, n)``.
+    Attributes:
+        labels: the labels in the order of the states' columns, which is sorted if they can be
+            sorted.
+        num_reads: number of reads.
 
     Raises:
         TypeError: a masked array, or a number of reads that is not an integer.
         ValueError: other variables than the model's, too few states, or a value out of range.
     """
-    refuse_masked("initial_states", given)
-    if given is None:
-        states, labels = np.empty((0, len(variables)), np.int8), variables
-    else:
-        states, labels = _given_spins(variables, vartype, given)
-    reads = len(states) or 1 if num_reads is None else checked_count("num_reads", num_reads, 1)
-    checked_choice("initial_states_generator", generator, ("none", "tile", "random"))
-    missing = reads - len(states)
-    if missing > 0 and generator == "none":
-        raise ValueError(
-            f"initial_states has {len(states)} states, but initial_states_generator='none' needs "
-            f"one for each of {reads} reads"
-        )
-    if missing > 0 and generator == "tile":
-        if not len(states):
+
+    def __init__(
+        self,
+        variables: Sequence[Hashable],
+        vartype: dimod.Vartype,
+        given: Any,
+        generator: str,
+        num_reads: int | None,
+        seed: int | None,
+    ) -> None:
+        refuse_masked("initial_states", given)
+        if given is None:
+            states, labels = np.empty((0, len(variables)), np.int8), variables
+        else:
+            states, labels = _given_spins(variables, vartype, given)
+        if num_reads is None:
+            num_reads = len(states) or 1
+        self.num_reads = checked_count("num_reads", num_reads, 1)
+        checked_choice("initial_states_generator", generator, ("none", "tile", "random"))
+        if self.num_reads > len(states) and generator == "none":
             raise ValueError(
-                "initial_states is empty, but initial_states_generator='tile' needs one"
+                f"initial_states has {len(states)} states, but initial_states_generator='none' "
+                f"needs one for each of {self.num_reads} reads"
             )
-        states = np.resize(states, (reads, states.shape[1]))
-    elif missing > 0:
-        # The spins that dimod draws for a seed.
-        seed = secrets.randbelow(WIDE_SEED_LIMIT) if seed is None else seed
-        drawn = _core.random_spins(seed, missing, len(variables))
-        states = np.concatenate([states, drawn]) if len(states) else drawn
-    order, labels = sorted_labels(labels)
-    states = states[:reads] if order is None else states[:reads, order]
-    return labels, np.ascontiguousarray(states, np.int8)
+        if generator == "tile" and not len(states):
+            raise ValueError("initial_states is empty, but its generator 'tile' needs a state")
+        self._order, self.labels = sorted_labels(labels)
+        self._given = states
+        self._is_tiled = generator == "tile"
+        self._random = _core.RandomSpins(
+            secrets.randbelow(WIDE_SEED_LIMIT) if seed is None else seed
+        )
+        self._next = 0
+
+    def take(self, count: int) -> States:
+        """Return the states of the next reads as spins, contiguous int8 ``(count, n)``."""
+        first, last = self._next, self._next + count
+        self._next = last
+        if self._is_tiled:
+            states = self._given[np.arange(first, last) % len(self._given)]
+        else:
+            states = self._given[first:last]
+            if len(states) < count:
+                # The spins that dimod draws for a seed.
+                drawn = self._random.draw(count - len(states), self._given.shape[1])
+                states = np.concatenate([states, drawn]) if len(states) else drawn
+        if self._order is not None:
+            states = states[:, self._order]
+        return np.ascontiguousarray(states, np.int8)
 
 
 def sorted_labels(
