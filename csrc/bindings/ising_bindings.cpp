@@ -15,6 +15,7 @@
 #include "bindings/watch.hpp"
 #include "core/samplers/anneal.hpp"
 #include "core/samplers/descent.hpp"
+#include "core/samplers/excitations.hpp"
 #include "core/samplers/exhaustive.hpp"
 #include "core/samplers/ising.hpp"
 #include "core/samplers/precision.hpp"
@@ -249,6 +250,35 @@ py::tuple enumerate_states(const Ising& problem, std::size_t num_states, int num
   return py::make_tuple(states, lowest.num_visited, ending.reason, ending.exception);
 }
 
+// Returns the solution of a rule's equation; see excitations.hpp.
+double excitations_beta(const Array<double>& barriers, double number, double least) {
+  std::vector<double> copy(barriers.data(), barriers.data() + barriers.size());
+  double beta = least;
+  run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
+    beta = beta_of_excitations(std::move(copy), {}, number, least, &stop);
+  });
+  return beta;
+}
+
+py::tuple barriers_hot_and_knee(const Array<double>& barriers, const Array<double>& highest,
+                                double hot, double hot_quantile, double large_per_median,
+                                double knee_excited, double knee_lowest) {
+  if (barriers.size() == 0 || barriers.size() != highest.size()) {
+    throw std::invalid_argument("barriers and highest must have the same size, which is not 0");
+  }
+  const BarrierRule rule{.hot = hot,
+                         .hot_quantile = hot_quantile,
+                         .large_per_median = large_per_median,
+                         .knee_excited = knee_excited,
+                         .knee_lowest = knee_lowest};
+  const auto count = static_cast<std::size_t>(barriers.size());
+  HotAndKnee ends{};
+  run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
+    ends = hot_and_knee({barriers.data(), count}, {highest.data(), count}, rule, &stop);
+  });
+  return py::make_tuple(ends.hot, ends.knee);
+}
+
 Precision best_anneal_precision(const Ising& problem, bool random_order, std::size_t num_reads) {
   return problem_needs_float64(problem) ? Precision::kFloat64
                                         : narrow_precision(problem, random_order, num_reads);
@@ -317,6 +347,11 @@ void define_ising(py::module_& m) {
   py::class_<RandomSpins>(m, "RandomSpins")
       .def(py::init<std::uint32_t>(), "seed"_a)
       .def("draw", &RandomSpins::draw, "count"_a, "num_variables"_a);
+  m.def("beta_of_excitations", &excitations_beta, "barriers"_a.noconvert(), py::kw_only(),
+        "number"_a, "least"_a);
+  m.def("hot_and_knee", &barriers_hot_and_knee, "barriers"_a.noconvert(), "highest"_a.noconvert(),
+        py::kw_only(), "hot"_a, "hot_quantile"_a, "large_per_median"_a, "knee_excited"_a,
+        "knee_lowest"_a);
   m.def("better_form", &Ising::better_form, "num_variables"_a, "num_interactions"_a);
   m.attr("max_exhaustive_variables") = kMaxExhaustiveVariables;
 }

@@ -334,6 +334,19 @@ class RandomSpins:
     def __init__(self, seed: int) -> None: ...
     def draw(self, count: int, num_variables: int) -> npt.NDArray[np.int8]: ...
 
+def beta_of_excitations(
+    barriers: npt.NDArray[np.float64], *, number: float, least: float
+) -> float: ...
+def hot_and_knee(
+    barriers: npt.NDArray[np.float64],
+    highest: npt.NDArray[np.float64],
+    *,
+    hot: float,
+    hot_quantile: float,
+    large_per_median: float,
+    knee_excited: float,
+    knee_lowest: float,
+) -> tuple[float, float]: ...
 def better_form(num_variables: int, num_interactions: int) -> Form: ...
 
 class BatchMethod(enum.Enum):

@@ -1,6 +1,5 @@
 """Rules that find the inverse temperatures of an annealing schedule from a problem."""
 
-import math
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
@@ -161,57 +160,23 @@ def temperatures_of_barriers(barriers: Floats, highest: Floats) -> Temperatures:
         barriers, all_highest = barriers[counts], all_highest[counts]  # (num_counted,) each
     if not len(barriers):
         return Temperatures(*(HOT / float(highest.max()),) * 3)
-    hot, knee = _hot_and_knee(barriers, all_highest)
-    cold = _beta_of_excitations(barriers, COLD_EXCITED * num_states, knee)
-    return Temperatures(hot, knee, cold)
-
-
-def _hot_and_knee(barriers: Floats, highest: Floats) -> tuple[float, float]:
-    """Return the hot end and the knee from barriers > 0 and the highest ones of their variables."""
+    sampled, sampled_highest = barriers, all_highest
     if len(barriers) > SAMPLED_BARRIERS:
         sample = np.random.default_rng(0).integers(0, len(barriers), SAMPLED_BARRIERS)
-        barriers, highest = barriers[sample], highest[sample]
-    order = barriers.argsort()
-    barriers, highest = barriers[order], highest[order]
-    middle, rest = divmod(len(barriers), 2)
-    median = float(barriers[middle] if rest else (barriers[middle - 1] + barriers[middle]) / 2)
-    unsatisfied = np.maximum(highest - barriers, 0.0)
-    disputed = np.minimum(barriers, unsatisfied + median).cumsum()
-    large = float(barriers[disputed.searchsorted(HOT_QUANTILE * disputed[-1])])
-    hot = HOT / max(large, LARGE_PER_MEDIAN * median)
-    fractions = barriers.searchsorted(barriers, "right") / len(barriers)
-    weights = np.minimum(1.0, fractions / KNEE_LOWEST) ** 2
-    return hot, _beta_of_excitations(barriers, KNEE_EXCITED * len(barriers), hot, weights)
-
-
-def _beta_of_excitations(
-    barriers: Floats, number: float, least: float, weights: Floats | None = None
-) -> float:
-    """Solve ``sum(weights * exp(-beta * barriers)) = number`` for ``beta >= least``.
-
-    The logarithm of the sum is convex and falls with beta, so Newton's method approaches the
-    solution from below.
-
-    Returns:
-        The solution, or ``least`` if the sum is smaller than ``number`` there.
-    """
-    beta = least
-    with np.errstate(under="ignore"):
-        while True:
-            excited = barriers * -beta
-            np.exp(excited, out=excited)
-            if weights is not None:
-                excited *= weights
-            total = float(np.add.reduce(excited))
-            if total < 1.001 * number:
-                return beta
-            beta += math.log(total / number) * total / float(excited @ barriers)
-            # Terms that are this small do not count any more.
-            least_counted = 1e-9 * number / len(excited)
-            if not np.minimum.reduce(excited) > least_counted:
-                kept = excited > least_counted
-                barriers = barriers[kept]
-                weights = None if weights is None else weights[kept]
+        sampled, sampled_highest = barriers[sample], all_highest[sample]
+    hot, knee = _core.hot_and_knee(
+        np.ascontiguousarray(sampled),
+        np.ascontiguousarray(sampled_highest),
+        hot=HOT,
+        hot_quantile=HOT_QUANTILE,
+        large_per_median=LARGE_PER_MEDIAN,
+        knee_excited=KNEE_EXCITED,
+        knee_lowest=KNEE_LOWEST,
+    )
+    cold = _core.beta_of_excitations(
+        np.ascontiguousarray(barriers), number=COLD_EXCITED * num_states, least=knee
+    )
+    return Temperatures(hot, knee, cold)
 
 
 def dwave_beta_range(problem: "Problem") -> tuple[float, float]:
