@@ -243,19 +243,23 @@ void Ising::fill_dense(const MatrixView& matrix, Stop* stop) {
 
 bool Ising::fill_exact(const Interactions& interactions, Stop* stop) {
   if (!(scale_ >= 1.0 / kLargestScale && scale_ <= kLargestScale)) return false;
-  couplings_ = Buffer<float>(ld() * ld());
-  std::fill_n(couplings_.data(), couplings_.size(), 0.0f);
+  for (std::size_t k = 0; k < interactions.count; ++k) {
+    const double value = scale_ * interactions.values[k];
+    if (static_cast<double>(static_cast<float>(value)) != value) return false;
+  }
+  Buffer<float> couplings(ld() * ld());
+  std::fill_n(couplings.data(), couplings.size(), 0.0f);
   float largest = 0.0f;
   for (std::size_t k = 0; k < interactions.count; ++k) {
     if (k % kBuildRun == 0) check_stop(stop);
     const std::size_t i = interactions.rows[k], j = interactions.columns[k];
-    const double value = scale_ * interactions.values[k];
-    float& coupling = couplings_[std::max(i, j) * ld() + std::min(i, j)];
-    if (coupling != 0.0f || static_cast<double>(static_cast<float>(value)) != value) return false;
-    coupling = static_cast<float>(value);
+    float& coupling = couplings[std::max(i, j) * ld() + std::min(i, j)];
+    if (coupling != 0.0f) return false;
+    coupling = static_cast<float>(scale_ * interactions.values[k]);
     largest = std::max(largest, std::fabs(coupling));
   }
-  mirror_lower(couplings_.data(), num_variables(), ld(), stop);
+  mirror_lower(couplings.data(), num_variables(), ld(), stop);
+  couplings_ = std::move(couplings);
   largest_coupling_ = largest;
   return true;
 }
