@@ -7,7 +7,7 @@ import dimod
 import numpy as np
 import pytest
 
-from qpsbgd import LowRank, SimulatedAnnealingSampler, sample_batch
+from qpsbgd import LowRank, SimulatedAnnealingSampler, _core, sample_batch
 from qpsbgd.samplers import temperature_rules
 from qpsbgd.samplers.batch import batch_temperatures
 from qpsbgd.samplers.batch.arguments import checked_couplings
@@ -16,6 +16,7 @@ from qpsbgd.samplers.batch.sparse import SparseCouplings
 from qpsbgd.samplers.ising import Problem
 from qpsbgd.samplers.schedule import cooling
 from qpsbgd.samplers.temperature_rules import Temperatures, auto_beta_range, auto_temperatures
+from reference import temperatures
 
 # Fixed seeds: a bound passes for ever or fails for ever.
 
@@ -416,3 +417,25 @@ def test_a_problem_of_a_batch_without_biases_says_nothing():
         warnings.simplefilter("error")
         found = sample_batch(np.zeros((2, 4)), np.zeros((2, 4, 4)), num_sweeps=5)
     np.testing.assert_allclose(found.info["beta_range"], [temperature_rules.ARBITRARY] * 2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 999, 4096])
+@pytest.mark.parametrize("kind", ["continuous", "equal", "integers", "heavy"])
+def test_hot_and_knee_equal_their_twin(rng, count, kind):
+    barriers = {
+        "continuous": lambda: rng.exponential(size=count),
+        "equal": lambda: np.full(count, 0.7),
+        "integers": lambda: rng.integers(1, 6, count).astype(float),
+        "heavy": lambda: np.exp(4 * rng.normal(size=count)),
+    }[kind]()
+    highest = barriers * rng.uniform(1.0, 3.0, count)
+    constants = {
+        "hot": 5.0, "hot_quantile": 0.9, "large_per_median": 2.0, "knee_excited": 2e-4,
+        "knee_lowest": 0.05,
+    }  # fmt: skip
+    expected = temperatures.hot_and_knee(barriers, highest, **constants)
+    assert _core.hot_and_knee(barriers, highest, **constants) == pytest.approx(expected, rel=1e-9)
+    cold = temperatures.beta_of_excitations(barriers, np.ones(count), 0.01, expected[1])
+    found = _core.beta_of_excitations(barriers, number=0.01, least=expected[1])
+    assert found == pytest.approx(cold, rel=1e-9)
+    assert cold == expected[1] or np.exp(-found * barriers).sum() == pytest.approx(0.01, rel=2e-3)

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <random>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "bindings/watch.hpp"
 #include "core/samplers/anneal.hpp"
 #include "core/samplers/descent.hpp"
+#include "core/samplers/excitations.hpp"
 #include "core/samplers/exhaustive.hpp"
 #include "core/samplers/ising.hpp"
 #include "core/samplers/precision.hpp"
@@ -23,6 +25,9 @@ using namespace py::literals;
 
 namespace qpsbgd::bindings {
 namespace {
+
+// Draws between two polls of Stop: some milliseconds.
+constexpr std::size_t kDrawRun = std::size_t{1} << 20;
 
 std::unique_ptr<Ising> make_ising(const Array<double>& linear, const Array<std::uint32_t>& rows,
                                   const Array<std::uint32_t>& columns, const Array<double>& values,
@@ -44,6 +49,26 @@ std::unique_ptr<Ising> make_ising(const Array<double>& linear, const Array<std::
   return problem;
 }
 
+// Returns a dense problem that refers to the caller's matrix, times a power of two.
+template <class Value>
+std::unique_ptr<Ising> make_dense_ising(const Array<double>& linear, const Array<Value>& matrix,
+                                        double factor) {
+  const auto n = static_cast<std::size_t>(linear.size());
+  if (matrix.ndim() != 2 || static_cast<std::size_t>(matrix.shape(0)) != n ||
+      matrix.shape(0) != matrix.shape(1)) {
+    throw std::invalid_argument("matrix must have shape (n, n)");
+  }
+  if (n > kMaxVariables) {
+    throw std::invalid_argument("the number of variables must be less than 2^28");
+  }
+  const MatrixView view = MatrixView(matrix.data(), n).times(factor);
+  std::unique_ptr<Ising> problem;
+  run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
+    problem = std::make_unique<Ising>(linear.data(), view, 1, &stop);
+  });
+  return problem;
+}
+
 std::size_t check_states(const States& states, const Ising& problem) {
   if (states.ndim() != 2 || static_cast<std::size_t>(states.shape(1)) != problem.num_variables()) {
     throw std::invalid_argument("states must have shape (num_reads, " +
@@ -51,6 +76,30 @@ std::size_t check_states(const States& states, const Ising& problem) {
   }
   return static_cast<std::size_t>(states.shape(0));
 }
+
+// Spins that NumPy's RandomState(seed).choice([-1, 1]) draws, which is how dimod makes the initial
+// states of reads. Both use the generator of the standard library.
+class RandomSpins {
+ public:
+  explicit RandomSpins(std::uint32_t seed) : generator_(seed) {}
+
+  // Returns the next spins (count, n).
+  States draw(py::ssize_t count, py::ssize_t num_variables) {
+    States states({count, num_variables});
+    std::int8_t* out = states.mutable_data();
+    const auto size = static_cast<std::size_t>(states.size());
+    run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
+      for (std::size_t k = 0; k < size; ++k) {
+        if (k % kDrawRun == 0 && stop.poll()) return;
+        out[k] = generator_() & 1 ? 1 : -1;
+      }
+    });
+    return states;
+  }
+
+ private:
+  std::mt19937 generator_;
+};
 
 States copy_states(const States& states) {
   States copy({states.shape(0), states.shape(1)});
@@ -100,7 +149,7 @@ py::tuple anneal_reads(const Ising& problem, const States& initial_states,
                        bool keep_best, std::uint64_t seed, int num_threads, double time_limit,
                        double energy_threshold, py::object watch,
                        std::optional<Precision> precision, bool descend_at_limit,
-                       bool descend_always) {
+                       bool descend_always, std::size_t first_read) {
   const std::size_t num_reads = check_states(initial_states, problem);
   if (precision && !fits(problem, *precision, random_order)) {
     throw std::invalid_argument("the problem's fields do not fit the precision");
@@ -118,7 +167,8 @@ py::tuple anneal_reads(const Ising& problem, const States& initial_states,
                         .descend_at_limit = descend_at_limit,
                         .descend_always = descend_always,
                         .watch = limits.needs_energies(),
-                        .seed = seed};
+                        .seed = seed,
+                        .first_read = first_read};
   const auto ending =
       run_sampler(anneal_work(problem, num_reads, options.betas.size()), num_threads, limits,
                   [&](const KernelTable& table, int threads, Stop& stop) {
@@ -149,7 +199,7 @@ py::tuple tabu_reads(const Ising& problem, const States& initial_states,
                      std::size_t num_restarts, std::optional<std::size_t> first_moves,
                      std::optional<std::size_t> restart_moves, double seconds_per_read,
                      Precision precision, std::uint64_t seed, int num_threads, double time_limit,
-                     double energy_threshold, py::object watch) {
+                     double energy_threshold, py::object watch, std::size_t first_read) {
   const std::size_t num_reads = check_states(initial_states, problem);
   if (shortest_tenure > longest_tenure ||
       (problem.num_variables() > 0 && longest_tenure >= problem.num_variables())) {
@@ -165,7 +215,8 @@ py::tuple tabu_reads(const Ising& problem, const States& initial_states,
                       .restart_moves = restart_moves,
                       .seconds_per_read = seconds_per_read,
                       .precision = precision,
-                      .seed = seed};
+                      .seed = seed,
+                      .first_read = first_read};
   const double work =
       tabu_work(problem, num_reads, num_restarts, restart_moves, seconds_per_read, num_threads);
   const auto ending =
@@ -197,6 +248,35 @@ py::tuple enumerate_states(const Ising& problem, std::size_t num_states, int num
   States states({lowest.count, problem.num_variables()});
   std::copy(lowest.states.begin(), lowest.states.end(), states.mutable_data());
   return py::make_tuple(states, lowest.num_visited, ending.reason, ending.exception);
+}
+
+// Returns the solution of a rule's equation; see excitations.hpp.
+double excitations_beta(const Array<double>& barriers, double number, double least) {
+  std::vector<double> copy(barriers.data(), barriers.data() + barriers.size());
+  double beta = least;
+  run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
+    beta = beta_of_excitations(std::move(copy), {}, number, least, &stop);
+  });
+  return beta;
+}
+
+py::tuple barriers_hot_and_knee(const Array<double>& barriers, const Array<double>& highest,
+                                double hot, double hot_quantile, double large_per_median,
+                                double knee_excited, double knee_lowest) {
+  if (barriers.size() == 0 || barriers.size() != highest.size()) {
+    throw std::invalid_argument("barriers and highest must have the same size, which is not 0");
+  }
+  const BarrierRule rule{.hot = hot,
+                         .hot_quantile = hot_quantile,
+                         .large_per_median = large_per_median,
+                         .knee_excited = knee_excited,
+                         .knee_lowest = knee_lowest};
+  const auto count = static_cast<std::size_t>(barriers.size());
+  HotAndKnee ends{};
+  run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
+    ends = hot_and_knee({barriers.data(), count}, {highest.data(), count}, rule, &stop);
+  });
+  return py::make_tuple(ends.hot, ends.knee);
 }
 
 Precision best_anneal_precision(const Ising& problem, bool random_order, std::size_t num_reads) {
@@ -237,6 +317,10 @@ void define_ising(py::module_& m) {
   py::class_<Ising>(m, "Ising")
       .def(py::init(&make_ising), "linear"_a.noconvert(), "rows"_a.noconvert(),
            "columns"_a.noconvert(), "values"_a.noconvert(), "form"_a = py::none())
+      .def(py::init(&make_dense_ising<double>), py::keep_alive<1, 3>(), "linear"_a.noconvert(),
+           "matrix"_a.noconvert(), "factor"_a = 1.0)
+      .def(py::init(&make_dense_ising<float>), py::keep_alive<1, 3>(), "linear"_a.noconvert(),
+           "matrix"_a.noconvert(), "factor"_a = 1.0)
       .def_property_readonly("form", &Ising::form)
       .def_property_readonly("exact", [](const Ising& problem) { return problem.exact(); })
       .def_property_readonly("num_variables", &Ising::num_variables)
@@ -246,7 +330,7 @@ void define_ising(py::module_& m) {
       .def("anneal", &anneal_reads, "initial_states"_a.noconvert(), py::kw_only(), "betas"_a,
            "acceptance"_a, "random_order"_a, "keep_best"_a, "seed"_a, "num_threads"_a,
            "time_limit"_a, "energy_threshold"_a, "watch"_a, "precision"_a = py::none(),
-           "descend_at_limit"_a = false, "descend_always"_a = false)
+           "descend_at_limit"_a = false, "descend_always"_a = false, "first_read"_a = 0)
       .def("fits", &fits, "precision"_a, py::kw_only(), "random_order"_a)
       .def("best_precision", &best_anneal_precision, py::kw_only(), "random_order"_a, "num_reads"_a)
       .def("needs_float64", &problem_needs_float64)
@@ -257,9 +341,17 @@ void define_ising(py::module_& m) {
       .def("tabu", &tabu_reads, "initial_states"_a.noconvert(), py::kw_only(), "shortest_tenure"_a,
            "longest_tenure"_a, "num_restarts"_a, "first_moves"_a, "restart_moves"_a,
            "seconds_per_read"_a, "precision"_a, "seed"_a, "num_threads"_a, "time_limit"_a,
-           "energy_threshold"_a, "watch"_a)
+           "energy_threshold"_a, "watch"_a, "first_read"_a = 0)
       .def("enumerate", &enumerate_states, py::kw_only(), "num_states"_a, "num_threads"_a,
            "time_limit"_a, "energy_threshold"_a, "watch"_a);
+  py::class_<RandomSpins>(m, "RandomSpins")
+      .def(py::init<std::uint32_t>(), "seed"_a)
+      .def("draw", &RandomSpins::draw, "count"_a, "num_variables"_a);
+  m.def("beta_of_excitations", &excitations_beta, "barriers"_a.noconvert(), py::kw_only(),
+        "number"_a, "least"_a);
+  m.def("hot_and_knee", &barriers_hot_and_knee, "barriers"_a.noconvert(), "highest"_a.noconvert(),
+        py::kw_only(), "hot"_a, "hot_quantile"_a, "large_per_median"_a, "knee_excited"_a,
+        "knee_lowest"_a);
   m.def("better_form", &Ising::better_form, "num_variables"_a, "num_interactions"_a);
   m.attr("max_exhaustive_variables") = kMaxExhaustiveVariables;
 }

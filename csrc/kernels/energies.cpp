@@ -51,8 +51,8 @@ void products(const Value* matrix, std::size_t row_step, std::size_t column_step
 
 // Returns h.x + sum_i x_i sum_{j<i} J_ij x_j. It reads the lower triangle of J alone.
 template <class Sum, class Value>
-QPSBGD_INLINE Sum total_energy(const Value* couplings, const double* linear, const double* states,
-                               std::size_t n) {
+QPSBGD_INLINE Sum total_energy(const Value* couplings, std::size_t ld, const double* linear,
+                               const double* states, std::size_t n) {
   constexpr std::size_t kGroup = kRowGroup<Sum>;
   Sum total{};
   for (std::size_t at = 0; at < n * kStates<Sum>; at += kStates<Sum>) {
@@ -60,13 +60,13 @@ QPSBGD_INLINE Sum total_energy(const Value* couplings, const double* linear, con
   }
   for (std::size_t first = 0; first < n; first += kGroup) {
     const std::size_t rows = n - first < kGroup ? n - first : kGroup;
-    const Value* row = couplings + first * n;
+    const Value* row = couplings + first * ld;
     Sum sums[kGroup] = {};
-    if (rows == kGroup) add_products<kGroup>(row, n, 1, states, first, sums);
+    if (rows == kGroup) add_products<kGroup>(row, ld, 1, states, first, sums);
     const std::size_t added = rows == kGroup ? first : 0;
-    for (std::size_t r = 0; r < rows; ++r, row += n) {
+    for (std::size_t r = 0; r < rows; ++r, row += ld) {
       const double* rest = states + added * kStates<Sum>;
-      add_products<1>(row + added, n, 1, rest, first + r - added, sums + r);
+      add_products<1>(row + added, ld, 1, rest, first + r - added, sums + r);
       total = total + load_states<Sum>(states + (first + r) * kStates<Sum>) * sums[r];
     }
   }
@@ -74,14 +74,15 @@ QPSBGD_INLINE Sum total_energy(const Value* couplings, const double* linear, con
 }
 
 template <class Value>
-double energy(const Value* couplings, const double* linear, const double* state, std::size_t n) {
-  return total_energy<double>(couplings, linear, state, n);
+double energy(const Value* couplings, std::size_t ld, const double* linear, const double* state,
+              std::size_t n) {
+  return total_energy<double>(couplings, ld, linear, state, n);
 }
 
 template <class Value>
-void energies(const Value* couplings, const double* linear, const double* states, std::size_t n,
-              double* out) {
-  const Lanes<double> total = total_energy<Lanes<double>>(couplings, linear, states, n);
+void energies(const Value* couplings, std::size_t ld, const double* linear, const double* states,
+              std::size_t n, double* out) {
+  const Lanes<double> total = total_energy<Lanes<double>>(couplings, ld, linear, states, n);
   for (std::size_t q = 0; q < kParts<double>; ++q) {
     store_unaligned(out + q * kWidth<double>, total.part[q]);
   }

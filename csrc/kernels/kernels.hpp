@@ -105,12 +105,12 @@ struct ReductionKernels {
 // Energies and fields in float64 for a matrix as the caller holds it.
 template <class Value>
 struct EnergyKernels {
-  // h.x + x^T J x / 2 for J (n, n) symmetric with a zero diagonal: for h and x (n), and for kLanes
-  // of them, (n, kLanes). Both add in the same order.
-  double (*energy)(const Value* couplings, const double* linear, const double* state,
-                   std::size_t n);
-  void (*energies)(const Value* couplings, const double* linear, const double* states,
-                   std::size_t n, double* energies);
+  // h.x + x^T J x / 2 for J (n, n) symmetric with a zero diagonal, whose rows are ld apart: for h
+  // and x (n), and for kLanes of them, (n, kLanes). Both add in the same order.
+  double (*energy)(const Value* couplings, std::size_t ld, const double* linear,
+                   const double* state, std::size_t n);
+  void (*energies)(const Value* couplings, std::size_t ld, const double* linear,
+                   const double* states, std::size_t n, double* energies);
   // Products (num_rows, kLanes) of a matrix (num_rows, count) with kLanes states (count, kLanes).
   // Its elements are row_step and column_step apart, so that it may be transposed.
   void (*products)(const Value* matrix, std::size_t row_step, std::size_t column_step,

@@ -26,6 +26,7 @@ from qpsbgd.projection import (
     gradient_bqms,
     gradient_ising,
     project,
+    project_layers,
     projection_energy,
 )
 from qpsbgd.samplers import (
@@ -35,6 +36,7 @@ from qpsbgd.samplers import (
     TabuSampler,
 )
 from qpsbgd.samplers.batch import BatchResult, LowRank, SparseBatch, sample_batch
+from qpsbgd.samplers.sample_arrays import SampleArrays
 
 __all__ = [
     "BatchResult",
@@ -50,6 +52,7 @@ __all__ = [
     "ProjectionOptions",
     "Projector",
     "QPSBGDError",
+    "SampleArrays",
     "SamplerProjector",
     "SimulatedAnnealingSampler",
     "SparseBatch",
@@ -62,6 +65,7 @@ __all__ = [
     "gradient_bqms",
     "gradient_ising",
     "project",
+    "project_layers",
     "projection_energy",
     "sample_batch",
 ]

@@ -228,6 +228,33 @@ def refuse_entries(
         raise ValueError(f"{name}[{', '.join(map(str, at))}] is {array[at]}, but {rule}")
 
 
+def is_scipy_sparse(value: Any) -> bool:
+    """Return whether a value is a sparse matrix or array of SciPy, of any format."""
+    return hasattr(value, "tocsr") and not isinstance(value, type)
+
+
+def checked_symmetric(array: npt.NDArray[Any], num_threads: int) -> npt.NDArray[np.float64]:
+    """Return the largest magnitude ``(B,)`` of matrices J ``(n, n)`` or ``(B, n, n)``.
+
+    Raises:
+        ValueError: an entry that is not finite, not symmetric or on the diagonal.
+    """
+    bad, largest = _core.check_matrices(array, num_threads=num_threads)
+    if bad is None:
+        return largest
+    row, column = bad[-2:]
+    at = bad[-array.ndim :]
+    value = array[at]
+    if not np.isfinite(value):
+        rule = "must be finite"
+    elif row == column:
+        rule = "the diagonal must be zero"
+    else:
+        across = (*at[:-2], column, row)
+        rule = f"must equal the entry across the diagonal, {array[across]}"
+    raise ValueError(f"J[{', '.join(map(str, at))}] is {value}, but {rule}")
+
+
 # ---- numbers and words -------------------------------------------------------------------------
 
 

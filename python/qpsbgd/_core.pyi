@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +39,33 @@ def project(
     initial_states: npt.NDArray[np.int8] | None,
     seed: int,
     num_threads: int,
+    steps: npt.NDArray[np.float64] | None = None,
 ) -> npt.NDArray[np.int8]: ...
+
+class ProjectionTask:
+    """Arguments of :func:`project` but the number of threads, for :func:`project_layers`."""
+
+    def __init__(
+        self,
+        inputs: npt.NDArray[np.float32],
+        targets: npt.NDArray[np.float32],
+        *,
+        objective: Objective,
+        scale: float,
+        alpha: AlphaRule,
+        target_eps: float,
+        num_sweeps: int,
+        betas: Sequence[float],
+        num_reads: int,
+        initial: InitialState,
+        initial_states: npt.NDArray[np.int8] | None,
+        seed: int,
+        steps: npt.NDArray[np.float64] | None = None,
+    ) -> None: ...
+
+def project_layers(
+    tasks: Sequence[ProjectionTask], *, num_threads: int
+) -> list[npt.NDArray[np.int8]]: ...
 
 class SampleLayer:
     """Rows of a layer from its samples: bit for bit those of ``project``, given all rows' norms."""
@@ -132,6 +158,7 @@ def projection_energy(
     alpha: AlphaRule,
     target_eps: float,
     num_threads: int,
+    steps: npt.NDArray[np.float64] | None = None,
 ) -> npt.NDArray[np.float64]: ...
 def gradient_ising(
     inputs: npt.NDArray[np.float32],
@@ -205,6 +232,7 @@ class StopReason(enum.Enum):
     energy_threshold = ...
 
 class Ising:
+    @overload
     def __init__(
         self,
         linear: npt.NDArray[np.float64],
@@ -212,6 +240,13 @@ class Ising:
         columns: npt.NDArray[np.uint32],
         values: npt.NDArray[np.float64],
         form: Form | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        linear: npt.NDArray[np.float64],
+        matrix: npt.NDArray[np.float64] | npt.NDArray[np.float32],
+        factor: float = 1.0,
     ) -> None: ...
     @property
     def form(self) -> Form: ...
@@ -241,6 +276,7 @@ class Ising:
         precision: Precision | None = None,
         descend_at_limit: bool = False,
         descend_always: bool = False,
+        first_read: int = 0,
     ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64], StopReason, BaseException | None]: ...
     def fits(self, precision: Precision, *, random_order: bool) -> bool: ...
     def best_precision(self, *, random_order: bool, num_reads: int) -> Precision: ...
@@ -272,6 +308,7 @@ class Ising:
         time_limit: float,
         energy_threshold: float,
         watch: Callable[[float], bool] | None,
+        first_read: int = 0,
     ) -> tuple[
         npt.NDArray[np.int8],
         npt.NDArray[np.int64],
@@ -291,6 +328,25 @@ class Ising:
         watch: Callable[[float], bool] | None,
     ) -> tuple[npt.NDArray[np.int8], int, StopReason, BaseException | None]: ...
 
+class RandomSpins:
+    """Spins that ``numpy.random.RandomState(seed).choice([-1, 1])`` draws, call by call."""
+
+    def __init__(self, seed: int) -> None: ...
+    def draw(self, count: int, num_variables: int) -> npt.NDArray[np.int8]: ...
+
+def beta_of_excitations(
+    barriers: npt.NDArray[np.float64], *, number: float, least: float
+) -> float: ...
+def hot_and_knee(
+    barriers: npt.NDArray[np.float64],
+    highest: npt.NDArray[np.float64],
+    *,
+    hot: float,
+    hot_quantile: float,
+    large_per_median: float,
+    knee_excited: float,
+    knee_lowest: float,
+) -> tuple[float, float]: ...
 def better_form(num_variables: int, num_interactions: int) -> Form: ...
 
 class BatchMethod(enum.Enum):

@@ -27,6 +27,7 @@
 #include "core/projection/sign_qubo.hpp"
 #include "core/samplers/anneal.hpp"
 #include "core/samplers/descent.hpp"
+#include "core/samplers/excitations.hpp"
 #include "core/samplers/exhaustive.hpp"
 #include "core/samplers/precision.hpp"
 #include "core/samplers/tabu.hpp"
@@ -599,6 +600,54 @@ void test_enumerate(std::size_t n, int kind) {
                 "something is found");
 }
 
+// A dense problem from pairs, from a matrix of the caller's, and from four times that matrix.
+void test_dense_sources(std::size_t n, int kind) {
+  CAPTURE(n);
+  CAPTURE(kind);
+  const Model model = random_model(n, kind);
+  std::vector<double> matrix(n * n);
+  for (std::size_t k = 0; k < model.values.size(); ++k) {
+    matrix[model.rows[k] * n + model.columns[k]] = model.values[k];
+    matrix[model.columns[k] * n + model.rows[k]] = model.values[k];
+  }
+  std::vector<double> fourfold(matrix);
+  for (double& value : fourfold) value *= 4.0;
+  const qpsbgd::MatrixView view(matrix.data(), n), times4(fourfold.data(), n);
+  const qpsbgd::Ising problems[] = {model.ising(qpsbgd::Ising::Form::kDense),
+                                    {model.linear.data(), view},
+                                    {model.linear.data(), times4.times(0.25)}};
+  constexpr std::size_t kStates = 19;
+  std::vector<std::int8_t> states(kStates * n);
+  for (std::size_t i = 0; i < states.size(); ++i) {
+    states[i] = qpsbgd::splitmix64(i) & 1 ? 1 : -1;
+  }
+  std::vector<Result<double>> energies, fields;
+  std::vector<Result<std::int8_t>> minima;
+  for (const std::string& isa : qpsbgd::available_isas()) {
+    setenv("QPSBGD_ISA", isa.c_str(), 1);
+    for (const qpsbgd::Ising& problem : problems) {
+      std::vector<double> energy(kStates), field(n);
+      problem.energies(qpsbgd::kernels(), states.data(), kStates, 2, energy.data());
+      problem.fields64(states.data(), field.data());
+      energies.push_back({setting_of(isa, 2), energy});
+      fields.push_back({setting_of(isa, 1), field});
+      for (const std::size_t together : {std::size_t{1}, kStates}) {  // by rows, and by the matrix
+        std::vector<std::int8_t> minimum(states);
+        std::vector<std::int64_t> steps(kStates);
+        for (std::size_t first = 0; first < kStates; first += together) {
+          qpsbgd::Stop stop(1e300, {});
+          qpsbgd::descend(qpsbgd::kernels(), problem, qpsbgd::Precision::kFloat64, 2, together,
+                          minimum.data() + first * n, steps.data() + first, stop);
+        }
+        minima.push_back({setting_of(isa, 2), minimum});
+      }
+    }
+  }
+  check_equal(energies);
+  check_equal(fields);
+  check_equal(minima);
+}
+
 void test_descend(std::size_t n, int kind) {
   constexpr std::size_t kReads = 33;
   CAPTURE(n);
@@ -901,6 +950,25 @@ TEST_CASE("exhaustive search") {
   for (const std::size_t n : {0u, 1u, 5u, 11u, 13u, 16u}) {
     for (const int kind : {9, 4000, 0}) test_enumerate(n, kind);
   }
+}
+
+TEST_CASE("dense problems from pairs and from matrices") {
+  for (const std::size_t n : {1u, 16u, 37u, 130u}) {
+    for (const int kind : {9, 4000, 0}) test_dense_sources(n, kind);
+  }
+}
+
+TEST_CASE("barriers") {
+  const std::vector<double> barriers = {3.0, 1.0, 2.0, 2.0}, highest = {4.0, 2.0, 2.0, 6.0};
+  const qpsbgd::BarrierRule rule{.hot = 5.0,
+                                 .hot_quantile = 0.9,
+                                 .large_per_median = 2.0,
+                                 .knee_excited = 2e-4,
+                                 .knee_lowest = 0.05};
+  const qpsbgd::HotAndKnee ends = qpsbgd::hot_and_knee(barriers, highest, rule);
+  CHECK(ends.hot == 1.25);
+  CHECK(ends.knee > ends.hot);
+  CHECK(qpsbgd::beta_of_excitations({2.0}, {}, 0.01, 1.0) == doctest::Approx(2.3).epsilon(0.01));
 }
 
 TEST_CASE("descent") {

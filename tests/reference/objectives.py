@@ -36,18 +36,21 @@ def ordered_sum(values: npt.NDArray[Any]) -> float:
     return float(np.cumsum(values.astype(np.float64).ravel())[-1])
 
 
-def normalised_targets(T: Floats) -> Floats:
-    """Return ``t / mean|t|`` of each neuron as rows ``(m, N)``; rows of zeros stay zero."""
+def normalised_targets(T: Floats, steps: Doubles | None = None) -> Floats:
+    """Return ``t / mean|t|``, or ``t / step``, of each neuron as rows ``(m, N)``.
+
+    Rows of zeros stay zero.
+    """
     rows = []
-    for t in T.T.astype(np.float64):
-        mean = ordered_sum(np.abs(t)) / len(t)
-        rows.append((t * (1.0 / mean) if mean > 0 else 0 * t).astype(np.float32))
+    for r, t in enumerate(T.T.astype(np.float64)):
+        unit = ordered_sum(np.abs(t)) / len(t) if steps is None else steps[r]
+        rows.append((t * (1.0 / unit) if unit > 0 else 0 * t).astype(np.float32))
     return np.array(rows)
 
 
-def linear_minimiser(X: Floats, T: Floats) -> Spins:
+def linear_minimiser(X: Floats, T: Floats, steps: Doubles | None = None) -> Spins:
     """Return ``sign(X^T t)`` of each neuron, ``(m, n)``, with ``sign(0) = +1``."""
-    sums = ordered_product(normalised_targets(T), X)  # (m, N), (N, n) -> (m, n)
+    sums = ordered_product(normalised_targets(T, steps), X)  # (m, N), (N, n) -> (m, n)
     return np.where(sums >= 0, 1, -1).astype(np.int8)
 
 
@@ -89,12 +92,15 @@ def projection_energy(
     scale: float = 1.0,
     alpha: str = "fit",
     target_eps: float = 0.01,
+    steps: Doubles | None = None,
 ) -> Doubles:
     """Return the objective ``(m,)`` of each row of ``B (m, n)``."""
     x, t = X.astype(np.float64), T.astype(np.float64)
     margins = B.astype(np.float64) @ x.T  # (m, N)
     if objective == "sign":
         residuals = np.where(margins + target_eps >= 0, 1.0, -1.0) - t.T
+    elif steps is not None:
+        residuals = t.T - scale * steps[:, None] * margins
     else:
         mean = np.abs(t).mean(axis=0)
         unit = t / np.where(mean > 0, mean, 1.0)

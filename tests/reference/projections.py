@@ -32,24 +32,25 @@ def project(
     initial: str | Spins = "linear",
     target_eps: float = 0.01,
     seed: int = 0,
+    steps: Doubles | None = None,
 ) -> Spins:
     """Do what :func:`qpsbgd.project` does, one row, read, sweep and variable at a time."""
     m, n = T.shape[1], X.shape[1]
     if num_sweeps is None:
         num_sweeps = {"quadratic": 2, "sign": 10}[objective]
     betas = None if beta_range is None else geometric(*beta_range, num_sweeps)
-    step = scale * unit_step_length(X, T, alpha)
+    step = scale if steps is not None else scale * unit_step_length(X, T, alpha)
     reads = []
     for read in range(num_reads):
         start = initial if read == 0 else "random"
         if isinstance(start, np.ndarray):
             B: Spins = start.copy()
         elif start == "linear":
-            B = linear_minimiser(X, T)
+            B = linear_minimiser(X, T, steps)
         else:
             B = np.array([_random_spins(seed, row, read, n) for row in range(m)])
         for row in range(m):
-            t = normalised_targets(T)[row]
+            t = normalised_targets(T, steps)[row]
             if objective == "quadratic":
                 if step != 0:
                     _quadratic_row(X, t, step, B[row], num_sweeps, betas, (seed, row, read))
@@ -67,6 +68,7 @@ def project(
             scale=scale,
             alpha=alpha,
             target_eps=target_eps,
+            steps=steps,
         )
         for B in reads
     ]

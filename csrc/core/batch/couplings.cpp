@@ -127,7 +127,7 @@ void batch_energies(const KernelTable& kernels, const MatrixView& matrices, bool
   const std::size_t n = matrices.size();
   with_type(matrices, [&]<class Value>(const Value* values) {
     all_in_lanes(batch, 1, num_threads, energies, [&](const StateLanes& lanes, double* out) {
-      kernels.energies.of<Value>().energies(values, lanes.linear.data(), lanes.states.data(), n,
+      kernels.energies.of<Value>().energies(values, n, lanes.linear.data(), lanes.states.data(), n,
                                             out);
     });
   });

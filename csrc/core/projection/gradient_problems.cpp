@@ -97,7 +97,7 @@ void gradient_ising_pairs(const KernelTable& kernels, const SampleView& view, do
   parallel_for(
       m, num_threads,
       [&](std::size_t r, int) {
-        const double mean = layer.mean_target(r), inverse = mean > 0.0 ? 1.0 / mean : 0.0;
+        const double mean = layer.target_unit(r), inverse = mean > 0.0 ? 1.0 / mean : 0.0;
         double *row = fields + r * n, norm2 = 0.0;
         std::fill_n(row, n, 0.0);
         for (std::size_t i = 0; i < samples; ++i) {

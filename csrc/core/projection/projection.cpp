@@ -203,14 +203,20 @@ void project(const SampleLayer& layer, const std::vector<RowNorms>& norms,
     const Solver solver{[&] { return problem.make_rows(); }, make_ranking, kLanes};
     return ProjectionCall(layer, solver, options, out, stop).run();
   }
-  const double alpha = checked_alpha(unit_alpha(norms, options.alpha_rule), options.scale);
+  const double alpha = checked_alpha(layer.unit_step(norms, options.alpha_rule), options.scale);
   const auto form =
       QuadraticProblem::cheaper_form(layer.num_samples(), layer.num_inputs(), options.annealing);
+  ProjectionOptions own = options;
+  if (layer.view().steps != nullptr) {
+    // Temperatures are in units of the squares of steps, which belong to the X that is not scaled.
+    const double x_scale = layer.x_scale();
+    for (double& beta : own.annealing.betas) beta /= x_scale * x_scale;
+  }
   const QuadraticProblem problem(layer, alpha, form, &stop);
   const Solver solver{
       [&] { return problem.make_rows(); },
       [&] { return std::make_unique<SampleRanking>(layer, Objective::kQuadratic, alpha, 0.0); }};
-  ProjectionCall(layer, solver, options, out, stop).run();
+  ProjectionCall(layer, solver, own, out, stop).run();
 }
 
 void project(const GramLayer& layer, const std::vector<RowNorms>& norms,
@@ -228,7 +234,7 @@ void projection_energy(const KernelTable& kernels, const SampleView& view, Objec
   const SampleLayer layer(view, kernels, num_threads, stop);
   if (is_stopped(stop)) return;
   const double alpha =
-      objective == Objective::kQuadratic ? scale * unit_alpha(layer.norms(), alpha_rule) : 0.0;
+      objective == Objective::kQuadratic ? scale * layer.unit_step(layer.norms(), alpha_rule) : 0.0;
   const std::size_t count = num_workers(layer.num_tiles(), num_threads);
   std::vector<SampleRanking> rankings;
   for (std::size_t i = 0; i < count; ++i) {
@@ -239,7 +245,9 @@ void projection_energy(const KernelTable& kernels, const SampleView& view, Objec
       [&](std::size_t tile, int worker) {
         const std::size_t first = tile * Layer::kTileRows, end = first + layer.tile_rows(tile);
         for (std::size_t row = first; row < end && !is_stopped(stop); ++row) {
-          energies[row] = rankings[worker].energy(row, binary + row * layer.num_inputs(), stop);
+          const double unit = view.steps != nullptr ? layer.target_unit(row) : 1.0;
+          energies[row] =
+              unit * unit * rankings[worker].energy(row, binary + row * layer.num_inputs(), stop);
         }
       },
       [&] { is_stopped(stop); });

@@ -17,7 +17,7 @@ SampleRanking::SampleRanking(const SampleLayer& layer, Objective objective, doub
 double SampleRanking::energy(std::size_t row, const std::int8_t* state, Stop* stop) {
   set_margins(state, stop);
   // An all-zero target has mean 0; its t^ is 0.
-  const double mean = layer_.mean_target(row);
+  const double mean = layer_.target_unit(row);
   const double inverse_mean = mean > 0.0 ? 1.0 / mean : 0.0;
   double sum = 0.0;
   for (std::size_t i = 0; i < layer_.num_samples(); ++i) {
@@ -82,8 +82,8 @@ void GramRanking::rank_lanes(std::size_t first_row, std::size_t rows, const std:
     for (std::size_t i = 0; i < n; ++i) states_[i * kLanes + r] = states[r * n + i];
   }
   alignas(64) double halves[kLanes];  // of b^T (G - diag(G)) b
-  layer_.kernels().energies.of<double>().energies(layer_.view().gram, zeros_.data(), states_.data(),
-                                                  n, halves);
+  layer_.kernels().energies.of<double>().energies(layer_.view().gram, n, zeros_.data(),
+                                                  states_.data(), n, halves);
   for (std::size_t r = 0; r < rows; ++r) {
     const double* cross = layer_.view().cross + (first_row + r) * n;
     double linear = 0.0;

@@ -15,7 +15,7 @@ SampleLayer::SampleLayer(const SampleView& view, const KernelTable& kernels, int
       view_(view),
       inputs_(view.inputs, view.num_samples, view.num_inputs, kernels, num_threads, true, stop),
       targets_(view.num_neurons * samples_ld()),
-      mean_targets_(view.num_neurons) {
+      target_units_(view.num_neurons) {
   prepare_rows(stop);
 }
 
@@ -32,9 +32,10 @@ void SampleLayer::prepare_targets(std::size_t tile, Stop* stop) {
   }
   for (std::size_t r = 0; r < rows; ++r) {
     const double mean = sums[r] / static_cast<double>(samples);
-    mean_targets_[first + r] = mean;
+    const double unit = view_.steps != nullptr ? view_.steps[first + r] / x_scale() : mean;
+    target_units_[first + r] = unit;
     // NOTES: the paper leaves the mean of an all-zero target open; its problem keeps target 0.
-    inverses[r] = mean > 0.0 ? 1.0 / mean : 0.0;
+    inverses[r] = unit > 0.0 ? 1.0 / unit : 0.0;
   }
   // Some samples at a time, whose cache lines stay while the rows pass over them.
   for (std::size_t start = 0; start < samples; start += kLanes) {

@@ -17,6 +17,10 @@ struct SampleView {
   std::size_t num_inputs;     // n
   std::size_t num_neurons;    // m
   std::size_t first_row = 0;  // the number of T's first column in the whole layer
+  // Step length of each row (num_neurons), > 0, or null. With steps the objective of a row is
+  // ||t_r - scale * step_r * X b||^2: t^_r is t_r / step_r for the scaled X, and alpha is the
+  // scale.
+  const double* steps = nullptr;
 };
 
 // X and T in the layouts that kernels read. Images are margins X b (N).
@@ -31,9 +35,14 @@ class SampleLayer final : public Layer {
   std::size_t samples_ld() const { return image_ld(); }
 
   float x_scale() const { return inputs_.scale(); }
+  // Returns alpha for scale 1 by the rule, or 1 where the rows have steps.
+  double unit_step(const std::vector<RowNorms>& norms, AlphaRule alpha_rule) const {
+    return view_.steps != nullptr ? 1.0 : unit_alpha(norms, alpha_rule);
+  }
   const Inputs& inputs() const { return inputs_; }
   const float* inputs_t() const { return inputs_.transposed(); }  // X^T (n, samples_ld), padding 0
-  double mean_target(std::size_t row) const { return mean_targets_[row]; }  // mean|t_r|
+  // The unit of t^_r: mean|t_r|, or the row's step for the scaled X.
+  double target_unit(std::size_t row) const { return target_units_[row]; }
   const float* targets(std::size_t row) const {  // t^_r (N), rows samples_ld apart
     return &targets_[row * samples_ld()];
   }
@@ -48,7 +57,7 @@ class SampleLayer final : public Layer {
   SampleView view_;
   Inputs inputs_;
   Buffer<float> targets_;        // t^ (m, samples_ld)
-  Buffer<double> mean_targets_;  // (m)
+  Buffer<double> target_units_;  // (m)
 };
 
 }  // namespace qpsbgd

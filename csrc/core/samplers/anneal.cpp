@@ -95,7 +95,8 @@ class AnnealCall {
     for (std::size_t r = 0; r < count; ++r) problems[r] = (first + r) / reads_each_;
     ReadStreams streams[kLanes];  // also for lanes without a read
     for (std::size_t r = 0; r < kLanes; ++r) {
-      streams[r] = {options_.seed, options_.number + problems[r], (first + r) % reads_each_};
+      streams[r] = {options_.seed, options_.number + problems[r],
+                    options_.first_read + (first + r) % reads_each_};
     }
     std::size_t num_sweeps = 0;
     if (rows.start(state(first), count, problems, stop_)) {

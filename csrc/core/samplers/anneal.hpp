@@ -23,7 +23,8 @@ struct AnnealOptions {
   bool descend_at_limit = false, descend_always = false;
   bool watch = false;  // report energies to `stop` also where keep_best is false
   std::uint64_t seed = 0;
-  std::uint64_t number = 0;  // number of the first problem, which names its random streams
+  std::uint64_t number = 0;    // number of the first problem, which names its random streams
+  std::size_t first_read = 0;  // number of the first read, which names its random streams
   int num_threads = 1;
 };
 

@@ -18,6 +18,9 @@ namespace {
 // hundred microseconds.
 constexpr std::size_t kDenseRun = 1 << 21;
 constexpr std::size_t kSparseRun = 1 << 10;
+// Up to this number of reads, converting a row for each step takes less time than converting the
+// matrix to float64, and no memory.
+constexpr std::size_t kMostReadsByRows = 2;
 
 // Steepest descent from one state, with fields in float32 or float64.
 class Descent {
@@ -32,7 +35,7 @@ class Descent {
   virtual void spins(std::int8_t* out) const = 0;
 };
 
-// Couplings in float64, scaled, (n, ld); of dense problems.
+// Couplings in float64, scaled, (n, ld); of dense problems. Null where steps convert rows.
 using WideCouplings = std::shared_ptr<const Buffer<double>>;
 
 template <class Value>
@@ -45,7 +48,8 @@ class DenseDescent final : public Descent {
         problem_(problem),
         wide_(std::move(wide)),
         fields_(problem.ld()),
-        spins_(problem.ld()) {}
+        spins_(problem.ld()),
+        row_(kWide && wide_ == nullptr ? problem.ld() : 0) {}
 
   void start(const std::int8_t* spins, const double* fields) override {
     const std::size_t n = problem_.num_variables();
@@ -88,6 +92,7 @@ class DenseDescent final : public Descent {
   }
   std::size_t make_steps(std::size_t most) {
     if constexpr (kWide) {
+      if (wide_ == nullptr) return make_steps_by_rows(most);
       return kernels_.steepest.of<double>().descend(wide_->data(), problem_.ld(), fields_.data(),
                                                     spins_.data(), most);
     } else {
@@ -96,11 +101,36 @@ class DenseDescent final : public Descent {
     }
   }
 
+  // Makes the steps of the kernel, to the bit: the product of a coupling and 2 is exact.
+  std::size_t make_steps_by_rows(std::size_t most) {
+    const std::size_t n = problem_.num_variables();
+    for (std::size_t steps = 0; steps < most; ++steps) {
+      std::size_t steepest = n;
+      double largest = 0.0;
+      for (std::size_t i = 0; i < n; ++i) {
+        const double gain = spins_[i] * fields_[i];
+        if (gain > largest) {
+          largest = gain;
+          steepest = i;
+        }
+      }
+      if (steepest == n) return steps;
+      problem_.scaled_row(steepest, n, row_.data());
+      const double change = -2.0 * spins_[steepest];
+      spins_[steepest] = -spins_[steepest];
+      for (std::size_t i = 0; i < n; ++i) {
+        fields_[i] += static_cast<Value>(change * row_[i]);
+      }
+    }
+    return most;
+  }
+
   const KernelTable& kernels_;
   const Ising& problem_;
   const WideCouplings wide_;
   Buffer<Value> fields_;  // (ld), padding -inf
   Buffer<Value> spins_;   // (ld), padding +1
+  Buffer<double> row_;    // (ld), scaled; where there are no wide couplings
 };
 
 template <class Value>
@@ -216,7 +246,7 @@ void descend(const KernelTable& kernels, const Ising& problem, Precision precisi
   const bool dense = problem.form() == Ising::Form::kDense;
   const bool wide = precision == Precision::kFloat64;
   WideCouplings couplings;
-  if (dense && wide) {
+  if (dense && wide && num_reads > kMostReadsByRows) {
     auto values = std::make_shared<Buffer<double>>(n * ld);
     for (std::size_t i = 0; i < n; ++i) problem.scaled_row(i, ld, values->data() + i * ld);
     couplings = std::move(values);

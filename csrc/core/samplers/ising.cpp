@@ -16,9 +16,30 @@ namespace {
 // Interactions between two polls of `stop`: some milliseconds.
 constexpr std::size_t kBuildRun = std::size_t{1} << 18;
 
+// Side of a square of a matrix that stays in the first cache.
+constexpr std::size_t kSquare = 32;
+// Float32 alone stores couplings whose scale lies between the inverse of this and this: biases in
+// units of the scale then stay far from the ends of float64.
+constexpr double kLargestScale = 0x1p60;
+
 // Throws where `stop` says to end.
 void check_stop(Stop* stop) {
   if (stop != nullptr && stop->poll()) throw Stopped();
+}
+
+// Copies the lower triangle of a matrix (n, n), whose rows are ld apart, to the upper one.
+template <class Value>
+void mirror_lower(Value* matrix, std::size_t n, std::size_t ld, Stop* stop) {
+  for (std::size_t row = 0; row < n; row += kSquare) {
+    check_stop(stop);
+    for (std::size_t column = 0; column <= row; column += kSquare) {
+      for (std::size_t i = row; i < std::min(row + kSquare, n); ++i) {
+        for (std::size_t j = column; j < std::min(column + kSquare, i); ++j) {
+          matrix[j * ld + i] = matrix[i * ld + j];
+        }
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -73,16 +94,18 @@ Ising::Ising(const double* linear, std::size_t num_variables, const Interactions
   }
   coupling_bit_ = lowest_bit_;
   set_scale(linear);
-  if (form == Form::kDense) {
+  if (form == Form::kDense && fill_exact(interactions, stop)) {
+    source_ = MatrixView(couplings_.data(), num_variables, ld(), 1.0 / scale_);
+  } else if (form == Form::kDense) {
     const std::size_t n = num_variables;
     matrix_ = Buffer<double>(n * n);
     std::fill_n(matrix_.data(), n * n, 0.0);
     for (std::size_t k = 0; k < interactions.count; ++k) {
       if (k % kBuildRun == 0) check_stop(stop);
       const std::size_t i = interactions.rows[k], j = interactions.columns[k];
-      matrix_[i * n + j] += interactions.values[k];
-      matrix_[j * n + i] += interactions.values[k];
+      matrix_[std::max(i, j) * n + std::min(i, j)] += interactions.values[k];
     }
+    mirror_lower(matrix_.data(), n, n, stop);
     source_ = MatrixView(matrix_.data(), n);
     fill_dense(std::get<MatrixView>(source_), stop);
   } else {
@@ -91,11 +114,13 @@ Ising::Ising(const double* linear, std::size_t num_variables, const Interactions
   }
 }
 
-Ising::Ising(const double* linear, const MatrixView& couplings, std::size_t num_problems)
+Ising::Ising(const double* linear, const MatrixView& couplings, std::size_t num_problems,
+             Stop* stop)
     : Ising(Form::kDense, linear, couplings.size(), num_problems) {
   const std::size_t n = couplings.size();
   std::vector<double> scratch(n);
   for (std::size_t i = 0; i < n; ++i) {
+    if (i % divide_up(kBuildRun, n) == 0) check_stop(stop);
     const double* row = couplings.row(i, scratch.data());
     for (std::size_t j = 0; j < n; ++j) {
       coupling_reach_[i] += std::fabs(row[j]);
@@ -105,7 +130,7 @@ Ising::Ising(const double* linear, const MatrixView& couplings, std::size_t num_
   }
   coupling_bit_ = lowest_bit_;
   set_scale(linear);
-  fill_dense(couplings, nullptr);
+  fill_dense(couplings, stop);
   source_ = couplings;
 }
 
@@ -179,6 +204,7 @@ void Ising::set_scale(const double* linear) {
     check_total(total);
   }
   scale_ = scale_for(largest);
+  std::vector<double>().swap(farthest_);
   select(0, linear);
   if (num_problems_ > 1) {  // until one is selected, units are those of all together
     for (std::size_t k = n; k < num_problems_ * n; ++k) add_to_bits(linear[k]);
@@ -215,6 +241,29 @@ void Ising::fill_dense(const MatrixView& matrix, Stop* stop) {
   std::fill(&couplings_[n * ld()], &couplings_[ld() * ld()], 0.0f);
 }
 
+bool Ising::fill_exact(const Interactions& interactions, Stop* stop) {
+  if (!(scale_ >= 1.0 / kLargestScale && scale_ <= kLargestScale)) return false;
+  for (std::size_t k = 0; k < interactions.count; ++k) {
+    const double value = scale_ * interactions.values[k];
+    if (static_cast<double>(static_cast<float>(value)) != value) return false;
+  }
+  Buffer<float> couplings(ld() * ld());
+  std::fill_n(couplings.data(), couplings.size(), 0.0f);
+  float largest = 0.0f;
+  for (std::size_t k = 0; k < interactions.count; ++k) {
+    if (k % kBuildRun == 0) check_stop(stop);
+    const std::size_t i = interactions.rows[k], j = interactions.columns[k];
+    float& coupling = couplings[std::max(i, j) * ld() + std::min(i, j)];
+    if (coupling != 0.0f) return false;
+    coupling = static_cast<float>(scale_ * interactions.values[k]);
+    largest = std::max(largest, std::fabs(coupling));
+  }
+  mirror_lower(couplings.data(), num_variables(), ld(), stop);
+  couplings_ = std::move(couplings);
+  largest_coupling_ = largest;
+  return true;
+}
+
 void Ising::fill_sparse(const Interactions& interactions, Stop* stop) {
   const std::size_t n = num_variables();
   offsets_.assign(n + 1, 0);
@@ -226,20 +275,22 @@ void Ising::fill_sparse(const Interactions& interactions, Stop* stop) {
   neighbours_.resize(2 * interactions.count);
   couplings_ = Buffer<float>(2 * interactions.count);
   couplings64_ = Buffer<double>(2 * interactions.count);
-  std::vector<std::size_t> next(offsets_.begin(), offsets_.end() - 1);
+  // While a list is filled, its offset is that of the next entry.
   for (std::size_t k = 0; k < interactions.count; ++k) {
     if (k % kBuildRun == 0) check_stop(stop);
     const std::uint32_t row = interactions.rows[k], column = interactions.columns[k];
     const double value = interactions.values[k];
     const auto scaled = static_cast<float>(scale_ * value);
     for (const auto& [from, to] : {std::pair(row, column), std::pair(column, row)}) {
-      const std::size_t at = next[from]++;
+      const std::size_t at = offsets_[from]++;
       neighbours_[at] = to;
       couplings_[at] = scaled;
       couplings64_[at] = value;
     }
     largest_coupling_ = std::max(largest_coupling_, std::fabs(scaled));
   }
+  std::copy_backward(offsets_.begin(), offsets_.end() - 1, offsets_.end());
+  offsets_[0] = 0;
 }
 
 CouplingsView Ising::couplings_view() const { return source_; }

@@ -52,7 +52,9 @@ class Ising {
   Ising(const double* linear, std::size_t num_variables, const Interactions& interactions,
         Form form, std::size_t num_problems = 1, Stop* stop = nullptr);
   // Builds a dense problem from a symmetric matrix with a zero diagonal, which must outlive it.
-  Ising(const double* linear, const MatrixView& couplings, std::size_t num_problems = 1);
+  // Throws Stopped where `stop` says to end.
+  Ising(const double* linear, const MatrixView& couplings, std::size_t num_problems = 1,
+        Stop* stop = nullptr);
   // Builds a problem of low rank, which only annealing takes. The factor's scale must be positive.
   // Throws std::invalid_argument for biases beyond kFactorRange. reach() and aligned_fields() leave
   // out the couplings.
@@ -152,6 +154,9 @@ class Ising {
   void set_scale(const double* linear);
   void scale_linear(const double* linear);
   void fill_dense(const MatrixView& matrix, Stop* stop);
+  // Stores couplings of a dense problem in float32 alone. Returns false if that would round one, or
+  // if a pair comes twice.
+  bool fill_exact(const Interactions& interactions, Stop* stop);
   void fill_sparse(const Interactions& interactions, Stop* stop);
 
   Form form_;
@@ -159,9 +164,10 @@ class Ising {
   std::vector<double> linear_;
   const double* all_linear_ = nullptr;  // (num_problems, n), the caller's, where there are several
   CouplingsView source_;
-  Buffer<double> matrix_;                               // (n, n): J from interactions; dense
-  Buffer<double> couplings64_;                          // sparse
-  std::vector<double> farthest_;                        // (n): the largest |h_i| of all problems
+  // (n, n): J from interactions; of a dense problem whose couplings float32 does not hold
+  Buffer<double> matrix_;
+  Buffer<double> couplings64_;    // sparse
+  std::vector<double> farthest_;  // (n): largest |h_i|, until the scale is set
   std::vector<double> coupling_reach_, coupling_sums_;  // (n): of |J_ij| and J_ij over j
   std::vector<double> reach_;
   std::vector<double> aligned_fields_;

@@ -51,24 +51,30 @@ void energies_of(const CouplingsView& couplings, const std::vector<double>& line
 void Ising::energies(const KernelTable& kernels, const std::int8_t* states, std::size_t rows,
                      int num_threads, double* out, Stop* stop) const {
   const std::size_t n = num_variables();
+  const auto* matrix = std::get_if<MatrixView>(&source_);
+  const double factor = matrix != nullptr ? matrix->factor() : 1.0;
+  std::vector<double> linear(linear_);  // in units of the factor, a power of two
+  for (double& bias : linear) bias /= factor;
   parallel_for(
       divide_up(rows, kLanes), num_threads,
       [&](std::size_t tile, int) {
         if (is_stopped(stop)) return;
         const std::size_t first = tile * kLanes, count = std::min(kLanes, rows - first);
-        if (const auto* matrix = std::get_if<MatrixView>(&source_)) {
-          const BatchStates batch{.linear = linear_.data(),
+        if (matrix != nullptr) {
+          const BatchStates batch{.linear = linear.data(),
                                   .states = states + first * n,
                                   .num_problems = 1,
                                   .num_reads = count,
                                   .num_variables = n};
-          return matrix_energies(kernels, *matrix, batch, 1, out + first);
+          matrix_energies(kernels, *matrix, batch, 1, out + first);
+          for (std::size_t row = first; row < first + count; ++row) out[row] *= factor;
+          return;
         }
         if (count >= kMinLaneStates) {
-          return energies_of(source_, linear_, states + first * n, count, out + first);
+          return energies_of(source_, linear, states + first * n, count, out + first);
         }
         for (std::size_t row = first; row < first + count; ++row) {
-          out[row] = energy_of(source_, linear_, states + row * n);
+          out[row] = energy_of(source_, linear, states + row * n);
         }
       },
       [&] { is_stopped(stop); });

@@ -152,7 +152,8 @@ class Read {
 
   void search(Search& search, std::size_t index, const std::int8_t* state, const Elites* elites,
               SearchResult& out) const {
-    RandomWords random(stream_key(options_.seed, options_.number, number_, index));
+    RandomWords random(
+        stream_key(options_.seed, options_.number, options_.first_read + number_, index));
     const std::size_t spread = options_.longest_tenure - options_.shortest_tenure;
     const std::size_t tenure =
         options_.shortest_tenure + (index == 0 ? spread / 2 : random.below(spread + 1));

@@ -25,7 +25,8 @@ struct TabuOptions {
   double seconds_per_read = std::numeric_limits<double>::infinity();
   Precision precision = Precision::kFloat32;  // of gains; must fit
   std::uint64_t seed = 0;
-  std::uint64_t number = 0;  // of the problem, for the random streams
+  std::uint64_t number = 0;    // of the problem, for the random streams
+  std::size_t first_read = 0;  // number of the first read, for the random streams
   int num_threads = 1;
 };
 

@@ -71,7 +71,7 @@ void all_in_lanes(const BatchStates& batch, std::size_t width, int num_threads, 
 inline constexpr std::size_t kMinLaneStates = 4;
 
 // Writes the energies of all states of a batch whose problems share a matrix of couplings. An
-// energy does not depend on the number of states.
+// energy does not depend on the number of states. The factor of the matrix is left out.
 inline void matrix_energies(const KernelTable& kernels, const MatrixView& matrix,
                             const BatchStates& batch, int num_threads, double* energies) {
   const std::size_t n = batch.num_variables, rows = batch.num_problems * batch.num_reads;
@@ -79,7 +79,8 @@ inline void matrix_energies(const KernelTable& kernels, const MatrixView& matrix
     const EnergyKernels<Value>& matrix_kernels = kernels.energies.of<Value>();
     if (rows >= kMinLaneStates) {
       all_in_lanes(batch, 1, num_threads, energies, [&](const StateLanes& lanes, double* out) {
-        matrix_kernels.energies(values, lanes.linear.data(), lanes.states.data(), n, out);
+        matrix_kernels.energies(values, matrix.ld(), lanes.linear.data(), lanes.states.data(), n,
+                                out);
       });
       return;
     }
@@ -87,7 +88,7 @@ inline void matrix_energies(const KernelTable& kernels, const MatrixView& matrix
       Buffer<double> state(n);
       std::copy_n(batch.states + row * n, n, state.data());
       const double* linear = batch.linear + row / batch.num_reads * n;
-      energies[row] = matrix_kernels.energy(values, linear, state.data(), n);
+      energies[row] = matrix_kernels.energy(values, matrix.ld(), linear, state.data(), n);
     });
   });
 }

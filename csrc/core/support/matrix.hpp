@@ -10,34 +10,52 @@
 namespace qpsbgd {
 
 // One or several (n, n) matrices, one after the other, row-major, in float64 or float32. Not owned.
+// A single matrix may have rows that are `ld` values apart, and a power of two as its factor.
 class MatrixView {
  public:
-  MatrixView(const double* values, std::size_t n) : doubles_(values), n_(n) {}
-  MatrixView(const float* values, std::size_t n) : floats_(values), n_(n) {}
+  MatrixView(const double* values, std::size_t n) : doubles_(values), n_(n), ld_(n) {}
+  MatrixView(const float* values, std::size_t n) : floats_(values), n_(n), ld_(n) {}
+  MatrixView(const float* values, std::size_t n, std::size_t ld, double factor)
+      : floats_(values), n_(n), ld_(ld), factor_(factor) {}
 
   std::size_t size() const { return n_; }
+  std::size_t ld() const { return ld_; }
+  double factor() const { return factor_; }
   const double* doubles() const { return doubles_; }  // null if these are floats
   const float* floats() const { return floats_; }     // null if these are doubles
 
+  // Returns the same matrices times a power of two.
+  MatrixView times(double factor) const {
+    MatrixView view = *this;
+    view.factor_ *= factor;
+    return view;
+  }
   // Returns matrix b.
   MatrixView operator[](std::size_t b) const {
-    return doubles_ ? MatrixView(doubles_ + b * n_ * n_, n_)
-                    : MatrixView(floats_ + b * n_ * n_, n_);
+    MatrixView view = *this;
+    if (doubles_) view.doubles_ += b * n_ * ld_;
+    if (floats_) view.floats_ += b * n_ * ld_;
+    return view;
   }
   double operator()(std::size_t i, std::size_t j) const {
-    return doubles_ ? doubles_[i * n_ + j] : static_cast<double>(floats_[i * n_ + j]);
+    const std::size_t at = i * ld_ + j;
+    return factor_ * (doubles_ ? doubles_[at] : static_cast<double>(floats_[at]));
   }
   // Returns row i in float64: the caller's own, or a copy in `scratch` (n).
   const double* row(std::size_t i, double* scratch) const {
-    if (doubles_) return doubles_ + i * n_;
-    std::copy_n(floats_ + i * n_, n_, scratch);
+    const std::size_t at = i * ld_;
+    if (doubles_ && factor_ == 1.0) return doubles_ + at;
+    for (std::size_t j = 0; j < n_; ++j) {
+      scratch[j] = factor_ * (doubles_ ? doubles_[at + j] : static_cast<double>(floats_[at + j]));
+    }
     return scratch;
   }
 
  private:
   const double* doubles_ = nullptr;
   const float* floats_ = nullptr;
-  std::size_t n_;
+  std::size_t n_, ld_;
+  double factor_ = 1.0;
 };
 
 // Couplings scale * A^T A without the diagonal. Not owned.
@@ -87,7 +105,7 @@ void for_each_coupling(const CouplingsView& couplings, std::size_t n, const Visi
   }
 }
 
-// Calls function(values) with the matrices' own type.
+// Calls function(values) with the matrices' own type. The values are without the factor.
 template <class Function>
 auto with_type(const MatrixView& matrices, const Function& function) {
   return matrices.doubles() ? function(matrices.doubles()) : function(matrices.floats());

@@ -1,6 +1,11 @@
 """Projection of a layer's gradient onto binary variables."""
 
-from qpsbgd.projection.binary_gradient import gradient_ising, project, projection_energy
+from qpsbgd.projection.binary_gradient import (
+    gradient_ising,
+    project,
+    project_layers,
+    projection_energy,
+)
 from qpsbgd.projection.encoding import gradient_bqms
 from qpsbgd.projection.models import GradientBQMs
 from qpsbgd.projection.options import LayerProblem, ProjectionOptions
@@ -18,5 +23,6 @@ __all__ = [
     "gradient_bqms",
     "gradient_ising",
     "project",
+    "project_layers",
     "projection_energy",
 ]

@@ -5,14 +5,21 @@ problems, one for each neuron, that share ``X``. :func:`project` solves them in 
 :func:`gradient_ising` returns them for another solver. :func:`projection_energy` rates solutions.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import BetaRange, checked_layer, checked_threads
-from qpsbgd.projection.native import minimise, objective_values
+from qpsbgd._checks import (
+    BetaRange,
+    check_instance,
+    checked_layer,
+    checked_threads,
+    described,
+)
+from qpsbgd.projection.native import minimise, minimise_layers, objective_values
 from qpsbgd.projection.options import AlphaRule, InitialKind, Objective, ProjectionOptions
 from qpsbgd.projection.own_options import check_own_options
 from qpsbgd.projection.projectors import (
@@ -41,6 +48,7 @@ def project(
     seed: int | None = None,
     num_threads: int | None = None,
     projector: ProjectorLike = None,
+    steps: Any = None,
 ) -> npt.NDArray[np.int8]:
     """Return the binary gradient of a layer: one binary problem per neuron, solved in one call.
 
@@ -93,6 +101,10 @@ def project(
             projector's own options hold where ``num_reads``, ``beta_range``, ``initial``,
             ``target_eps`` and ``num_threads`` are None. A value that differs from the projector's
             own is an error.
+        steps: step length of each row, real ``(m,)``, > 0; quadratic objective and native projector
+            only. Row r then minimises ``||t - scale * steps[r] * X b||^2``: the target is not
+            divided by its mean, and ``alpha`` has no rule to choose. The ends of ``beta_range`` are
+            two numbers in units of the square of each row's step.
 
     Returns:
         int8 array ``(m, n)`` of -1 and +1.
@@ -130,13 +142,72 @@ def project(
         num_threads=num_threads,
     )
     if projector is None or isinstance(projector, str):
-        return minimise(X, T, options)
+        return minimise(X, T, options, steps)
+    if steps is not None:
+        raise ValueError("steps go with projector='native', but another projector is given")
     solve = as_projector(projector, target_eps=target_eps)
     check_own_options(solve, options)
     inputs, targets = checked_layer(X, T)
     binary = solve(inputs, targets, options)
     check_binary(binary, (targets.shape[1], inputs.shape[1]))
     return binary
+
+
+def project_layers(
+    layers: Iterable[tuple["ArrayLike", "ArrayLike"]],
+    options: ProjectionOptions | Iterable[ProjectionOptions] | None = None,
+    *,
+    steps: Iterable[Any] | None = None,
+    num_threads: int | None = None,
+) -> list[npt.NDArray[np.int8]]:
+    """Return the binary gradients of several layers, solved in one call.
+
+    Each result equals :func:`project` of the layer with its options to the bit. Small layers, whose
+    rows do not occupy all threads, share them.
+
+    Args:
+        layers: inputs X, float32 ``(N, n)``, and targets T, float32 ``(N, m)``, of each layer. The
+            sizes may differ.
+        options: options of every layer, or those of each; None for the defaults.
+        steps: steps of each layer, ``(m,)`` or None, which :func:`project` describes; None for no
+            steps.
+        num_threads: largest number of threads of all layers together; None for the processors of
+            this process. Numbers of threads in ``options`` do not matter.
+
+    Returns:
+        int8 arrays ``(m, n)`` of -1 and +1.
+
+    Raises:
+        TypeError: an argument has the wrong type or dtype.
+        ValueError: numbers of entries differ, or a layer has a value that :func:`project` refuses.
+        KeyboardInterrupt: the user pressed Ctrl-C, which also ends a long call.
+
+    Example:
+        >>> import numpy as np
+        >>> from qpsbgd import project_layers
+        >>> rng = np.random.default_rng(0)
+        >>> layers = [
+        ...     (rng.normal(size=(8, n)).astype(np.float32), np.ones((8, 3), np.float32))
+        ...     for n in (5, 7)
+        ... ]
+        >>> [binary.shape for binary in project_layers(layers)]
+        [(3, 5), (3, 7)]
+    """
+    pairs = [_pair(number, layer) for number, layer in enumerate(layers)]
+    if options is None or isinstance(options, ProjectionOptions):
+        all_options = [options or ProjectionOptions()] * len(pairs)
+    else:
+        all_options = list(options)
+    all_steps: list[Any] = [None] * len(pairs) if steps is None else list(steps)
+    for name, values in (("options", all_options), ("steps", all_steps)):
+        if len(values) != len(pairs):
+            raise ValueError(
+                f"{name} has {len(values)} entries, but must have one for each of {len(pairs)} "
+                "layers"
+            )
+    for number, each in enumerate(all_options):
+        check_instance(f"options[{number}]", each, ProjectionOptions, "qpsbgd.ProjectionOptions")
+    return minimise_layers(pairs, all_options, all_steps, num_threads)
 
 
 def projection_energy(
@@ -149,6 +220,7 @@ def projection_energy(
     alpha: AlphaRule = "fit",
     target_eps: float | None = None,
     num_threads: int | None = None,
+    steps: Any = None,
 ) -> npt.NDArray[np.float64]:
     """Return the objective of each row of ``B``, which :func:`project` minimises.
 
@@ -161,10 +233,12 @@ def projection_energy(
         alpha: rule for the step length alpha, ``"fit"`` or ``"norm"``; quadratic only.
         target_eps: tie rule of the sign objective, >= 0; None for 0.01.
         num_threads: largest number of threads; None for the processors of this process.
+        steps: step length of each row, real ``(m,)``, > 0, or None; quadratic only.
 
     Returns:
-        float64 array ``(m,)``: ``||t / mean|t| - alpha X b||^2`` or
-        ``||sign(X b + target_eps) - t||^2``, summed in float64.
+        float64 array ``(m,)``: ``||t / mean|t| - alpha X b||^2``, with steps
+        ``||t - scale * steps[r] * X b||^2``, or ``||sign(X b + target_eps) - t||^2``, summed in
+        float64.
 
     Raises:
         TypeError: an argument has the wrong type or dtype.
@@ -188,7 +262,7 @@ def projection_energy(
         target_eps=target_eps,
         num_threads=num_threads,
     )
-    return objective_values(X, T, B, options)
+    return objective_values(X, T, B, options, steps)
 
 
 def gradient_ising(
@@ -243,3 +317,10 @@ def gradient_ising(
         alpha=options.core_objective()["alpha"],
         num_threads=checked_threads(num_threads),
     )
+
+
+def _pair(number: int, layer: Any) -> tuple[Any, Any]:
+    """Return the inputs and the targets of a layer."""
+    if isinstance(layer, (tuple, list)) and len(layer) == 2:
+        return layer[0], layer[1]
+    raise TypeError(f"layers[{number}] is {described(layer)}, but must be a pair (X, T)")

@@ -16,7 +16,6 @@ from qpsbgd.samplers.base import (
     Progress,
     SamplerCall,
     StateSampler,
-    begun_reads,
 )
 from qpsbgd.samplers.ising import Form, Problem
 from qpsbgd.samplers.schedule import BetaRange, ScheduleType, resolve_keep, schedule_betas
@@ -79,6 +78,7 @@ class SimulatedAnnealingSampler(StateSampler):
         precision: Precision | None = None,
         energy_threshold: float | None = None,
         progress: Progress | None = None,
+        num_best: int | None = None,
         **kwargs: Any,
     ) -> dimod.SampleSet:
         """Sample from a binary quadratic model.
@@ -132,6 +132,11 @@ class SimulatedAnnealingSampler(StateSampler):
                 this energy or less at its start or after a sweep.
             progress: function that the calling thread calls many times a second with the lowest
                 energy so far, to float32 accuracy.
+            num_best: number of states to return instead of one for each read: the lowest distinct
+                states in ascending order of energies, with the number of reads that ended in each
+                as ``num_occurrences``. The other states are not kept, so that any number of reads
+                needs little memory. Of equal energies the lexicographically first state is the
+                lower one. ``None`` returns a state for each read.
             **kwargs: unknown parameters, which dimod ignores with a warning.
 
         Returns:
@@ -158,7 +163,7 @@ class SimulatedAnnealingSampler(StateSampler):
             "proposal_acceptance_criteria", proposal_acceptance_criteria, ("Metropolis", "Gibbs")
         )
         checked_keep(keep)
-        call.parse_states(initial_states, initial_states_generator, num_reads, seed)
+        call.parse_states(initial_states, initial_states_generator, num_reads, seed, num_best)
         problem = call.build_problem(form)
         betas = schedule_betas(
             problem, beta_range, num_sweeps, num_sweeps_per_beta, beta_schedule_type, beta_schedule
@@ -166,9 +171,7 @@ class SimulatedAnnealingSampler(StateSampler):
         is_by_rule = beta_schedule is None and (beta_range is None or isinstance(beta_range, str))
         keep = resolve_keep(keep, betas, is_by_rule=is_by_rule)
         threshold = call.core_threshold(energy_threshold)
-        core_precision = _core_precision(
-            problem, precision, bool(randomize_order), len(call.initial)
-        )
+        core_precision = _core_precision(problem, precision, bool(randomize_order), call.num_reads)
         options: dict[str, Any] = {
             "acceptance": _core.Acceptance[proposal_acceptance_criteria],
             "random_order": bool(randomize_order),
@@ -188,25 +191,31 @@ class SimulatedAnnealingSampler(StateSampler):
                 betas = _thinned(betas, fitting)
                 left = limits["time_limit"] - (time.perf_counter() - start)
                 limits["time_limit"] = max(left, 1e-9)
-            states, sweeps, reason, error = problem.core.anneal(
-                call.initial,
-                betas=np.repeat(betas, num_sweeps_per_beta).tolist(),
-                energy_threshold=threshold,
-                **limits,
-                **options,
+            all_betas = np.repeat(betas, num_sweeps_per_beta).tolist()
+            reads = call.run_reads(
+                limits,
+                lambda initial, first, limits: problem.core.anneal(
+                    initial,
+                    betas=all_betas,
+                    energy_threshold=threshold,
+                    first_read=first,
+                    **limits,
+                    **options,
+                ),
             )
-        states, sweeps = begun_reads(states, sweeps, reason)
         return call.finish(
-            states,
-            reason,
-            error,
+            reads.states,
+            reads.reason,
+            reads.error,
+            energies=reads.energies,
+            num_occurrences=reads.num_occurrences,
             beta_range=[float(betas[0]), float(betas[-1])] if len(betas) else None,
             beta_schedule_type=beta_schedule_type,
             seed=seed,
             keep=keep,
             form=problem.form,
             precision=core_precision.name,
-            num_sweeps=[int(sweeps.min()), int(sweeps.max())],
+            num_sweeps=list(reads.extremes),
         )
 
 
@@ -225,7 +234,8 @@ def _fitting_sweeps(
         call.initial, betas=[betas[0]] * sweeps, num_threads=call.num_threads,
         time_limit=call.time_limit, energy_threshold=-np.inf, watch=None, **options,
     )  # fmt: skip
-    seconds = time.perf_counter() - start
+    # The first reads stand for all of them.
+    seconds = (time.perf_counter() - start) * (call.num_reads / len(call.initial))
     if int(num_made.min(initial=sweeps)) < sweeps:
         return 1  # even these sweeps do not fit
     fitting = int((call.time_limit - seconds) / (seconds / sweeps * num_sweeps_per_beta))

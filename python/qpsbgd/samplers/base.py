@@ -2,9 +2,10 @@
 
 import inspect
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal, get_args, get_type_hints
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, cast, get_args, get_type_hints
 
 import dimod
 import numpy as np
@@ -15,18 +16,32 @@ from qpsbgd import _core
 from qpsbgd._checks import (
     check_model,
     checked_callable,
+    checked_count,
     checked_real,
     checked_threads,
     checked_time_limit,
-    refuse_masked,
 )
+from qpsbgd.samplers.array_model import ArrayModel
 from qpsbgd.samplers.batch.dimod_models import sample_many
 from qpsbgd.samplers.batch.options import Method
-from qpsbgd.samplers.ising import Form, Problem
+from qpsbgd.samplers.best_states import BestStates
+from qpsbgd.samplers.initial_states import InitialStates, sorted_labels
+from qpsbgd.samplers.ising import Form, Problem, label_sequence
+from qpsbgd.samplers.sample_arrays import SampleArrays, make_sampleset
 
 InterruptFunction = Callable[[], bool]
 Progress = Callable[[float], object]
 States = npt.NDArray[np.int8]
+#: Solver of some reads, given their initial states, the number of the first one, and limits.
+Solve = Callable[
+    [States, int, dict[str, Any]],
+    tuple[States, npt.NDArray[np.int64], _core.StopReason, BaseException | None],
+]
+
+#: Where only the best states are kept, as many reads are solved together as have this many spins,
+#: but at least LEAST_READS.
+STATES_TOGETHER = 1 << 20
+LEAST_READS = 64
 
 
 class CoreSampler(dimod.Sampler):
@@ -60,6 +75,56 @@ class CoreSampler(dimod.Sampler):
         names = self.option_properties
         self.parameters = {name: [names[name]] if name in names else [] for name in self._signature}
         self.properties = {names[name]: _options(self._signature[name]) for name in names}
+
+    def sample_arrays(
+        self,
+        h: Any,
+        J: Any,
+        *,
+        offset: float = 0.0,
+        vartype: Literal["SPIN", "BINARY"] = "SPIN",
+        **options: Any,
+    ) -> SampleArrays:
+        """Sample from a model that is given as arrays, without making a dimod model.
+
+        The energy of a state v is ``h.v + sum of J_ij v_i v_j over all pairs i < j + offset``. J is
+        either symmetric, in which case both entries of a pair are its coupling, or has all its
+        entries in one triangle. Any other matrix is refused, because it is not clear whether the
+        two entries of a pair are to be added.
+
+        Args:
+            h: linear biases, real ``(n,)``.
+            J: couplings, real ``(n, n)`` with a zero diagonal: a NumPy array, which may be
+                memory-mapped, a torch tensor on the CPU, or a matrix or an array of
+                ``scipy.sparse`` in any format. A symmetric array of float64 or float32 whose memory
+                is contiguous is not copied, and must not change during the call. A triangular or an
+                integer array is copied.
+            offset: constant part of the energy.
+            vartype: ``"SPIN"`` for variables -1 and +1, ``"BINARY"`` for 0 and 1.
+            **options: options of :meth:`sample`. ``initial_states`` may be an array ``(n,)`` or
+                ``(k, n)``.
+
+        Returns:
+            States, energies and ``info``. For the same options and seed, the states are those of
+            :meth:`sample` of the equivalent dimod model with variables 0, 1, ..., n - 1.
+
+        Raises:
+            TypeError: an argument of the wrong type.
+            ValueError: a shape that does not fit; a value out of range; an entry that is NaN,
+                infinite or on the diagonal; a J that is neither symmetric nor in one triangle.
+            KeyboardInterrupt: Ctrl-C. Its attribute ``result`` is the result so far.
+
+        Example:
+            >>> import numpy as np
+            >>> from qpsbgd import SimulatedAnnealingSampler
+            >>> J = np.array([[0.0, -1.0], [-1.0, 0.0]])
+            >>> result = SimulatedAnnealingSampler().sample_arrays([0.5, 0.0], J, seed=1)
+            >>> result.states, result.energies
+            (array([[-1, -1]], dtype=int8), array([-1.5]))
+        """
+        model: Any = ArrayModel(h, J, offset, vartype)
+        result: Any = self.sample(model, **options)  # SamplerCall tells the two kinds apart
+        return cast(SampleArrays, result)
 
 
 class StateSampler(CoreSampler, dimod.Initialized):
@@ -96,12 +161,35 @@ class StateSampler(CoreSampler, dimod.Initialized):
         return sample_many(bqms, self.batch_method, **options)
 
 
+@dataclass(frozen=True)
+class Reads:
+    """What the reads of a call found.
+
+    Attributes:
+        states: spins, int8 ``(k, n)``: those of each read that began, or the best ones.
+        counts: what the core counts in each read, ``(k,)``; for a best state, in its first read.
+        reason: the reason for which the core stopped.
+        error: an exception that ended the solving early, or None.
+        extremes: the smallest and the largest count of all reads that began.
+        energies: energies of the states, ``(k,)``, or None.
+        num_occurrences: number of reads of each state, ``(k,)``, or None.
+    """
+
+    states: States
+    counts: npt.NDArray[np.int64]
+    reason: _core.StopReason
+    error: BaseException | None
+    extremes: tuple[int, int]
+    energies: npt.NDArray[np.float64] | None = None
+    num_occurrences: npt.NDArray[np.int64] | None = None
+
+
 class SamplerCall:
     """One call of a sampler, from its arguments to its sample set.
 
     Args:
         sampler: the sampler.
-        bqm: the model.
+        bqm: the model, of dimod or of arrays.
         num_threads: largest number of threads, or None.
         time_limit: seconds, > 0, or None.
         interrupt_function: asked whether to stop, or None.
@@ -112,7 +200,9 @@ class SamplerCall:
         num_threads: largest number of threads.
         time_limit: seconds, or infinity.
         variables: labels in the order of the states' columns; None for the order of the model.
-        initial: initial states as spins, int8 ``(reads, n)``, after :meth:`parse_states`.
+        initial: initial states as spins, int8 ``(reads, n)``, after :meth:`parse_states`: of all
+            reads, or of those that are solved first.
+        num_reads: number of reads, after :meth:`parse_states`.
         problem: the problem for the core, after :meth:`build_problem`.
 
     Raises:
@@ -121,6 +211,7 @@ class SamplerCall:
     """
 
     initial: States
+    num_reads: int
     problem: Problem
 
     def __init__(
@@ -134,14 +225,14 @@ class SamplerCall:
         progress: Progress | None = None,
     ) -> None:
         self._ends_of_phases = [time.perf_counter_ns()]
-        check_model("bqm", bqm)
-        self._sampler = sampler
+        if not isinstance(bqm, ArrayModel):
+            check_model("bqm", bqm)
         self.bqm = bqm
         self.num_threads = checked_threads(num_threads)
         self.time_limit = checked_time_limit(time_limit)
         self._interrupt_function = checked_callable("interrupt_function", interrupt_function)
         self._progress = checked_callable("progress", progress)
-        self.variables: list[Any] | None = None
+        self.variables: Sequence[Any] | None = None
 
     def parse_states(
         self,
@@ -149,19 +240,23 @@ class SamplerCall:
         generator: InitialStateGenerator,
         num_reads: int | None,
         seed: int | None,
+        num_best: int | None = None,
     ) -> None:
-        """Make the initial state of each read; the arguments are those of dimod."""
-        refuse_masked("initial_states", initial_states)
-        parsed = self._sampler.parse_initial_states(
-            self.bqm,
-            initial_states=initial_states,
-            initial_states_generator=generator,
-            num_reads=num_reads,
-            seed=seed,
-        ).initial_states
-        self.variables = parsed.variables
-        states = np.ascontiguousarray(parsed.record.sample, np.int8)
-        self.initial = 2 * states - 1 if self.bqm.vartype is dimod.BINARY else states
+        """Make the initial state of each read; the arguments are those of dimod.
+
+        With ``num_best`` the states of the first reads alone are made, as many as are solved
+        together.
+        """
+        self._num_best = None if num_best is None else checked_count("num_best", num_best, 1)
+        self._starts = InitialStates(
+            self._labels(), self.bqm.vartype, initial_states, generator, num_reads, seed
+        )
+        self.variables, self.num_reads = self._starts.labels, self._starts.num_reads
+        self._num_together = self.num_reads
+        if num_best is not None:
+            fitting = STATES_TOGETHER // max(1, len(self.variables))
+            self._num_together = min(self.num_reads, max(fitting, LEAST_READS))
+        self.initial = self._starts.take(self._num_together)
 
     def build_problem(self, form: Form | None = None) -> Problem:
         """Build the problem for the core and return it."""
@@ -191,32 +286,72 @@ class SamplerCall:
         }
         self._ends_of_phases.append(time.perf_counter_ns())
 
+    def run_reads(self, limits: dict[str, Any], solve: Solve) -> "Reads":
+        """Solve all reads, or some at a time where only the best states are wanted.
+
+        Args:
+            limits: what :meth:`solving` yields.
+            solve: called with initial states, the number of the first of these reads, and limits.
+        """
+        if self._num_best is None:
+            states, counts, reason, error = solve(self.initial, 0, limits)
+            states, counts = begun_reads(states, counts, reason)
+            return Reads(states, counts, reason, error, (int(counts.min()), int(counts.max())))
+        best = BestStates(self._num_best, self.initial.shape[1])
+        end = time.perf_counter() + limits["time_limit"]
+        first, extremes, initial = 0, [], self.initial
+        while True:
+            states, counts, reason, error = solve(initial, first, limits)
+            if first == 0 or (counts >= 0).any() or reason is _core.StopReason.finished:
+                states, counts = begun_reads(states, counts, reason)
+                best.add(states, self.problem.energies(states, self.num_threads), counts)
+                extremes += [int(counts.min()), int(counts.max())]
+            first += len(initial)
+            if reason is not _core.StopReason.finished or first == self.num_reads:
+                break
+            left = end - time.perf_counter()
+            if left <= 0:
+                reason = _core.StopReason.time_limit
+                break
+            limits = {**limits, "time_limit": left}
+            initial = self._starts.take(min(self._num_together, self.num_reads - first))
+        lowest, energies, occurrences, numbers = best.arrays()
+        ends = (min(extremes), max(extremes))
+        return Reads(lowest, numbers, reason, error, ends, energies, occurrences)
+
     def finish(
         self,
         states: States,
         reason: _core.StopReason,
         error: BaseException | None,
         vectors: dict[str, npt.NDArray[Any]] | None = None,
+        energies: npt.NDArray[np.float64] | None = None,
+        num_occurrences: npt.NDArray[np.int64] | None = None,
         **info: Any,
-    ) -> dimod.SampleSet:
-        """Make the sample set of the call.
+    ) -> Any:
+        """Make the sample set of the call, or the arrays if the model was given as arrays.
 
         Args:
             states: spins, int8 ``(reads, n)``.
             reason: the reason for which the core stopped.
             error: an exception that ended the solving early, or None.
             vectors: further columns of the sample set, ``(reads,)`` each.
+            energies: energies of the states, ``(reads,)``, if they are known.
+            num_occurrences: number of reads of each state, ``(reads,)``; None for 1.
             **info: entries of the sample set's ``info``, beside those of all samplers.
 
         Raises:
             BaseException: ``error``; the sample set is its attribute ``sampleset``.
         """
-        result = dimod.SampleSet.from_samples(
-            (states, self.problem.variables),
-            energy=self.problem.energies(states, self.num_threads),
-            vartype=dimod.SPIN,
-            **(vectors or {}),
-        ).change_vartype(self.bqm.vartype, inplace=True)
+        if energies is None:
+            energies = self.problem.energies(states, self.num_threads)
+        if num_occurrences is None:
+            num_occurrences = np.ones(len(states), np.int64)
+        if self.bqm.vartype is dimod.BINARY:
+            states = (states + 1) // 2
+        is_array = isinstance(self.bqm, ArrayModel)
+        make = self._arrays if is_array else self._sampleset
+        result = make(states, energies, num_occurrences, vectors or {})
         self._ends_of_phases.append(time.perf_counter_ns())
         phases = ("preprocessing_ns", "sampling_ns", "postprocessing_ns")
         durations = np.diff(self._ends_of_phases).tolist()
@@ -227,9 +362,37 @@ class SamplerCall:
             timing=dict(zip(phases, durations, strict=True)),
         )
         if error is not None:
-            error.sampleset = result  # type: ignore[attr-defined]
+            setattr(error, "result" if is_array else "sampleset", result)
             raise error
         return result
+
+    def _labels(self) -> Sequence[Any]:
+        return self.bqm.variables if isinstance(self.bqm, ArrayModel) else label_sequence(self.bqm)
+
+    def _arrays(
+        self,
+        states: States,
+        energies: npt.NDArray[np.float64],
+        num_occurrences: npt.NDArray[np.int64],
+        vectors: dict[str, npt.NDArray[Any]],
+    ) -> SampleArrays:
+        return SampleArrays(
+            states, energies, num_occurrences, {}, self.bqm.vartype.name, dict(vectors)
+        )
+
+    def _sampleset(
+        self,
+        states: States,
+        energies: npt.NDArray[np.float64],
+        num_occurrences: npt.NDArray[np.int64],
+        vectors: dict[str, npt.NDArray[Any]],
+    ) -> dimod.SampleSet:
+        labels = self.problem.variables
+        if self.variables is None:  # otherwise the labels are sorted
+            order, labels = sorted_labels(labels)
+            states = states if order is None else states[:, order]
+        vectors = {"num_occurrences": num_occurrences.astype(int, copy=False), **vectors}
+        return make_sampleset(states, labels, energies, self.bqm.vartype, vectors, {})
 
     def _watch(self) -> Callable[[float], bool] | None:
         """Return the function that the core calls with the lowest energy; True means stop."""
@@ -241,8 +404,12 @@ class SamplerCall:
         if progress is None:
             return None if interrupt is None else lambda _: interrupt()
 
+        lowest = np.inf
+
         def watch(energy: float) -> bool:
-            progress(energy + offset)
+            nonlocal lowest  # of reads that were solved before, too
+            lowest = min(lowest, energy)
+            progress(float(lowest + offset))
             return interrupt is not None and interrupt()
 
         return watch

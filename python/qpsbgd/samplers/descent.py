@@ -7,7 +7,7 @@ from dimod.core.initialized import InitialStateGenerator
 
 from qpsbgd import _core
 from qpsbgd._checks import WIDE_SEED_LIMIT, checked_choice, checked_seed
-from qpsbgd.samplers.base import InterruptFunction, SamplerCall, StateSampler, begun_reads
+from qpsbgd.samplers.base import InterruptFunction, SamplerCall, StateSampler
 from qpsbgd.samplers.ising import Form, Problem
 
 Precision = Literal["float32", "float64"]
@@ -60,6 +60,7 @@ class SteepestDescentSampler(StateSampler):
         interrupt_function: InterruptFunction | None = None,
         form: Form | None = None,
         precision: Precision | None = None,
+        num_best: int | None = None,
         **kwargs: Any,
     ) -> dimod.SampleSet:
         """Find local minima of a binary quadratic model.
@@ -88,6 +89,11 @@ class SteepestDescentSampler(StateSampler):
                 steps. ``None`` for ``"float64"`` if float32 would round away the differences
                 between states (docs/precision.md states the rule). float64 checks the end in any
                 case.
+            num_best: number of states to return instead of one for each read: the lowest distinct
+                states in ascending order of energies, with the number of reads that ended in each
+                as ``num_occurrences``. The other states are not kept, so that any number of reads
+                needs little memory. Of equal energies the lexicographically first state is the
+                lower one. ``None`` returns a state for each read.
             **kwargs: unknown parameters, which dimod ignores with a warning.
 
         Returns:
@@ -115,16 +121,19 @@ class SteepestDescentSampler(StateSampler):
             if form == "dense":
                 raise ValueError("form is 'dense', but must be 'sparse' with large_sparse_opt")
             form = "sparse"
-        call.parse_states(initial_states, initial_states_generator, num_reads, seed)
+        call.parse_states(initial_states, initial_states_generator, num_reads, seed, num_best)
         problem = call.build_problem(form)
         core_precision = _core_precision(problem, precision)
         with call.solving() as limits:
-            states, steps, reason, error = problem.core.descend(
-                call.initial, precision=core_precision, **limits
+            reads = call.run_reads(
+                limits,
+                lambda initial, _, limits: problem.core.descend(
+                    initial, precision=core_precision, **limits
+                ),
             )
-        states, steps = begun_reads(states, steps, reason)
         return call.finish(
-            states, reason, error, {"num_steps": steps},
+            reads.states, reads.reason, reads.error, {"num_steps": reads.counts},
+            energies=reads.energies, num_occurrences=reads.num_occurrences,
             form=problem.form, precision=core_precision.name,
         )  # fmt: skip
 

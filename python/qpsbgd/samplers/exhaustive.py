@@ -49,19 +49,20 @@ class ExhaustiveSampler(CoreSampler):
         self,
         bqm: dimod.BinaryQuadraticModel,
         *,
-        num_states: int = 1,
+        num_states: int | None = None,
         num_threads: int | None = None,
         time_limit: float | None = None,
         interrupt_function: InterruptFunction | None = None,
         energy_threshold: float | None = None,
         progress: Progress | None = None,
+        num_best: int | None = None,
         **kwargs: Any,
     ) -> dimod.SampleSet:
         """Find the lowest states of a binary quadratic model.
 
         Args:
             bqm: the problem, of at most 48 variables.
-            num_states: number of states to return; all ``2**n`` if there are fewer.
+            num_states: number of states to return; all ``2**n`` if there are fewer; ``None`` for 1.
             num_threads: largest number of threads; ``None`` for the number of processors of this
                 process. At most four threads a processor are started. Short calls use fewer.
             time_limit: seconds for the search, > 0; ``None`` for no limit.
@@ -71,6 +72,7 @@ class ExhaustiveSampler(CoreSampler):
                 less.
             progress: function that the calling thread calls many times a second with the lowest
                 energy so far.
+            num_best: another name of ``num_states``, which the other samplers have.
             **kwargs: unknown parameters, which dimod ignores with a warning.
 
         Returns:
@@ -91,6 +93,13 @@ class ExhaustiveSampler(CoreSampler):
             interrupt_function=interrupt_function, progress=progress,
         )  # fmt: skip
         self.remove_unknown_kwargs(**kwargs)
+        if num_states is None:
+            num_states = 1 if num_best is None else checked_count("num_best", num_best, 1)
+        elif num_best is not None:
+            raise ValueError(
+                f"num_states is {num_states!r} and num_best {num_best!r}, but they are one number: "
+                "give one of them"
+            )
         checked_count("num_states", num_states, 1)
         if bqm.num_variables > MAX_NUM_VARIABLES:
             raise ValueError(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Hashable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import dimod
 import numpy as np
@@ -10,8 +10,10 @@ import numpy.typing as npt
 
 from qpsbgd import _core
 from qpsbgd._checks import check_model, checked_choice
+from qpsbgd.samplers.array_model import LARGEST, PIECE, SMALLEST, ArrayModel
 
 Form = Literal["dense", "sparse"]
+Floats = npt.NDArray[np.float64]
 
 #: The core's energies replace the model's own if float64's rounding makes them differ by less.
 CORE_ENERGY_ERROR = 1e-8
@@ -19,70 +21,92 @@ CORE_ENERGY_ERROR = 1e-8
 ENERGY_RUN = 1 << 23
 
 
+def label_sequence(bqm: dimod.BinaryQuadraticModel) -> Sequence[Hashable]:
+    """Return the labels of a model's variables, as a range if they are 0, 1, ..., n - 1."""
+    variables = bqm.variables  # a view of keys if biases are objects
+    return range(len(variables)) if getattr(variables, "is_range", False) else list(variables)
+
+
+class Biases(NamedTuple):
+    """Biases of a model.
+
+    Attributes:
+        linear: h, float64 ``(n,)``.
+        pairs: first and second variables of the pairs that interact, uint32 ``(k,)`` each.
+        quadratic: J of those pairs, float64 ``(k,)``.
+    """
+
+    linear: Floats
+    pairs: tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]
+    quadratic: Floats
+
+
 class Problem:
     """Binary quadratic model over spins, in the form that the core solves.
 
     Args:
-        bqm: a model of either vartype; it is not changed.
+        model: a model of either vartype; it is not changed.
         form: ``"dense"`` stores the couplings as a matrix, ``"sparse"`` as lists of neighbours;
             ``None`` for the form that is expected to be faster.
-        variables: the order of the variables in states; by default that of ``bqm``.
+        variables: the order of the variables in states; by default that of the model.
 
     Attributes:
-        bqm: the model; ``None`` if the problem was made from vectors.
+        bqm: the model, if it is one of dimod.
         variables: labels, in the order of the states' columns.
         offset: constant part of the energy over spins, float64.
         total: sum of the magnitudes of the model's biases and its offset.
-        linear: h, float64 ``(n,)``.
-        pairs: the pairs of variables that interact, uint32 ``(2, k)``.
-        quadratic: J of those pairs, float64 ``(k,)``.
         core: the problem in the core.
 
     Raises:
-        TypeError: ``bqm`` is not a binary quadratic model.
+        TypeError: the model is not a binary quadratic model.
         ValueError: a bias is NaN or infinite, or ``form`` is another word.
     """
 
+    bqm: dimod.BinaryQuadraticModel | None = None
+    core: _core.Ising
+
     def __init__(
         self,
-        bqm: dimod.BinaryQuadraticModel,
+        model: dimod.BinaryQuadraticModel | ArrayModel,
         form: Form | None = None,
         variables: Sequence[Hashable] | None = None,
     ) -> None:
         checked_choice("form", form, ("dense", "sparse", None))
-        check_model("bqm", bqm)
-        self.variables = list(bqm.variables if variables is None else variables)
-        self.bqm: dimod.BinaryQuadraticModel | None = bqm
-        linear, (rows, columns, quadratic), offset = bqm.to_numpy_vectors(
-            variable_order=self.variables
-        )
-        self.linear = np.ascontiguousarray(linear, np.float64)
-        self.pairs = np.array([rows, columns], np.uint32)
-        self.quadratic = np.ascontiguousarray(quadratic, np.float64)
-        self.offset = float(offset)
-        self._check_finite()
-        with np.errstate(over="ignore", invalid="ignore"):
-            self.total = float(
-                np.abs(self.linear).sum() + np.abs(self.quadratic).sum() + abs(self.offset)
-            )
-            if bqm.vartype is dimod.BINARY:
-                self._turn_into_spins()
-        self._make_core(form)
-
-    def _turn_into_spins(self) -> None:
-        """Replace the binary variables x by spins s, ``x = (1 + s) / 2``."""
-        self.offset += float(self.linear.sum() / 2 + self.quadratic.sum() / 4)
-        self.linear /= 2
-        self.quadratic /= 4
-        for end in self.pairs:
-            self.linear += np.bincount(end, self.quadratic, len(self.linear))
+        if not isinstance(model, ArrayModel):
+            check_model("bqm", model)
+        self._model = model
+        self._biases: Biases | None = None
+        self.offset = float(model.offset)
+        if isinstance(model, ArrayModel):
+            self.variables: Sequence[Hashable] = model.variables
+            self._order = None
+            self._num_terms = len(model.linear) + model.num_interactions
+            if self._takes_matrix(model, form):
+                self._refer_to_matrix(model)
+                return
+        else:
+            self.bqm = model
+            # Copies, as the labels may change after the call.
+            own = label_sequence(model)
+            self.variables = own if variables is None else variables
+            self._order = None if variables is None or variables == own else variables
+        biases = self._read()
+        self._num_terms = len(biases.linear) + len(biases.quadratic)
+        self.total = _sum_of_magnitudes(biases.linear, biases.quadratic) + abs(self.offset)
+        if not np.isfinite(self.total):
+            self._check_finite(biases)
+        if model.vartype is dimod.BINARY:
+            with np.errstate(over="ignore", invalid="ignore"):
+                self.offset += float(biases.linear.sum() / 2 + biases.quadratic.sum() / 4)
+            biases = _over_spins(biases)
+        self._make_core(biases, form)
 
     @classmethod
     def from_vectors(
         cls,
-        linear: npt.NDArray[np.float64],
+        linear: Floats,
         pairs: tuple[npt.NDArray[Any], npt.NDArray[Any]],
-        quadratic: npt.NDArray[np.float64],
+        quadratic: Floats,
         form: Form | None = None,
     ) -> "Problem":
         """Return a problem over the spins 0, 1, ..., n - 1 from finite biases.
@@ -94,31 +118,48 @@ class Problem:
             form: ``"dense"``, ``"sparse"`` or ``None``.
         """
         problem = cls.__new__(cls)
-        problem.variables = list(range(len(linear)))
-        problem.linear = np.ascontiguousarray(linear, np.float64)
-        problem.pairs = np.array(pairs, np.uint32)
-        problem.quadratic = np.ascontiguousarray(quadratic, np.float64)
-        problem.bqm = None
+        problem.variables = range(len(linear))
+        problem._biases = biases = _as_biases(linear, *pairs, quadratic)
+        problem._num_terms = len(biases.linear) + len(biases.quadratic)
         problem.offset = 0.0
-        problem.total = float(np.abs(problem.linear).sum() + np.abs(problem.quadratic).sum())
-        problem._make_core(form)
+        problem.total = _sum_of_magnitudes(biases.linear, biases.quadratic)
+        problem._make_core(biases, form)
         return problem
 
-    def _make_core(self, form: Form | None) -> None:
-        self.core = _core.Ising(
-            self.linear, self.pairs[0], self.pairs[1], self.quadratic, form and _core.Form[form]
-        )
+    @property
+    def biases(self) -> Biases:
+        """The biases over spins. They are read again from the model, because they are large."""
+        if self._biases is None:
+            biases = self._read()
+            is_binary = self._model.vartype is dimod.BINARY
+            self._biases = _over_spins(biases) if is_binary else biases
+        return self._biases
+
+    @property
+    def linear(self) -> Floats:
+        """Linear biases over spins, float64 ``(n,)``."""
+        return self.biases.linear
+
+    @property
+    def pairs(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+        """First and second variables of the pairs that interact, uint32 ``(k,)`` each."""
+        return self.biases.pairs
+
+    @property
+    def quadratic(self) -> Floats:
+        """Couplings of those pairs over spins, float64 ``(k,)``."""
+        return self.biases.quadratic
 
     @property
     def form(self) -> str:
         """The form of the couplings, ``"dense"`` or ``"sparse"``."""
         return self.core.form.name
 
-    def energies(self, states: npt.NDArray[np.int8], num_threads: int) -> npt.NDArray[np.float64]:
-        """Return the energies of the model itself in float64.
+    def energies(self, states: npt.NDArray[np.int8], num_threads: int) -> Floats:
+        """Return the energies of states of spins under the model.
 
         Args:
-            states: int8 ``(reads, n)`` of -1 and +1.
+            states: int8 ``(reads, n)``.
             num_threads: largest number of threads.
 
         Returns:
@@ -129,7 +170,7 @@ class Problem:
         if bqm is None or 16 * self.total * np.finfo(np.float64).eps < CORE_ENERGY_ERROR:
             return self.core.energies(states, num_threads=num_threads) + self.offset
         own = states if bqm.vartype is dimod.SPIN else ((states + 1) // 2).astype(np.int8)
-        step = max(1, ENERGY_RUN // max(1, len(self.quadratic)))
+        step = max(1, ENERGY_RUN // max(1, bqm.num_interactions))
         energies = [
             np.asarray(bqm.energies((own[first : first + step], self.variables)), np.float64)
             for first in range(0, len(own), step)
@@ -139,21 +180,123 @@ class Problem:
     def rounding(self, energy: float) -> float:
         """Return the largest difference of float64 sums of the model's biases near an energy."""
         unit = float(np.finfo(np.float64).eps)  # 2^-52
-        terms = len(self.linear) + len(self.quadratic)
-        return unit * (2 * self.total + math.sqrt(terms) * abs(energy - self.offset))
+        return unit * (2 * self.total + math.sqrt(self._num_terms) * abs(energy - self.offset))
 
-    def _check_finite(self) -> None:
-        bad: Any = np.flatnonzero(~np.isfinite(self.linear))
+    def _read(self) -> Biases:
+        """Return the model's own biases."""
+        model = self._model
+        if isinstance(model, ArrayModel):
+            return _as_biases(model.linear, *model.pairs())
+        linear, (rows, columns, quadratic), _ = model.to_numpy_vectors(
+            variable_order=self._order, sort_labels=False
+        )
+        return _as_biases(linear, rows, columns, quadratic)
+
+    def _make_core(self, biases: Biases, form: Form | None) -> None:
+        self.core = _core.Ising(
+            biases.linear, *biases.pairs, biases.quadratic, form and _core.Form[form]
+        )
+
+    @staticmethod
+    def _takes_matrix(model: ArrayModel, form: Form | None) -> bool:
+        """Return whether the core refers to the model's matrix instead of storing its pairs."""
+        if model.matrix is None or form == "sparse":
+            return False
+        better = _core.better_form(model.num_variables, model.num_interactions)
+        return form == "dense" or better is _core.Form.dense
+
+    def _refer_to_matrix(self, model: ArrayModel) -> None:
+        """Build a dense problem that refers to the caller's matrix."""
+        assert model.matrix is not None
+        matrix, linear, factor = model.matrix, model.linear, 1.0
+        self.total = _sum_of_magnitudes(linear) + _sum_of_magnitudes(matrix) / 2 + abs(self.offset)
+        if model.vartype is dimod.BINARY:
+            factor = 0.25
+            if not (model.largest < LARGEST and _smallest(matrix) > SMALLEST):
+                matrix, factor = matrix.astype(np.float64) / 4, 1.0
+            with np.errstate(over="ignore", invalid="ignore"):
+                below, above = _sums_of_triangles(matrix, factor)
+                self.offset += float(linear.sum() / 2 + below.sum())
+                linear = linear / 2 + below
+                linear += above
+        self.core = _core.Ising(linear, matrix, factor)
+
+    def _check_finite(self, biases: Biases) -> None:
+        bad: Any = np.flatnonzero(~np.isfinite(biases.linear))
         if len(bad):
             raise ValueError(
-                f"linear bias of {self.variables[bad[0]]!r} is {self.linear[bad[0]]}, but must be "
-                "finite"
+                f"linear bias of {self.variables[bad[0]]!r} is {biases.linear[bad[0]]}, but must "
+                "be finite"
             )
-        bad = np.flatnonzero(~np.isfinite(self.quadratic))
+        bad = np.flatnonzero(~np.isfinite(biases.quadratic))
         if len(bad):
-            u, v = (self.variables[i] for i in self.pairs[:, bad[0]])
+            u, v = (self.variables[int(end[bad[0]])] for end in biases.pairs)
             raise ValueError(
-                f"quadratic bias of {u!r} and {v!r} is {self.quadratic[bad[0]]}, but must be finite"
+                f"quadratic bias of {u!r} and {v!r} is {biases.quadratic[bad[0]]}, but must be "
+                "finite"
             )
         if not np.isfinite(self.offset):
             raise ValueError(f"offset is {self.offset}, but must be finite")
+
+
+def _as_biases(linear: Any, rows: Any, columns: Any, quadratic: Any) -> Biases:
+    """Return biases in the types of the core, without a copy where that is possible."""
+    ends = (
+        end.view(np.uint32) if end.dtype == np.int32 else np.ascontiguousarray(end, np.uint32)
+        for end in (rows, columns)
+    )
+    return Biases(
+        np.ascontiguousarray(linear, np.float64),
+        tuple(ends),  # type: ignore[arg-type]
+        np.ascontiguousarray(quadratic, np.float64),
+    )
+
+
+def _over_spins(biases: Biases) -> Biases:
+    """Return the biases over spins s of a model over binary variables ``x = (1 + s) / 2``."""
+    quadratic = biases.quadratic / 4
+    linear = biases.linear / 2
+    with np.errstate(over="ignore", invalid="ignore"):
+        for end in biases.pairs:
+            linear += np.bincount(end, quadratic, len(linear))
+    return Biases(linear, biases.pairs, quadratic)
+
+
+def _sum_of_magnitudes(*arrays: npt.NDArray[Any]) -> float:
+    """Return the sum of the magnitudes of all entries, in float64; it is finite if they are."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return sum(
+            float(np.add.reduce(np.abs(piece), axis=None, dtype=np.float64))
+            for array in arrays
+            for piece in _pieces(array)
+        )
+
+
+def _pieces(array: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """Return parts of an array of about ``PIECE`` entries, so that their copies are small."""
+    if array.size <= PIECE:
+        return [array]
+    step = max(1, PIECE // max(1, array[:1].size))
+    return [array[first : first + step] for first in range(0, len(array), step)]
+
+
+def _smallest(matrix: npt.NDArray[Any]) -> float:
+    """Return the smallest magnitude that is not zero; infinity if all entries are zero."""
+    found = math.inf
+    for piece in _pieces(matrix):
+        magnitudes = np.abs(piece)
+        found = min(found, float(magnitudes[magnitudes > 0].min(initial=np.inf)))
+    return found
+
+
+def _sums_of_triangles(matrix: npt.NDArray[Any], factor: float) -> tuple[Floats, Floats]:
+    """Return the sums of each row below and above the diagonal, in float64 and times a factor.
+
+    They are summed in the order in which :func:`_over_spins` adds pairs.
+    """
+    below, above = np.zeros(len(matrix)), np.zeros(len(matrix))
+    for i, row in enumerate(matrix):
+        values = factor * row.astype(np.float64)
+        below[i + 1 :] += values[i + 1 :]  # the row of variable i is its column, too
+        above[:i] += values[:i]
+    return below, above

@@ -45,8 +45,38 @@ def geometric(hot: float, cold: float, num_sweeps: int) -> list[float]:
     """
     if num_sweeps == 1:
         return [cold]
-    betas: list[float] = np.geomspace(hot, cold, num_sweeps).tolist()
+    betas: list[float] = geometric_space(hot, cold, num_sweeps).tolist()
     return betas
+
+
+def geometric_space(first: float, last: float, count: int) -> Floats:
+    """Return ``np.geomspace(first, last, count)`` of positive numbers, to the bit.
+
+    NumPy's function takes 20 us, as it also serves arrays, complex and negative numbers.
+
+    Args:
+        first: the first number, > 0.
+        last: the last number, > 0; a single number is the first one.
+        count: number of numbers, >= 0.
+
+    Example:
+        >>> from qpsbgd.samplers.schedule import geometric_space
+        >>> geometric_space(1.0, 4.0, 3)
+        array([1., 2., 4.])
+    """
+    if count <= 1:
+        return np.full(count, first)
+    low, high = np.log10(first), np.log10(last)
+    exponents = np.arange(count, dtype=np.float64)
+    if high > low or high < low:
+        exponents *= (high - low) / (count - 1)
+    else:
+        exponents *= 0.0
+    exponents += low
+    exponents[-1] = high
+    numbers: Floats = np.power(10.0, exponents)
+    numbers[0], numbers[-1] = first, last
+    return numbers
 
 
 def cooling(
@@ -80,9 +110,9 @@ def cooling(
     if knee < cold:
         even = num_sweeps * math.log(cold / knee) / math.log(cold / hot)
         tail = min(math.ceil(TAIL * num_sweeps), max(1, round(even)))
-    space = np.geomspace if kind == "geometric" else np.linspace
+    space = geometric_space if kind == "geometric" else np.linspace
     main = space(hot, knee, num_sweeps - tail)
-    return np.concatenate([main, np.geomspace(knee, cold, tail + 1)[1:]])
+    return np.concatenate([main, geometric_space(knee, cold, tail + 1)[1:]])
 
 
 def schedule_betas(
@@ -170,7 +200,7 @@ def _betas_between(
         raise ValueError(f"beta_range is {beta_range!r}, but a linear schedule needs finite ends")
     if num_betas == 1:
         return np.array([last])
-    space = np.geomspace if kind == "geometric" else np.linspace
+    space = geometric_space if kind == "geometric" else np.linspace
     return space(first, last, num_betas)
 
 

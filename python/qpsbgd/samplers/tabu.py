@@ -18,8 +18,8 @@ from qpsbgd.samplers.base import (
     InterruptFunction,
     Progress,
     SamplerCall,
+    States,
     StateSampler,
-    begun_reads,
 )
 from qpsbgd.samplers.ising import Form, Problem
 
@@ -95,6 +95,7 @@ class TabuSampler(StateSampler):
         form: Form | None = None,
         precision: Precision | None = None,
         progress: Progress | None = None,
+        num_best: int | None = None,
         **kwargs: Any,
     ) -> dimod.SampleSet:
         """Search a binary quadratic model for states of low energy.
@@ -143,6 +144,11 @@ class TabuSampler(StateSampler):
                 ``"float32"``.
             progress: function that the calling thread calls many times a second with the lowest
                 energy so far, to float32 accuracy.
+            num_best: number of states to return instead of one for each read: the lowest distinct
+                states in ascending order of energies, with the number of reads that ended in each
+                as ``num_occurrences``. The other states are not kept, so that any number of reads
+                needs little memory. Of equal energies the lexicographically first state is the
+                lower one. ``None`` returns a state for each read.
             **kwargs: unknown parameters, which dimod ignores with a warning.
 
         Returns:
@@ -168,7 +174,7 @@ class TabuSampler(StateSampler):
         seed = checked_seed(seed, WIDE_SEED_LIMIT)
         seconds = _seconds_per_read(timeout, call.time_limit)
         checked_count("num_restarts", num_restarts, 0)
-        call.parse_states(initial_states, initial_states_generator, num_reads, seed)
+        call.parse_states(initial_states, initial_states_generator, num_reads, seed, num_best)
         n = bqm.num_variables
         problem = call.build_problem("dense" if form is None and n <= MAX_VARIABLES_DENSE else form)
         shortest, longest = _tenures(n, tenure)
@@ -177,9 +183,12 @@ class TabuSampler(StateSampler):
             n, coefficient_z_first, coefficient_z_restart, lower_bound_z
         )
         threshold = call.core_threshold(energy_threshold)
-        with call.solving() as limits:
-            states, restarts, moves, is_int16, timed_out, reason, error = problem.core.tabu(
-                call.initial,
+        num_moves, has_timed_out, is_int16 = 0, False, True
+
+        def solve(initial: States, first: int, limits: dict[str, Any]) -> Any:
+            nonlocal num_moves, has_timed_out, is_int16
+            states, restarts, moves, all_int16, timed_out, reason, error = problem.core.tabu(
+                initial,
                 shortest_tenure=shortest,
                 longest_tenure=longest,
                 num_restarts=num_restarts,
@@ -189,22 +198,31 @@ class TabuSampler(StateSampler):
                 precision=core_precision,
                 seed=seed,
                 energy_threshold=threshold,
+                first_read=first,
                 **limits,
             )
-        states, restarts = begun_reads(states, restarts, reason)
-        is_finished = reason is _core.StopReason.finished
+            num_moves += int(moves.sum())
+            has_timed_out |= timed_out
+            is_int16 &= all_int16
+            return states, restarts, reason, error
+
+        with call.solving() as limits:
+            reads = call.run_reads(limits, solve)
+        is_finished = reads.reason is _core.StopReason.finished
         is_widened = core_precision is _core.Precision.int16 and not is_int16
         return call.finish(
-            states,
-            reason,
-            error,
-            {"num_restarts": restarts},
+            reads.states,
+            reads.reason,
+            reads.error,
+            {"num_restarts": reads.counts},
+            energies=reads.energies,
+            num_occurrences=reads.num_occurrences,
             seed=seed,
             form=problem.form,
             precision="float32" if is_widened else core_precision.name,
             tenure=[shortest, longest],
-            num_moves=int(moves.sum()),
-            stopped_by="timeout" if is_finished and timed_out else reason.name,
+            num_moves=num_moves,
+            stopped_by="timeout" if is_finished and has_timed_out else reads.reason.name,
         )
 
 

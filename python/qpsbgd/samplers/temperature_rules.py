@@ -1,6 +1,5 @@
 """Rules that find the inverse temperatures of an annealing schedule from a problem."""
 
-import math
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
@@ -79,15 +78,22 @@ def auto_temperatures(problem: "Problem") -> Temperatures:
         return Temperatures(hot, cold, cold)
     n = len(reach)
     num_states = min(max(SCOUTED_SPINS // n, 1), MAX_SCOUTS)
-    starts = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (num_states, n))
+    starts = np.random.default_rng(0).integers(0, 2, (num_states, n), np.int64).astype(np.int8)
+    starts += starts
+    starts -= 1
     minima, _, _, error = problem.core.descend(
         starts, precision=_core.Precision.float64, num_threads=1, time_limit=np.inf, watch=None
     )
     if error is not None:  # Ctrl-C
         raise error
     # Fields are divided by the largest field, because a doubled field could overflow.
-    fields = problem.core.fields(minima) / scale  # (num_states, n)
-    hot, knee, cold = temperatures_of_barriers(2.0 * np.abs(fields), 2.0 * (reach / scale))
+    barriers = problem.core.fields(minima)  # (num_states, n)
+    barriers /= scale
+    np.abs(barriers, out=barriers)
+    barriers *= 2.0
+    reach /= scale
+    reach *= 2.0
+    hot, knee, cold = temperatures_of_barriers(barriers, reach)
     return Temperatures(*(min(beta / scale, LARGEST) for beta in (hot, knee, cold)))
 
 
@@ -144,56 +150,33 @@ def temperatures_of_barriers(barriers: Floats, highest: Floats) -> Temperatures:
     """
     num_states = barriers.size // barriers.shape[-1]
     all_highest = np.broadcast_to(highest, barriers.shape)
-    counts = barriers > np.maximum(ROUNDING * all_highest, SMALLEST * highest.max())
-    barriers, all_highest = barriers[counts], all_highest[counts]  # (num_counted,) each
+    least = ROUNDING * highest
+    np.maximum(least, SMALLEST * highest.max(), out=least)
+    counts = barriers > least
+    del least  # there may be millions of variables
+    if counts.all():
+        barriers, all_highest = barriers.ravel(), all_highest.ravel()
+    else:
+        barriers, all_highest = barriers[counts], all_highest[counts]  # (num_counted,) each
     if not len(barriers):
         return Temperatures(*(HOT / float(highest.max()),) * 3)
-    hot, knee = _hot_and_knee(barriers, all_highest)
-    cold = _beta_of_excitations(barriers, COLD_EXCITED * num_states, knee)
-    return Temperatures(hot, knee, cold)
-
-
-def _hot_and_knee(barriers: Floats, highest: Floats) -> tuple[float, float]:
-    """Return the hot end and the knee from barriers > 0 and the highest ones of their variables."""
+    sampled, sampled_highest = barriers, all_highest
     if len(barriers) > SAMPLED_BARRIERS:
         sample = np.random.default_rng(0).integers(0, len(barriers), SAMPLED_BARRIERS)
-        barriers, highest = barriers[sample], highest[sample]
-    order = np.argsort(barriers)
-    barriers, highest = barriers[order], highest[order]
-    unsatisfied = np.maximum(highest - barriers, 0.0)
-    disputed = np.cumsum(np.minimum(barriers, unsatisfied + np.median(barriers)))
-    large = float(barriers[np.searchsorted(disputed, HOT_QUANTILE * disputed[-1])])
-    hot = HOT / max(large, LARGE_PER_MEDIAN * float(np.median(barriers)))
-    fractions = np.searchsorted(barriers, barriers, "right") / len(barriers)
-    weights = np.minimum(1.0, fractions / KNEE_LOWEST) ** 2
-    return hot, _beta_of_excitations(barriers, KNEE_EXCITED * len(barriers), hot, weights)
-
-
-def _beta_of_excitations(
-    barriers: Floats, number: float, least: float, weights: Floats | None = None
-) -> float:
-    """Solve ``sum(weights * exp(-beta * barriers)) = number`` for ``beta >= least``.
-
-    The logarithm of the sum is convex and falls with beta, so Newton's method approaches the
-    solution from below.
-
-    Returns:
-        The solution, or ``least`` if the sum is smaller than ``number`` there.
-    """
-    beta = least
-    while True:
-        with np.errstate(under="ignore"):
-            excited = np.exp(-beta * barriers)
-            if weights is not None:
-                excited *= weights
-        total = float(excited.sum())
-        if total < 1.001 * number:
-            return beta
-        beta += math.log(total / number) * total / float(excited @ barriers)
-        # Terms that are this small do not count any more.
-        kept = excited > 1e-9 * number / len(excited)
-        barriers = barriers[kept]
-        weights = None if weights is None else weights[kept]
+        sampled, sampled_highest = barriers[sample], all_highest[sample]
+    hot, knee = _core.hot_and_knee(
+        np.ascontiguousarray(sampled),
+        np.ascontiguousarray(sampled_highest),
+        hot=HOT,
+        hot_quantile=HOT_QUANTILE,
+        large_per_median=LARGE_PER_MEDIAN,
+        knee_excited=KNEE_EXCITED,
+        knee_lowest=KNEE_LOWEST,
+    )
+    cold = _core.beta_of_excitations(
+        np.ascontiguousarray(barriers), number=COLD_EXCITED * num_states, least=knee
+    )
+    return Temperatures(hot, knee, cold)
 
 
 def dwave_beta_range(problem: "Problem") -> tuple[float, float]:

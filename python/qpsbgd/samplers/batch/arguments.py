@@ -18,6 +18,7 @@ from qpsbgd._checks import (
     checked_seed,
     checked_threads,
     checked_time_limit,
+    is_scipy_sparse,
     real_array,
     refuse_entries,
 )
@@ -107,7 +108,7 @@ def real_couplings(J: Any) -> Any:
         return LowRank(real_array("J.A", J.A), checked_real("J.scale", J.scale))
     if isinstance(J, SparseBatch):
         return SparseBatch(real_array("J.data", J.data), J.indices, J.indptr)
-    if isinstance(J, SparseCouplings) or _is_scipy_sparse(J):
+    if isinstance(J, SparseCouplings) or is_scipy_sparse(J):
         return J
     return real_array("J", J)
 
@@ -124,7 +125,7 @@ def checked_couplings(J: Any, shape: tuple[int, ...], num_threads: int) -> Coupl
         return J
     if isinstance(J, LowRank):
         return LowRankCouplings.checked(J, shape)
-    if _is_scipy_sparse(J):
+    if is_scipy_sparse(J):
         if J.shape != (shape[1], shape[1]):
             raise ValueError(
                 f"J has shape {J.shape}, but must be ({shape[1]}, {shape[1]}) as h is {shape}"
@@ -173,7 +174,3 @@ def check_executor(executor: Any) -> None:
         raise TypeError(
             f"executor is a {type(executor).__name__}, but must be a concurrent.futures.Executor"
         )
-
-
-def _is_scipy_sparse(J: Any) -> bool:
-    return hasattr(J, "tocsr") and not isinstance(J, type)

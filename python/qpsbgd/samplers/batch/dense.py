@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import checked_floats
+from qpsbgd._checks import checked_floats, checked_symmetric
 from qpsbgd.samplers.batch.couplings import Floats, Selection, States
 
 #: Matrices of float32 without any magnitude above this are divided in float64.
@@ -43,20 +43,7 @@ class DenseCouplings:
                 f"J has shape {array.shape}, but must be ({n}, {n}) or ({problems}, {n}, {n}) as h "
                 f"is {shape}"
             )
-        bad, largest = _core.check_matrices(array, num_threads=num_threads)
-        if bad is not None:
-            row, column = bad[-2:]
-            at = bad[-array.ndim :]
-            value = array[at]
-            if not np.isfinite(value):
-                rule = "must be finite"
-            elif row == column:
-                rule = "the diagonal must be zero"
-            else:
-                across = (*at[:-2], column, row)
-                rule = f"must equal the entry across the diagonal, {array[across]}"
-            raise ValueError(f"J[{', '.join(map(str, at))}] is {value}, but {rule}")
-        return cls(array, largest)
+        return cls(array, checked_symmetric(array, num_threads))
 
     @property
     def is_shared(self) -> bool:

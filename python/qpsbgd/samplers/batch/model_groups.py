@@ -56,7 +56,7 @@ class _Biases:
         ends = np.sort(problem.pairs, axis=0)
         order = np.lexsort(ends[::-1])
         pairs = np.ascontiguousarray(ends[:, order])
-        return cls(problem.variables, problem.linear, pairs, problem.quadratic[order])
+        return cls(list(problem.variables), problem.linear, pairs, problem.quadratic[order])
 
     def pattern_digest(self) -> bytes:
         """Return a digest that only models with the same pairs share."""
