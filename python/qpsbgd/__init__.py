@@ -30,6 +30,7 @@ from qpsbgd.projection import (
 )
 from qpsbgd.samplers import (
     ExhaustiveSampler,
+    PathIntegralAnnealingSampler,
     SimulatedAnnealingSampler,
     SteepestDescentSampler,
     TabuSampler,
@@ -47,6 +48,7 @@ __all__ = [
     "LowRank",
     "MissingDataError",
     "NativeProjector",
+    "PathIntegralAnnealingSampler",
     "ProjectionOptions",
     "Projector",
     "QPSBGDError",

@@ -10,6 +10,8 @@ import numpy.typing as npt
 __version__: str
 compiler: str
 max_exhaustive_variables: int
+num_slices: int
+largest_transverse_field: float
 
 class Objective(enum.Enum):
     quadratic = ...
@@ -291,6 +293,33 @@ class Ising:
         watch: Callable[[float], bool] | None,
     ) -> tuple[npt.NDArray[np.int8], int, StopReason, BaseException | None]: ...
 
+def anneal_paths(
+    problem: Ising,
+    initial_states: npt.NDArray[np.int8],
+    num_breaks: npt.NDArray[np.int32] | None,
+    breaks: npt.NDArray[np.int32] | None,
+    *,
+    problem_fields: Sequence[float],
+    transverse_fields: Sequence[float],
+    sweeps_per_step: int,
+    chain_length: int,
+    chain_coupling: float,
+    update_chains: bool,
+    sample_interval: int,
+    return_breaks: bool,
+    seed: int,
+    num_threads: int,
+    time_limit: float,
+    watch: Callable[[float], bool] | None,
+) -> tuple[
+    npt.NDArray[np.int8],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int8],
+    npt.NDArray[np.int32],
+    npt.NDArray[np.int32],
+    StopReason,
+    BaseException | None,
+]: ...
 def better_form(num_variables: int, num_interactions: int) -> Form: ...
 
 class BatchMethod(enum.Enum):

@@ -3,10 +3,12 @@
 from qpsbgd.samplers.annealing import SimulatedAnnealingSampler
 from qpsbgd.samplers.descent import SteepestDescentSampler
 from qpsbgd.samplers.exhaustive import ExhaustiveSampler
+from qpsbgd.samplers.path_integral import PathIntegralAnnealingSampler
 from qpsbgd.samplers.tabu import TabuSampler
 
 __all__ = [
     "ExhaustiveSampler",
+    "PathIntegralAnnealingSampler",
     "SimulatedAnnealingSampler",
     "SteepestDescentSampler",
     "TabuSampler",
