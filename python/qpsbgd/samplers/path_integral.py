@@ -163,15 +163,15 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
         Returns:
             The spins in the last slice, with energies in float64. ``info`` has ``beta_range``,
             ``beta_schedule_type``, ``timing`` (``preprocessing_ns``, ``sampling_ns``,
-            ``postprocessing_ns``), ``seed``, ``isa``, ``num_threads``, ``form``, ``num_sweeps`` (the
-            smallest and the largest number of a read) and ``stopped_by`` (``"finished"``,
+            ``postprocessing_ns``), ``seed``, ``isa``, ``num_threads``, ``form``, ``num_sweeps``
+            (the smallest and the largest number of a read) and ``stopped_by`` (``"finished"``,
             ``"time_limit"`` or ``"interrupt"``).
 
             With ``project_states=(..., False)`` it also has ``num_breaks``, int32
-            ``(num_reads, n)`` in the order of the sample set's variables, ``break_positions``, int32
-            of one dimension, and ``complete_break_specification``, which is False if these did not
-            fit into ``breaks_buffer_out``. They can be the ``num_breaks`` and ``breaks_in`` of a
-            later call whose ``initial_states`` are these samples.
+            ``(num_reads, n)`` in the order of the sample set's variables, ``break_positions``,
+            int32 of one dimension, and ``complete_break_specification``, which is False if these
+            did not fit into ``breaks_buffer_out``. They can be the ``num_breaks`` and ``breaks_in``
+            of a later call whose ``initial_states`` are these samples.
 
             With ``schedule_sample_interval`` it has ``statistics``, int8
             ``(num_reads, num_samples, n)``: the spins in the last slice after the first step and

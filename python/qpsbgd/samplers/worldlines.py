@@ -113,7 +113,8 @@ def checked_buffer(value: Any, *, is_wanted: bool) -> Integers | None:
         raise TypeError(
             "breaks_buffer_out must be a writable array of dtype int32 and one dimension"
         )
-    return value
+    buffer: Integers = value
+    return buffer
 
 
 def _checked_integers(name: str, value: Any, largest: int) -> Integers:
@@ -121,7 +122,7 @@ def _checked_integers(name: str, value: Any, largest: int) -> Integers:
     array = np.asarray(value)
     if array.size and array.dtype.kind not in "iu":
         raise TypeError(f"{name} has dtype {array.dtype}, but must be integers")
-    if array.size and not (0 <= int(array.min()) and int(array.max()) <= largest):
-        bad = int(array.min()) if int(array.min()) < 0 else int(array.max())
-        raise ValueError(f"{name} has the value {bad}, but must lie in [0, {largest}]")
+    bad = array[(array < 0) | (array > largest)]
+    if bad.size:
+        raise ValueError(f"{name} has the value {bad[0]}, but must lie in [0, {largest}]")
     return np.ascontiguousarray(array, np.int32)
