@@ -130,8 +130,8 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
                 multiplies as it does the problem. A negative one aligns the qubits of a chain. The
                 energies of samples leave it out.
             qubits_per_chain: number of qubits of a chain, which divides their number. Consecutive
-                variables of ``bqm`` are a chain and are coupled as a path. With 1 there are no
-                chains.
+                variables are a chain and are coupled as a path, in the order of their labels, or
+                in that of ``bqm`` if these cannot be sorted. With 1 there are no chains.
             qubits_per_update: 1 to update qubits; any other number up to ``qubits_per_chain`` to
                 update whole chains by the rule of Swendsen and Wang. ``bqm`` must then not couple
                 qubits of one chain.
@@ -143,8 +143,8 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
             project_states: whether the initial states are classical, without breaks, and whether
                 the breaks of the final states are left out of ``info``.
             num_breaks: number of breaks of each worldline at the start, integers
-                ``(num_reads, n)``, even, in the order of the variables of ``initial_states``, or
-                else of ``bqm``. Goes with ``project_states=(False, ...)``.
+                ``(num_reads, n)``, even, in the order of the sample set's variables, which are
+                sorted where that is possible. Goes with ``project_states=(False, ...)``.
             breaks_in: the places of these breaks, integers in ``[0, 65536)``, read by read and
                 variable by variable, and ascending in each worldline. A break at p lies before
                 slice p.
@@ -198,11 +198,11 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
         checked_count("qubits_per_update", qubits_per_update, 1, qubits_per_chain + 1)
         strength = checked_finite("chain_coupler_strength", chain_coupler_strength)
         call.parse_states(initial_states, initial_states_generator, num_reads, seed)
-        starts = checked_worldlines(call.initial, num_breaks, breaks_in, is_classical=is_classical)
+        order = _sorted_variables(bqm)
+        spins = np.ascontiguousarray(call.initial[:, _places(call.variables or [], order)])
+        call.variables = order
+        starts = checked_worldlines(spins, num_breaks, breaks_in, is_classical=is_classical)
         buffer = checked_buffer(breaks_buffer_out, is_wanted=not is_projected)
-        columns = _places(call.variables or [], bqm.variables)
-        starts = starts.taken(np.arange(len(starts.spins)), columns)
-        call.variables = list(bqm.variables)
         problem = call.build_problem(form)
         core = _with_chains(problem, qubits_per_chain, qubits_per_update, strength)
         factors, fields = _schedule(
@@ -238,7 +238,7 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
             form=problem.form,
             num_sweeps=[int(limit(sweeps[begun].clip(min=0))) for limit in (np.min, np.max)],
         )
-        columns = _places(call.variables, result.variables)
+        columns = _places(order, result.variables)
         arrays: dict[str, Any] = {}
         if interval:
             arrays["statistics"] = statistics[begun][:, :, columns]
@@ -266,6 +266,15 @@ def _checked_interval(value: Any, num_steps: int) -> int:
     return (
         0 if value is None else checked_count("schedule_sample_interval", value, 1, num_steps + 1)
     )
+
+
+def _sorted_variables(bqm: dimod.BinaryQuadraticModel) -> list[Any]:
+    """Return the variables in the order of sample sets: sorted, where that is possible."""
+    variables = list(bqm.variables)
+    try:
+        return sorted(variables)
+    except TypeError:
+        return variables
 
 
 def _places(variables: Sequence[Any], order: Sequence[Any]) -> npt.NDArray[np.intp]:
