@@ -117,25 +117,15 @@ def test_quantum_starts_equal_the_twin(rng, on_every_isa, length):
 def test_cuts_in_one_slice_are_one(rng):
     """So many cuts that many coincide: breaks stay different and even in number."""
     h, J = model(rng, 1, 1.0)
-    spins, numbers, places = sample(h, J, [0.1], [_core.largest_transverse_field], seed=1)
-    expected = flat(
-        anneal_paths(
-            h, J, [[Worldline(int(s), []) for s in start_of(spins.shape, 1)[0]]], [0.1],
-            [_core.largest_transverse_field], seed=1,
-        )
-    )  # fmt: skip
+    fields = [0.1, 0.1], np.full(2, _core.largest_transverse_field)
+    start = np.ones((1, 1), np.int8)
+    spins, numbers, places = sample(h, J, *fields, initial_states=(start, [0]), seed=1)
+    expected = flat(anneal_paths(h, J, [[Worldline(1, [])]], *fields, seed=1))
     assert_equal_worldlines((spins, numbers, places), expected)
     assert (numbers % 2 == 0).all()
     for line in np.split(places, numbers.ravel().cumsum()[:-1]):
         assert (np.diff(line) > 0).all()
         assert len(line) > 1000
-
-
-def start_of(shape, seed):
-    """The random initial state that the sampler draws."""
-    bqm = dimod.BQM.from_ising(dict.fromkeys(range(shape[1]), 0.0), {})
-    parsed = PathIntegralAnnealingSampler().parse_initial_states(bqm, num_reads=shape[0], seed=seed)
-    return parsed.initial_states.record.sample
 
 
 # ---- equilibrium -------------------------------------------------------------------------------

@@ -238,12 +238,11 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
             form=problem.form,
             num_sweeps=[int(limit(sweeps[begun].clip(min=0))) for limit in (np.min, np.max)],
         )
-        columns = _places(order, result.variables)
         arrays: dict[str, Any] = {}
         if interval:
-            arrays["statistics"] = statistics[begun][:, :, columns]
+            arrays["statistics"] = statistics[begun]
         if not is_projected:
-            ends = Worldlines(spins, numbers, places).taken(np.flatnonzero(begun), columns)
+            ends = Worldlines(spins, numbers, places).of_reads(begun)
             arrays |= _break_info(ends, buffer)
         if make_info_json_serializable:
             arrays = {key: np.asarray(value).tolist() for key, value in arrays.items()}

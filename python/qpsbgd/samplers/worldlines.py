@@ -25,20 +25,10 @@ class Worldlines(NamedTuple):
     num_breaks: Integers
     breaks: Integers
 
-    def taken(self, reads: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> "Worldlines":
-        """Return the worldlines of some reads, with the variables in another order."""
-        rows = np.ix_(reads, columns)
-        lengths = self.num_breaks.ravel()
-        firsts = lengths.cumsum() - lengths
-        numbers = np.arange(lengths.size).reshape(self.num_breaks.shape)[rows].ravel()
-        chosen = lengths[numbers]
-        starts = firsts[numbers] - (chosen.cumsum() - chosen)
-        at = np.repeat(starts, chosen) + np.arange(chosen.sum())
-        return Worldlines(
-            np.ascontiguousarray(self.spins[rows]),
-            np.ascontiguousarray(self.num_breaks[rows]),
-            self.breaks[at],
-        )
+    def of_reads(self, chosen: npt.NDArray[np.bool_]) -> "Worldlines":
+        """Return the worldlines of the chosen reads, ``(reads,)``."""
+        is_kept = np.repeat(chosen, self.num_breaks.sum(axis=1))
+        return Worldlines(self.spins[chosen], self.num_breaks[chosen], self.breaks[is_kept])
 
 
 def checked_worldlines(
