@@ -1,15 +1,19 @@
-"""Path-integral annealing against dwave-samplers: one thread each, same problem, starts, schedule.
+"""Annealers with a transverse field against dwave-samplers: one thread, same problem and schedule.
 
-Nanoseconds of an update of one qubit's worldline in one read, of the samplers' cores, conversions
-left out on both sides. Both libraries divide imaginary time into 65536 slices and an update draws
-all of them from one and the same distribution, so the ratio is also that of a slice's spin. A sweep
-of both makes as many updates as there are qubits; dwave-samplers draws the qubits with replacement.
-The last columns are means over the final states of all reads and rounds: energies a qubit with
-their standard errors, and breaks a worldline. They check that the work is the same. Sixteen reads
-or a multiple of it fill the lanes.
+Path integrals: nanoseconds of an update of one qubit's worldline in one read, of the samplers'
+cores, conversions left out on both sides. Both libraries divide imaginary time into 65536 slices
+and an update draws all of them from one and the same distribution, so the ratio is also that of a
+slice's spin. A sweep of both makes as many updates as there are qubits; dwave-samplers draws the
+qubits with replacement. The last columns are means over the final states of all reads and rounds:
+energies a qubit with their standard errors, and breaks a worldline. They check that the work is the
+same. Sixteen reads or a multiple of it fill the lanes.
+
+Rotors: nanoseconds of an update of one angle, by the default rule, in the order of the variables.
+Energies are those of the cosines, and the last column has means of the sines.
 """
 
 import argparse
+import itertools
 import json
 import time
 
@@ -17,6 +21,7 @@ import dwave.graphs
 import networkx as nx
 import numpy as np
 from dwave.samplers.sqa.pimc_annealing import simulated_annealing
+from dwave.samplers.sqa.rotormc_annealing import simulated_annealing as rotor_annealing
 
 from qpsbgd import _core
 from qpsbgd.samplers.ising import Problem
@@ -78,20 +83,61 @@ def run_ours(problem, starts, fields, seed):
     return states, numbers, time.process_time() - start
 
 
-def measure(graph, schedule, reads, rounds, seed):
+def run_dwave_rotors(problem, starts, fields, seed):
+    """Return the final cosines, their sines and the seconds."""
+    angles = (64 - 64 * starts.astype(int)).astype(np.uint8)
+    start = time.process_time()
+    rotor_annealing(
+        len(angles), problem.linear, *problem.pairs, problem.quadratic, np.ones(starts.shape[1]), 1,
+        *fields, seed, angles, False, "MetropolisUniform", 0,
+    )  # fmt: skip
+    seconds = time.process_time() - start
+    return *cosines_and_sines(angles), seconds
+
+
+def run_our_rotors(problem, starts, fields, seed):
+    """Return the final cosines, their sines and the seconds."""
+    angles = (64 - 64 * starts.astype(int)).astype(np.uint8)
+    start = time.process_time()
+    angles, *_ = _core.anneal_rotors(
+        problem.core, angles, problem_fields=fields[0].tolist(),
+        transverse_fields=fields[1].tolist(), transverse=np.ones(starts.shape[1], np.float32),
+        proposal=_core.RotorProposal.uniform, acceptance=_core.Acceptance.Metropolis,
+        draw_order=False, sweeps_per_step=1, sample_interval=0, seed=seed, num_threads=1,
+        time_limit=np.inf, watch=None,
+    )  # fmt: skip
+    seconds = time.process_time() - start
+    return *cosines_and_sines(angles), seconds
+
+
+def cosines_and_sines(angles):
+    """Return the cosines of angles, and the magnitudes of their sines."""
+    return np.cos(np.pi * angles / 128), abs(np.sin(np.pi * angles / 128))
+
+
+RUNS = {"paths": (run_dwave, run_ours), "rotors": (run_dwave_rotors, run_our_rotors)}
+
+
+def energies_of(problem, states):
+    """Return the energies of states, which may be cosines."""
+    first, second = problem.pairs
+    return (states[:, first].astype(float) * states[:, second]) @ problem.quadratic
+
+
+def measure(model, graph, schedule, reads, rounds, seed):
     """Return a row of the table."""
     make, num_sweeps = GRAPHS[graph]
     n, rows, columns, values = make(np.random.default_rng(seed))
     problem = Problem.from_vectors(np.zeros(n), (rows, columns), values)
     fields = schedules(num_sweeps)[schedule]
-    result = {"graph": graph, "schedule": schedule, "form": problem.form}
+    result = {"model": model, "graph": graph, "schedule": schedule, "form": problem.form}
     samples = {"dwave": [], "ours": []}
     for number in range(rounds):
         rng = np.random.default_rng([seed, number])
         starts = rng.choice(np.array([-1, 1], np.int8), (reads, n))
-        for name, run in (("dwave", run_dwave), ("ours", run_ours)):
+        for name, run in zip(samples, RUNS[model], strict=True):
             states, numbers, seconds = run(problem, starts, fields, number + 1)
-            energies = problem.core.energies(states, num_threads=1) / n
+            energies = energies_of(problem, states) / n
             samples[name].append((seconds, energies, numbers.mean()))
     for name, found in samples.items():
         seconds, energies, numbers = zip(*found, strict=True)
@@ -108,6 +154,7 @@ def measure(graph, schedule, reads, rounds, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", choices=RUNS, default=list(RUNS))
     parser.add_argument("--graphs", nargs="+", choices=GRAPHS, default=list(GRAPHS))
     parser.add_argument("--reads", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
@@ -117,22 +164,21 @@ def main():
     if not args.json:
         print(f"{_core.isa()}, {args.reads} reads, fastest of {args.rounds} rounds")
         print(
-            f"{'graph':10} {'schedule':8}  {'dwave ns':>9} {'ours ns':>8} {'ratio':>6}   "
-            f"{'energy a qubit, dwave':>22} {'and ours':>18} {'breaks':>13}"
+            f"{'model':6} {'graph':10} {'schedule':8}  {'dwave ns':>9} {'ours ns':>8} "
+            f"{'ratio':>6}   {'energy a qubit, dwave':>22} {'and ours':>18} {'breaks, sines':>13}"
         )
-    for graph in args.graphs:
-        for schedule in schedules(1):
-            row = measure(graph, schedule, args.reads, args.rounds, args.seed)
-            if args.json:
-                print(json.dumps(row))
-                continue
-            theirs, ours = row["dwave"], row["ours"]
-            print(
-                f"{graph:10} {schedule:8}  {theirs['ns']:9.1f} {ours['ns']:8.1f} "
-                f"{row['ratio']:6.1f}   {theirs['energy']:12.4f} +- {theirs['error']:.4f} "
-                f"{ours['energy']:10.4f} +- {ours['error']:.4f} "
-                f"{theirs['breaks']:6.2f} {ours['breaks']:6.2f}"
-            )
+    for model, graph, schedule in itertools.product(args.models, args.graphs, schedules(1)):
+        row = measure(model, graph, schedule, args.reads, args.rounds, args.seed)
+        if args.json:
+            print(json.dumps(row))
+            continue
+        theirs, ours = row["dwave"], row["ours"]
+        print(
+            f"{model:6} {graph:10} {schedule:8}  {theirs['ns']:9.1f} {ours['ns']:8.1f} "
+            f"{row['ratio']:6.1f}   {theirs['energy']:12.4f} +- {theirs['error']:.4f} "
+            f"{ours['energy']:10.4f} +- {ours['error']:.4f} "
+            f"{theirs['breaks']:6.2f} {ours['breaks']:6.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -140,13 +140,12 @@ def quantum_equilibrium(h, J, problem_field, transverse_field):
     hamiltonian = np.diag(problem_field * energies)
     for i in range(n):
         hamiltonian[codes, codes ^ (1 << i)] -= transverse_field
-    levels, vectors = np.linalg.eigh(hamiltonian)
-    weights = np.exp(levels[0] - levels)
-    weights /= weights.sum()
-    transverse = [
-        np.einsum("sk,sk,k->", vectors, vectors[codes ^ (1 << i)], weights) for i in range(n)
-    ]
-    return vectors**2 @ weights, energies, np.array(transverse), states
+    levels, vectors = np.linalg.eigh(hamiltonian.astype(np.float32))  # twice as fast as float64
+    weights = np.exp(levels[0] - levels.astype(float))
+    probabilities = vectors.astype(float) ** 2 @ weights
+    total = probabilities.sum()
+    transverse = [(vectors * vectors[codes ^ (1 << i)] @ weights).sum() for i in range(n)]
+    return probabilities / total, energies, np.array(transverse) / total, states
 
 
 #: Number of qubits, length of chains, qubits of an update, transverse field, and a number of sweeps

@@ -19,6 +19,7 @@ constinit const KernelTable kTable = {
     .sparse = kSparse,
     .worldlines = kWorldlines,
     .chains = kChains,
+    .rotors = kRotors,
     .sign = kSign,
     .steepest = kSteepest,
     .enumeration = kEnumeration,

@@ -192,6 +192,14 @@ struct WorldlineKernels {
                         std::size_t last, const WorldlineFields& fields, const StreamKey* keys);
 };
 
+// Sweeps over kLanes reads of a rotor model (sweep_rotors.cpp).
+struct RotorKernels {
+  // Updates the rotors order[first], ..., order[last - 1], which may repeat.
+  void (*update)(const RotorTile& tile, const std::uint32_t* order, std::size_t first,
+                 std::size_t last, Acceptance acceptance, const RotorRule& rule,
+                 const StreamKey* keys);
+};
+
 // Sweeps of the sign objective (sweep_sign.cpp), threshold in units of the targets, Metropolis
 // acceptance. `active` is as in RowKernels.
 struct SignKernels {
@@ -264,6 +272,7 @@ struct KernelTable {
   const TypedKernels<SparseKernels, std::int16_t, float, double>& sparse;
   const WorldlineKernels& worldlines;
   const WorldlineKernels& chains;
+  const RotorKernels& rotors;
   const SignKernels& sign;
   const TypedKernels<SteepestKernels, float, double>& steepest;
   const TypedKernels<EnumerationKernels, std::int16_t, float, double>& enumeration;

@@ -169,25 +169,31 @@ class LaneOfChain {
   const std::size_t rows_, first_, lane_;
 };
 
+// Draws the noise (count, kLanes) of the counters `first` and so on, up to a multiple of
+// kDrawnCounters.
+template <Acceptance kAcceptance>
+QPSBGD_INLINE void draw_rows(const LaneKeys& keys, std::uint32_t first, std::size_t count,
+                             float* out) {
+  for (std::size_t k = 0; k < count; k += kDrawnCounters) {
+    Lanes<float> noise[kDrawnCounters];
+    draw_lane_noise<kAcceptance, kDrawnCounters>(keys, first + static_cast<std::uint32_t>(k),
+                                                 noise);
+    for (std::size_t r = 0; r < kDrawnCounters; ++r) store_lanes(out + (k + r) * kLanes, noise[r]);
+  }
+}
+
 // Draws the noise that the lanes of qubit q of a chain may need.
 QPSBGD_INLINE void draw_chain_noise(const WorldlineTile& tile, std::size_t q,
                                     const LaneKeys& keys) {
   const WorldlineScratch& scratch = tile.scratch;
   const std::size_t rows = tile.capacity + kCutRows;
   const std::size_t num_segments = scratch.most_cuts[q] == 0 ? 1 : scratch.most_cuts[q];
-  Lanes<float> noise;
-  for (std::size_t m = 0; m < num_segments; ++m) {
-    draw_lane_noise<Acceptance::kGibbs, 1>(keys, kSegmentDraws + static_cast<std::uint32_t>(m),
-                                           &noise);
-    store_lanes(scratch.segment_noise + (q * rows + m) * kLanes, noise);
-  }
+  draw_rows<Acceptance::kGibbs>(keys, kSegmentDraws, num_segments,
+                                scratch.segment_noise + q * rows * kLanes);
   if (q + 1 == tile.chain_length) return;
   const std::size_t num_bonds = scratch.most_cuts[q] + scratch.most_cuts[q + 1] + 1;
-  for (std::size_t k = 0; k < num_bonds; ++k) {
-    draw_lane_noise<Acceptance::kMetropolis, 1>(keys, kBondDraws + static_cast<std::uint32_t>(k),
-                                                &noise);
-    store_lanes(scratch.bond_noise + (q * 2 * rows + k) * kLanes, noise);
-  }
+  draw_rows<Acceptance::kMetropolis>(keys, kBondDraws, num_bonds,
+                                     scratch.bond_noise + q * 2 * rows * kLanes);
 }
 
 // Returns false if the tile's capacity is too small.

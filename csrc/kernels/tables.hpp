@@ -15,6 +15,7 @@ extern const InterleavedKernels kInterleaved;
 extern const TypedKernels<SparseKernels, std::int16_t, float, double> kSparse;
 extern const WorldlineKernels kWorldlines;
 extern const WorldlineKernels kChains;
+extern const RotorKernels kRotors;
 extern const SignKernels kSign;
 extern const TypedKernels<SteepestKernels, float, double> kSteepest;
 extern const TypedKernels<EnumerationKernels, std::int16_t, float, double> kEnumeration;

@@ -192,6 +192,42 @@ struct WorldlineFields {
   bool is_ferromagnetic;  // whether aligned means equal
 };
 
+// Angles of a rotor: multiples of 2 pi / kNumAngles.
+inline constexpr std::size_t kNumAngles = 256;
+
+// Angles that an update of a rotor proposes.
+enum class RotorProposal {
+  kReflect,  // that of the opposite cosine
+  kUniform,  // any
+  kNear,     // one within a reach
+};
+
+// kLanes reads of a problem whose spins are the cosines of angles, one in each lane.
+struct RotorTile {
+  const std::size_t* offsets;  // this and the next four as in WorldlineTile
+  const std::uint32_t* neighbours;
+  const float* couplings;
+  std::size_t ld;
+  const float* linear;
+  const float* transverse;  // (num_variables): factors of the transverse field
+  const float* cosines;     // (kNumAngles)
+  const float* sines;       // (kNumAngles): magnitudes
+  std::int32_t* angles;     // (num_variables, kLanes)
+  float* spins;             // (num_variables, kLanes): cosines of the angles
+  std::size_t num_variables;
+};
+
+// A sweep's rule.
+struct RotorRule {
+  RotorProposal proposal;
+  float energy_factor;  // factor from a field times a spin to an energy
+  float transverse;     // factor of the sines' energies
+  // kNear proposes angles at most `reach` away with equal probabilities, or, with the probability
+  // outside / 2^24, one of the two that are one step further.
+  std::uint32_t reach;
+  std::uint32_t outside;
+};
+
 // All states of the last variables of a problem, next to one state of the others. Their energies
 // are (table + row_sums) + column_sums, where all states of the other variables share the table.
 // The row of a state is the code of its first kRowBits variables, and its column the code of the

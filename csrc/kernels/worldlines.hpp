@@ -13,6 +13,7 @@
 #include <limits>
 
 #include "acceptance.hpp"
+#include "neighbours.hpp"
 #include "positions.hpp"
 
 namespace qpsbgd::QPSBGD_ISA {
@@ -138,22 +139,6 @@ QPSBGD_INLINE bool make_cuts(const WorldlineTile& tile, std::size_t qubit, const
 }
 
 // ---- fields -------------------------------------------------------------------------------------
-
-// Calls visit(neighbour, coupling) for every neighbour of a qubit, in order.
-template <class Visit>
-QPSBGD_INLINE void for_each_neighbour(const WorldlineTile& tile, std::size_t qubit,
-                                      const Visit& visit) {
-  if (tile.offsets == nullptr) {
-    const float* couplings = tile.couplings + qubit * tile.ld;
-    for (std::size_t j = 0; j < tile.num_variables; ++j) {
-      if (couplings[j] != 0.0f) visit(j, couplings[j]);
-    }
-  } else {
-    for (std::size_t e = tile.offsets[qubit]; e < tile.offsets[qubit + 1]; ++e) {
-      visit(std::size_t{tile.neighbours[e]}, tile.couplings[e]);
-    }
-  }
-}
 
 // Sets sums to sum_j J_j s_j times the slices before each of kRows cuts in which neighbour j has
 // the opposite of its spin s_j.

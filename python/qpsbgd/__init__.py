@@ -31,6 +31,7 @@ from qpsbgd.projection import (
 from qpsbgd.samplers import (
     ExhaustiveSampler,
     PathIntegralAnnealingSampler,
+    RotorModelAnnealingSampler,
     SimulatedAnnealingSampler,
     SteepestDescentSampler,
     TabuSampler,
@@ -52,6 +53,7 @@ __all__ = [
     "ProjectionOptions",
     "Projector",
     "QPSBGDError",
+    "RotorModelAnnealingSampler",
     "SamplerProjector",
     "SimulatedAnnealingSampler",
     "SparseBatch",

@@ -320,6 +320,37 @@ def anneal_paths(
     StopReason,
     BaseException | None,
 ]: ...
+
+class RotorProposal(enum.Enum):
+    reflect = ...
+    uniform = ...
+    near = ...
+
+def anneal_rotors(
+    problem: Ising,
+    initial_angles: npt.NDArray[np.uint8],
+    *,
+    problem_fields: Sequence[float],
+    transverse_fields: Sequence[float],
+    transverse: npt.NDArray[np.float32],
+    proposal: RotorProposal,
+    acceptance: Acceptance,
+    draw_order: bool,
+    sweeps_per_step: int,
+    sample_interval: int,
+    seed: int,
+    num_threads: int,
+    time_limit: float,
+    watch: Callable[[float], bool] | None,
+) -> tuple[
+    npt.NDArray[np.uint8],
+    npt.NDArray[np.int8],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.uint8],
+    StopReason,
+    BaseException | None,
+]: ...
+def project_rotors(angles: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.int8]: ...
 def better_form(num_variables: int, num_interactions: int) -> Form: ...
 
 class BatchMethod(enum.Enum):

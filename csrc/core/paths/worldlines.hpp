@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/paths/field_schedule.hpp"
 #include "core/samplers/ising.hpp"
 #include "core/support/buffer.hpp"
 #include "core/support/stop.hpp"
@@ -15,12 +16,6 @@ namespace qpsbgd {
 
 // With more, two proposed cuts would often fall into one slice.
 inline constexpr double kLargestTransverseField = kNumSlices / 16.0;
-
-// Fields of a step of a schedule, in units of the temperature.
-struct PathFields {
-  double problem;     // factor of the problem's energy
-  double transverse;  // on each qubit
-};
 
 // Chains of qubits with consecutive numbers, coupled as paths.
 struct PathChains {

@@ -1,7 +1,6 @@
 """Path-integral (simulated quantum) annealing as a dimod sampler."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import dimod
 import numpy as np
@@ -12,19 +11,21 @@ from qpsbgd import _core
 from qpsbgd._checks import (
     checked_count,
     checked_finite,
-    checked_floats,
     checked_nonnegative,
     checked_seed,
 )
 from qpsbgd.samplers.base import CoreSampler, InterruptFunction, SamplerCall, is_begun
+from qpsbgd.samplers.field_schedule import (
+    Field,
+    checked_interval,
+    checked_projections,
+    field_schedule,
+    sorted_variables,
+    variable_places,
+)
 from qpsbgd.samplers.ising import Form, Problem
-from qpsbgd.samplers.schedule import BetaRange, ScheduleType, schedule_betas
+from qpsbgd.samplers.schedule import BetaRange, ScheduleType
 from qpsbgd.samplers.worldlines import Worldlines, checked_buffer, checked_worldlines
-
-Field: TypeAlias = Sequence[float] | npt.NDArray[Any]
-
-#: Default of ``num_sweeps``, which is that of dwave-samplers 1.8.0 (its documentation says 1000).
-DEFAULT_NUM_SWEEPS = 100
 
 
 class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
@@ -193,23 +194,24 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
         )  # fmt: skip
         self.remove_unknown_kwargs(**kwargs)
         seed = checked_seed(seed)
-        is_classical, is_projected = _checked_projections(project_states)
+        is_classical, is_projected = checked_projections(project_states)
         checked_count("qubits_per_chain", qubits_per_chain, 1)
         checked_count("qubits_per_update", qubits_per_update, 1, qubits_per_chain + 1)
         strength = checked_finite("chain_coupler_strength", chain_coupler_strength)
         call.parse_states(initial_states, initial_states_generator, num_reads, seed)
-        order = _sorted_variables(bqm)
-        spins = np.ascontiguousarray(call.initial[:, _places(call.variables or [], order)])
+        order = sorted_variables(bqm)
+        spins = np.ascontiguousarray(call.initial[:, variable_places(call.variables or [], order)])
         call.variables = order
         starts = checked_worldlines(spins, num_breaks, breaks_in, is_classical=is_classical)
         buffer = checked_buffer(breaks_buffer_out, is_wanted=not is_projected)
         problem = call.build_problem(form)
         core = _with_chains(problem, qubits_per_chain, qubits_per_update, strength)
-        factors, fields = _schedule(
+        factors, fields = field_schedule(
             problem, beta_range, num_sweeps, num_sweeps_per_beta, beta_schedule_type,
-            Hp_field, Hd_field, Gamma,
+            Hp_field, Hd_field,
         )  # fmt: skip
-        interval = _checked_interval(schedule_sample_interval, len(factors))
+        fields = _strengthened(fields, Gamma)
+        interval = checked_interval(schedule_sample_interval, len(factors))
         with call.solving() as limits:
             spins, sweeps, statistics, numbers, places, reason, error = _core.anneal_paths(
                 core,
@@ -253,73 +255,15 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
         return result
 
 
-def _checked_projections(value: Any) -> tuple[bool, bool]:
-    is_pair = isinstance(value, (tuple, list)) and len(value) == 2
-    if not is_pair or not all(isinstance(part, (bool, np.bool_)) for part in value):
-        raise TypeError(f"project_states is {value!r}, but must be two booleans")
-    return bool(value[0]), bool(value[1])
-
-
-def _checked_interval(value: Any, num_steps: int) -> int:
-    """Return the number of steps between samples; 0 for none."""
-    return (
-        0 if value is None else checked_count("schedule_sample_interval", value, 1, num_steps + 1)
-    )
-
-
-def _sorted_variables(bqm: dimod.BinaryQuadraticModel) -> list[Any]:
-    """Return the variables in the order of sample sets: sorted, where that is possible."""
-    variables = list(bqm.variables)
-    try:
-        return sorted(variables)
-    except TypeError:
-        return variables
-
-
-def _places(variables: Sequence[Any], order: Sequence[Any]) -> npt.NDArray[np.intp]:
-    """Return the place of each variable of ``order`` in ``variables``."""
-    places = {variable: place for place, variable in enumerate(variables)}
-    return np.array([places[variable] for variable in order], np.intp)
-
-
-def _schedule(
-    problem: Problem,
-    beta_range: BetaRange | None,
-    num_sweeps: int | None,
-    num_sweeps_per_beta: int,
-    kind: ScheduleType,
-    Hp_field: Field | None,
-    Hd_field: Field | None,
-    Gamma: float,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the factor of the problem and the transverse field of each step."""
-    ends = "dwave" if beta_range is None and kind != "custom" else beta_range
-    factors = schedule_betas(
-        problem, ends, num_sweeps, num_sweeps_per_beta, kind, Hp_field,
-        custom_name="Hp_field", default_sweeps=DEFAULT_NUM_SWEEPS,
-    )  # fmt: skip
-    if not np.isfinite(factors).all():
-        raise ValueError(
-            f"{'Hp_field' if kind == 'custom' else 'beta_range'} ends at {factors.max()}, but must "
-            "be finite"
-        )
-    factor = checked_nonnegative("Gamma", Gamma)
-    if Hd_field is None:
-        return factors, np.zeros(len(factors))
-    fields = checked_floats("Hd_field", Hd_field, 1)
-    if len(fields) != len(factors):
-        raise ValueError(
-            f"Hd_field has {len(fields)} values, but must have one for each of the "
-            f"{len(factors)} steps of the schedule"
-        )
-    if (fields < 0).any():
-        raise ValueError(f"Hd_field has the value {fields.min()}, but must be at least 0")
+def _strengthened(fields: npt.NDArray[np.float64], gamma: Any) -> npt.NDArray[np.float64]:
+    """Return the transverse fields times ``Gamma``."""
+    product = checked_nonnegative("Gamma", gamma) * fields
     largest = _core.largest_transverse_field
-    if len(fields) and not factor * fields.max() <= largest:
+    if not product.max(initial=0.0) <= largest:
         raise ValueError(
-            f"Gamma times Hd_field is {factor * fields.max()}, but must be at most {largest:.0f}"
+            f"Gamma times Hd_field is {product.max()}, but must be at most {largest:.0f}"
         )
-    return factors, factor * fields
+    return product
 
 
 def _with_chains(problem: Problem, length: int, per_update: int, strength: float) -> _core.Ising:
