@@ -14,7 +14,7 @@ namespace {
 
 constexpr double kPi = 3.14159265358979323846;
 // Couplings that a sweep reads between two polls of Stop: some milliseconds.
-constexpr double kRun = 1e6;
+constexpr double kRotorRun = 1e6;
 // Number of the stream that projects the angles of a start, as of a sweep.
 constexpr std::uint64_t kStartProjection = kInitialState - 1;
 
@@ -35,8 +35,8 @@ struct AngleTables {
 };
 
 // Projects the angles (n) of one read.
-void project(const KernelTable& kernels, const AngleTables& tables, StreamKey stream, std::size_t n,
-             const std::uint8_t* angles, std::int8_t* spins) {
+void project_read(const KernelTable& kernels, const AngleTables& tables, StreamKey stream,
+                  std::size_t n, const std::uint8_t* angles, std::int8_t* spins) {
   Buffer<float> noise(round_up(n, kLanes));
   kernels.elementwise.exponential(stream, 0, n, noise.data());
   for (std::size_t i = 0; i < n; ++i) spins[i] = noise[i] > tables.thresholds[angles[i]] ? 1 : -1;
@@ -115,7 +115,7 @@ class RotorReads final : public ScheduledReads {
                          .spins = spins_.data(),
                          .num_variables = num_variables_};
     const RotorRule rule = rule_of(call_.dynamics, fields, problem.scale());
-    const auto run = static_cast<std::size_t>(kRun / (30.0 + problem.degree())) + 1;
+    const auto run = static_cast<std::size_t>(kRotorRun / (30.0 + problem.degree())) + 1;
     for (std::size_t first = 0; first < num_variables_; first += run) {
       if (stop.poll()) return false;
       call_.kernels.rotors.update(tile, order, first, std::min(num_variables_, first + run),
@@ -135,8 +135,8 @@ class RotorReads final : public ScheduledReads {
     for (std::size_t r = 0; r < count_; ++r) {
       std::uint8_t* angles = call_.results.angles + (first_ + r) * num_variables_;
       write_angles(r, angles);
-      project(call_.kernels, call_.tables, streams[r], num_variables_, angles,
-              call_.results.spins + (first_ + r) * num_variables_);
+      project_read(call_.kernels, call_.tables, streams[r], num_variables_, angles,
+                   call_.results.spins + (first_ + r) * num_variables_);
     }
   }
 
@@ -175,8 +175,8 @@ void project_angles(const KernelTable& kernels, std::uint64_t seed, std::size_t 
                     std::size_t n, const std::uint8_t* angles, std::int8_t* spins) {
   const AngleTables tables;
   for (std::size_t read = 0; read < num_reads; ++read) {
-    project(kernels, tables, stream_key(seed, 0, read, kStartProjection), n, angles + read * n,
-            spins + read * n);
+    project_read(kernels, tables, stream_key(seed, 0, read, kStartProjection), n, angles + read * n,
+                 spins + read * n);
   }
 }
 

@@ -11,7 +11,7 @@ namespace {
 // Breaks and cuts of a qubit for which there is room at first.
 constexpr std::size_t kFirstCapacity = 8;
 // Steps of an update's inner loop between two polls of Stop: some milliseconds.
-constexpr double kRun = 2e6;
+constexpr double kUpdateRun = 2e6;
 
 float finite_float(double value) {
   return static_cast<float>(
@@ -111,7 +111,7 @@ bool Worldlines::sweep(const PathFields& fields, const std::uint32_t* order, con
   const double breaks = 1.0 + fields.transverse;
   const double steps = (30.0 + problem_.degree()) * breaks * breaks *
                        static_cast<double>(chains_.are_units ? chains_.length : 1);
-  const auto run = static_cast<std::size_t>(std::clamp(kRun / steps, 1.0, 1e6));
+  const auto run = static_cast<std::size_t>(std::clamp(kUpdateRun / steps, 1.0, 1e6));
   const std::size_t count = num_units();
   for (std::size_t first = 0; first < count;) {
     if (stop.poll()) return false;
