@@ -1,4 +1,4 @@
-"""Pictures of docs/concepts.md: ``python docs/pictures.py``.
+"""Pictures of docs/concepts.md and docs/quantum_annealing.md: ``python docs/pictures.py``.
 
 They are committed, so that the site is built without this script.
 """
@@ -6,9 +6,12 @@ They are committed, so that the site is built without this script.
 import itertools
 from pathlib import Path
 
+import dimod
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
+
+from qpsbgd import PathIntegralAnnealingSampler
 
 FOLDER = Path(__file__).parent
 #: Without these, each run would write other files.
@@ -102,7 +105,78 @@ def draw_packing():
     save(figure, "packing.png")
 
 
+def ferromagnetic_ring(n):
+    """Return the model of a ring of qubits that like to agree."""
+    bqm = dimod.BQM("SPIN")
+    for i in range(n):
+        bqm.add_variable(i, 0.0)
+        bqm.add_interaction(i, (i + 1) % n, -1.0)
+    return bqm
+
+
+def sample_equilibrium(bqm, field, num_reads):
+    """Return a sample set of worldlines at a transverse field, at inverse temperature 1."""
+    return PathIntegralAnnealingSampler().sample(
+        bqm, num_reads=num_reads, seed=1, beta_schedule_type="custom", Hp_field=np.ones(300),
+        Hd_field=np.full(300, field), project_states=(True, False),
+    )  # fmt: skip
+
+
+def worldline_image(sampleset, num_times):
+    """Return the spins of the first read at these times of each qubit, (n, num_times)."""
+    times = np.linspace(0, 65536, num_times, endpoint=False)
+    numbers = sampleset.info["num_breaks"][0]
+    lines = np.split(sampleset.info["break_positions"], numbers.cumsum()[:-1])
+    return np.array(
+        [
+            spin * (-1) ** np.searchsorted(breaks, times, side="right")
+            for spin, breaks in zip(sampleset.record.sample[0], lines, strict=False)
+        ]
+    )
+
+
+def exact_ring(n, field):
+    """Return <sigma^x> and <sigma^z sigma^z> of neighbours in a ring, by diagonalisation."""
+    codes = np.arange(2**n)
+    states = 1 - 2 * (codes[:, None] >> np.arange(n) & 1)
+    bonds = (states * np.roll(states, 1, axis=1)).mean(axis=1)
+    hamiltonian = np.diag(-n * bonds)
+    for i in range(n):
+        hamiltonian[codes, codes ^ 1 << i] -= field
+    levels, vectors = np.linalg.eigh(hamiltonian)
+    weights = np.exp(levels[0] - levels)
+    weights /= weights.sum()
+    transverse = np.einsum("sk,sk,k->", vectors, vectors[codes ^ 1], weights)
+    return transverse, bonds @ (vectors**2 @ weights)
+
+
+def draw_worldlines():
+    """Draw worldlines of a ring at two transverse fields, and means beside the exact ones."""
+    figure, panels = plt.subplots(
+        1, 3, figsize=(9, 3.2), layout="constrained", gridspec_kw={"width_ratios": [1, 1, 1.4]}
+    )
+    for axes, field in zip(panels, (0.5, 3.0), strict=False):
+        image = worldline_image(sample_equilibrium(ferromagnetic_ring(24), field, 1), 400)
+        axes.imshow(image, aspect="auto", cmap="Greys", interpolation="nearest", vmin=-1.4, vmax=2)
+        axes.set(title=f"Hd = {field}", xlabel="imaginary time", xticks=(), yticks=())
+    panels[0].set_ylabel("qubit")
+    axes, n = panels[2], 8
+    fields = np.linspace(0.05, 4, 40)
+    exact = np.array([exact_ring(n, field) for field in fields])
+    axes.plot(fields, exact[:, 0], color="C0", label="transverse magnetisation")
+    axes.plot(fields, exact[:, 1], color="C1", label="agreement of neighbours")
+    for field in np.linspace(0.25, 4, 12):
+        sampleset = sample_equilibrium(ferromagnetic_ring(n), field, 2000)
+        spins = sampleset.record.sample
+        axes.plot(field, sampleset.info["num_breaks"].mean() / field, "o", color="C0", ms=4)
+        axes.plot(field, (spins * np.roll(spins, 1, axis=1)).mean(), "o", color="C1", ms=4)
+    axes.set(xlabel="transverse field Hd", ylim=(0, 1.35), title="8 qubits: lines are exact")
+    axes.legend(loc="upper center", fontsize=8, frameon=False)
+    save(figure, "worldlines.png")
+
+
 if __name__ == "__main__":
     draw_projection()
     draw_lanes()
     draw_packing()
+    draw_worldlines()

@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   qpsbgd::bindings::define_projection(m);
   qpsbgd::bindings::define_qubos(m);
   qpsbgd::bindings::define_ising(m);
+  qpsbgd::bindings::define_paths(m);
   qpsbgd::bindings::define_batch(m);
   qpsbgd::bindings::define_inference(m);
   qpsbgd::bindings::define_runtime(m);

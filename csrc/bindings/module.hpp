@@ -20,6 +20,7 @@ using States = Array<std::int8_t>;  // spins -1 and +1
 void define_projection(py::module_& m);
 void define_qubos(py::module_& m);
 void define_ising(py::module_& m);
+void define_paths(py::module_& m);
 void define_batch(py::module_& m);
 void define_inference(py::module_& m);
 void define_runtime(py::module_& m);

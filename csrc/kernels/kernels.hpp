@@ -182,6 +182,24 @@ struct SparseKernels {
   void (*energies)(const SparseTile<Value>& tile, double* energies);  // (kLanes)
 };
 
+// Sweeps over kLanes reads of a transverse-field Ising problem. They draw worldlines of one qubit
+// (sweep_worldlines.cpp), or of all qubits of a chain (sweep_chains.cpp), at equilibrium with those
+// of the neighbours.
+struct WorldlineKernels {
+  // Updates the qubits, or chains, order[first], ..., order[last - 1]. Returns kSweepDone, or the
+  // place in `order` of the first one that was not updated, as the tile's capacity is too small.
+  std::size_t (*update)(const WorldlineTile& tile, const std::uint32_t* order, std::size_t first,
+                        std::size_t last, const WorldlineFields& fields, const StreamKey* keys);
+};
+
+// Sweeps over kLanes reads of a rotor model (sweep_rotors.cpp).
+struct RotorKernels {
+  // Updates the rotors order[first], ..., order[last - 1], which may repeat.
+  void (*update)(const RotorTile& tile, const std::uint32_t* order, std::size_t first,
+                 std::size_t last, Acceptance acceptance, const RotorRule& rule,
+                 const StreamKey* keys);
+};
+
 // Sweeps of the sign objective (sweep_sign.cpp), threshold in units of the targets, Metropolis
 // acceptance. `active` is as in RowKernels.
 struct SignKernels {
@@ -252,6 +270,9 @@ struct KernelTable {
   const RowKernels& rows;
   const InterleavedKernels& interleaved;
   const TypedKernels<SparseKernels, std::int16_t, float, double>& sparse;
+  const WorldlineKernels& worldlines;
+  const WorldlineKernels& chains;
+  const RotorKernels& rotors;
   const SignKernels& sign;
   const TypedKernels<SteepestKernels, float, double>& steepest;
   const TypedKernels<EnumerationKernels, std::int16_t, float, double>& enumeration;

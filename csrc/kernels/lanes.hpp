@@ -34,6 +34,12 @@ QPSBGD_INLINE Lanes<Value> operator+(const Lanes<Value>& a, const Lanes<Value>& 
   return v;
 }
 template <class Value>
+QPSBGD_INLINE Lanes<Value> operator-(const Lanes<Value>& a, const Lanes<Value>& b) {
+  Lanes<Value> v;
+  for (std::size_t q = 0; q < kParts<Value>; ++q) v.part[q] = a.part[q] - b.part[q];
+  return v;
+}
+template <class Value>
 QPSBGD_INLINE Lanes<Value> operator*(const Lanes<Value>& a, const Lanes<Value>& b) {
   Lanes<Value> v;
   for (std::size_t q = 0; q < kParts<Value>; ++q) v.part[q] = a.part[q] * b.part[q];

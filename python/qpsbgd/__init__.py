@@ -31,6 +31,8 @@ from qpsbgd.projection import (
 )
 from qpsbgd.samplers import (
     ExhaustiveSampler,
+    PathIntegralAnnealingSampler,
+    RotorModelAnnealingSampler,
     SimulatedAnnealingSampler,
     SteepestDescentSampler,
     TabuSampler,
@@ -49,9 +51,11 @@ __all__ = [
     "LowRank",
     "MissingDataError",
     "NativeProjector",
+    "PathIntegralAnnealingSampler",
     "ProjectionOptions",
     "Projector",
     "QPSBGDError",
+    "RotorModelAnnealingSampler",
     "SampleArrays",
     "SamplerProjector",
     "SimulatedAnnealingSampler",

@@ -10,6 +10,8 @@ import numpy.typing as npt
 __version__: str
 compiler: str
 max_exhaustive_variables: int
+num_slices: int
+largest_transverse_field: float
 
 class Objective(enum.Enum):
     quadratic = ...
@@ -347,6 +349,64 @@ def hot_and_knee(
     knee_excited: float,
     knee_lowest: float,
 ) -> tuple[float, float]: ...
+def anneal_paths(
+    problem: Ising,
+    initial_states: npt.NDArray[np.int8],
+    num_breaks: npt.NDArray[np.int32] | None,
+    breaks: npt.NDArray[np.int32] | None,
+    *,
+    problem_fields: Sequence[float],
+    transverse_fields: Sequence[float],
+    sweeps_per_step: int,
+    chain_length: int,
+    chain_coupling: float,
+    update_chains: bool,
+    sample_interval: int,
+    return_breaks: bool,
+    seed: int,
+    num_threads: int,
+    time_limit: float,
+    watch: Callable[[float], bool] | None,
+) -> tuple[
+    npt.NDArray[np.int8],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int8],
+    npt.NDArray[np.int32],
+    npt.NDArray[np.int32],
+    StopReason,
+    BaseException | None,
+]: ...
+
+class RotorProposal(enum.Enum):
+    reflect = ...
+    uniform = ...
+    near = ...
+
+def anneal_rotors(
+    problem: Ising,
+    initial_angles: npt.NDArray[np.uint8],
+    *,
+    problem_fields: Sequence[float],
+    transverse_fields: Sequence[float],
+    transverse: npt.NDArray[np.float32],
+    proposal: RotorProposal,
+    acceptance: Acceptance,
+    draw_order: bool,
+    sweeps_per_step: int,
+    sample_interval: int,
+    seed: int,
+    num_threads: int,
+    time_limit: float,
+    watch: Callable[[float], bool] | None,
+) -> tuple[
+    npt.NDArray[np.uint8],
+    npt.NDArray[np.int8],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.uint8],
+    StopReason,
+    BaseException | None,
+]: ...
+def project_rotors(angles: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.int8]: ...
 def better_form(num_variables: int, num_interactions: int) -> Form: ...
 
 class BatchMethod(enum.Enum):

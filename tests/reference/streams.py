@@ -23,8 +23,8 @@ def exponential(
     *, seed: int, problem: int, read: int, sweep: int, first: int, count: int
 ) -> Floats:
     """Return the unit exponential variates ``first, ..., first + count - 1`` of one stream."""
-    words = _stream_key(seed, problem, read, sweep)
-    return minus_log(_uniforms(_bits(words, first, count)))
+    words = stream_key(seed, problem, read, sweep)
+    return minus_log(uniforms(bits_of(words, first, count)))
 
 
 def noise(stream: tuple[int, int, int, int], count: int, gibbs: bool) -> Floats:
@@ -32,30 +32,30 @@ def noise(stream: tuple[int, int, int, int], count: int, gibbs: bool) -> Floats:
 
     It is exponential for Metropolis's rule and logistic for Gibbs's.
     """
-    u = _uniforms(_bits(_stream_key(*stream), 0, count))
+    u = uniforms(bits_of(stream_key(*stream), 0, count))
     return minus_log(np.float32(1) - u) - minus_log(u) if gibbs else minus_log(u)
 
 
 def random_variables(stream: tuple[int, int, int, int], n: int) -> list[int]:
     """Return the ``n`` variables that a sweep in random order proposes."""
-    word0, word1 = _stream_key(*stream)
+    word0, word1 = stream_key(*stream)
     words = (word0 ^ np.uint32(0x9E3779B9), word1 ^ np.uint32(0x7F4A7C15))
-    return [int(bits) * n >> 32 for bits in _bits(words, 0, n)]
+    return [int(bits) * n >> 32 for bits in bits_of(words, 0, n)]
 
 
-def _stream_key(seed: int, problem: int, read: int, sweep: int) -> tuple[np.uint32, np.uint32]:
+def stream_key(seed: int, problem: int, read: int, sweep: int) -> tuple[np.uint32, np.uint32]:
     key = splitmix64(seed)
     for part in (problem, read, sweep):
         key = splitmix64(key ^ part)
     return np.uint32(key % 2**32), np.uint32(key >> 32)
 
 
-def _bits(words: tuple[np.uint32, np.uint32], first: int, count: int) -> npt.NDArray[np.uint32]:
+def bits_of(words: tuple[np.uint32, np.uint32], first: int, count: int) -> npt.NDArray[np.uint32]:
     counter = np.arange(first, first + count, dtype=np.uint32)
     return _mix(_mix(counter) ^ words[0], words[1])
 
 
-def _uniforms(bits: npt.NDArray[np.uint32]) -> Floats:
+def uniforms(bits: npt.NDArray[np.uint32]) -> Floats:
     result: Floats = (bits >> np.uint32(9)).astype(np.float32) + np.float32(0.5)
     result *= np.float32(2.0**-23)
     return result

@@ -17,7 +17,7 @@ namespace {
 // Floats that a dense descent reads, and steps of a sparse one, between two polls of Stop: some
 // hundred microseconds.
 constexpr std::size_t kDenseRun = 1 << 21;
-constexpr std::size_t kSparseRun = 1 << 10;
+constexpr std::size_t kHeapRun = 1 << 10;
 // Up to this number of reads, converting a row for each step takes less time than converting the
 // matrix to float64, and no memory.
 constexpr std::size_t kMostReadsByRows = 2;
@@ -162,7 +162,7 @@ class SparseDescent final : public Descent {
   std::size_t run(std::size_t max_steps, Stop& stop) override {
     std::size_t steps = 0;
     for (; steps < max_steps && !heap_.empty(); ++steps) {
-      if (steps % kSparseRun == 0 && stop.poll_interrupt()) break;
+      if (steps % kHeapRun == 0 && stop.poll_interrupt()) break;
       const std::uint32_t i = heap_.top();
       const auto change = static_cast<Value>(-2 * spins_[i]);
       spins_[i] = static_cast<std::int8_t>(-spins_[i]);

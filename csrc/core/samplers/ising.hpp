@@ -103,6 +103,11 @@ class Ising {
   const float* linear(std::size_t problem = 0) const {
     return &scaled_linear_[(selected_ + problem) * ld()];
   }
+  // Mean number of neighbours that a visit to a variable reads.
+  double degree() const {
+    const auto n = static_cast<double>(num_variables());
+    return form_ == Form::kSparse ? static_cast<double>(neighbours_.size()) / n : n;
+  }
   std::size_t ld() const { return round_up(num_variables(), kLanes); }
 
   // Dense: (ld, ld), symmetric, zero diagonal and padding. Sparse: values of neighbours(). Low

@@ -82,6 +82,20 @@ double anneal_work(const Ising& problem, std::size_t num_reads, std::size_t num_
   return proposal_work(n, is_sparse(problem)) * product(num_reads, num_sweeps, n);
 }
 
+double path_work(const Ising& problem, std::size_t num_reads, const FieldSchedule& schedule) {
+  double work = 0.0;  // of one update of a qubit at each step
+  for (const PathFields& fields : schedule.steps) {
+    const double breaks = 1.0 + 0.3 * fields.transverse;
+    work += 10.0 * breaks + 0.4 * problem.degree() * breaks * breaks;
+  }
+  return work * product(num_reads, schedule.sweeps_per_step, problem.num_variables());
+}
+
+double rotor_work(const Ising& problem, std::size_t num_reads, const FieldSchedule& schedule) {
+  return (10.0 + 0.1 * problem.degree()) * static_cast<double>(schedule.steps.size()) *
+         product(num_reads, schedule.sweeps_per_step, problem.num_variables());
+}
+
 double descent_work(const Ising& problem, std::size_t num_reads) {
   const std::size_t n = problem.num_variables();
   return product(num_reads, n) * (is_sparse(problem) ? 60.0 : 20.0 + 0.7 * static_cast<double>(n));

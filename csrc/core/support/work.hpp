@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "core/batch/batch.hpp"
+#include "core/paths/field_schedule.hpp"
 #include "core/projection/projection.hpp"
 #include "core/samplers/exhaustive.hpp"
 #include "core/samplers/ising.hpp"
@@ -31,6 +32,8 @@ double projection_work(const GramView& view, const ProjectionOptions& options);
 double energy_work(const SampleView& view);
 double gradient_work(const SampleView& view);  // of gradient_ising
 double anneal_work(const Ising& problem, std::size_t num_reads, std::size_t num_sweeps);
+double path_work(const Ising& problem, std::size_t num_reads, const FieldSchedule& schedule);
+double rotor_work(const Ising& problem, std::size_t num_reads, const FieldSchedule& schedule);
 double descent_work(const Ising& problem, std::size_t num_reads);
 // Counts the work that threads share at one time: all reads, or, if there are fewer reads than
 // min(8, num_threads), one generation of searches of one read.

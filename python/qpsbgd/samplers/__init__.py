@@ -3,10 +3,14 @@
 from qpsbgd.samplers.annealing import SimulatedAnnealingSampler
 from qpsbgd.samplers.descent import SteepestDescentSampler
 from qpsbgd.samplers.exhaustive import ExhaustiveSampler
+from qpsbgd.samplers.path_integral import PathIntegralAnnealingSampler
+from qpsbgd.samplers.rotor_model import RotorModelAnnealingSampler
 from qpsbgd.samplers.tabu import TabuSampler
 
 __all__ = [
     "ExhaustiveSampler",
+    "PathIntegralAnnealingSampler",
+    "RotorModelAnnealingSampler",
     "SimulatedAnnealingSampler",
     "SteepestDescentSampler",
     "TabuSampler",

@@ -427,9 +427,16 @@ def begun_reads(
     """
     if reason is _core.StopReason.finished:
         return states, counts
-    is_begun = counts >= 0
-    is_begun[0] |= not is_begun.any()
-    return states[is_begun], counts[is_begun].clip(min=0)
+    begun = is_begun(counts, reason)
+    return states[begun], counts[begun].clip(min=0)
+
+
+def is_begun(counts: npt.NDArray[np.int64], reason: _core.StopReason) -> npt.NDArray[np.bool_]:
+    """Return which reads a call returns: those that it began, or the first one."""
+    begun: npt.NDArray[np.bool_] = counts >= 0
+    if reason is not _core.StopReason.finished:
+        begun[0] |= not begun.any()
+    return begun
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:

@@ -122,6 +122,9 @@ def schedule_betas(
     num_sweeps_per_beta: int,
     kind: ScheduleType,
     custom: Sequence[float] | npt.NDArray[Any] | None,
+    *,
+    custom_name: str = "beta_schedule",
+    default_sweeps: int = DEFAULT_NUM_SWEEPS,
 ) -> Floats:
     """Return the inverse temperatures that the arguments of an annealer describe.
 
@@ -132,6 +135,8 @@ def schedule_betas(
         num_sweeps_per_beta: sweeps at each inverse temperature.
         kind: ``"geometric"``, ``"linear"`` or ``"custom"``.
         custom: the inverse temperatures, for ``"custom"``.
+        custom_name: name of the argument ``custom``, for messages.
+        default_sweeps: the default of ``num_sweeps``.
 
     Returns:
         float64 ``(num_sweeps / num_sweeps_per_beta,)``.
@@ -145,11 +150,11 @@ def schedule_betas(
     if num_sweeps is not None:
         checked_count("num_sweeps", num_sweeps, 0)
     if kind == "custom":
-        return _custom_betas(custom, beta_range, num_sweeps, num_sweeps_per_beta)
+        return _custom_betas(custom_name, custom, beta_range, num_sweeps, num_sweeps_per_beta)
     if custom is not None:
-        raise ValueError(f"beta_schedule goes with beta_schedule_type='custom', not {kind!r}")
+        raise ValueError(f"{custom_name} goes with beta_schedule_type='custom', not {kind!r}")
     if num_sweeps is None:
-        num_sweeps = DEFAULT_NUM_SWEEPS
+        num_sweeps = default_sweeps
     num_betas, rest = divmod(num_sweeps, num_sweeps_per_beta)
     if rest:
         raise ValueError(
@@ -205,27 +210,25 @@ def _betas_between(
 
 
 def _custom_betas(
-    custom: Any, beta_range: Any, num_sweeps: int | None, num_sweeps_per_beta: int
+    name: str, custom: Any, beta_range: Any, num_sweeps: int | None, num_sweeps_per_beta: int
 ) -> Floats:
     if custom is None:
-        raise ValueError("beta_schedule is None, but beta_schedule_type='custom' needs one")
+        raise ValueError(f"{name} is None, but beta_schedule_type='custom' needs one")
     if isinstance(custom, (list, tuple)) and any(isinstance(beta, str) for beta in custom):
-        raise ValueError(f"beta_schedule is {custom!r}, but must be numbers")
-    betas = np.array(real_array("beta_schedule", custom), np.float64)
+        raise ValueError(f"{name} is {custom!r}, but must be numbers")
+    betas = np.array(real_array(name, custom), np.float64)
     if betas.ndim != 1:
-        raise ValueError(f"beta_schedule has shape {betas.shape}, but must have one dimension")
+        raise ValueError(f"{name} has shape {betas.shape}, but must have one dimension")
     bad = np.flatnonzero(~(betas >= 0))
     if len(bad):
-        raise ValueError(f"beta_schedule[{bad[0]}] is {betas[bad[0]]}, but must be at least 0")
+        raise ValueError(f"{name}[{bad[0]}] is {betas[bad[0]]}, but must be at least 0")
     if num_sweeps is not None and num_sweeps != len(betas) * num_sweeps_per_beta:
         raise ValueError(
-            f"num_sweeps is {num_sweeps}, but beta_schedule and num_sweeps_per_beta make "
+            f"num_sweeps is {num_sweeps}, but {name} and num_sweeps_per_beta make "
             f"{len(betas) * num_sweeps_per_beta}"
         )
     if beta_range is not None and (
         len(betas) == 0 or checked_beta_range(beta_range) != (betas[0], betas[-1])
     ):
-        raise ValueError(
-            f"beta_range is {beta_range!r}, but must be None or the ends of beta_schedule"
-        )
+        raise ValueError(f"beta_range is {beta_range!r}, but must be None or the ends of {name}")
     return betas
