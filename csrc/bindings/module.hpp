@@ -23,5 +23,6 @@ void define_ising(py::module_& m);
 void define_batch(py::module_& m);
 void define_inference(py::module_& m);
 void define_runtime(py::module_& m);
+void define_tempering(py::module_& m);
 
 }  // namespace qpsbgd::bindings
