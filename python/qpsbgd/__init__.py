@@ -31,6 +31,7 @@ from qpsbgd.projection import (
 )
 from qpsbgd.samplers import (
     ExhaustiveSampler,
+    ParallelTemperingSampler,
     SimulatedAnnealingSampler,
     SteepestDescentSampler,
     TabuSampler,
@@ -49,6 +50,7 @@ __all__ = [
     "LowRank",
     "MissingDataError",
     "NativeProjector",
+    "ParallelTemperingSampler",
     "ProjectionOptions",
     "Projector",
     "QPSBGDError",

@@ -348,6 +348,39 @@ def hot_and_knee(
     knee_lowest: float,
 ) -> tuple[float, float]: ...
 def better_form(num_variables: int, num_interactions: int) -> Form: ...
+def temper(
+    problem: Ising,
+    initial_states: npt.NDArray[np.int8],
+    *,
+    replicas: npt.NDArray[np.int8] | None = None,
+    betas: Sequence[float],
+    num_copies: int,
+    num_sweeps: int,
+    num_discarded: int,
+    cluster_period: int,
+    first_clustered: int,
+    keep_best: bool,
+    sampled: Sequence[int],
+    sample_sweeps: Sequence[int],
+    precision: Precision,
+    seed: int,
+    first_read: int,
+    num_threads: int,
+    time_limit: float,
+    seconds_per_read: float,
+    energy_threshold: float,
+    watch: Callable[[float], bool] | None,
+) -> tuple[
+    npt.NDArray[np.int8],
+    npt.NDArray[np.int8],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+    StopReason,
+    BaseException | None,
+]: ...
 
 class BatchMethod(enum.Enum):
     sa = ...

@@ -339,6 +339,7 @@ std::vector<TemperRead> temper(const KernelTable& kernels, const Ising& problem,
                                std::int8_t* samples, Stop& stop) {
   std::vector<TemperRead> reads(num_reads);
   const std::size_t n = problem.num_variables();
+  for (TemperRead& read : reads) read.sweeps = n == 0 ? 0 : -1;
   if (n == 0) return reads;
   const AnnealOptions rows_options{.betas = {}, .precision = options.precision};
   const RowsMaker make_rows = rows_maker(kernels, problem, rows_options, options.precision);

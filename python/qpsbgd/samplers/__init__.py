@@ -4,9 +4,11 @@ from qpsbgd.samplers.annealing import SimulatedAnnealingSampler
 from qpsbgd.samplers.descent import SteepestDescentSampler
 from qpsbgd.samplers.exhaustive import ExhaustiveSampler
 from qpsbgd.samplers.tabu import TabuSampler
+from qpsbgd.samplers.tempering import ParallelTemperingSampler
 
 __all__ = [
     "ExhaustiveSampler",
+    "ParallelTemperingSampler",
     "SimulatedAnnealingSampler",
     "SteepestDescentSampler",
     "TabuSampler",
