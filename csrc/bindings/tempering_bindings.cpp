@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -14,6 +15,7 @@
 #include "bindings/watch.hpp"
 #include "core/samplers/ising.hpp"
 #include "core/samplers/precision.hpp"
+#include "core/samplers/reduction.hpp"
 #include "core/samplers/tempering.hpp"
 
 using namespace py::literals;
@@ -130,9 +132,47 @@ py::tuple temper_reads(const Ising& problem, const States& initial_states,
                         ending.reason, ending.exception);
 }
 
+std::unique_ptr<Reduction> reduce(const Ising& problem) {
+  if (problem.form() != Ising::Form::kSparse) {
+    throw std::invalid_argument("only problems in sparse form can be reduced");
+  }
+  std::unique_ptr<Reduction> reduction;
+  run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
+    reduction = std::make_unique<Reduction>(problem, stop);
+  });
+  return reduction;
+}
+
+template <class T>
+Array<T> copy_vector(const std::vector<T>& values) {
+  return Array<T>(static_cast<py::ssize_t>(values.size()), values.data());
+}
+
+States restore(const Reduction& reduction, const States& kept) {
+  const std::size_t k = reduction.kept().size(), n = reduction.num_variables();
+  if (kept.ndim() != 2 || static_cast<std::size_t>(kept.shape(1)) != k) {
+    throw std::invalid_argument("states must have shape (num_reads, " + std::to_string(k) + ")");
+  }
+  const auto num_reads = static_cast<std::size_t>(kept.shape(0));
+  States states({num_reads, n});
+  for (std::size_t read = 0; read < num_reads; ++read) {
+    reduction.restore(kept.data() + read * k, states.mutable_data() + read * n);
+  }
+  return states;
+}
+
 }  // namespace
 
 void define_tempering(py::module_& m) {
+  py::class_<Reduction>(m, "Reduction")
+      .def(py::init(&reduce), "problem"_a)
+      .def_property_readonly("kept", [](const Reduction& r) { return copy_vector(r.kept()); })
+      .def_property_readonly("linear", [](const Reduction& r) { return copy_vector(r.linear()); })
+      .def_property_readonly("rows", [](const Reduction& r) { return copy_vector(r.rows()); })
+      .def_property_readonly("columns", [](const Reduction& r) { return copy_vector(r.columns()); })
+      .def_property_readonly("values", [](const Reduction& r) { return copy_vector(r.values()); })
+      .def_property_readonly("offset", &Reduction::offset)
+      .def("restore", &restore, "states"_a.noconvert());
   m.def("temper", &temper_reads, "problem"_a, "initial_states"_a.noconvert(), py::kw_only(),
         "replicas"_a.noconvert() = py::none(), "betas"_a, "num_copies"_a, "num_sweeps"_a,
         "num_discarded"_a, "cluster_period"_a, "first_clustered"_a, "keep_best"_a, "sampled"_a,

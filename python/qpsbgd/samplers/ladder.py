@@ -1,5 +1,6 @@
 """Ladders of inverse temperatures for parallel tempering, from measured exchanges."""
 
+import itertools
 import math
 from collections.abc import Callable
 from statistics import NormalDist
@@ -15,8 +16,12 @@ States: TypeAlias = npt.NDArray[np.int8]
 FIRST_SIZE = 32
 #: Largest number of inverse temperatures that a rule chooses.
 LARGEST_SIZE = 256
-#: Sweeps of the pilot runs.
-PILOT_SWEEPS = (32, 64, 128)
+#: Sweeps of the first pilot run. Each of the next ones has twice as many.
+FIRST_SWEEPS = 32
+#: Smallest number of pilot runs.
+MIN_PILOTS = 3
+#: A ladder is level if no distance is larger than this multiple of the mean.
+LEVEL = 1.25
 #: Distance between neighbours. Their exchanges are then accepted with probability 0.4.
 DISTANCE = 1.2
 #: Below this probability the variances of energies replace measured exchanges.
@@ -92,17 +97,22 @@ def levelled(betas: Floats, steps: Floats, size: int) -> Floats:
     return np.maximum.accumulate(ladder)
 
 
-def measured_ladder(hot: float, cold: float, size: int | None, run_pilot: RunPilot) -> Floats:
+def measured_ladder(
+    hot: float, cold: float, size: int | None, max_sweeps: int, run_pilot: RunPilot
+) -> Floats:
     """Return inverse temperatures between which exchanges are about equally likely.
 
     Short runs measure the probabilities of exchanges, and after each the ladder is levelled. Every
-    run goes on from the states of the one before.
+    run has twice as many sweeps as the one before and goes on from its states. The last run is the
+    first, after ``MIN_PILOTS``, that finds the ladder level, or the last one that ``max_sweeps``
+    allows.
 
     Args:
         hot: smallest inverse temperature, > 0.
         cold: largest inverse temperature, >= ``hot``.
         size: number of inverse temperatures; None for the number at which 40 % of the exchanges
             are accepted, from 2 to ``LARGEST_SIZE``.
+        max_sweeps: largest number of sweeps of a run after the first ``MIN_PILOTS``.
         run_pilot: function that makes a run.
 
     Returns:
@@ -115,7 +125,10 @@ def measured_ladder(hot: float, cold: float, size: int | None, run_pilot: RunPil
         return np.array([cold])
     betas = np.geomspace(hot, cold, FIRST_SIZE if size is None else size)
     states: States | None = None
-    for num_sweeps in PILOT_SWEEPS:
+    for number in itertools.count():
+        num_sweeps = FIRST_SWEEPS << number
+        if number >= MIN_PILOTS and num_sweeps > max_sweeps:
+            break
         pilot = run_pilot(betas, states, num_sweeps)
         if pilot is None:
             break
@@ -123,6 +136,9 @@ def measured_ladder(hot: float, cold: float, size: int | None, run_pilot: RunPil
         count = size
         if count is None:
             count = min(max(math.ceil(float(steps.sum()) / DISTANCE) + 1, 2), LARGEST_SIZE)
+        is_level = count == len(betas) and bool(steps.max() <= LEVEL * steps.mean())
+        if is_level and number + 1 >= MIN_PILOTS:
+            break
         before, betas = betas, levelled(betas, steps, count)
         nearest = np.abs(betas[:, None] - before).argmin(axis=1)
         states = np.ascontiguousarray(pilot.states[nearest])

@@ -84,24 +84,28 @@ class LadderArguments:
             )
         return self.num_replicas // num_copies
 
-    def betas(self, problem: "Problem", num_betas: int | None, run_pilot: RunPilot) -> Floats:
+    def betas(
+        self, problem: "Problem", num_betas: int | None, max_sweeps: int, run_pilot: RunPilot
+    ) -> Floats:
         """Return the inverse temperatures of a call, ascending.
 
         Args:
             problem: the problem.
             num_betas: result of :meth:`num_betas`.
+            max_sweeps: largest number of sweeps of a pilot run.
             run_pilot: function that makes a pilot run.
         """
         if self.given is not None:
             return self.given
         hot, cold = self._find_ends(problem)
         if self.sampled is None:
-            return measured_ladder(hot, cold, num_betas, run_pilot)
+            return measured_ladder(hot, cold, num_betas, max_sweeps, run_pilot)
         if isinstance(self.ends, str):
             cold = float(self.sampled[-1])
             if cold <= hot:  # warm enough to need no exchanges
                 return self.sampled
-        return with_betas(measured_ladder(hot, cold, num_betas, run_pilot), self.sampled)
+        ladder = measured_ladder(hot, cold, num_betas, max_sweeps, run_pilot)
+        return with_betas(ladder, self.sampled)
 
     def _find_ends(self, problem: "Problem") -> tuple[float, float]:
         if not isinstance(self.ends, str):

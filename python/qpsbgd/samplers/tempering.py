@@ -1,6 +1,5 @@
 """Parallel tempering as a dimod sampler."""
 
-import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -22,9 +21,11 @@ from qpsbgd.samplers.base import (
 from qpsbgd.samplers.ising import Form, Problem
 from qpsbgd.samplers.ladder_arguments import LadderArguments
 from qpsbgd.samplers.schedule import BetaRange
-from qpsbgd.samplers.tempering_run import TemperingRun
+from qpsbgd.samplers.tempering_run import TemperingRun, reduced_problem
 
 DEFAULT_NUM_SWEEPS = 1000
+#: A pilot run has at most this part of the sweeps of a read, and at most so many sweeps.
+PILOT_FRACTION, MAX_PILOT_SWEEPS = 4, 2048
 #: Number of sweeps of a read that only a limit ends.
 ENDLESS = 2**62
 #: Number of replicas by which the type of the fields is chosen before pilot runs choose it.
@@ -85,6 +86,7 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
         sample_betas: float | Sequence[float] | npt.NDArray[Any] | None = None,
         num_samples: int = 1,
         cluster_moves: bool | None = None,
+        eliminate: bool | None = None,
         num_threads: int | None = None,
         time_limit: float | None = None,
         form: Form | None = None,
@@ -125,6 +127,10 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
                 of one read are independent only as far as the sweeps between them suffice.
             cluster_moves: whether replicas at one temperature exchange components; True needs the
                 sparse form. ``None`` means True in sparse form.
+            eliminate: whether to eliminate variables with at most two neighbours before the search,
+                which does not change the lowest energy, and to give them their best values
+                afterwards; True needs the sparse form and no ``sample_betas``. ``None`` means True
+                where that is so.
             num_threads: largest number of threads; ``None`` for the number of processors of this
                 process. At most four threads a processor are started. They share the reads, and the
                 replicas of a read if there are fewer reads than threads.
@@ -141,10 +147,10 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
 
         Returns:
             Samples with energies in float64. ``info`` has ``betas``, ``exchange_rates`` (the mean
-            probability of an exchange between neighbours, over all reads), ``round_trips`` (of
-            each read: how often a replica went from the smallest inverse temperature to the
-            largest and back), ``num_replicas``, ``cluster_moves``, ``num_sweeps`` (the smallest and
-            the largest number of a read), ``seed``, ``form``, ``precision``, ``isa``,
+            probability of an exchange between neighbours, over all reads), ``round_trips`` (of each
+            read: how often a replica went from the smallest inverse temperature to the largest and
+            back), ``num_replicas``, ``cluster_moves``, ``num_eliminated``, ``num_sweeps`` (the
+            smallest and the largest number of a read), ``seed``, ``form``, ``precision``, ``isa``,
             ``num_threads``, ``timing`` (``preprocessing_ns``, ``sampling_ns``,
             ``postprocessing_ns``) and ``stopped_by`` (``"finished"``, ``"time_limit"``,
             ``"energy_threshold"`` or ``"interrupt"``). A call that stops early returns the reads
@@ -169,38 +175,54 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
         ladder = LadderArguments.checked(
             betas=betas, beta_range=beta_range, num_replicas=num_replicas, sample_betas=sample_betas
         )
+        is_best = ladder.sampled is None
+        if eliminate and not is_best:
+            raise ValueError("eliminate is True, but must not be with sample_betas")
         call.parse_states(initial_states, initial_states_generator, num_reads, seed)
-        problem = call.build_problem(form)
+        whole = call.build_problem(form)
+        threshold = call.core_threshold(energy_threshold)
+        initial, reduction = call.initial, None
+        if num_sweeps != 0 and _should_eliminate(eliminate, is_best, whole):
+            call.problem, reduction = reduced_problem(whole, form)
+            initial = np.ascontiguousarray(initial[:, reduction.kept])
+            threshold -= call.problem.offset - whole.offset
+        problem = call.problem
         num_copies = 2 if _has_clusters(cluster_moves, problem) else 1
         num_betas = ladder.num_betas(num_copies)
         num_rows = MANY_REPLICAS if num_betas is None else num_betas * num_copies
         run = TemperingRun(
             problem, num_copies, core_precision(problem, precision, False, num_rows), seed,
-            call.core_threshold(energy_threshold),
+            threshold,
         )  # fmt: skip
-        is_best = ladder.sampled is None
         with call.solving() as limits:
             run.start(limits)
-            rungs = ladder.betas(problem, num_betas, run.pilot)
             if num_sweeps is None:
                 is_endless = is_best and limits["time_limit"] < np.inf
                 num_sweeps = ENDLESS if is_endless else DEFAULT_NUM_SWEEPS
-            reads = run.reads(call.initial, rungs, num_sweeps, ladder.sampled, num_samples)
+            max_sweeps = min(num_sweeps // PILOT_FRACTION, MAX_PILOT_SWEEPS)
+            rungs = ladder.betas(problem, num_betas, max_sweeps, run.pilot)
+            reads = run.reads(initial, rungs, num_sweeps, ladder.sampled, num_samples)
+        call.problem = whole
         reason = reads.reason
         if reason is _core.StopReason.finished and (reads.sweeps < num_sweeps).any():
             reason = _core.StopReason.time_limit  # the share of a read
-        states, sweeps = begun_reads(reads.states if is_best else reads.samples, reads.sweeps, reason)
+        states, sweeps = begun_reads(
+            reads.states if is_best else reads.samples, reads.sweeps, reason
+        )
         is_begun = reads.sweeps >= 0
+        if reduction is not None:
+            states = reduction.restore(states)
         vectors = {}
         if ladder.sampled is not None:
             vectors["beta"] = np.tile(ladder.sampled, len(states) * num_samples)
-            states = states.reshape(len(vectors["beta"]), len(problem.variables))
+            states = states.reshape(len(vectors["beta"]), len(whole.variables))
         return call.finish(
             states, reason, reads.error, vectors,
             seed=seed, betas=rungs.tolist(), num_replicas=len(rungs) * num_copies,
             cluster_moves=num_copies > 1,
             exchange_rates=_mean_rates(reads.exchanges[is_begun]),
-            round_trips=reads.round_trips[is_begun].tolist(), form=problem.form,
+            round_trips=reads.round_trips[is_begun].tolist(),
+            num_eliminated=len(whole.variables) - len(problem.variables), form=problem.form,
             precision=run.precision.name, num_sweeps=[int(sweeps.min()), int(sweeps.max())],
         )  # fmt: skip
 
@@ -211,6 +233,15 @@ def _mean_rates(exchanges: npt.NDArray[np.float64]) -> list[float]:
         return []
     rates: list[float] = exchanges.mean(axis=0).tolist()
     return rates
+
+
+def _should_eliminate(eliminate: bool | None, is_best: bool, problem: Problem) -> bool:
+    if eliminate and problem.form != "sparse":
+        raise ValueError(
+            "eliminate is True, but needs form='sparse', and the form of this problem is "
+            f"{problem.form!r}"
+        )
+    return (is_best and problem.form == "sparse") if eliminate is None else bool(eliminate)
 
 
 def _has_clusters(cluster_moves: bool | None, problem: Problem) -> bool:

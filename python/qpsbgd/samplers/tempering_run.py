@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.ising import Form, Problem
 from qpsbgd.samplers.ladder import Pilot
 
 Floats = npt.NDArray[np.float64]
@@ -144,3 +144,21 @@ class TemperingRun:
             "seed": self.seed,
             "energy_threshold": self.energy_threshold,
         }
+
+
+def reduced_problem(problem: Problem, form: Form | None) -> tuple[Problem, _core.Reduction]:
+    """Return a sparse problem without its variables of at most two neighbours.
+
+    Args:
+        problem: the problem, in sparse form.
+        form: form of the result; None for the faster one.
+
+    Returns:
+        The smaller problem, whose offset makes its lowest energy that of ``problem``, and the
+        reduction, which knows the other variables' best values.
+    """
+    reduction = _core.Reduction(problem.core)
+    pairs = reduction.rows, reduction.columns
+    smaller = Problem.from_vectors(reduction.linear, pairs, reduction.values, form)
+    smaller.offset = problem.offset + reduction.offset
+    return smaller, reduction
