@@ -14,6 +14,7 @@
 #include "bindings/module.hpp"
 #include "bindings/watch.hpp"
 #include "core/samplers/ising.hpp"
+#include "core/samplers/partition.hpp"
 #include "core/samplers/precision.hpp"
 #include "core/samplers/reduction.hpp"
 #include "core/samplers/tempering.hpp"
@@ -161,6 +162,46 @@ States restore(const Reduction& reduction, const States& kept) {
   return states;
 }
 
+// Returns log weights (problems, chains, marked), and variances of energies where none is marked.
+py::tuple weigh_chains(const Array<double>& linear, const Array<std::uint32_t>& rows,
+                       const Array<std::uint32_t>& columns, const Array<double>& values,
+                       std::vector<double> betas, std::vector<std::size_t> marked,
+                       std::size_t num_chains, std::uint64_t seed, std::uint64_t number,
+                       int num_threads) {
+  if (linear.ndim() != 2 || rows.size() != columns.size() || rows.size() != values.size()) {
+    throw std::invalid_argument(
+        "linear must have shape (problems, variables), and rows, columns and values the same size");
+  }
+  const auto num_problems = static_cast<std::size_t>(linear.shape(0));
+  const auto n = static_cast<std::size_t>(linear.shape(1));
+  const auto count = static_cast<std::size_t>(values.size());
+  const bool is_ascending = std::is_sorted(betas.begin(), betas.end());
+  if (n > kMaxVariables || betas.empty() || !is_ascending || !(betas.front() >= 0.0) ||
+      !std::isfinite(betas.back()) || !std::is_sorted(marked.begin(), marked.end()) ||
+      (!marked.empty() && marked.back() >= betas.size())) {
+    throw std::invalid_argument(
+        "betas must be ascending, finite and at least 0, marked ascending numbers of them, and "
+        "variables fewer than 2^28");
+  }
+  const Ising::Interactions interactions{rows.data(), columns.data(), values.data(), count};
+  const auto form = Ising::better_form(n, count);
+  PartitionOptions options{
+      .betas = std::move(betas), .marked = std::move(marked), .seed = seed, .number = number};
+  Weights weights;
+  const double proposals = static_cast<double>(num_problems * num_chains) * static_cast<double>(n) *
+                           static_cast<double>(options.betas.size());
+  run_uninterrupted(
+      3.0 * proposals, num_threads, [&](const KernelTable& table, int threads, Stop& stop) {
+        options.num_threads = threads;
+        if (num_problems == 0) return;
+        const Ising problem(linear.data(), n, interactions, form, num_problems, &stop);
+        weights = importance_weights(table, problem, options, num_chains, stop);
+      });
+  Array<double> logs({num_problems, num_chains, options.marked.size()});
+  std::copy(weights.logs.begin(), weights.logs.end(), logs.mutable_data());
+  return py::make_tuple(logs, copy_vector(weights.variances));
+}
+
 }  // namespace
 
 void define_tempering(py::module_& m) {
@@ -173,6 +214,9 @@ void define_tempering(py::module_& m) {
       .def_property_readonly("values", [](const Reduction& r) { return copy_vector(r.values()); })
       .def_property_readonly("offset", &Reduction::offset)
       .def("restore", &restore, "states"_a.noconvert());
+  m.def("weigh_chains", &weigh_chains, "linear"_a.noconvert(), "rows"_a.noconvert(),
+        "columns"_a.noconvert(), "values"_a.noconvert(), py::kw_only(), "betas"_a, "marked"_a,
+        "num_chains"_a, "seed"_a, "number"_a, "num_threads"_a);
   m.def("temper", &temper_reads, "problem"_a, "initial_states"_a.noconvert(), py::kw_only(),
         "replicas"_a.noconvert() = py::none(), "betas"_a, "num_copies"_a, "num_sweeps"_a,
         "num_discarded"_a, "cluster_period"_a, "first_clustered"_a, "keep_best"_a, "sampled"_a,

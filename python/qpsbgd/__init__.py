@@ -37,6 +37,12 @@ from qpsbgd.samplers import (
     TabuSampler,
 )
 from qpsbgd.samplers.batch import BatchResult, LowRank, SparseBatch, sample_batch
+from qpsbgd.samplers.partition import (
+    LogPartition,
+    UnreliableEstimateWarning,
+    log_partition,
+    log_partition_batch,
+)
 from qpsbgd.samplers.sample_arrays import SampleArrays
 
 __all__ = [
@@ -47,6 +53,7 @@ __all__ = [
     "GradientBQMs",
     "InvalidSampleSetError",
     "LayerProblem",
+    "LogPartition",
     "LowRank",
     "MissingDataError",
     "NativeProjector",
@@ -62,10 +69,13 @@ __all__ = [
     "StepProjector",
     "TabuSampler",
     "UnembeddableError",
+    "UnreliableEstimateWarning",
     "UnsupportedInputsError",
     "__version__",
     "gradient_bqms",
     "gradient_ising",
+    "log_partition",
+    "log_partition_batch",
     "project",
     "project_layers",
     "projection_energy",

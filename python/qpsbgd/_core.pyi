@@ -365,6 +365,19 @@ class Reduction:
     def offset(self) -> float: ...
     def restore(self, states: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]: ...
 
+def weigh_chains(
+    linear: npt.NDArray[np.float64],
+    rows: npt.NDArray[np.uint32],
+    columns: npt.NDArray[np.uint32],
+    values: npt.NDArray[np.float64],
+    *,
+    betas: Sequence[float],
+    marked: Sequence[int],
+    num_chains: int,
+    seed: int,
+    number: int,
+    num_threads: int,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
 def temper(
     problem: Ising,
     initial_states: npt.NDArray[np.int8],

@@ -149,13 +149,7 @@ class Tempering {
       } else if (r == 0) {
         std::copy_n(best_, size, state);
       } else {
-        const StreamKey key = stream_key(options_.seed, r, read_, kInitialState);
-        const std::uint64_t word = std::uint64_t{key.word1} << 32 | key.word0;
-        for (std::size_t i = 0; i < size; i += 64) {
-          const std::uint64_t bits = splitmix64(word + i);
-          const std::size_t count = std::min<std::size_t>(64, size - i);
-          for (std::size_t k = 0; k < count; ++k) state[i + k] = bits >> k & 1 ? 1 : -1;
-        }
+        draw_state(stream_key(options_.seed, r, read_, kInitialState), size, state);
       }
     }
     static constexpr std::size_t kProblems[kLanes] = {};
@@ -230,8 +224,7 @@ class Tempering {
 
   // Exchanges components between the copies at each cold temperature.
   void move_clusters(std::size_t number) {
-    const StreamKey key = stream_key(options_.seed, kClusterStream, read_, number);
-    const std::uint64_t word = std::uint64_t{key.word1} << 32 | key.word0;
+    const std::uint64_t word = word_of(stream_key(options_.seed, kClusterStream, read_, number));
     for (std::size_t t = options_.first_clustered; t < num_betas_; ++t) {
       for (std::size_t copy = 0; copy + 1 < options_.num_copies; copy += 2) {
         if (stop_.poll()) return refresh();
