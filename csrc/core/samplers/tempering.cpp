@@ -89,7 +89,7 @@ class Tempering {
     TemperRead result;
     result.sweeps = 0;
     const bool is_started = start(replicas);
-    if (is_started) {
+    if (is_started && options_.num_sweeps > 0) {
       update_energies();
       keep_best();
     }

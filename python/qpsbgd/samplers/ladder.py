@@ -22,8 +22,11 @@ FIRST_SWEEPS = 32
 MIN_PILOTS = 3
 #: A ladder is level if no distance is larger than this multiple of the mean.
 LEVEL = 1.25
-#: Distance between neighbours. Their exchanges are then accepted with probability 0.4.
+#: Distance between neighbours, at which exchanges are accepted with probability 0.4.
 DISTANCE = 1.2
+#: The same for a search for low energies: with fewer replicas, of which exchanges are accepted with
+#: probability 0.23, each makes more sweeps in the same time.
+SEARCH_DISTANCE = 1.7
 #: Below this probability the variances of energies replace measured exchanges.
 SMALLEST_RATE = 0.02
 #: Smallest distance between neighbours, which keeps a ladder from collapsing to one point.
@@ -98,7 +101,13 @@ def levelled(betas: Floats, steps: Floats, size: int) -> Floats:
 
 
 def measured_ladder(
-    hot: float, cold: float, size: int | None, max_sweeps: int, run_pilot: RunPilot
+    hot: float,
+    cold: float,
+    size: int | None,
+    run_pilot: RunPilot,
+    *,
+    max_sweeps: int,
+    distance: float = DISTANCE,
 ) -> Floats:
     """Return inverse temperatures between which exchanges are about equally likely.
 
@@ -110,10 +119,11 @@ def measured_ladder(
     Args:
         hot: smallest inverse temperature, > 0.
         cold: largest inverse temperature, >= ``hot``.
-        size: number of inverse temperatures; None for the number at which 40 % of the exchanges
-            are accepted, from 2 to ``LARGEST_SIZE``.
-        max_sweeps: largest number of sweeps of a run after the first ``MIN_PILOTS``.
+        size: number of inverse temperatures; None for the number at which neighbours are
+            ``distance`` apart, from 2 to ``LARGEST_SIZE``.
         run_pilot: function that makes a run.
+        max_sweeps: largest number of sweeps of a run after the first ``MIN_PILOTS``.
+        distance: distance between neighbours, as :func:`distances` defines it.
 
     Returns:
         float64, ascending.
@@ -135,7 +145,7 @@ def measured_ladder(
         steps = distances(betas, pilot.exchanges, pilot.variances)
         count = size
         if count is None:
-            count = min(max(math.ceil(float(steps.sum()) / DISTANCE) + 1, 2), LARGEST_SIZE)
+            count = min(max(math.ceil(float(steps.sum()) / distance) + 1, 2), LARGEST_SIZE)
         is_level = count == len(betas) and bool(steps.max() <= LEVEL * steps.mean())
         if is_level and number + 1 >= MIN_PILOTS:
             break

@@ -8,12 +8,21 @@ import numpy.typing as npt
 
 from qpsbgd._checks import BetaRange, checked_count, checked_geometric_range, real_array
 from qpsbgd.samplers import temperature_rules
-from qpsbgd.samplers.ladder import RunPilot, measured_ladder, with_betas
+from qpsbgd.samplers.ladder import (
+    SEARCH_DISTANCE,
+    RunPilot,
+    measured_ladder,
+    with_betas,
+)
 
 if TYPE_CHECKING:
     from qpsbgd.samplers.ising import Problem
 
 Floats = npt.NDArray[np.float64]
+
+#: A search for low energies needs no replicas above this part of the first temperature of an
+#: annealing, where all barriers are low.
+SEARCH_HOT = 1.5
 
 
 @dataclass(frozen=True)
@@ -99,12 +108,14 @@ class LadderArguments:
             return self.given
         hot, cold = self._find_ends(problem)
         if self.sampled is None:
-            return measured_ladder(hot, cold, num_betas, max_sweeps, run_pilot)
+            return measured_ladder(
+                hot, cold, num_betas, run_pilot, max_sweeps=max_sweeps, distance=SEARCH_DISTANCE
+            )
         if isinstance(self.ends, str):
             cold = float(self.sampled[-1])
             if cold <= hot:  # warm enough to need no exchanges
                 return self.sampled
-        ladder = measured_ladder(hot, cold, num_betas, max_sweeps, run_pilot)
+        ladder = measured_ladder(hot, cold, num_betas, run_pilot, max_sweeps=max_sweeps)
         return with_betas(ladder, self.sampled)
 
     def _find_ends(self, problem: "Problem") -> tuple[float, float]:
@@ -114,7 +125,8 @@ class LadderArguments:
             return temperature_rules.ARBITRARY
         if self.ends == "dwave":
             return temperature_rules.dwave_beta_range(problem)
-        return temperature_rules.auto_beta_range(problem)
+        hot, knee, _ = temperature_rules.auto_temperatures(problem)
+        return (hot if self.sampled is not None else min(SEARCH_HOT * hot, knee)), knee
 
 
 def checked_betas(name: str, value: Any) -> Floats:

@@ -100,16 +100,19 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
         Args:
             bqm: the problem.
             beta_range: smallest and largest inverse temperature, > 0; ``"auto"`` or ``None`` for
-                :func:`~qpsbgd.samplers.temperature_rules.auto_beta_range`; ``"dwave"`` for the rule
-                of dwave-samplers. With ``sample_betas`` the automatic range ends at the largest of
-                these. Short pilot runs choose the inverse temperatures between so that exchanges
-                are about equally likely (:func:`~qpsbgd.samplers.ladder.measured_ladder`).
+                the rule :func:`~qpsbgd.samplers.temperature_rules.temperatures_of_barriers`, from
+                1.5 times its hot end to its knee; ``"dwave"`` for the rule of dwave-samplers. With
+                ``sample_betas`` the range of a rule begins at the rule's hot end and ends at the
+                largest of these. Short pilot runs choose the inverse temperatures between so that
+                exchanges are about equally likely
+                (:func:`~qpsbgd.samplers.ladder.measured_ladder`).
             num_reads: number of independent runs; by default the number of initial states, or 1.
             num_sweeps: sweeps of each replica. The default is 1000, or, with ``time_limit``, as
                 many as this allows. 0 returns the initial states.
             num_replicas: number of replicas of a read. By default the pilot runs choose it, so
-                that 40 % of the exchanges are accepted; at most 256 inverse temperatures. With
-                cluster moves two replicas share an inverse temperature, and the number is even.
+                that 23 % of the exchanges are accepted, or 40 % with ``sample_betas``; at most 256
+                inverse temperatures. With cluster moves two replicas share an inverse temperature,
+                and the number is even.
             betas: the inverse temperatures, >= 0 and finite, in any order, instead of pilot runs.
             seed: integer in ``[0, 2**31)``; drawn if ``None``.
             interrupt_function: function that the calling thread calls many times a second. The call

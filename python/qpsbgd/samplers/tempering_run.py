@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 States = npt.NDArray[np.int8]
 
 #: Sweeps between two cluster moves.
-CLUSTER_PERIOD = 20
+CLUSTER_PERIOD = 40
 #: Cluster moves take place in the colder part of the temperatures, from this fraction on.
 CLUSTERED_FROM = 0.5
 #: Largest fraction of a time limit that pilot runs take.
@@ -92,7 +92,8 @@ class TemperingRun:
             betas=betas.tolist(), num_copies=1, num_sweeps=num_sweeps,
             num_discarded=num_sweeps // 2, cluster_period=0, first_clustered=0, keep_best=False,
             sampled=list(range(len(betas))), sample_sweeps=[num_sweeps], first_read=PILOT_READ,
-            seconds_per_read=math.inf, **self._options(), **limits,
+            seconds_per_read=math.inf, energy_threshold=-math.inf, precision=self.precision,
+            seed=self.seed, **limits,
         )  # fmt: skip
         if reason is not _core.StopReason.finished:
             if reason is not _core.StopReason.time_limit:
@@ -131,19 +132,12 @@ class TemperingRun:
             cluster_period=CLUSTER_PERIOD if has_clusters else 0,
             first_clustered=int(CLUSTERED_FROM * len(betas)), keep_best=sampled is None,
             sampled=places, sample_sweeps=due if sampled is not None else [], first_read=0,
-            seconds_per_read=seconds / rounds, **self._options(),
-            **{**self._limits, "time_limit": seconds},
+            seconds_per_read=seconds / rounds, energy_threshold=self.energy_threshold,
+            precision=self.precision, seed=self.seed, **{**self._limits, "time_limit": seconds},
         )  # fmt: skip
         if self._interruption is not None:
             reason, error = self._interruption
         return TemperedReads(states, samples, sweeps, trips, exchanges, reason, error)
-
-    def _options(self) -> dict[str, Any]:
-        return {
-            "precision": self.precision,
-            "seed": self.seed,
-            "energy_threshold": self.energy_threshold,
-        }
 
 
 def reduced_problem(problem: Problem, form: Form | None) -> tuple[Problem, _core.Reduction]:
