@@ -121,23 +121,22 @@ def test_a_hundred_problems_of_20_variables():
         rng = np.random.default_rng(k)
         h, J = dense_problem(rng, 20, "real" if k % 2 else "integer")
         J /= 2.0 if k % 2 == 0 else 1.0
-        result = log_partition(model(h, J), betas, seed=k, num_threads=1)
-        exact = [reference.log_partition(h, J, beta) for beta in betas]
+        result = log_partition(
+            model(h, J), betas, num_reads=500, num_sweeps=500, seed=k, num_threads=1
+        )
+        exact = reference.log_partition(h, J, betas)
         scores.append((result.log_z - exact) / result.standard_error)
     scores = np.array(scores)
-    print(f"largest {np.abs(scores).max():.2f}, rms {np.sqrt((scores**2).mean(axis=0))}")
-    assert np.abs(scores).max(axis=0)[-1] < 3.0
-    # 400 scores of a normal distribution: beyond 3 in 0.27 % of the cases.
-    assert (np.abs(scores) > 3).sum() <= 3
+    assert np.abs(scores).max() < 3.0
     assert (abs(np.sqrt((scores**2).mean(axis=0)) - 1) < 0.25).all()
 
 
-@pytest.mark.parametrize(("beta", "sweeps"), [(0.2, 20), (0.5, 60), (2.0, 120)])
+@pytest.mark.parametrize(("beta", "sweeps"), [(0.1, 40), (0.5, 200), (2.0, 300)])
 def test_standard_errors_are_calibrated(beta, sweeps):
     # 200 seeds: the root mean square of the scores is 1 within 4 of its standard errors, 0.05, and
     # their mean is 0 within 4 of 0.07. Few sweeps make the weights differ.
     h, J = dense_problem(np.random.default_rng(3), 20, "integer")
-    exact = reference.log_partition(h, J, beta)
+    exact = reference.log_partition(h, J, [beta])[0]
     scores = []
     for seed in range(200):
         result = log_partition(
@@ -182,6 +181,14 @@ def two_layers(W, b, c):
     J = np.zeros((visible + hidden,) * 2)
     J[:visible, visible:], J[visible:, :visible] = -W, -W.T
     return -np.concatenate([b, c]), J
+
+
+def test_a_machine_of_64_and_32_units_agrees_with_summation():
+    # python bench/partition.py --sum has summed 2^32 products.
+    h, J = two_layers(*machine(32))
+    result = log_partition_batch(h[None], J, vartype="BINARY", seed=1)
+    assert result.is_reliable.all()
+    assert abs(result.log_z[0] - 114.849217376478) < 3 * result.standard_error[0] < 0.3
 
 
 def test_a_machine_of_two_layers_agrees_with_summation():

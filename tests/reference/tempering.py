@@ -1,6 +1,6 @@
 """Parallel tempering and annealed importance sampling, replica by replica."""
 
-import math
+import itertools
 from typing import Any
 
 import numpy as np
@@ -151,14 +151,20 @@ def _sweep(
             s[i] = -s[i]
 
 
-def log_partition(linear: npt.NDArray[Any], couplings: Doubles, beta: float) -> float:
-    """Return the logarithm of the partition function by enumeration.
+def log_partition(linear: npt.NDArray[Any], couplings: Doubles, betas: Any) -> Doubles:
+    """Return the logarithms of the partition function at some betas by enumeration.
 
-    The energies of the states of k + 1 variables follow from those of k.
+    A state is a state of the first half of the variables beside one of the second half.
     """
-    energies, fields = np.zeros(1), np.zeros((1, len(linear))) + linear
-    for i in range(len(linear)):
-        energies = np.concatenate([energies + fields[:, i], energies - fields[:, i]])
-        fields = np.concatenate([fields + couplings[i], fields - couplings[i]])
+    half = len(linear) // 2
+    halves = (slice(None, half), slice(half, None))
+    states = [
+        np.array(list(itertools.product((-1.0, 1.0), repeat=len(linear[part])))) for part in halves
+    ]
+    energies = states[0] @ couplings[halves] @ states[1].T
+    for axis, (part, s) in enumerate(zip(halves, states, strict=True)):
+        own = s @ linear[part] + ((s @ couplings[part, part]) * s).sum(axis=1) / 2
+        energies += own[:, None] if axis == 0 else own
     lowest = float(energies.min())
-    return math.log(np.exp(-beta * (energies - lowest)).sum()) - beta * lowest
+    sums = [np.exp(-beta * (energies - lowest)).sum() for beta in betas]
+    return np.log(sums) - np.asarray(betas) * lowest
