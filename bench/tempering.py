@@ -32,11 +32,11 @@ def tempered(bqm, seconds, seed, marks, total):
     def progress(energy):
         used = time.process_time() - start
         for mark in marks:
-            if used <= mark:
+            if used <= mark and energy < np.inf:
                 cuts[mark] = max(cuts[mark], round((total - energy) / 2))
 
     result = ParallelTemperingSampler().sample(
-        bqm, num_sweeps=2**40, seed=seed, num_threads=1, progress=progress,
+        bqm, num_sweeps=2**31 - 1, seed=seed, num_threads=1, progress=progress,
         interrupt_function=lambda: time.process_time() - start > seconds,
     )  # fmt: skip
     return result, cuts
