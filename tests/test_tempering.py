@@ -133,8 +133,8 @@ def test_replicas_are_boltzmann_distributed(rng, form, has_linear):
     starts = np.ones((reads, n), np.int8)  # far from a typical state
     copies, period = (2, 2) if form == "sparse" else (1, 0)
     states = temper(
-        problem, starts, betas, num_copies=copies, cluster_period=period, num_sweeps=25,
-        sample_sweeps=[25],
+        problem, starts, betas, num_copies=copies, cluster_period=period, num_sweeps=24,
+        sample_sweeps=[24],
     )[1][:, 0]  # fmt: skip
     for t, beta in enumerate(betas):
         expected = reads * boltzmann(problem, beta)
@@ -222,7 +222,7 @@ def best_by_rest(problem, reduction, kept):
     return problem.core.energies(states, num_threads=1).min()
 
 
-@pytest.mark.parametrize("density", [0.05, 0.15, 0.25, 0.35])
+@pytest.mark.parametrize("density", [0.1, 0.3])
 def test_elimination_keeps_the_lowest_energies(rng, density):
     for kind in ("integer", "real"):
         problem = Problem(random_bqm(rng, 14, density, kind), "sparse")
@@ -233,7 +233,7 @@ def test_elimination_keeps_the_lowest_energies(rng, density):
         k = len(reduction.kept)
         degrees = np.bincount(np.concatenate([reduction.rows, reduction.columns]), minlength=k)
         assert (degrees > 2).all()
-        for kept in rng.choice(np.array([-1, 1], np.int8), (10, k)):
+        for kept in rng.choice(np.array([-1, 1], np.int8), (4, k)):
             energy = smaller.core.energies(kept[None], num_threads=1)[0] + reduction.offset
             assert energy == pytest.approx(best_by_rest(problem, reduction, kept), abs=1e-9)
             restored = reduction.restore(kept[None])
@@ -367,13 +367,16 @@ def test_an_energy_threshold_ends_the_call(rng, form):
     assert result.first.energy == best
 
 
-def test_a_time_limit_without_sweeps_is_used_up(rng):
-    result = ParallelTemperingSampler().sample(
-        random_bqm(rng, 60), num_reads=3, time_limit=0.15, seed=1, num_threads=1
-    )
+def test_a_time_limit_ends_a_read_without_a_number_of_sweeps(rng):
+    result = ParallelTemperingSampler().sample(random_bqm(rng, 60), time_limit=0.1, seed=1)
     assert result.info["stopped_by"] == "time_limit"
-    assert len(result) == 3  # each read has its share
-    assert result.info["num_sweeps"][0] > 0
+    assert len(result) == 1
+
+
+def test_a_read_that_used_its_share_leaves_time_for_the_others(rng):
+    problem = Problem(random_bqm(rng, 20))
+    sweeps = temper(problem, np.ones((3, 20), np.int8), [0.1, 0.2], seconds_per_read=1e-9)[2]
+    np.testing.assert_array_equal(sweeps, [0, 0, 0])  # begun, all of them
 
 
 def test_an_interrupt_ends_the_call(rng):
