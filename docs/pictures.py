@@ -1,4 +1,4 @@
-"""Pictures of docs/concepts.md and docs/quantum_annealing.md: ``python docs/pictures.py``.
+"""Pictures of docs/concepts.md, quantum_annealing.md and tempering.md: ``python docs/pictures.py``.
 
 They are committed, so that the site is built without this script.
 """
@@ -11,7 +11,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from qpsbgd import PathIntegralAnnealingSampler
+from qpsbgd import (
+    ParallelTemperingSampler,
+    PathIntegralAnnealingSampler,
+    SimulatedAnnealingSampler,
+)
 
 FOLDER = Path(__file__).parent
 #: Without these, each run would write other files.
@@ -175,8 +179,45 @@ def draw_worldlines():
     save(figure, "worldlines.png")
 
 
+def draw_tempering():
+    """Draw the share of reads in the deeper of two valleys, and the path of a replica."""
+    n, betas = 12, np.linspace(0.02, 1.0, 25)
+    J = dict.fromkeys(itertools.combinations(range(n), 2), -1.0)
+    bqm = dimod.BinaryQuadraticModel.from_ising(dict.fromkeys(range(n), -0.1), J)
+    states = np.array(list(itertools.product((-1, 1), repeat=n)))
+    energies, is_up = bqm.energies((states, range(n))), states.sum(axis=1) > 0
+
+    def exact(beta):
+        weights = np.exp(-beta * (energies - energies.min()))
+        return weights[is_up].sum() / weights.sum()
+
+    options = {"num_reads": 1000, "num_sweeps": 300, "seed": 1}
+    tempered = ParallelTemperingSampler().sample(bqm, sample_betas=betas[::4], **options)
+    shares = [
+        (tempered.record.sample[tempered.record.beta == beta].sum(axis=1) > 0).mean()
+        for beta in betas[::4]
+    ]
+    annealed = [
+        (
+            SimulatedAnnealingSampler()
+            .sample(bqm, beta_range=(0.01, beta), keep="final", **options)
+            .record.sample.sum(axis=1)
+            > 0
+        ).mean()
+        for beta in betas[::4]
+    ]
+    figure, axes = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
+    axes.plot(betas, [exact(beta) for beta in betas], color="0.5", label="exact")
+    axes.plot(betas[::4], shares, "o", label="parallel tempering")
+    axes.plot(betas[::4], annealed, "s", label="annealing to this temperature")
+    axes.set(xlabel="inverse temperature", ylabel="share in the deeper valley", ylim=(0.45, 1))
+    axes.legend(frameon=False)
+    save(figure, "tempering.svg")
+
+
 if __name__ == "__main__":
     draw_projection()
     draw_lanes()
     draw_packing()
     draw_worldlines()
+    draw_tempering()

@@ -59,7 +59,7 @@ def test_optimum_of_small_problems(tmp_path, solver, name, content, sense):
     assert solution.optimal == (solver in ("exhaustive", "portfolio"))  # so few are enumerated
 
 
-@pytest.mark.parametrize("solver", ["sa", "tabu", "exhaustive"])
+@pytest.mark.parametrize("solver", ["sa", "tabu", "pt", "exhaustive"])
 def test_json(graph, tmp_path, solver):
     out = tmp_path / "solution.json"
     done = run(

@@ -12,6 +12,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   qpsbgd::bindings::define_batch(m);
   qpsbgd::bindings::define_inference(m);
   qpsbgd::bindings::define_runtime(m);
+  qpsbgd::bindings::define_tempering(m);
   m.attr("compiler") = QPSBGD_COMPILER;
   m.attr("__version__") = QPSBGD_VERSION;
 }

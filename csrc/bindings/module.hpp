@@ -24,5 +24,6 @@ void define_paths(py::module_& m);
 void define_batch(py::module_& m);
 void define_inference(py::module_& m);
 void define_runtime(py::module_& m);
+void define_tempering(py::module_& m);
 
 }  // namespace qpsbgd::bindings

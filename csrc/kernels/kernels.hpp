@@ -132,6 +132,10 @@ struct QuadraticKernels {
   void (*anneal)(const QuadraticTile<Value>& tile, Acceptance acceptance, float threshold,
                  const StreamKey* keys);
 
+  // Makes a sweep in which each row has its own threshold (rows), Metropolis acceptance.
+  void (*anneal_each)(const QuadraticTile<Value>& tile, const float* thresholds,
+                      const StreamKey* keys);
+
   // A sweep of num_variables proposals, each of a variable drawn uniformly, with replacement, from
   // the stream order[row]. The state must be fields.
   void (*anneal_random)(const QuadraticTile<Value>& tile, Acceptance acceptance, float threshold,
@@ -153,6 +157,13 @@ struct RowKernels {
                         float threshold, const StreamKey* keys);
   std::size_t (*anneal_int16)(const Int16Tile& tile, std::size_t start, Acceptance acceptance,
                               float threshold, const StreamKey* keys);
+
+  // Make such sweeps with Metropolis acceptance, in which each row has its own threshold. The
+  // thresholds are 64-byte aligned and readable up to a multiple of kLanes rows.
+  std::size_t (*anneal_each)(const QuadraticTile<float>& tile, std::size_t start,
+                             const float* thresholds, const StreamKey* keys);
+  std::size_t (*anneal_each_int16)(const Int16Tile& tile, std::size_t start,
+                                   const float* thresholds, const StreamKey* keys);
 };
 
 // Sweeps whose lanes are kLanes problems (sweep_problems.cpp). They make the same flips as
@@ -169,12 +180,16 @@ struct InterleavedKernels {
 };
 
 // Sweeps over kLanes reads of a sparse problem (sweep_sparse.cpp), int16, float or double. The
-// first three process the variables in [first, last), so that a caller can interrupt a long sweep.
+// first four process the variables in [first, last), so that a caller can interrupt a long sweep.
 template <class Value>
 struct SparseKernels {
   void (*set_fields)(const SparseTile<Value>& tile, std::size_t first, std::size_t last);
   void (*anneal)(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
                  Acceptance acceptance, float threshold, const StreamKey* keys);
+  // Makes a sweep in which each lane has its own threshold (kLanes, 64-byte aligned), Metropolis
+  // acceptance.
+  void (*anneal_each)(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
+                      const float* thresholds, const StreamKey* keys);
   // As in QuadraticKernels. Null for int16.
   void (*anneal_random)(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
                         Acceptance acceptance, float threshold, const StreamKey* keys,

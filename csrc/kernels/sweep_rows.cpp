@@ -251,6 +251,18 @@ std::size_t anneal(const Tile& tile, std::size_t start, Acceptance acceptance, f
   });
 }
 
+template <class Flips, class Tile>
+std::size_t anneal_each(const Tile& tile, std::size_t start, const float* thresholds,
+                        const StreamKey* keys) {
+  using Rule = LaneRule<Acceptance::kMetropolis, Lanes<float>>;
+  const std::size_t second = tile.rows > kLanes ? kLanes : 0;
+  const Rule rules[kMaxTileRows / kLanes] = {Rule(keys, load_lanes(thresholds)),
+                                             Rule(keys + second, load_lanes(thresholds + second))};
+  std::uint8_t active[kMaxTileRows];
+  for (std::size_t row = 0; row < kMaxTileRows; ++row) active[row] = 1;
+  return sweep<Flips>(tile, start, rules, active);
+}
+
 void descend(const QuadraticTile<float>& tile, std::uint8_t* active) {
   const DescentRule rules[kMaxTileRows / kLanes];
   sweep<BlockFlips<float>>(tile, 0, rules, active);
@@ -262,6 +274,8 @@ constinit const RowKernels kRows = {
     .descend = descend,
     .anneal = anneal<BlockFlips<float>, QuadraticTile<float>>,
     .anneal_int16 = anneal<Int16Flips, Int16Tile>,
+    .anneal_each = anneal_each<BlockFlips<float>, QuadraticTile<float>>,
+    .anneal_each_int16 = anneal_each<Int16Flips, Int16Tile>,
 };
 
 }  // namespace qpsbgd::QPSBGD_ISA

@@ -82,11 +82,11 @@ QPSBGD_INLINE void flip(const SparseTile<Value>& tile, std::size_t i, std::uint3
 
 // ---- sweeps -------------------------------------------------------------------------------------
 
-// Decisions of the acceptance rule.
-template <Acceptance kAcceptance, class Value>
+// Decisions of the acceptance rule. Threshold is as in LaneRule.
+template <Acceptance kAcceptance, class Value, class Threshold = float>
 class SparseDecisions {
  public:
-  QPSBGD_INLINE SparseDecisions(const SparseTile<Value>& tile, float threshold,
+  QPSBGD_INLINE SparseDecisions(const SparseTile<Value>& tile, const Threshold& threshold,
                                 const StreamKey* keys)
       : tile_(tile), rule_(keys, threshold) {}
 
@@ -113,7 +113,7 @@ class SparseDecisions {
   }
 
   const SparseTile<Value> tile_;
-  const LaneRule<kAcceptance> rule_;
+  const LaneRule<kAcceptance, Threshold> rule_;
   Lanes<Gain<Value>> bounds_[kDrawnTogether];
 };
 
@@ -149,6 +149,13 @@ void anneal(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
   with_acceptance(acceptance, [&]<Acceptance kAcceptance>() {
     sweep(tile, first, last, SparseDecisions<kAcceptance, Value>(tile, threshold, keys));
   });
+}
+
+template <class Value>
+void anneal_each(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
+                 const float* thresholds, const StreamKey* keys) {
+  using Decisions = SparseDecisions<Acceptance::kMetropolis, Value, Lanes<float>>;
+  sweep(tile, first, last, Decisions(tile, load_lanes(thresholds), keys));
 }
 
 // Every lane draws variables of its own: it is a chain by itself.
@@ -252,12 +259,14 @@ template <class Value>
 constexpr SparseKernels<Value> kFloatingPoint = {
     .set_fields = set_fields<Value>,
     .anneal = anneal<Value>,
+    .anneal_each = anneal_each<Value>,
     .anneal_random = anneal_random<Value>,
     .energies = energies<Value>,
 };
 constexpr SparseKernels<std::int16_t> kInt16 = {
     .set_fields = set_fields<std::int16_t>,
     .anneal = anneal<std::int16_t>,
+    .anneal_each = anneal_each<std::int16_t>,
     .anneal_random = nullptr,
     .energies = energies<std::int16_t>,
 };

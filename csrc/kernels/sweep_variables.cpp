@@ -72,20 +72,32 @@ void set_state(const QuadraticTile<Value>& tile, const Value* const* linear) {
   }
 }
 
+// Makes one sweep, with the rule rule_of(row) in each row.
+template <class Value, class RuleOf>
+QPSBGD_INLINE void sweep(const QuadraticTile<Value>& tile, const RuleOf& rule_of) {
+  alignas(64) Value fields[kMaxTileRows * kBlock];
+  BlockFlips<Value> flips[kMaxTileRows];
+  for (std::size_t start = 0; start < tile.num_variables; start += kBlock) {
+    compute_block_fields(tile, start, fields);
+    for (std::size_t row = 0; row < tile.rows; ++row) {
+      visit_block(tile, row, start, rule_of(row), fields + row * kBlock, flips[row]);
+    }
+    apply_flips(tile, start, flips);
+  }
+}
+
 template <class Value>
 void anneal(const QuadraticTile<Value>& tile, Acceptance acceptance, float threshold,
             const StreamKey* keys) {
   with_acceptance(acceptance, [&]<Acceptance kAcceptance>() {
-    alignas(64) Value fields[kMaxTileRows * kBlock];
-    BlockFlips<Value> flips[kMaxTileRows];
-    for (std::size_t start = 0; start < tile.num_variables; start += kBlock) {
-      compute_block_fields(tile, start, fields);
-      for (std::size_t row = 0; row < tile.rows; ++row) {
-        visit_block(tile, row, start, ReadRule<kAcceptance>(keys[row], threshold),
-                    fields + row * kBlock, flips[row]);
-      }
-      apply_flips(tile, start, flips);
-    }
+    sweep(tile, [&](std::size_t row) { return ReadRule<kAcceptance>(keys[row], threshold); });
+  });
+}
+
+template <class Value>
+void anneal_each(const QuadraticTile<Value>& tile, const float* thresholds, const StreamKey* keys) {
+  sweep(tile, [&](std::size_t row) {
+    return ReadRule<Acceptance::kMetropolis>(keys[row], thresholds[row]);
   });
 }
 
@@ -118,6 +130,7 @@ template <class Value>
 constexpr QuadraticKernels<Value> kKernels = {
     .set_state = set_state<Value>,
     .anneal = anneal<Value>,
+    .anneal_each = anneal_each<Value>,
     .anneal_random = anneal_random<Value>,
 };
 

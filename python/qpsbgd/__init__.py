@@ -31,6 +31,7 @@ from qpsbgd.projection import (
 )
 from qpsbgd.samplers import (
     ExhaustiveSampler,
+    ParallelTemperingSampler,
     PathIntegralAnnealingSampler,
     RotorModelAnnealingSampler,
     SimulatedAnnealingSampler,
@@ -38,6 +39,12 @@ from qpsbgd.samplers import (
     TabuSampler,
 )
 from qpsbgd.samplers.batch import BatchResult, LowRank, SparseBatch, sample_batch
+from qpsbgd.samplers.partition import (
+    LogPartition,
+    UnreliableEstimateWarning,
+    log_partition,
+    log_partition_batch,
+)
 from qpsbgd.samplers.sample_arrays import SampleArrays
 
 __all__ = [
@@ -48,9 +55,11 @@ __all__ = [
     "GradientBQMs",
     "InvalidSampleSetError",
     "LayerProblem",
+    "LogPartition",
     "LowRank",
     "MissingDataError",
     "NativeProjector",
+    "ParallelTemperingSampler",
     "PathIntegralAnnealingSampler",
     "ProjectionOptions",
     "Projector",
@@ -64,10 +73,13 @@ __all__ = [
     "StepProjector",
     "TabuSampler",
     "UnembeddableError",
+    "UnreliableEstimateWarning",
     "UnsupportedInputsError",
     "__version__",
     "gradient_bqms",
     "gradient_ising",
+    "log_partition",
+    "log_partition_batch",
     "project",
     "project_layers",
     "projection_energy",

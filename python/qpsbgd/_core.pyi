@@ -409,6 +409,69 @@ def anneal_rotors(
 def project_rotors(angles: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.int8]: ...
 def better_form(num_variables: int, num_interactions: int) -> Form: ...
 
+class Reduction:
+    def __init__(self, problem: Ising) -> None: ...
+    @property
+    def kept(self) -> npt.NDArray[np.uint32]: ...
+    @property
+    def linear(self) -> npt.NDArray[np.float64]: ...
+    @property
+    def rows(self) -> npt.NDArray[np.uint32]: ...
+    @property
+    def columns(self) -> npt.NDArray[np.uint32]: ...
+    @property
+    def values(self) -> npt.NDArray[np.float64]: ...
+    @property
+    def offset(self) -> float: ...
+    def restore(self, states: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]: ...
+
+def weigh_chains(
+    linear: npt.NDArray[np.float64],
+    rows: npt.NDArray[np.uint32],
+    columns: npt.NDArray[np.uint32],
+    values: npt.NDArray[np.float64],
+    *,
+    betas: Sequence[float],
+    marked: Sequence[int],
+    num_chains: int,
+    seed: int,
+    number: int,
+    num_threads: int,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
+def temper(
+    problem: Ising,
+    initial_states: npt.NDArray[np.int8],
+    *,
+    replicas: npt.NDArray[np.int8] | None = None,
+    betas: Sequence[float],
+    num_copies: int,
+    num_sweeps: int,
+    num_discarded: int,
+    cluster_period: int,
+    first_clustered: int,
+    keep_best: bool,
+    sampled: Sequence[int],
+    sample_sweeps: Sequence[int],
+    precision: Precision,
+    seed: int,
+    first_read: int,
+    num_threads: int,
+    time_limit: float,
+    seconds_per_read: float,
+    energy_threshold: float,
+    watch: Callable[[float], bool] | None,
+) -> tuple[
+    npt.NDArray[np.int8],
+    npt.NDArray[np.int8],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+    StopReason,
+    BaseException | None,
+]: ...
+
 class BatchMethod(enum.Enum):
     sa = ...
     descent = ...

@@ -18,7 +18,7 @@ from qpsbgd._checks import (
 )
 from qpsbgd.formats import Instance
 
-Solver = Literal["portfolio", "sa", "tabu", "exhaustive"]
+Solver = Literal["portfolio", "sa", "tabu", "pt", "exhaustive"]
 StoppedBy = Literal["finished", "time_limit", "target", "interrupt"]
 #: Function of the seconds so far and of the best objective so far.
 Progress = Callable[[float, float], object]
@@ -28,6 +28,7 @@ STRATEGIES: dict[Solver, Callable[[strategies.Search], Iterator[strategies.CallR
     "portfolio": strategies.run_portfolio,
     "sa": strategies.anneal,
     "tabu": strategies.search_tabu,
+    "pt": strategies.temper,
     "exhaustive": strategies.enumerate_states,
 }
 #: Reasons of :class:`Solution` by those of samplers.
@@ -157,8 +158,8 @@ def solve(
         solver: ``"portfolio"`` runs rounds of steepest descents, anneals and tabu searches, or an
             enumeration if there are at most 20 variables. ``"sa"`` runs rounds of simulated
             annealing, each with twice as many sweeps as the one before. ``"tabu"`` runs tabu
-            search. ``"exhaustive"`` visits every state, which proves the solution and is for few
-            variables.
+            search. ``"pt"`` runs parallel tempering. ``"exhaustive"`` visits every state, which
+            proves the solution and is for few variables.
         time_limit: seconds, > 0; ``None`` for no limit.
         target: objective at which the search ends.
         seed: integer in ``[0, 2**31)``; drawn if ``None``.
@@ -168,7 +169,8 @@ def solve(
             objective so far.
         initial: state at which the search starts, a value for each variable of ``instance.bqm``.
             The solution is never worse. Descent and tabu search of a portfolio, a read of the first
-            round of ``"sa"`` and the first search of ``"tabu"`` begin there.
+            round of ``"sa"``, the first search of ``"tabu"`` and the coldest replica of ``"pt"``
+            begin there.
 
     Returns:
         The best solution. Ctrl-C ends the search, not the call: ``stopped_by`` of the solution is

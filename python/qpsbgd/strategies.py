@@ -118,6 +118,18 @@ def search_tabu(search: Search) -> Iterator[CallResult]:
     yield CallResult("tabu", result, is_last=True)
 
 
+def temper(search: Search) -> Iterator[CallResult]:
+    """Run parallel tempering in one read until the deadline."""
+    result = samplers.ParallelTemperingSampler().sample(
+        search.bqm,
+        num_sweeps=COUNT_LIMIT - 1,
+        initial_states=search.initial,
+        seed=search.seed,
+        **search.watched_limits(),
+    )
+    yield CallResult("pt", result, is_last=True)
+
+
 def anneal(search: Search) -> Iterator[CallResult]:
     """Run rounds of annealing until the deadline, each of about twice as many sweeps.
 

@@ -15,6 +15,7 @@ from reference.packed import multiply_packed
 from reference.projections import products, project, project_products
 from reference.samplers import anneal, descend, lowest_states
 from reference.streams import exponential
+from reference.tempering import log_partition, log_weights, temper
 
 __all__ = [
     "anneal",
@@ -22,6 +23,8 @@ __all__ = [
     "exhaustive",
     "exponential",
     "gradient_ising",
+    "log_partition",
+    "log_weights",
     "lowest_states",
     "multiply_add",
     "multiply_packed",
@@ -29,4 +32,5 @@ __all__ = [
     "project",
     "project_products",
     "projection_energy",
+    "temper",
 ]

@@ -83,3 +83,16 @@ def minus_log(u: Floats) -> Floats:
         series = (series + f32(term)) * r
     result: Floats = series - k.astype(np.float32) * f32(0.6931472)
     return result
+
+
+def stream_word(seed: int, problem: int, read: int, sweep: int) -> int:
+    """Return the 64-bit word that names a stream."""
+    word0, word1 = stream_key(seed, problem, read, sweep)
+    return int(word1) << 32 | int(word0)
+
+
+def random_state(seed: int, problem: int, read: int, n: int) -> Spins:
+    """Return the random state ``(n,)`` at which a replica or a chain starts."""
+    word = stream_word(seed, problem, read, INITIAL_STATE)
+    bits = [splitmix64((word + i // 64) % 2**64) >> i % 64 & 1 for i in range(n)]
+    return np.array([1 if bit else -1 for bit in bits], np.int8)

@@ -21,18 +21,6 @@ namespace {
 // the decision.
 constexpr double kFloat32Error = 0x1p-20, kFloat64Error = 0x1p-48;
 
-RowsMaker rows_maker(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
-                     Precision precision) {
-  switch (problem.form()) {
-    case Ising::Form::kLowRank:
-      return low_rank_rows(kernels, problem, options);
-    case Ising::Form::kSparse:
-      return sparse_rows(kernels, problem, options, precision);
-    default:
-      return dense_rows(kernels, problem, options, precision);
-  }
-}
-
 // One call of anneal(): reads are dealt to threads in tiles.
 class AnnealCall {
  public:

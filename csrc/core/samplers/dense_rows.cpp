@@ -68,6 +68,15 @@ class DenseRows : public ReadRows {
     return true;
   }
 
+  bool sweep_each(const double* betas, const StreamKey* keys, Stop& stop) override {
+    if (stop.poll()) return false;
+    const LaneThresholds thresholds(problem_, betas, rows_.num_rows());
+    rows_.anneal_each(thresholds.values, keys);
+    return true;
+  }
+
+  void copy_state(std::size_t row, std::int8_t* out) const override { rows_.copy_spins(row, out); }
+
   void energies(double* out) override {
     for (std::size_t r = 0; r < rows_.num_rows(); ++r) out[r] = rows_.energy(r);
   }
@@ -149,11 +158,17 @@ class Int16Rows final : public Float32Rows {
     const float threshold = threshold_of(problem_, beta);
     const std::size_t next =
         kernels_.rows.anneal_int16(make_narrow_tile(), 0, options_.acceptance, threshold, keys);
-    if (next == kSweepDone) return true;
-    // A field left int16's range: the sweep goes on in float32.
-    widen_fields();
-    is_narrow_ = false;
-    rows_.anneal(options_.acceptance, threshold, keys, next);
+    if (must_widen(next)) rows_.anneal(options_.acceptance, threshold, keys, next);
+    return true;
+  }
+
+  bool sweep_each(const double* betas, const StreamKey* keys, Stop& stop) override {
+    if (!is_narrow_) return Float32Rows::sweep_each(betas, keys, stop);
+    if (stop.poll()) return false;
+    const LaneThresholds thresholds(problem_, betas, rows_.num_rows());
+    const std::size_t next =
+        kernels_.rows.anneal_each_int16(make_narrow_tile(), 0, thresholds.values, keys);
+    if (must_widen(next)) rows_.anneal_each(thresholds.values, keys, next);
     return true;
   }
 
@@ -176,6 +191,15 @@ class Int16Rows final : public Float32Rows {
             .spins_ld = rows_.ld(),
             .rows = rows_.num_rows(),
             .num_variables = rows_.num_variables()};
+  }
+
+  // Returns whether a sweep in int16, which ended at variable `next`, must go on in float32 because
+  // a field left the range of int16. The fields are then float32.
+  bool must_widen(std::size_t next) {
+    if (next == kSweepDone) return false;
+    widen_fields();
+    is_narrow_ = false;
+    return true;
   }
 
   // Converts the fields to int16. Returns false if they are too large.

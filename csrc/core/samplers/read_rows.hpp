@@ -22,6 +22,14 @@ class ReadRows : public AnnealedRows {
   // early.
   virtual bool start(std::int8_t* states, std::size_t rows, const std::size_t* problems,
                      Stop& stop) = 0;
+  // Makes one sweep in which each row has its own inverse temperature (rows), with Metropolis
+  // acceptance and the variables in order. Otherwise as sweep().
+  virtual bool sweep_each(const double* betas, const StreamKey* keys, Stop& stop) = 0;
+  // Copies the current state of a row (n).
+  virtual void copy_state(std::size_t row, std::int8_t* out) const = 0;
+  // Returns the current spins (n), bit r of which is set where row r has +1, if the rows store them
+  // so, else null. After a change the caller calls refresh_fields().
+  virtual std::uint16_t* spin_bits() { return nullptr; }
   // Writes the energies (rows) of the current states, in the problem's scaled units.
   virtual void energies(double* out) = 0;
   // Keeps the current state of every row that is chosen.
@@ -33,6 +41,9 @@ class ReadRows : public AnnealedRows {
 // Makes the rows of one thread. What all threads share was made with the maker. The problem and the
 // options must outlive it, and the precision must fit the problem.
 using RowsMaker = std::function<std::unique_ptr<ReadRows>()>;
+// For a problem of any form.
+RowsMaker rows_maker(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
+                     Precision precision);
 RowsMaker dense_rows(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
                      Precision precision);
 RowsMaker sparse_rows(const KernelTable& kernels, const Ising& problem,
@@ -45,5 +56,14 @@ RowsMaker low_rank_rows(const KernelTable& kernels, const Ising& problem,
 inline float threshold_of(const Ising& problem, double beta) {
   return acceptance_threshold(problem.scale(), 2.0, beta);
 }
+
+// The thresholds of kLanes rows, each with its own inverse temperature. A lane without a row has a
+// threshold of 0.
+struct LaneThresholds {
+  LaneThresholds(const Ising& problem, const double* betas, std::size_t rows) {
+    for (std::size_t r = 0; r < rows; ++r) values[r] = threshold_of(problem, betas[r]);
+  }
+  alignas(64) float values[kLanes] = {};
+};
 
 }  // namespace qpsbgd

@@ -115,6 +115,22 @@ class SparseRows final : public ReadRows {
     });
   }
 
+  bool sweep_each(const double* betas, const StreamKey* keys, Stop& stop) override {
+    const LaneThresholds thresholds(problem_, betas, rows_);
+    return in_runs(stop, [&](std::size_t first, std::size_t last) {
+      kernels_.anneal_each(make_tile(), first, last, thresholds.values, keys);
+    });
+  }
+
+  void copy_state(std::size_t row, std::int8_t* out) const override {
+    for (std::size_t i = 0; i < problem_.num_variables(); ++i) {
+      out[i] = spins_[i] >> row & 1 ? 1 : -1;
+    }
+  }
+
+  std::uint16_t* spin_bits() override { return spins_.data(); }
+
+  // Writes the energies of all lanes.
   void energies(double* out) override { kernels_.energies(make_tile(), out); }
 
   void keep(const bool* chosen) override {

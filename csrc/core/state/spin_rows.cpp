@@ -102,6 +102,18 @@ void SpinRows<Value>::anneal(Acceptance acceptance, float threshold, const Strea
 }
 
 template <class Value>
+void SpinRows<Value>::anneal_each(const float* thresholds, const StreamKey* keys,
+                                  std::size_t first) {
+  if constexpr (std::is_same_v<Value, float>) {
+    if (first > 0 || num_rows_ >= kMinLaneRows) {
+      kernels_.rows.anneal_each(make_tile(), first, thresholds, keys);
+      return;
+    }
+  }
+  kernels_.quadratic.of<Value>().anneal_each(make_tile(), thresholds, keys);
+}
+
+template <class Value>
 void SpinRows<Value>::anneal_in_random_order(Acceptance acceptance, float threshold,
                                              const StreamKey* keys) {
   StreamKey order[kMaxTileRows];

@@ -1,6 +1,7 @@
 // Names of random streams. The numbers themselves are made in kernels/random.hpp.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/kernels.hpp"
@@ -45,5 +46,17 @@ constexpr StreamKey order_key(StreamKey key) {
 // Number of the stream that draws a read's random start. The sweeps of the read have the numbers 0,
 // 1, ...
 inline constexpr std::uint64_t kInitialState = ~std::uint64_t{0};
+
+// Returns the word that a key is made of.
+constexpr std::uint64_t word_of(StreamKey key) {
+  return std::uint64_t{key.word1} << 32 | key.word0;
+}
+
+// Draws a state (n) of spins, uniformly distributed.
+inline void draw_state(StreamKey key, std::size_t n, std::int8_t* state) {
+  for (std::size_t i = 0; i < n; ++i) {
+    state[i] = splitmix64(word_of(key) + i / 64) >> i % 64 & 1 ? 1 : -1;
+  }
+}
 
 }  // namespace qpsbgd

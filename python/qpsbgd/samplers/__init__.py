@@ -6,9 +6,11 @@ from qpsbgd.samplers.exhaustive import ExhaustiveSampler
 from qpsbgd.samplers.path_integral import PathIntegralAnnealingSampler
 from qpsbgd.samplers.rotor_model import RotorModelAnnealingSampler
 from qpsbgd.samplers.tabu import TabuSampler
+from qpsbgd.samplers.tempering import ParallelTemperingSampler
 
 __all__ = [
     "ExhaustiveSampler",
+    "ParallelTemperingSampler",
     "PathIntegralAnnealingSampler",
     "RotorModelAnnealingSampler",
     "SimulatedAnnealingSampler",

@@ -171,13 +171,13 @@ class SimulatedAnnealingSampler(StateSampler):
         is_by_rule = beta_schedule is None and (beta_range is None or isinstance(beta_range, str))
         keep = resolve_keep(keep, betas, is_by_rule=is_by_rule)
         threshold = call.core_threshold(energy_threshold)
-        core_precision = _core_precision(problem, precision, bool(randomize_order), call.num_reads)
+        fields = core_precision(problem, precision, bool(randomize_order), call.num_reads)
         options: dict[str, Any] = {
             "acceptance": _core.Acceptance[proposal_acceptance_criteria],
             "random_order": bool(randomize_order),
             "keep_best": keep == "best",
             "seed": seed,
-            "precision": core_precision,
+            "precision": fields,
             "descend_at_limit": len(betas) > 0 and bool(betas[-1] > betas[0]),
         }
         with call.solving() as limits:
@@ -214,7 +214,7 @@ class SimulatedAnnealingSampler(StateSampler):
             seed=seed,
             keep=keep,
             form=problem.form,
-            precision=core_precision.name,
+            precision=fields.name,
             num_sweeps=list(reads.extremes),
         )
 
@@ -249,9 +249,20 @@ def _thinned(betas: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float
     return thinned
 
 
-def _core_precision(
+def core_precision(
     problem: Problem, name: Precision | None, random_order: bool, num_reads: int
 ) -> _core.Precision:
+    """Return the type of the local fields of an annealing.
+
+    Args:
+        problem: the problem.
+        name: the caller's choice; None for the type that suits the problem.
+        random_order: whether variables are drawn with replacement.
+        num_reads: number of reads, or of replicas.
+
+    Raises:
+        ValueError: another word, or a type that does not fit the problem.
+    """
     checked_choice("precision", name, (*get_args(Precision), None))
     if name is None:
         return problem.core.best_precision(random_order=random_order, num_reads=num_reads)

@@ -1,0 +1,365 @@
+#include "core/samplers/tempering.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <utility>
+
+#include "core/samplers/anneal.hpp"
+#include "core/samplers/components.hpp"
+#include "core/samplers/local_minimum.hpp"
+#include "core/samplers/read_rows.hpp"
+#include "core/support/parallel.hpp"
+#include "core/support/streams.hpp"
+
+namespace qpsbgd {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Numbers that take the place of a problem's in the names of random streams. Replica r has number
+// r.
+constexpr std::uint64_t kExchangeStream = ~std::uint64_t{0}, kClusterStream = kExchangeStream - 1;
+
+// Running mean and variance of energies at one temperature. A shift keeps differences of large
+// numbers out of the sums.
+class EnergySums {
+ public:
+  void add(double energy) {
+    if (count_ == 0.0) shift_ = energy;
+    const double d = energy - shift_;
+    count_ += 1.0;
+    sum_ += d;
+    squares_ += d * d;
+  }
+  double mean() const { return count_ > 0.0 ? shift_ + sum_ / count_ : 0.0; }
+  double variance() const {
+    if (count_ < 2.0) return 0.0;
+    return std::max(0.0, (squares_ - sum_ * sum_ / count_) / (count_ - 1.0));
+  }
+
+ private:
+  double shift_ = 0.0, count_ = 0.0, sum_ = 0.0, squares_ = 0.0;
+};
+
+// What the calls of one thread use again and again.
+struct Workspace {
+  std::vector<std::unique_ptr<ReadRows>> tiles;
+  std::vector<std::int8_t> states;  // (tiles, kLanes, n)
+  std::unique_ptr<Components> components;
+};
+
+// One read.
+class Tempering {
+ public:
+  Tempering(const KernelTable& kernels, const Ising& problem, const TemperOptions& options,
+            Workspace& space, std::uint64_t read, Stop& stop)
+      : kernels_(kernels),
+        problem_(problem),
+        options_(options),
+        space_(space),
+        read_(read),
+        stop_(stop),
+        num_betas_(options.betas.size()),
+        num_replicas_(num_betas_ * options.num_copies),
+        replica_at_(num_replicas_),
+        slot_of_(num_replicas_),
+        last_end_(num_replicas_, End::kNone),
+        lane_betas_(space.tiles.size() * kLanes, 0.0),
+        energies_(space.tiles.size() * kLanes),
+        noise_(num_replicas_),
+        exchanges_(num_betas_ - 1),
+        energy_sums_(num_betas_),
+        candidate_(problem.num_variables()) {
+    for (std::size_t r = 0; r < num_replicas_; ++r) replica_at_[r] = slot_of_[r] = r;
+    // The replica that starts at the read's initial state is the coldest.
+    std::swap(replica_at_[0], replica_at_[num_betas_ - 1]);
+    std::swap(slot_of_[0], slot_of_[num_betas_ - 1]);
+    if (options.seconds_per_read < 1e9) {
+      deadline_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                     std::chrono::duration<double>(options.seconds_per_read));
+    }
+  }
+
+  // best (n): in, the start of the first replica; out, the best state.
+  TemperRead run(const std::int8_t* replicas, std::int8_t* best, std::int8_t* samples) {
+    best_ = best;
+    TemperRead result;
+    result.sweeps = 0;
+    const bool is_started = start(replicas);
+    if (is_started && options_.num_sweeps > 0) {
+      update_energies();
+      keep_best();
+    }
+    std::size_t sampled = 0;
+    while (is_started && static_cast<std::size_t>(result.sweeps) < options_.num_sweeps) {
+      if (Clock::now() >= deadline_ || !sweep(static_cast<std::size_t>(result.sweeps))) break;
+      const auto made = static_cast<std::size_t>(++result.sweeps);
+      if (options_.cluster_period > 0 && made % options_.cluster_period == 0) move_clusters(made);
+      update_energies();
+      keep_best();
+      exchange(made);
+      const auto& due = options_.sample_sweeps;
+      for (; sampled < due.size() && due[sampled] == made; ++sampled) take(sampled, samples);
+      if (stop_.poll()) break;
+    }
+    // A call that stopped early returns the states so far.
+    for (; samples != nullptr && sampled < options_.sample_sweeps.size(); ++sampled) {
+      take(sampled, samples);
+    }
+    if (options_.keep_best && result.sweeps > 0 && stop_.reason() != Stop::Reason::kInterrupt) {
+      LocalMinimum minimum(problem_);
+      minimum.descend(0, best_, &stop_);
+      stop_.found(minimum.energy());
+    }
+    finish(result);
+    return result;
+  }
+
+ private:
+  enum class End : std::uint8_t { kNone, kHot, kCold };
+
+  std::size_t n() const { return problem_.num_variables(); }
+  std::size_t rows_of(std::size_t tile) const {
+    return std::min(kLanes, num_replicas_ - tile * kLanes);
+  }
+  ReadRows& tile_of(std::size_t replica) { return *space_.tiles[replica / kLanes]; }
+
+  // Calls body(tile) for all tiles. Returns whether all calls returned true.
+  template <class Body>
+  bool for_each_tile(const Body& body) {
+    std::atomic<bool> all{true};
+    parallel_for(
+        space_.tiles.size(), options_.num_threads_per_read,
+        [&](std::size_t tile, int) {
+          if (!body(tile)) all = false;
+        },
+        [&] { stop_.poll(); });
+    return all;
+  }
+
+  bool start(const std::int8_t* replicas) {
+    const std::size_t size = n();
+    for (std::size_t r = 0; r < num_replicas_; ++r) {
+      std::int8_t* state = &space_.states[r * size];
+      if (replicas != nullptr) {
+        std::copy_n(replicas + slot_of_[r] * size, size, state);
+      } else if (r == 0) {
+        std::copy_n(best_, size, state);
+      } else {
+        draw_state(stream_key(options_.seed, r, read_, kInitialState), size, state);
+      }
+    }
+    static constexpr std::size_t kProblems[kLanes] = {};
+    return for_each_tile([&](std::size_t tile) {
+      return space_.tiles[tile]->start(&space_.states[tile * kLanes * size], rows_of(tile),
+                                       kProblems, stop_);
+    });
+  }
+
+  bool sweep(std::size_t number) {
+    const bool is_exact = problem_.exact(options_.precision);
+    const bool is_due = !is_exact && (number + 1) % kRefreshPeriod == 0;
+    for (std::size_t r = 0; r < num_replicas_; ++r) {
+      lane_betas_[r] = options_.betas[slot_of_[r] % num_betas_];
+    }
+    return for_each_tile([&](std::size_t tile) {
+      StreamKey keys[kMaxTileRows] = {};
+      for (std::size_t lane = 0; lane < rows_of(tile); ++lane) {
+        keys[lane] = stream_key(options_.seed, tile * kLanes + lane, read_, number);
+      }
+      ReadRows& rows = *space_.tiles[tile];
+      if (is_due && !rows.refresh_fields(stop_)) return false;
+      return rows.sweep_each(&lane_betas_[tile * kLanes], keys, stop_);
+    });
+  }
+
+  void update_energies() {
+    for_each_tile([&](std::size_t tile) {
+      double* energies = &energies_[tile * kLanes];
+      space_.tiles[tile]->energies(energies);
+      for (std::size_t lane = 0; lane < kLanes; ++lane) energies[lane] /= problem_.scale();
+      return true;
+    });
+  }
+
+  // Keeps the best current state if it is better than the best so far, and ends the call if it is
+  // good enough.
+  void keep_best() {
+    const auto first = energies_.begin();
+    const auto lowest = std::min_element(first, first + static_cast<std::ptrdiff_t>(num_replicas_));
+    if (!(*lowest < best_energy_)) return;
+    const auto replica = static_cast<std::size_t>(lowest - first);
+    const bool has_best = best_energy_ < std::numeric_limits<double>::infinity();
+    if (!options_.keep_best) {
+      best_energy_ = *lowest;
+    } else if (space_.components && has_best) {
+      improve(replica);
+      best_energy_ = std::min(best_energy_, *lowest);
+    } else {
+      tile_of(replica).copy_state(replica % kLanes, best_);
+      best_energy_ = *lowest;
+    }
+    report(replica);
+  }
+
+  void report(std::size_t replica) {
+    stop_.found(best_energy_);
+    // float32 fields may be inexact: an energy near the threshold is computed anew.
+    const double error = 0x1p-20 * problem_.total_magnitude();
+    if (!(best_energy_ <= stop_.energy_threshold() + error)) return;
+    if (!options_.keep_best) tile_of(replica).copy_state(replica % kLanes, candidate_.data());
+    const std::int8_t* state = options_.keep_best ? best_ : candidate_.data();
+    double energy = 0.0;
+    problem_.energies(kernels_, state, 1, 1, &energy);
+    if (energy <= stop_.energy_threshold()) stop_.reached();
+  }
+
+  void improve(std::size_t replica) {
+    tile_of(replica).copy_state(replica % kLanes, candidate_.data());
+    best_energy_ += space_.components->improve(best_, candidate_.data());
+  }
+
+  // Exchanges components between the copies at each cold temperature.
+  void move_clusters(std::size_t number) {
+    const std::uint64_t word = word_of(stream_key(options_.seed, kClusterStream, read_, number));
+    for (std::size_t t = options_.first_clustered; t < num_betas_; ++t) {
+      for (std::size_t copy = 0; copy + 1 < options_.num_copies; copy += 2) {
+        if (stop_.poll()) return refresh();
+        const std::size_t a = replica_at_[copy * num_betas_ + t];
+        const std::size_t b = replica_at_[(copy + 1) * num_betas_ + t];
+        space_.components->exchange(bits_of(a), bits_of(b), splitmix64(word ^ (copy << 32 | t)));
+      }
+    }
+    refresh();
+    if (!options_.keep_best) return;
+    for (std::size_t t = options_.first_clustered; t < num_betas_; ++t) {
+      for (std::size_t copy = 0; copy < options_.num_copies; ++copy) {
+        if (stop_.poll()) return;
+        improve(replica_at_[copy * num_betas_ + t]);
+      }
+    }
+    report(0);
+  }
+
+  BitState bits_of(std::size_t replica) {
+    return {tile_of(replica).spin_bits(), static_cast<unsigned>(replica % kLanes)};
+  }
+
+  // Brings the fields up to date with spins that changed. A time limit does not end it.
+  void refresh() {
+    for_each_tile([&](std::size_t tile) { return space_.tiles[tile]->refresh_fields(stop_); });
+  }
+
+  // Proposes exchanges of neighbouring temperatures: of even and of odd pairs in turn.
+  //
+  // Reference: S. Syed, A. Bouchard-Cote, G. Deligiannidis, A. Doucet, J. R. Stat. Soc. B 84, 321
+  // (2022).
+  void exchange(std::size_t number) {
+    const StreamKey key = stream_key(options_.seed, kExchangeStream, read_, number);
+    kernels_.elementwise.exponential(key, 0, num_replicas_, noise_.data());
+    const bool is_counted = number > options_.num_discarded;
+    for (std::size_t copy = 0; copy < options_.num_copies; ++copy) {
+      std::size_t* replicas = &replica_at_[copy * num_betas_];
+      for (std::size_t t = 0; is_counted && t < num_betas_; ++t) {
+        energy_sums_[t].add(energies_[replicas[t]]);
+      }
+      for (std::size_t t = number % 2; t + 1 < num_betas_; t += 2) {
+        const double gain = (options_.betas[t + 1] - options_.betas[t]) *
+                            (energies_[replicas[t + 1]] - energies_[replicas[t]]);
+        if (is_counted) exchanges_[t].add(std::exp(std::min(0.0, gain)));
+        if (!(gain + static_cast<double>(noise_[copy * num_betas_ + t]) >= 0.0)) continue;
+        std::swap(replicas[t], replicas[t + 1]);
+        slot_of_[replicas[t]] = copy * num_betas_ + t;
+        slot_of_[replicas[t + 1]] = copy * num_betas_ + t + 1;
+      }
+      mark_ends(replicas[0], replicas[num_betas_ - 1]);
+    }
+  }
+
+  void mark_ends(std::size_t hottest, std::size_t coldest) {
+    if (num_betas_ < 2) return;
+    if (last_end_[hottest] == End::kCold) ++round_trips_;
+    last_end_[hottest] = End::kHot;
+    if (last_end_[coldest] == End::kHot) last_end_[coldest] = End::kCold;
+  }
+
+  void take(std::size_t number, std::int8_t* samples) {
+    const std::size_t count = options_.sampled.size();
+    for (std::size_t k = 0; k < count; ++k) {
+      const std::size_t replica = replica_at_[options_.sampled[k]];
+      tile_of(replica).copy_state(replica % kLanes, samples + (number * count + k) * n());
+    }
+  }
+
+  void finish(TemperRead& result) const {
+    result.round_trips = round_trips_;
+    for (const EnergySums& pair : exchanges_) result.exchanges.push_back(pair.mean());
+    for (const EnergySums& sums : energy_sums_) {
+      result.means.push_back(sums.mean());
+      result.variances.push_back(sums.variance());
+    }
+  }
+
+  const KernelTable& kernels_;
+  const Ising& problem_;
+  const TemperOptions& options_;
+  Workspace& space_;
+  const std::uint64_t read_;
+  Stop& stop_;
+  const std::size_t num_betas_, num_replicas_;
+  Clock::time_point deadline_ = Clock::time_point::max();
+  std::vector<std::size_t> replica_at_;  // (copies, betas): the replica at a temperature
+  std::vector<std::size_t> slot_of_;     // (replicas): its position in replica_at_
+  std::vector<End> last_end_;            // (replicas): the end that it visited last
+  std::int64_t round_trips_ = 0;
+  std::vector<double> lane_betas_, energies_;  // (replicas, rounded up to kLanes)
+  std::vector<float> noise_;                   // (copies, betas)
+  std::vector<EnergySums> exchanges_;          // (betas - 1): of probabilities
+  std::vector<EnergySums> energy_sums_;        // (betas)
+  std::vector<std::int8_t> candidate_;         // (n)
+  std::int8_t* best_ = nullptr;
+  double best_energy_ = std::numeric_limits<double>::infinity();
+};
+
+}  // namespace
+
+std::vector<TemperRead> temper(const KernelTable& kernels, const Ising& problem,
+                               const TemperOptions& options, std::size_t num_reads,
+                               const std::int8_t* replicas, std::int8_t* states,
+                               std::int8_t* samples, Stop& stop) {
+  std::vector<TemperRead> reads(num_reads);
+  const std::size_t n = problem.num_variables();
+  for (TemperRead& read : reads) read.sweeps = n == 0 ? 0 : -1;
+  if (n == 0) return reads;
+  const AnnealOptions rows_options{.betas = {}, .precision = options.precision};
+  const RowsMaker make_rows = rows_maker(kernels, problem, rows_options, options.precision);
+  const std::size_t num_tiles = divide_up(options.betas.size() * options.num_copies, kLanes);
+  std::vector<Workspace> spaces(
+      static_cast<std::size_t>(num_workers(num_reads, options.num_threads)));
+  for (Workspace& space : spaces) {
+    for (std::size_t tile = 0; tile < num_tiles; ++tile) space.tiles.push_back(make_rows());
+    space.states.resize(num_tiles * kLanes * n);
+    if (options.cluster_period > 0) space.components = std::make_unique<Components>(problem);
+  }
+  const std::size_t size = options.sample_sweeps.size() * options.sampled.size() * n;
+  parallel_for(
+      num_reads, options.num_threads,
+      [&](std::size_t read, int worker) {
+        // The first read begins however little time there is.
+        if (stop.poll() && read > 0) return;
+        Tempering tempering(kernels, problem, options, spaces[static_cast<std::size_t>(worker)],
+                            options.first_read + read, stop);
+        reads[read] = tempering.run(replicas, states + read * n,
+                                    samples == nullptr ? nullptr : samples + read * size);
+      },
+      [&] {
+        stop.poll();
+        stop.poll_interrupt();
+      });
+  return reads;
+}
+
+}  // namespace qpsbgd
