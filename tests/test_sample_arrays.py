@@ -76,6 +76,17 @@ def test_equals_sample(rng, isa, name, vartype, kind, n, density):
             np.testing.assert_array_equal(values, expected.record[vector])
 
 
+def test_the_rule_that_reads_the_biases_again(rng):
+    h, J = arrays(rng, 90, density=0.05)
+    options = {"beta_range": "dwave", "num_sweeps": 15, "seed": 3}
+    sampler = SimulatedAnnealingSampler()
+    expected = sampler.sample(model_of(h, J), **options)
+    for couplings in ways(J):
+        result = sampler.sample_arrays(h, couplings, **options)
+        np.testing.assert_array_equal(result.states, expected.record.sample)
+        assert result.info["beta_range"] == expected.info["beta_range"]
+
+
 @pytest.mark.parametrize("kind", ["integer", "normal"])
 def test_dense_problems_of_all_kinds_are_the_same_to_the_bit(rng, isa, kind):
     # From pairs in float32, from pairs in float64, from the caller's matrix, and from a quarter.

@@ -252,10 +252,10 @@ py::tuple enumerate_states(const Ising& problem, std::size_t num_states, int num
 
 // Returns the solution of a rule's equation; see excitations.hpp.
 double excitations_beta(const Array<double>& barriers, double number, double least) {
-  std::vector<double> copy(barriers.data(), barriers.data() + barriers.size());
+  const auto count = static_cast<std::size_t>(barriers.size());
   double beta = least;
   run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
-    beta = beta_of_excitations(std::move(copy), {}, number, least, &stop);
+    beta = beta_of_excitations({barriers.data(), count}, {}, number, least, &stop);
   });
   return beta;
 }

@@ -1102,7 +1102,14 @@ TEST_CASE("barriers") {
   const qpsbgd::HotAndKnee ends = qpsbgd::hot_and_knee(barriers, highest, rule);
   CHECK(ends.hot == 1.25);
   CHECK(ends.knee > ends.hot);
-  CHECK(qpsbgd::beta_of_excitations({2.0}, {}, 0.01, 1.0) == doctest::Approx(2.3).epsilon(0.01));
+  CHECK(qpsbgd::beta_of_excitations(barriers, {}, 0.01, 1.0) ==
+        doctest::Approx(4.62).epsilon(0.01));
+  std::vector<double> many(1000);  // most of them soon do not count
+  for (std::size_t i = 0; i < many.size(); ++i) many[i] = 0.1 * static_cast<double>(i + 1);
+  const double beta = qpsbgd::beta_of_excitations(many, many, 0.01, 1.0);
+  double sum = 0.0;
+  for (const double barrier : many) sum += barrier * std::exp(-beta * barrier);
+  CHECK(sum == doctest::Approx(0.01).epsilon(0.002));
 }
 
 TEST_CASE("descent") {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <numeric>
-#include <utility>
+#include <vector>
 
 namespace qpsbgd {
 namespace {
@@ -16,11 +16,12 @@ constexpr double kNegligible = 1e-9;
 
 }  // namespace
 
-double beta_of_excitations(std::vector<double> barriers, std::vector<double> weights, double number,
-                           double least, Stop* stop) {
+double beta_of_excitations(std::span<const double> barriers, std::span<const double> weights,
+                           double number, double least, Stop* stop) {
   double beta = least;
   const bool is_weighted = !weights.empty();
   std::vector<double> excited(barriers.size());
+  std::vector<double> kept_barriers, kept_weights;  // once some terms do not count
   for (;;) {
     if (stop != nullptr && stop->poll()) throw Stopped();
     const std::size_t count = barriers.size();
@@ -35,15 +36,22 @@ double beta_of_excitations(std::vector<double> barriers, std::vector<double> wei
     beta += std::log(total / number) * total / slope;
     const double counted = kNegligible * number / static_cast<double>(count);
     if (smallest > counted) continue;
-    std::size_t kept = 0;
+    const auto kept = static_cast<std::size_t>(
+        std::count_if(excited.begin(), excited.begin() + static_cast<std::ptrdiff_t>(count),
+                      [counted](double term) { return term > counted; }));
+    if (kept_barriers.empty()) {
+      kept_barriers.resize(kept);
+      kept_weights.resize(is_weighted ? kept : 0);
+    }
+    std::size_t next = 0;
     for (std::size_t i = 0; i < count; ++i) {
       if (!(excited[i] > counted)) continue;
-      barriers[kept] = barriers[i];
-      if (is_weighted) weights[kept] = weights[i];
-      ++kept;
+      kept_barriers[next] = barriers[i];
+      if (is_weighted) kept_weights[next] = weights[i];
+      ++next;
     }
-    barriers.resize(kept);
-    if (is_weighted) weights.resize(kept);
+    barriers = {kept_barriers.data(), kept};
+    if (is_weighted) weights = {kept_weights.data(), kept};
   }
 }
 

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <span>
-#include <vector>
 
 #include "core/support/stop.hpp"
 
@@ -14,8 +13,8 @@ namespace qpsbgd {
 // 1. Returns `least` if the sum is smaller than `number` there. The logarithm of the sum is convex
 // and falls with beta, so Newton's method approaches the solution from below. Throws Stopped where
 // `stop` says to end.
-double beta_of_excitations(std::vector<double> barriers, std::vector<double> weights, double number,
-                           double least, Stop* stop = nullptr);
+double beta_of_excitations(std::span<const double> barriers, std::span<const double> weights,
+                           double number, double least, Stop* stop = nullptr);
 
 // Constants of the rule. `hot` and `large_per_median` give the hot end, the others the knee.
 struct BarrierRule {

@@ -52,6 +52,7 @@ class ArrayModel:
     """
 
     matrix: npt.NDArray[Any] | None = None
+    _pairs: tuple[Indices, Indices, Floats] | None = None
 
     def __init__(self, h: Any, J: Any, offset: Any, vartype: Any) -> None:
         checked_choice("vartype", vartype, ("SPIN", "BINARY"))
@@ -69,7 +70,8 @@ class ArrayModel:
         if J.shape != (n, n):
             raise ValueError(f"J has shape {J.shape}, but must be ({n}, {n}) as h is ({n},)")
         if is_sparse:
-            self._pairs = _lower_entries(J)
+            self._sparse, self._pairs = J, _lower_entries(J)
+            self.num_interactions = len(self._pairs[2])
         else:
             self.matrix, self.largest = _symmetric(J)
 
@@ -81,8 +83,7 @@ class ArrayModel:
     @cached_property
     def num_interactions(self) -> int:
         """Number of pairs whose coupling is not zero."""
-        if self.matrix is None:
-            return len(self._pairs[2])
+        assert self.matrix is not None  # the number of a sparse J is set by its reading
         return int(np.count_nonzero(self.matrix)) // 2
 
     def pairs(self) -> tuple[Indices, Indices, Floats]:
@@ -92,7 +93,9 @@ class ArrayModel:
         dimod model.
         """
         if self.matrix is None:
-            return self._pairs
+            # They are large. A second caller has them read again.
+            pairs, self._pairs = self._pairs, None
+            return _lower_entries(self._sparse) if pairs is None else pairs
         parts: list[tuple[Any, ...]] = [(np.empty(0, np.uint32),) * 2 + (np.empty(0),)]
         step = max(1, PIECE // max(1, self.num_variables))
         for first in range(0, self.num_variables, step):

@@ -141,9 +141,9 @@ class Problem:
         return self.biases.linear
 
     @property
-    def pairs(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-        """First and second variables of the pairs that interact, uint32 ``(k,)`` each."""
-        return self.biases.pairs
+    def pairs(self) -> npt.NDArray[np.uint32]:
+        """First and second variables of the pairs that interact, uint32 ``(2, k)``."""
+        return np.array(self.biases.pairs)
 
     @property
     def quadratic(self) -> Floats:

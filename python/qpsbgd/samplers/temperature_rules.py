@@ -173,6 +173,7 @@ def temperatures_of_barriers(barriers: Floats, highest: Floats) -> Temperatures:
         knee_excited=KNEE_EXCITED,
         knee_lowest=KNEE_LOWEST,
     )
+    del all_highest, sampled_highest
     cold = _core.beta_of_excitations(
         np.ascontiguousarray(barriers), number=COLD_EXCITED * num_states, least=knee
     )
