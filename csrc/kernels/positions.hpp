@@ -10,6 +10,7 @@ constexpr std::size_t kPositionBytes = kVectorBytes < 32 ? kVectorBytes : 32;
 constexpr std::size_t kPositionWidth = kPositionBytes / sizeof(std::int16_t);
 constexpr std::size_t kPositionParts = kLanes / kPositionWidth;
 typedef std::int16_t PositionPart __attribute__((vector_size(kPositionBytes)));
+typedef std::uint16_t ModularPart __attribute__((vector_size(kPositionBytes)));
 typedef std::int16_t AlignedPositionPart __attribute__((vector_size(kPositionBytes), may_alias));
 
 struct Positions {
@@ -50,12 +51,16 @@ QPSBGD_INLINE Positions greatest(const Positions& a, const Positions& b) {
 // Sums and differences are modulo 2^16.
 QPSBGD_INLINE Positions operator+(const Positions& a, const Positions& b) {
   Positions v;
-  for (std::size_t q = 0; q < kPositionParts; ++q) v.part[q] = a.part[q] + b.part[q];
+  for (std::size_t q = 0; q < kPositionParts; ++q) {
+    v.part[q] = (PositionPart)((ModularPart)a.part[q] + (ModularPart)b.part[q]);
+  }
   return v;
 }
 QPSBGD_INLINE Positions operator-(const Positions& a, const Positions& b) {
   Positions v;
-  for (std::size_t q = 0; q < kPositionParts; ++q) v.part[q] = a.part[q] - b.part[q];
+  for (std::size_t q = 0; q < kPositionParts; ++q) {
+    v.part[q] = (PositionPart)((ModularPart)a.part[q] - (ModularPart)b.part[q]);
+  }
   return v;
 }
 
