@@ -811,7 +811,7 @@ void test_paths(std::size_t n, std::size_t num_reads, std::size_t length, double
       setenv("QPSBGD_ISA", isa.c_str(), 1);
       for (const int threads : {1, 3}) {
         qpsbgd::FieldSchedule options;
-        options.steps = {{0.0, 3.0}, {0.7, 30.0}, {1.0, 0.5}, {2.0, 0.0}, {1.0, 4096.0}};
+        options.steps = {{0.0, 3.0}, {0.7, 30.0}, {1.0, 0.5}, {2.0, 0.0}, {1.0, 60.0}};
         options.sample_interval = 2;
         options.num_threads = threads;
         std::vector<std::int8_t> spins(num_reads * n),
