@@ -262,3 +262,14 @@ def test_bad_models_are_named(rng):
         log_partition_batch(h[None], np.triu(J))
     with pytest.raises(ValueError, match="vartype is 'x'"):
         log_partition_batch(h[None], J, vartype="x")
+
+
+@pytest.mark.parametrize("n", [3, 100])
+def test_rings_without_linear_biases(n):
+    # Metropolis sweeps in order only move the domain walls of a ring around, for ever.
+    beta = 0.7
+    ring = dimod.BQM.from_ising({}, {(i, (i + 1) % n): -1.0 for i in range(n)})
+    result = log_partition(ring, beta, seed=1)
+    exact = n * np.log(2 * np.cosh(beta)) + np.log1p(np.tanh(beta) ** n)
+    assert result.is_reliable
+    assert abs(result.log_z - exact) < 4 * result.standard_error

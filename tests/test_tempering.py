@@ -32,7 +32,8 @@ def temper(problem, start, betas, *, replicas=None, **options):
     """What the core returns."""
     chosen = {
         "num_copies": 1, "num_sweeps": 10, "num_discarded": 0, "cluster_period": 0,
-        "first_clustered": 0, "keep_best": False, "sampled": list(range(len(betas))),
+        "first_clustered": 0, "acceptance": _core.Acceptance.Metropolis, "keep_best": False,
+        "sampled": list(range(len(betas))),
         "sample_sweeps": [10], "precision": _core.Precision.float32, "seed": 5, "first_read": 0,
         "num_threads": 1, "time_limit": np.inf, "seconds_per_read": np.inf,
         "energy_threshold": -np.inf, "watch": None, **options,
@@ -73,16 +74,55 @@ def test_temper_equals_twin(rng, isa, form, precision, has_linear):
 
 @pytest.mark.parametrize("n", [1, 3, 16, 17, 64, 130])
 @pytest.mark.parametrize("size", [1, 2, 5, 33])
-def test_temper_equals_twin_at_every_size(rng, isa, n, size):
+@pytest.mark.parametrize("gibbs", [False, True])
+def test_temper_equals_twin_at_every_size(rng, isa, n, size, gibbs):
     problem = Problem(random_bqm(rng, n, min(1.0, 8 / n)), "sparse" if n > 16 else "dense")
     betas = np.geomspace(0.02, 0.5, size)
     start = rng.choice(np.array([-1, 1], np.int8), (1, n))
-    states = temper(problem, start, betas, num_sweeps=3, sample_sweeps=[1, 2, 3])[1]
+    rule = _core.Acceptance.Gibbs if gibbs else _core.Acceptance.Metropolis
+    states = temper(problem, start, betas, num_sweeps=3, sample_sweeps=[1, 2, 3], acceptance=rule)[
+        1
+    ]
     expected = reference.temper(
         problem.linear, problem.pairs, problem.quadratic, start[0], betas, num_copies=1,
-        num_sweeps=3, cluster_period=0, first_clustered=0, seed=5, read=0,
+        num_sweeps=3, cluster_period=0, first_clustered=0, seed=5, read=0, gibbs=gibbs,
     )  # fmt: skip
     np.testing.assert_array_equal(states[0], expected)
+
+
+@pytest.mark.parametrize("precision", ["int16", "float32", "float64"])
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_gibbs_sweeps_equal_twin(rng, isa, form, precision):
+    problem = Problem(random_bqm(rng, 66, 0.05), form)
+    betas = np.geomspace(0.02, 0.3, 11)
+    start = rng.choice(np.array([-1, 1], np.int8), (1, 66))
+    states = temper(
+        problem, start, betas, sample_sweeps=[1, 5, 10], acceptance=_core.Acceptance.Gibbs,
+        precision=_core.Precision[precision],
+    )[1]  # fmt: skip
+    expected = reference.temper(
+        problem.linear, problem.pairs, problem.quadratic, start[0], betas, num_copies=1,
+        num_sweeps=10, cluster_period=0, first_clustered=0, seed=5, read=0, gibbs=True,
+    )  # fmt: skip
+    np.testing.assert_array_equal(states[0], expected[[0, 4, 9]])
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+@pytest.mark.parametrize("n", [3, 12])
+def test_samples_of_rings_without_linear_biases(n, form):
+    # Metropolis sweeps in order only move the domain walls of a ring around, for ever.
+    beta = 0.7
+    ring = dimod.BQM.from_ising({}, {(i, (i + 1) % n): -1.0 for i in range(n)})
+    energies = (
+        ParallelTemperingSampler()
+        .sample(ring, sample_betas=beta, num_reads=2000, num_sweeps=60, seed=1, form=form)
+        .record.energy
+    )
+    states = dimod.ExactSolver().sample(ring).record.energy
+    weights = np.exp(-beta * states)
+    mean = (weights * states).sum() / weights.sum()
+    deviation = np.sqrt((weights * (states - mean) ** 2).sum() / weights.sum())
+    assert abs(energies.mean() - mean) < 4 * deviation / np.sqrt(2000)
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse"])

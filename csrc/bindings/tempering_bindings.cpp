@@ -70,11 +70,12 @@ Array<T> column(const std::vector<TemperRead>& reads, std::size_t width, const V
 py::tuple temper_reads(const Ising& problem, const States& initial_states,
                        std::optional<States> replicas, std::vector<double> betas,
                        std::size_t num_copies, std::size_t num_sweeps, std::size_t num_discarded,
-                       std::size_t cluster_period, std::size_t first_clustered, bool keep_best,
-                       std::vector<std::size_t> sampled, std::vector<std::size_t> sample_sweeps,
-                       Precision precision, std::uint64_t seed, std::uint64_t first_read,
-                       int num_threads, double time_limit, double seconds_per_read,
-                       double energy_threshold, py::object watch) {
+                       std::size_t cluster_period, std::size_t first_clustered,
+                       Acceptance acceptance, bool keep_best, std::vector<std::size_t> sampled,
+                       std::vector<std::size_t> sample_sweeps, Precision precision,
+                       std::uint64_t seed, std::uint64_t first_read, int num_threads,
+                       double time_limit, double seconds_per_read, double energy_threshold,
+                       py::object watch) {
   const std::size_t n = problem.num_variables();
   if (initial_states.ndim() != 2 || static_cast<std::size_t>(initial_states.shape(1)) != n) {
     throw std::invalid_argument("states must have shape (num_reads, " + std::to_string(n) + ")");
@@ -87,6 +88,7 @@ py::tuple temper_reads(const Ising& problem, const States& initial_states,
                         .num_discarded = num_discarded,
                         .cluster_period = cluster_period,
                         .first_clustered = first_clustered,
+                        .acceptance = acceptance,
                         .keep_best = keep_best,
                         .sampled = std::move(sampled),
                         .sample_sweeps = std::move(sample_sweeps),
@@ -219,9 +221,9 @@ void define_tempering(py::module_& m) {
         "num_chains"_a, "seed"_a, "number"_a, "num_threads"_a);
   m.def("temper", &temper_reads, "problem"_a, "initial_states"_a.noconvert(), py::kw_only(),
         "replicas"_a.noconvert() = py::none(), "betas"_a, "num_copies"_a, "num_sweeps"_a,
-        "num_discarded"_a, "cluster_period"_a, "first_clustered"_a, "keep_best"_a, "sampled"_a,
-        "sample_sweeps"_a, "precision"_a, "seed"_a, "first_read"_a, "num_threads"_a, "time_limit"_a,
-        "seconds_per_read"_a, "energy_threshold"_a, "watch"_a);
+        "num_discarded"_a, "cluster_period"_a, "first_clustered"_a, "acceptance"_a, "keep_best"_a,
+        "sampled"_a, "sample_sweeps"_a, "precision"_a, "seed"_a, "first_read"_a, "num_threads"_a,
+        "time_limit"_a, "seconds_per_read"_a, "energy_threshold"_a, "watch"_a);
 }
 
 }  // namespace qpsbgd::bindings

@@ -132,9 +132,9 @@ struct QuadraticKernels {
   void (*anneal)(const QuadraticTile<Value>& tile, Acceptance acceptance, float threshold,
                  const StreamKey* keys);
 
-  // Makes a sweep in which each row has its own threshold (rows), Metropolis acceptance.
-  void (*anneal_each)(const QuadraticTile<Value>& tile, const float* thresholds,
-                      const StreamKey* keys);
+  // Makes a sweep in which each row has its own threshold (rows).
+  void (*anneal_each)(const QuadraticTile<Value>& tile, Acceptance acceptance,
+                      const float* thresholds, const StreamKey* keys);
 
   // A sweep of num_variables proposals, each of a variable drawn uniformly, with replacement, from
   // the stream order[row]. The state must be fields.
@@ -158,11 +158,11 @@ struct RowKernels {
   std::size_t (*anneal_int16)(const Int16Tile& tile, std::size_t start, Acceptance acceptance,
                               float threshold, const StreamKey* keys);
 
-  // Make such sweeps with Metropolis acceptance, in which each row has its own threshold. The
-  // thresholds are 64-byte aligned and readable up to a multiple of kLanes rows.
+  // Make such sweeps in which each row has its own threshold. The thresholds are 64-byte aligned
+  // and readable up to a multiple of kLanes rows.
   std::size_t (*anneal_each)(const QuadraticTile<float>& tile, std::size_t start,
-                             const float* thresholds, const StreamKey* keys);
-  std::size_t (*anneal_each_int16)(const Int16Tile& tile, std::size_t start,
+                             Acceptance acceptance, const float* thresholds, const StreamKey* keys);
+  std::size_t (*anneal_each_int16)(const Int16Tile& tile, std::size_t start, Acceptance acceptance,
                                    const float* thresholds, const StreamKey* keys);
 };
 
@@ -186,10 +186,9 @@ struct SparseKernels {
   void (*set_fields)(const SparseTile<Value>& tile, std::size_t first, std::size_t last);
   void (*anneal)(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
                  Acceptance acceptance, float threshold, const StreamKey* keys);
-  // Makes a sweep in which each lane has its own threshold (kLanes, 64-byte aligned), Metropolis
-  // acceptance.
+  // Makes a sweep in which each lane has its own threshold (kLanes, 64-byte aligned).
   void (*anneal_each)(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
-                      const float* thresholds, const StreamKey* keys);
+                      Acceptance acceptance, const float* thresholds, const StreamKey* keys);
   // As in QuadraticKernels. Null for int16.
   void (*anneal_random)(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
                         Acceptance acceptance, float threshold, const StreamKey* keys,

@@ -252,15 +252,17 @@ std::size_t anneal(const Tile& tile, std::size_t start, Acceptance acceptance, f
 }
 
 template <class Flips, class Tile>
-std::size_t anneal_each(const Tile& tile, std::size_t start, const float* thresholds,
-                        const StreamKey* keys) {
-  using Rule = LaneRule<Acceptance::kMetropolis, Lanes<float>>;
+std::size_t anneal_each(const Tile& tile, std::size_t start, Acceptance acceptance,
+                        const float* thresholds, const StreamKey* keys) {
   const std::size_t second = tile.rows > kLanes ? kLanes : 0;
-  const Rule rules[kMaxTileRows / kLanes] = {Rule(keys, load_lanes(thresholds)),
-                                             Rule(keys + second, load_lanes(thresholds + second))};
   std::uint8_t active[kMaxTileRows];
   for (std::size_t row = 0; row < kMaxTileRows; ++row) active[row] = 1;
-  return sweep<Flips>(tile, start, rules, active);
+  return with_acceptance(acceptance, [&]<Acceptance kAcceptance>() {
+    using Rule = LaneRule<kAcceptance, Lanes<float>>;
+    const Rule rules[kMaxTileRows / kLanes] = {
+        Rule(keys, load_lanes(thresholds)), Rule(keys + second, load_lanes(thresholds + second))};
+    return sweep<Flips>(tile, start, rules, active);
+  });
 }
 
 void descend(const QuadraticTile<float>& tile, std::uint8_t* active) {

@@ -153,9 +153,11 @@ void anneal(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
 
 template <class Value>
 void anneal_each(const SparseTile<Value>& tile, std::size_t first, std::size_t last,
-                 const float* thresholds, const StreamKey* keys) {
-  using Decisions = SparseDecisions<Acceptance::kMetropolis, Value, Lanes<float>>;
-  sweep(tile, first, last, Decisions(tile, load_lanes(thresholds), keys));
+                 Acceptance acceptance, const float* thresholds, const StreamKey* keys) {
+  with_acceptance(acceptance, [&]<Acceptance kAcceptance>() {
+    using Decisions = SparseDecisions<kAcceptance, Value, Lanes<float>>;
+    sweep(tile, first, last, Decisions(tile, load_lanes(thresholds), keys));
+  });
 }
 
 // Every lane draws variables of its own: it is a chain by itself.

@@ -95,9 +95,10 @@ void anneal(const QuadraticTile<Value>& tile, Acceptance acceptance, float thres
 }
 
 template <class Value>
-void anneal_each(const QuadraticTile<Value>& tile, const float* thresholds, const StreamKey* keys) {
-  sweep(tile, [&](std::size_t row) {
-    return ReadRule<Acceptance::kMetropolis>(keys[row], thresholds[row]);
+void anneal_each(const QuadraticTile<Value>& tile, Acceptance acceptance, const float* thresholds,
+                 const StreamKey* keys) {
+  with_acceptance(acceptance, [&]<Acceptance kAcceptance>() {
+    sweep(tile, [&](std::size_t row) { return ReadRule<kAcceptance>(keys[row], thresholds[row]); });
   });
 }
 

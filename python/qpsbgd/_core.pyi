@@ -449,6 +449,7 @@ def temper(
     num_discarded: int,
     cluster_period: int,
     first_clustered: int,
+    acceptance: Acceptance,
     keep_best: bool,
     sampled: Sequence[int],
     sample_sweeps: Sequence[int],

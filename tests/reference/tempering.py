@@ -32,6 +32,7 @@ def temper(
     first_clustered: int,
     seed: int,
     read: int,
+    gibbs: bool = False,
 ) -> Spins:
     """Return the states of the first copies after each sweep, ``(num_sweeps, betas, n)``.
 
@@ -47,7 +48,9 @@ def temper(
     for sweep in range(num_sweeps):
         for slot, replica in enumerate(order):
             stream = (seed, replica, read, sweep)
-            _sweep(states[replica], linear, couplings, scale, float(betas[slot % size]), stream)
+            _sweep(
+                states[replica], linear, couplings, scale, float(betas[slot % size]), stream, gibbs
+            )
         made = sweep + 1
         if cluster_period and made % cluster_period == 0:
             word = stream_word(seed, CLUSTERS, read, made)
@@ -114,7 +117,7 @@ def log_weights(
         for k, beta in enumerate(betas):
             log -= (beta - before) * _energy(linear, couplings, s)
             logs[chain, k], before = log, beta
-            _sweep(s, linear, couplings, scale, float(beta), (seed, problem, chain, k))
+            _sweep(s, linear, couplings, scale, float(beta), (seed, problem, chain, k), True)
     return logs
 
 
@@ -140,11 +143,12 @@ def _sweep(
     scale: float,
     beta: float,
     stream: tuple[int, int, int, int],
+    gibbs: bool,
 ) -> None:
-    """Make one Metropolis sweep, variables in order."""
+    """Make one sweep by Metropolis's or Gibbs's rule, variables in order."""
     largest = np.float32(np.finfo(np.float32).max / 64)
     threshold = np.float32(scale / (2.0 * beta)) if beta > 0 else largest
-    slack = threshold * noise(stream, len(s), gibbs=False)
+    slack = threshold * noise(stream, len(s), gibbs)
     for i in range(len(s)):
         field = scale * (linear[i] + couplings[i] @ s)
         if np.float32(s[i] * field) + slack[i] >= 0:

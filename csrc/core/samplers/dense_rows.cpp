@@ -71,7 +71,7 @@ class DenseRows : public ReadRows {
   bool sweep_each(const double* betas, const StreamKey* keys, Stop& stop) override {
     if (stop.poll()) return false;
     const LaneThresholds thresholds(problem_, betas, rows_.num_rows());
-    rows_.anneal_each(thresholds.values, keys);
+    rows_.anneal_each(options_.acceptance, thresholds.values, keys);
     return true;
   }
 
@@ -166,9 +166,9 @@ class Int16Rows final : public Float32Rows {
     if (!is_narrow_) return Float32Rows::sweep_each(betas, keys, stop);
     if (stop.poll()) return false;
     const LaneThresholds thresholds(problem_, betas, rows_.num_rows());
-    const std::size_t next =
-        kernels_.rows.anneal_each_int16(make_narrow_tile(), 0, thresholds.values, keys);
-    if (must_widen(next)) rows_.anneal_each(thresholds.values, keys, next);
+    const std::size_t next = kernels_.rows.anneal_each_int16(
+        make_narrow_tile(), 0, options_.acceptance, thresholds.values, keys);
+    if (must_widen(next)) rows_.anneal_each(options_.acceptance, thresholds.values, keys, next);
     return true;
   }
 

@@ -27,7 +27,9 @@ class WeightsCall {
         num_chains_(num_chains),
         num_rows_(num_chains * problem.num_problems()),
         stop_(stop),
-        rows_options_{.betas = {}, .precision = weights_precision(problem, num_rows_)},
+        rows_options_{.betas = {},
+                      .acceptance = Acceptance::kGibbs,
+                      .precision = weights_precision(problem, num_rows_)},
         make_rows_(rows_maker(kernels, problem, rows_options_, *rows_options_.precision)),
         energies_(options.marked.empty() ? num_rows_ * options.betas.size() : 0) {
     weights_.logs.resize(num_rows_ * options.marked.size());

@@ -30,7 +30,8 @@ struct Weights {
 
 // Runs num_chains chains for each problem. A chain starts at a uniformly distributed state. At each
 // of the betas its weight is multiplied by exp(-(beta - previous beta) E), and then it makes a
-// sweep at this beta.
+// Gibbs sweep at this beta. Metropolis sweeps in a fixed order do not reach all states where flips
+// leave the energy as it is, as on a ring without linear biases.
 //
 // Chain k of a problem depends on the problem, the options and k alone: not on the number of chains
 // or threads, nor on the instruction set. Throws Stopped where `stop` says to end.

@@ -22,8 +22,8 @@ class ReadRows : public AnnealedRows {
   // early.
   virtual bool start(std::int8_t* states, std::size_t rows, const std::size_t* problems,
                      Stop& stop) = 0;
-  // Makes one sweep in which each row has its own inverse temperature (rows), with Metropolis
-  // acceptance and the variables in order. Otherwise as sweep().
+  // Makes one sweep in which each row has its own inverse temperature (rows), and the
+  // variables in order. Otherwise as sweep().
   virtual bool sweep_each(const double* betas, const StreamKey* keys, Stop& stop) = 0;
   // Copies the current state of a row (n).
   virtual void copy_state(std::size_t row, std::int8_t* out) const = 0;

@@ -118,7 +118,7 @@ class SparseRows final : public ReadRows {
   bool sweep_each(const double* betas, const StreamKey* keys, Stop& stop) override {
     const LaneThresholds thresholds(problem_, betas, rows_);
     return in_runs(stop, [&](std::size_t first, std::size_t last) {
-      kernels_.anneal_each(make_tile(), first, last, thresholds.values, keys);
+      kernels_.anneal_each(make_tile(), first, last, options_.acceptance, thresholds.values, keys);
     });
   }
 

@@ -334,7 +334,8 @@ std::vector<TemperRead> temper(const KernelTable& kernels, const Ising& problem,
   const std::size_t n = problem.num_variables();
   for (TemperRead& read : reads) read.sweeps = n == 0 ? 0 : -1;
   if (n == 0) return reads;
-  const AnnealOptions rows_options{.betas = {}, .precision = options.precision};
+  const AnnealOptions rows_options{
+      .betas = {}, .acceptance = options.acceptance, .precision = options.precision};
   const RowsMaker make_rows = rows_maker(kernels, problem, rows_options, options.precision);
   const std::size_t num_tiles = divide_up(options.betas.size() * options.num_copies, kLanes);
   std::vector<Workspace> spaces(

@@ -22,6 +22,7 @@ struct TemperOptions {
   // first_clustered on. 0 for none. They need a sparse problem.
   std::size_t cluster_period = 0;
   std::size_t first_clustered = 0;
+  Acceptance acceptance = Acceptance::kMetropolis;
   bool keep_best = true;                      // otherwise samples are kept
   std::vector<std::size_t> sampled;           // numbers of the temperatures to sample
   std::vector<std::size_t> sample_sweeps;     // ascending: the sweeps after which to take samples

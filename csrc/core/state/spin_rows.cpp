@@ -102,15 +102,15 @@ void SpinRows<Value>::anneal(Acceptance acceptance, float threshold, const Strea
 }
 
 template <class Value>
-void SpinRows<Value>::anneal_each(const float* thresholds, const StreamKey* keys,
-                                  std::size_t first) {
+void SpinRows<Value>::anneal_each(Acceptance acceptance, const float* thresholds,
+                                  const StreamKey* keys, std::size_t first) {
   if constexpr (std::is_same_v<Value, float>) {
     if (first > 0 || num_rows_ >= kMinLaneRows) {
-      kernels_.rows.anneal_each(make_tile(), first, thresholds, keys);
+      kernels_.rows.anneal_each(make_tile(), first, acceptance, thresholds, keys);
       return;
     }
   }
-  kernels_.quadratic.of<Value>().anneal_each(make_tile(), thresholds, keys);
+  kernels_.quadratic.of<Value>().anneal_each(make_tile(), acceptance, thresholds, keys);
 }
 
 template <class Value>

@@ -71,7 +71,8 @@ class SpinRows {
   void anneal(Acceptance acceptance, float threshold, const StreamKey* keys, std::size_t first = 0);
   // Makes such a sweep with Metropolis acceptance, in which each row has its own threshold (rows,
   // rounded up to kLanes; 64-byte aligned).
-  void anneal_each(const float* thresholds, const StreamKey* keys, std::size_t first = 0);
+  void anneal_each(Acceptance acceptance, const float* thresholds, const StreamKey* keys,
+                   std::size_t first = 0);
   // Makes num_variables proposals, each of a variable drawn at random. Fields only.
   void anneal_in_random_order(Acceptance acceptance, float threshold, const StreamKey* keys);
 

@@ -150,6 +150,7 @@ def _lower_entries(J: Any) -> tuple[Indices, Indices, Floats]:
 
     Values that are stored twice are added up, as SciPy does.
     """
+    _check_indices(J)
     csr = J.tocsr()
     if csr.data.dtype.kind not in "biuf":
         raise TypeError(f"J has dtype {csr.data.dtype}, but must be of real numbers")
@@ -178,6 +179,17 @@ def _lower_entries(J: Any) -> tuple[Indices, Indices, Floats]:
             f"{csr[j, i]}, or all entries must lie in one triangle"
         )
     return lower
+
+
+def _check_indices(J: Any) -> None:
+    """Raise ValueError if the indices of a sparse matrix are damaged: SciPy would not notice."""
+    try:
+        if hasattr(J, "check_format"):
+            J.check_format(full_check=True)
+        elif J.format == "coo":
+            type(J)((J.data, (J.row, J.col)), shape=J.shape)  # the constructor checks
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"J is a damaged sparse matrix: {error}") from error
 
 
 def _selected(

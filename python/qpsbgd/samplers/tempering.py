@@ -43,7 +43,9 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
     which they differ (isoenergetic cluster moves).
 
     The sampler returns the best state of each read, or, with ``sample_betas``, samples of Boltzmann
-    distributions. It is vectorised and uses all cores. Read ``k`` depends on the problem, the
+    distributions. Samples come from Gibbs sweeps, best states from Metropolis sweeps, which find
+    lower energies but, in a fixed order, do not reach all states of some problems without linear
+    biases. It is vectorised and uses all cores. Read ``k`` depends on the problem, the
     parameters, its initial state, ``seed`` and ``k`` alone. It does not depend on ``num_reads``,
     ``num_threads`` or the instruction set.
 
@@ -195,7 +197,7 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
         num_rows = MANY_REPLICAS if num_betas is None else num_betas * num_copies
         run = TemperingRun(
             problem, num_copies, core_precision(problem, precision, False, num_rows), seed,
-            threshold,
+            threshold, _core.Acceptance.Metropolis if is_best else _core.Acceptance.Gibbs,
         )  # fmt: skip
         with call.solving() as limits:
             run.start(limits)

@@ -58,6 +58,7 @@ class TemperingRun:
         precision: type of the local fields.
         seed: seed of the random numbers.
         energy_threshold: energy that ends the call.
+        acceptance: rule of the sweeps.
     """
 
     problem: Problem
@@ -65,6 +66,7 @@ class TemperingRun:
     precision: _core.Precision
     seed: int
     energy_threshold: float
+    acceptance: _core.Acceptance
     _limits: dict[str, Any] = field(default_factory=dict)
     _deadline: float = math.inf
     _interruption: tuple[_core.StopReason, BaseException | None] | None = None
@@ -90,7 +92,8 @@ class TemperingRun:
         _, samples, _, _, exchanges, _, variances, reason, error = _core.temper(
             self.problem.core, start, replicas=None if states is None else states[None],
             betas=betas.tolist(), num_copies=1, num_sweeps=num_sweeps,
-            num_discarded=num_sweeps // 2, cluster_period=0, first_clustered=0, keep_best=False,
+            num_discarded=num_sweeps // 2, cluster_period=0, first_clustered=0,
+            acceptance=self.acceptance, keep_best=False,
             sampled=list(range(len(betas))), sample_sweeps=[num_sweeps], first_read=PILOT_READ,
             seconds_per_read=math.inf, energy_threshold=-math.inf, precision=self.precision,
             seed=self.seed, **limits,
@@ -130,7 +133,8 @@ class TemperingRun:
             self.problem.core, initial, replicas=None, betas=betas.tolist(),
             num_copies=self.num_copies, num_sweeps=num_sweeps, num_discarded=0,
             cluster_period=CLUSTER_PERIOD if has_clusters else 0,
-            first_clustered=int(CLUSTERED_FROM * len(betas)), keep_best=sampled is None,
+            first_clustered=int(CLUSTERED_FROM * len(betas)), acceptance=self.acceptance,
+            keep_best=sampled is None,
             sampled=places, sample_sweeps=due if sampled is not None else [], first_read=0,
             seconds_per_read=seconds / rounds, energy_threshold=self.energy_threshold,
             precision=self.precision, seed=self.seed, **{**self._limits, "time_limit": seconds},
