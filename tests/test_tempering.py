@@ -107,6 +107,16 @@ def test_real_biases_give_the_same_bits_everywhere(rng, on_every_isa, kind):
             assert energy == results[0][k // 3 * 3][1]
 
 
+def test_small_integers_are_not_bits(rng):
+    bqm = dimod.BQM({}, {(i, (i + 1) % 100): 1.0 for i in range(100)}, 0.0, "SPIN")
+    sampler = ParallelTemperingSampler()
+    options = {"form": "sparse", "eliminate": False, "num_sweeps": 5, "seed": 1}
+    assert sampler.sample(bqm, **options).info["precision"] == "int16"
+    assert "bits" not in sampler.properties["precision_options"]
+    with pytest.raises(ValueError, match="precision is 'bits'"):
+        sampler.sample(bqm, precision="bits", **options)
+
+
 # ---- distributions ------------------------------------------------------------------------------
 
 
