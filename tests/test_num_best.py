@@ -5,6 +5,7 @@ import tracemalloc
 import dimod
 import numpy as np
 import pytest
+import scipy.sparse
 
 from problems import random_bqm
 from qpsbgd import (
@@ -50,9 +51,9 @@ def found(sampleset):
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    """Reads are solved sixteen at a time."""
+    """Reads are solved 32 at a time."""
     monkeypatch.setattr(base, "STATES_TOGETHER", 1)
-    monkeypatch.setattr(base, "LEAST_READS", 16)
+    monkeypatch.setattr(base, "LEAST_READS", 32)
 
 
 @every_sampler
@@ -69,6 +70,51 @@ def test_equals_the_reduction_of_all_reads(rng, small_chunks, name, vartype, n, 
         assert list(result.variables) == list(expected.variables)
         for key in ("num_sweeps", "num_moves", "tenure", "precision", "form", "stopped_by"):
             assert result.info.get(key) == expected.info.get(key)
+
+
+@every_sampler
+@pytest.mark.parametrize("num_reads", [33, 75, 200])
+def test_equals_the_reduction_of_all_reads_of_small_integers(
+    rng, small_chunks, name, num_reads, monkeypatch
+):
+    # Spins are bits. A thread that has up to three reads anneals them one by one.
+    monkeypatch.setenv("QPSBGD_NS_PER_THREAD", "0")
+    sampler, options = CALLS[name]
+    bqm = dimod.BQM("SPIN")
+    for i in range(30):
+        bqm.add_linear(i, int(rng.integers(-1, 2)))
+        for step in (1, 7):
+            bqm.add_quadratic(i, (i + step) % 30, int(rng.choice([-1, 1])))
+    options = {"num_reads": num_reads, "form": "sparse", **options}
+    expected = sampler.sample(bqm, **options)
+    if isinstance(sampler, SimulatedAnnealingSampler):
+        assert expected.info["precision"] == "bits"
+    for num_best in (4, num_reads):
+        for threads in (1, 3, 40):
+            result = sampler.sample(bqm, num_best=num_best, num_threads=threads, **options)
+            assert found(result) == reduced(expected, num_best)
+            assert result.info["precision"] == expected.info["precision"]
+
+
+@pytest.mark.parametrize("n", [2, 7, 16_000, 20_000])
+def test_chunks_begin_at_multiples_of_32_reads(n, monkeypatch):
+    firsts = []
+
+    class Stopped(Exception):
+        pass
+
+    def run_reads(call, limits, solve):
+        firsts.append(call._num_together)
+        raise Stopped
+
+    monkeypatch.setattr(base.SamplerCall, "run_reads", run_reads)
+    J = scipy.sparse.diags([np.ones(n - 1)], [1], shape=(n, n), format="csr")
+    with pytest.raises(Stopped):
+        SimulatedAnnealingSampler().sample_arrays(
+            np.ones(n), J, num_reads=2**20 + 5, num_best=1, num_sweeps=1, seed=1
+        )
+    assert firsts[0] % 32 == 0
+    assert firsts[0] >= 64
 
 
 @every_sampler
@@ -125,19 +171,19 @@ def test_an_energy_threshold_ends_the_call(small_chunks):
     )  # fmt: skip
     assert result.info["stopped_by"] == "energy_threshold"
     assert result.first.energy == -12.0
-    assert result.record.num_occurrences.sum() <= 16
+    assert result.record.num_occurrences.sum() <= 32
 
 
 def test_a_time_limit_ends_the_call(monkeypatch, small_chunks):
     ticks = iter(range(10**6))
     monkeypatch.setattr(base.time, "perf_counter", lambda: float(next(ticks)))
     bqm = dimod.BQM(dict.fromkeys(range(5), 1.0), {}, 0.0, "SPIN")
-    # The clock is read once before the reads and once after each sixteen.
+    # The clock is read once before the reads and once after each 32.
     result = SteepestDescentSampler().sample(
         bqm, num_reads=1000, num_best=9, time_limit=3.5, seed=1
     )
     assert result.info["stopped_by"] == "time_limit"
-    assert result.record.num_occurrences.tolist() == [4 * 16]
+    assert result.record.num_occurrences.tolist() == [4 * 32]
 
 
 def test_an_interrupted_call_has_its_best_states(small_chunks):

@@ -109,7 +109,7 @@ ANNEAL = {
     "random_order": st.booleans(),
     "keep": st.sampled_from(("final", "best")),
     "form": st.sampled_from((None, "dense", "sparse")),
-    "precision": st.sampled_from((None, None, "float32", "int16", "float64")),
+    "precision": st.sampled_from((None, None, "float32", "int16", "float64", "bits")),
     "seed": seeds,
 }
 #: Hundreds of variables with few neighbours each: kernels may use tables there.
@@ -201,13 +201,31 @@ def check_annealing(case):
     states, _ = same_everywhere(lambda threads: samples(sample(threads, precision=chosen)))
     has_biases = linear.any() or quadratic.any()
     if has_biases and is_exact(case["model"]) and len(betas) * n * reads <= TWIN_WORK:
-        with np.errstate(divide="ignore", over="ignore"):
-            expected = reference.anneal(
-                linear, pairs, quadratic, starts, betas, gibbs=case["acceptance"] == "Gibbs",
-                random_order=case["random_order"], keep_best=case["keep"] == "best",
-                seed=case["seed"],
+        options = {
+            "gibbs": case["acceptance"] == "Gibbs",
+            "keep_best": case["keep"] == "best",
+            "seed": case["seed"],
+        }
+        if sample(precision=chosen).info["precision"] == "bits":
+            expected = reference.anneal_bits(
+                linear, pairs, quadratic, starts, betas,
+                unit=largest_unit(linear, quadratic), **options,
             )  # fmt: skip
+        else:
+            with np.errstate(divide="ignore", over="ignore"):
+                expected = reference.anneal(
+                    linear, pairs, quadratic, starts, betas, random_order=case["random_order"],
+                    **options,
+                )  # fmt: skip
         np.testing.assert_array_equal(states, expected)
+
+
+def largest_unit(linear, quadratic):
+    """Return the largest power of two of which all biases are multiples."""
+    biases = np.concatenate([linear, quadratic])
+    mantissas, exponents = np.frexp(biases[biases != 0])
+    integers = (mantissas * 2.0**53).astype(np.int64)
+    return 2.0 ** int((np.log2(integers & -integers) + exponents - 53).min())
 
 
 @examples(0.05)

@@ -42,7 +42,7 @@ def test_options_are_those_of_the_signature():
         "proposal_acceptance_options": ("Metropolis", "Gibbs"),
         "keep_options": ("best", "final"),
         "form_options": ("dense", "sparse"),
-        "precision_options": ("float32", "int16", "float64"),
+        "precision_options": ("float32", "int16", "float64", "bits"),
     }
 
 
@@ -178,10 +178,12 @@ def test_precision_is_the_narrowest_that_fits(rng):
     assert precision(real, num_reads=20) == "float32"
     assert precision(real, num_reads=20, form="sparse") == "float32"
     grid = signed_grid(rng, 100, 10)
-    assert precision(grid) == "int16"
+    assert precision(grid) == "bits"
+    assert precision(grid, num_reads=100) == "bits"
     assert precision(grid, randomize_order=True) == "float32"
+    assert precision(grid, form="dense") == "float32"
     grid.scale(2.0**-20)
-    assert precision(grid) == "int16"
+    assert precision(grid) == "bits"
     grid.scale(30)
     grid.add_linear(0, 2.0**-20)
     assert precision(grid) == "int16"

@@ -147,6 +147,16 @@ def test_real_biases_give_the_same_bits_everywhere(rng, on_every_isa, kind):
             assert energy == results[0][k // 3 * 3][1]
 
 
+def test_small_integers_are_not_bits(rng):
+    bqm = dimod.BQM({}, {(i, (i + 1) % 100): 1.0 for i in range(100)}, 0.0, "SPIN")
+    sampler = ParallelTemperingSampler()
+    options = {"form": "sparse", "eliminate": False, "num_sweeps": 5, "seed": 1}
+    assert sampler.sample(bqm, **options).info["precision"] == "int16"
+    assert "bits" not in sampler.properties["precision_options"]
+    with pytest.raises(ValueError, match="precision is 'bits'"):
+        sampler.sample(bqm, precision="bits", **options)
+
+
 # ---- distributions ------------------------------------------------------------------------------
 
 
@@ -311,7 +321,7 @@ def test_best_states_of_a_torus_join_those_of_replicas(rng):
 
 def test_pilots_make_exchanges_level(rng):
     bqm = random_graph(rng, 400)
-    ends, options = (0.02, 2.0), {"num_sweeps": 1000, "seed": 1}
+    ends, options = (0.02, 2.0), {"num_sweeps": 2000, "seed": 1}
     result = ParallelTemperingSampler().sample(bqm, ends, sample_betas=2.0, **options)
     rates = np.array(result.info["exchange_rates"])
     assert abs(rates.mean() - 0.4) < 0.1

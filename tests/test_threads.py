@@ -66,7 +66,7 @@ LARGE = {
         spins(100), num_reads=32, num_sweeps=500, seed=0
     ),
     "anneal, sparse": lambda: qpsbgd.SimulatedAnnealingSampler().sample(
-        ring(500), num_reads=64, num_sweeps=100, seed=0
+        ring(500), num_reads=512, num_sweeps=100, seed=0
     ),
     "descent": lambda: qpsbgd.SteepestDescentSampler().sample(spins(200), num_reads=300, seed=0),
     "tabu": lambda: qpsbgd.TabuSampler().sample(

@@ -169,9 +169,11 @@ py::tuple anneal_reads(const Ising& problem, const States& initial_states,
                         .watch = limits.needs_energies(),
                         .seed = seed,
                         .first_read = first_read};
+  const bool uses_bits =
+      precision ? *precision == Precision::kBits : fits(problem, Precision::kBits, random_order);
   const auto ending =
-      run_sampler(anneal_work(problem, num_reads, options.betas.size()), num_threads, limits,
-                  [&](const KernelTable& table, int threads, Stop& stop) {
+      run_sampler(anneal_work(problem, num_reads, options.betas.size(), uses_bits), num_threads,
+                  limits, [&](const KernelTable& table, int threads, Stop& stop) {
                     options.num_threads = threads;
                     anneal(table, problem, options, num_reads, states_out, sweeps_out, stop);
                   });
@@ -279,9 +281,13 @@ py::tuple barriers_hot_and_knee(const Array<double>& barriers, const Array<doubl
   return py::make_tuple(ends.hot, ends.knee);
 }
 
-Precision best_anneal_precision(const Ising& problem, bool random_order, std::size_t num_reads) {
-  return problem_needs_float64(problem) ? Precision::kFloat64
-                                        : narrow_precision(problem, random_order, num_reads);
+// has_bits: whether the sampler can use bits.
+Precision best_anneal_precision(const Ising& problem, bool random_order, std::size_t num_reads,
+                                bool has_bits) {
+  if (problem_needs_float64(problem)) return Precision::kFloat64;
+  return has_bits && fits(problem, Precision::kBits, random_order)
+             ? Precision::kBits
+             : narrow_precision(problem, random_order, num_reads);
 }
 
 Precision best_tabu_precision(const Ising& problem) {
@@ -301,6 +307,7 @@ void define_enums(py::module_& m) {
       .value("float32", Precision::kFloat32)
       .value("int16", Precision::kInt16)
       .value("float64", Precision::kFloat64)
+      .value("bits", Precision::kBits)
       .finalize();
   py::native_enum<Stop::Reason>(m, "StopReason", "enum.Enum")
       .value("finished", Stop::Reason::kNone)
@@ -332,7 +339,8 @@ void define_ising(py::module_& m) {
            "time_limit"_a, "energy_threshold"_a, "watch"_a, "precision"_a = py::none(),
            "descend_at_limit"_a = false, "descend_always"_a = false, "first_read"_a = 0)
       .def("fits", &fits, "precision"_a, py::kw_only(), "random_order"_a)
-      .def("best_precision", &best_anneal_precision, py::kw_only(), "random_order"_a, "num_reads"_a)
+      .def("best_precision", &best_anneal_precision, py::kw_only(), "random_order"_a, "num_reads"_a,
+           "has_bits"_a)
       .def("needs_float64", &problem_needs_float64)
       .def("descend", &descend_reads, "initial_states"_a.noconvert(), py::kw_only(), "precision"_a,
            "num_threads"_a, "time_limit"_a, "watch"_a)

@@ -49,7 +49,7 @@ void check_options(const TemperOptions& options, const Ising& problem) {
   if (options.cluster_period > 0 && problem.form() != Ising::Form::kSparse) {
     throw std::invalid_argument("cluster moves need the sparse form");
   }
-  if (!fits(problem, options.precision, false)) {
+  if (options.precision == Precision::kBits || !fits(problem, options.precision, false)) {
     throw std::invalid_argument("the problem's fields do not fit the precision");
   }
 }
@@ -110,11 +110,11 @@ py::tuple temper_reads(const Ising& problem, const States& initial_states,
   // Threads beyond the number of reads share the tiles of each read, sweep by sweep.
   const int spare = std::max(1, num_threads / static_cast<int>(std::max<std::size_t>(
                                                   1, std::min<std::size_t>(num_reads, 1u << 20))));
-  options.num_threads_per_read = threads_for(anneal_work(problem, num_replicas, 1), spare);
+  options.num_threads_per_read = threads_for(anneal_work(problem, num_replicas, 1, false), spare);
   std::vector<TemperRead> reads;
   const auto ending =
-      run_sampler(anneal_work(problem, num_reads * num_replicas, num_sweeps), num_threads, limits,
-                  [&](const KernelTable& table, int threads, Stop& stop) {
+      run_sampler(anneal_work(problem, num_reads * num_replicas, num_sweeps, false), num_threads,
+                  limits, [&](const KernelTable& table, int threads, Stop& stop) {
                     options.num_threads = threads;
                     reads = temper(table, problem, options, num_reads, replica_states, states_out,
                                    samples_out, stop);

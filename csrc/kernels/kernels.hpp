@@ -20,6 +20,8 @@
 //   tile                      rows or reads that one thread processes together
 //   block                     kBlock consecutive variables
 //   lane                      one element of a SIMD vector, or of kLanes values that act as one
+//   word                      32 bits, one of each of 32 reads (sweep_bits.cpp)
+//   plane                     a vector of words: one binary digit of a number in every read
 //   part                      one of the vectors that make up kLanes values
 //   state                     spins plus what is kept up to date with them (fields or residuals)
 //   residual                  X s - t, for couplings X^T X; fields follow from it
@@ -196,6 +198,30 @@ struct SparseKernels {
   void (*energies)(const SparseTile<Value>& tile, double* energies);  // (kLanes)
 };
 
+// Sweeps over the bits of up to 512 reads of a sparse problem of small integers (sweep_bits.cpp).
+struct BitKernels {
+  // Visits the variables in [first, last). keys (kMaxBitWords) name the words' random streams. Bits
+  // of `active` (words) are the reads that exist.
+  void (*anneal)(const BitTile& tile, std::size_t first, std::size_t last, Acceptance acceptance,
+                 const BitChances& chances, const StreamKey* keys, const std::uint32_t* active);
+  // Adds the bits of the pairs in [first, last), multiples of kBitPairGroup, to counts (32, words):
+  // those of bit b of word w at [b][w].
+  void (*count_terms)(const BitTile& tile, std::size_t first, std::size_t last,
+                      std::uint32_t* counts);
+  // Copies the spins of the chosen (words) reads to kept (num_variables, words).
+  void (*keep)(const BitTile& tile, const std::uint32_t* chosen, std::uint32_t* kept);
+};
+
+// Sweeps over one read (sweep_bytes.cpp). They make the flips that BitKernels make in this read.
+struct ByteKernels {
+  // Visits the variables in [first, last). chances[g + 2^kMaxPlanes] is the probability that a flip
+  // of gain g units is accepted, with its highest digit in the lowest bit. Gains from `always` on
+  // need no draw. The key names the stream of the read's word, and `bit` is its place in the word.
+  // Returns the sum of the gains of all flips.
+  std::int64_t (*anneal)(const ByteTile& tile, std::size_t first, std::size_t last,
+                         const std::uint32_t* chances, int always, StreamKey key, unsigned bit);
+};
+
 // Sweeps over kLanes reads of a transverse-field Ising problem. They draw worldlines of one qubit
 // (sweep_worldlines.cpp), or of all qubits of a chain (sweep_chains.cpp), at equilibrium with those
 // of the neighbours.
@@ -284,6 +310,8 @@ struct KernelTable {
   const RowKernels& rows;
   const InterleavedKernels& interleaved;
   const TypedKernels<SparseKernels, std::int16_t, float, double>& sparse;
+  const BitKernels& bits;
+  const ByteKernels& bytes;
   const WorldlineKernels& worldlines;
   const WorldlineKernels& chains;
   const RotorKernels& rotors;

@@ -126,6 +126,56 @@ QPSBGD_INLINE void draw_lane_noise(const LaneKeys& keys, std::uint32_t first, La
   }
 }
 
+// ---- streams of words whose bits decide one after the other -------------------------------------
+
+// The constants that tell the words of one counter from each other.
+struct RoundWords {
+  std::uint32_t of[32];
+};
+constexpr RoundWords make_round_words() {
+  RoundWords words{};
+  for (std::uint32_t round = 0; round < 32; ++round) {
+    std::uint32_t x = 0x9e3779b9u * (round + 1);
+    x ^= x >> 16;
+    x *= 0x21f0aaadu;
+    x ^= x >> 15;
+    x *= 0xd35a2d97u;
+    x ^= x >> 15;
+    words.of[round] = x;
+  }
+  return words;
+}
+constexpr RoundWords kRoundWords = make_round_words();
+
+// Hashes a mixed counter with keys. Words of all rounds start from the result.
+template <class Bits>
+QPSBGD_INLINE Bits begin_rounds(std::uint32_t counter, Bits word0, Bits word1) {
+  Bits x = word0 ^ counter;
+  x ^= x >> 16;
+  x *= 0x21f0aaadu;
+  x ^= x >> 15;
+  return x + word1;
+}
+// Turns kCount starts, each with the constant of its round, into random words.
+template <std::size_t kCount, class Bits>
+QPSBGD_INLINE void finish_rounds(Bits* x) {
+  QPSBGD_UNROLL
+  for (std::size_t k = 0; k < kCount; ++k) x[k] *= 0x21f0aaadu;
+  QPSBGD_UNROLL
+  for (std::size_t k = 0; k < kCount; ++k) x[k] ^= x[k] >> 15;
+  QPSBGD_UNROLL
+  for (std::size_t k = 0; k < kCount; ++k) x[k] *= 0xd35a2d97u;
+  QPSBGD_UNROLL
+  for (std::size_t k = 0; k < kCount; ++k) x[k] ^= x[k] >> 16;
+}
+// Draws the words of the rounds first, ..., first + kCount - 1.
+template <std::size_t kCount, class Bits>
+QPSBGD_INLINE void draw_rounds(Bits start, std::size_t first, Bits* x) {
+  QPSBGD_UNROLL
+  for (std::size_t k = 0; k < kCount; ++k) x[k] = start ^ kRoundWords.of[first + k];
+  finish_rounds<kCount>(x);
+}
+
 // ---- one stream, kLanes counters in the lanes ---------------------------------------------------
 
 // Draws the bits of the counters first, first + 1, ...

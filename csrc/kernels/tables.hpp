@@ -13,6 +13,8 @@ extern const TypedKernels<QuadraticKernels, float, double> kQuadratic;
 extern const RowKernels kRows;
 extern const InterleavedKernels kInterleaved;
 extern const TypedKernels<SparseKernels, std::int16_t, float, double> kSparse;
+extern const BitKernels kBits;
+extern const ByteKernels kBytes;
 extern const WorldlineKernels kWorldlines;
 extern const WorldlineKernels kChains;
 extern const RotorKernels kRotors;

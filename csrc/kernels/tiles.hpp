@@ -228,6 +228,72 @@ struct RotorRule {
   std::uint32_t outside;
 };
 
+// ---- reads as bits (sweep_bits.cpp) -------------------------------------------------------------
+
+// Reads of a 32-bit word, words of a tile, and the digits of the largest number that a bit-sliced
+// sum holds: the largest magnitude of a field, in units, is below 2^kMaxPlanes.
+inline constexpr std::size_t kWordReads = 32;
+inline constexpr std::size_t kMaxBitWords = 16;
+inline constexpr std::size_t kMaxPlanes = 6;
+// Digits of an acceptance probability.
+inline constexpr std::size_t kChanceBits = 32;
+// Lists of edges and of pairs are padded to a multiple of these lengths.
+constexpr std::size_t bit_edge_group(std::size_t num_planes) { return num_planes < 5 ? 4 : 8; }
+inline constexpr std::size_t kBitPairGroup = 16;
+inline constexpr std::size_t kBitPosition = 2;
+
+// A pair of neighbours, for energies: as a bit, whether the planes at the two positions differ.
+struct BitPair {
+  std::uint32_t first, second;
+};
+
+// Up to kMaxBitWords words of reads of one sparse problem whose biases are small integers.
+//
+// Every variable has two planes, its spins and their complement. A term of s_i f_i is a bit,
+// whether the spins of variable i differ from the plane at an edge's position: the neighbour's
+// spins if the coupling is negative, else their complement. Positions count kBitPosition words.
+// Terms of magnitude 2^b are in list b; other magnitudes are sums of these. Edges to variable
+// num_variables, whose spin is always -1, stand for h. Edges from a variable to itself pad a list.
+// With c the sum of the terms' bits and W that of their magnitudes, s_i f_i = 2 c - W. The sum that
+// a sweep computes starts at a value that makes its highest digit tell whether s_i f_i >= 0.
+struct BitTile {
+  const std::size_t* offsets;  // (num_variables * num_lists + 1) into edges
+  const std::uint32_t* edges;
+  const std::uint8_t* starts;       // (num_variables): 2^(num_planes - 1) - (W + 1) / 2
+  const std::uint8_t* is_odd;       // (num_variables): whether W is odd
+  const std::size_t* pair_offsets;  // (num_lists + 1) into pairs
+  const BitPair* pairs;
+  std::uint32_t* spins;  // (num_variables + 1, 2, words): a set bit is +1, or -1 in complements
+  std::size_t num_variables;
+  std::size_t words;  // 4, 8 or 16
+  std::size_t num_lists;
+  std::size_t num_planes;  // 3 to kMaxPlanes
+};
+
+// The probabilities of flips in one sweep. A flip is accepted if a random number of kChanceBits
+// digits is less than its probability, whose digits are, the highest first, at [g][v][k] of digits
+// (kChanceBits / 4, 2^kMaxPlanes, 4): all bits set or none for digit 4 g + k of the sum v.
+struct BitChances {
+  const std::uint32_t* digits[2];  // for even and odd W
+  // Sums below lowest[g] have no digit in the first groups up to g; no sum below the last one
+  // flips.
+  std::size_t lowest[kChanceBits / 4];
+};
+
+// A coupling in the list of a variable's neighbours, for one read whose fields are bytes.
+struct ByteEdge {
+  std::uint32_t neighbour;
+  std::int32_t twice;  // twice the coupling, in units
+};
+
+// One read of a problem that a BitTile can hold.
+struct ByteTile {
+  const std::size_t* offsets;  // (num_variables + 1) into edges
+  const ByteEdge* edges;
+  std::int8_t* fields;  // (num_variables), in units
+  std::int8_t* spins;   // (num_variables), +-1
+};
+
 // All states of the last variables of a problem, next to one state of the others. Their energies
 // are (table + row_sums) + column_sums, where all states of the other variables share the table.
 // The row of a state is the code of its first kRowBits variables, and its column the code of the

@@ -515,6 +515,10 @@ void test_anneal(std::size_t n, std::size_t num_reads, bool random_order) {
         qpsbgd::AnnealOptions options;
         options.precision = kPrecisions[round];
         if (options.precision && !qpsbgd::fits(problem, *options.precision, random_order)) continue;
+        if (!options.precision && qpsbgd::fits(problem, qpsbgd::Precision::kBits, random_order)) {
+          // Bits draw other random numbers.
+          options.precision = qpsbgd::narrow_precision(problem, random_order, num_reads);
+        }
         options.betas = {0.0, 0.01, 0.1, 1.0, 10.0};
         options.random_order = random_order;
         options.num_threads = threads;
@@ -538,6 +542,69 @@ void test_anneal(std::size_t n, std::size_t num_reads, bool random_order) {
     CHECK_MESSAGE((over.reason() == qpsbgd::Stop::Reason::kTimeLimit), "no time, no sweep");
   }
   check_equal(results);
+}
+
+// Reads of bits depend on their numbers alone: not on the number of reads, on threads, which may
+// anneal up to three reads one by one, on the instruction set or on the first read of a call.
+void test_bits(std::size_t n, std::size_t num_reads, bool keep_best) {
+  CAPTURE(n);
+  CAPTURE(num_reads);
+  CAPTURE(keep_best);
+  std::vector<double> linear(n), values;
+  std::vector<std::uint32_t> rows, columns;
+  std::uint64_t word = n;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    linear[i] = static_cast<double>(i % 3) - 1.0;
+    for (const std::uint32_t step : {1u, 5u}) {
+      if (i + step >= n) continue;
+      word = qpsbgd::splitmix64(word);
+      rows.push_back(i);
+      columns.push_back(i + step);
+      values.push_back(static_cast<double>(word % 7) - 3.0);
+    }
+  }
+  const qpsbgd::Ising problem(linear.data(), n,
+                              {rows.data(), columns.data(), values.data(), values.size()},
+                              qpsbgd::Ising::Form::kSparse);
+  REQUIRE(qpsbgd::fits(problem, qpsbgd::Precision::kBits, false));
+  std::vector<std::int8_t> starts((num_reads + 64) * n);
+  for (std::int8_t& spin : starts) {
+    word = qpsbgd::splitmix64(word);
+    spin = word & 1 ? 1 : -1;
+  }
+  const auto annealed = [&](std::size_t first, std::size_t count, int threads) {
+    qpsbgd::AnnealOptions options;
+    options.precision = qpsbgd::Precision::kBits;
+    options.betas = {0.0, 0.05, 0.3, 1.0, 10.0};
+    options.keep_best = keep_best;
+    options.num_threads = threads;
+    options.first_read = first;
+    const auto* from = starts.data() + first * n;
+    std::vector<std::int8_t> states(from, from + count * n);
+    std::vector<std::int64_t> sweeps(count);
+    qpsbgd::Stop stop(1e300, {});
+    qpsbgd::anneal(qpsbgd::kernels(), problem, options, count, states.data(), sweeps.data(), stop);
+    for (const std::int64_t made : sweeps) CHECK_MESSAGE((made == 5), "all sweeps made");
+    CHECK_MESSAGE((std::all_of(states.begin(), states.end(), is_spin)), "spins");
+    return states;
+  };
+  std::vector<Result<std::int8_t>> results;
+  for (const std::string& isa : qpsbgd::available_isas()) {
+    setenv("QPSBGD_ISA", isa.c_str(), 1);
+    for (const int threads : {1, 2, 5, 16}) {
+      results.push_back({setting_of(isa, threads), annealed(0, num_reads, threads)});
+      auto longer = annealed(0, num_reads + 64, threads);
+      longer.resize(num_reads * n);
+      results.push_back({setting_of(isa, threads, "more reads"), longer});
+      if (num_reads <= 32) continue;
+      const auto last = annealed(32, num_reads - 32, threads);
+      auto joined = annealed(0, 32, threads);
+      joined.insert(joined.end(), last.begin(), last.end());
+      results.push_back({setting_of(isa, threads, "two calls"), joined});
+    }
+  }
+  check_equal(results);
+  CHECK_THROWS_AS(annealed(33, 1, 1), std::invalid_argument);
 }
 
 struct Model {
@@ -1060,6 +1127,14 @@ TEST_CASE("annealing") {
     test_anneal(37, 33, random_order);
     test_anneal(130, 50, random_order);
     test_anneal(300, 18, random_order);
+  }
+}
+
+TEST_CASE("reads as bits") {
+  for (const std::size_t n : {1u, 7u, 67u, 131u}) {
+    for (const std::size_t num_reads : {1u, 3u, 31u, 33u, 513u}) {
+      for (const bool keep_best : {false, true}) test_bits(n, num_reads, keep_best);
+    }
   }
 }
 

@@ -13,12 +13,13 @@ from reference.objectives import (
 )
 from reference.packed import multiply_packed
 from reference.projections import products, project, project_products
-from reference.samplers import anneal, descend, lowest_states
+from reference.samplers import anneal, anneal_bits, descend, lowest_states
 from reference.streams import exponential
 from reference.tempering import log_partition, log_weights, temper
 
 __all__ = [
     "anneal",
+    "anneal_bits",
     "descend",
     "exhaustive",
     "exponential",

@@ -43,6 +43,26 @@ def random_variables(stream: tuple[int, int, int, int], n: int) -> list[int]:
     return [int(bits) * n >> 32 for bits in bits_of(words, 0, n)]
 
 
+def word_uniforms(seed: int, problem: int, read: int, sweep: int, n: int) -> list[int]:
+    """Return the 32-bit uniforms with which a bit-sliced read meets the ``n`` proposals of a sweep.
+
+    The reads of a word of 32 share a stream. Each has a bit of its successive words as digits.
+    """
+    word, bit = divmod(read, 32)
+    keys = stream_key(seed, problem, 32 * word, sweep)
+    start = _mix(np.arange(n, dtype=np.uint32)) ^ keys[0]
+    start = (start ^ (start >> np.uint32(16))) * np.uint32(0x21F0AAAD)
+    start = (start ^ (start >> np.uint32(15))) + keys[1]
+    uniforms = [0] * n
+    for round_ in range(32):
+        constant = _mix(np.array([0x9E3779B9 * (round_ + 1) % 2**32], np.uint32))
+        x = (start ^ constant) * np.uint32(0x21F0AAAD)
+        x = (x ^ (x >> np.uint32(15))) * np.uint32(0xD35A2D97)
+        x = x ^ (x >> np.uint32(16))
+        uniforms = [2 * u + (int(w) >> bit & 1) for u, w in zip(uniforms, x, strict=True)]
+    return uniforms
+
+
 def stream_key(seed: int, problem: int, read: int, sweep: int) -> tuple[np.uint32, np.uint32]:
     key = splitmix64(seed)
     for part in (problem, read, sweep):

@@ -4,6 +4,7 @@
 #include <limits>
 #include <memory>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "core/samplers/local_minimum.hpp"
@@ -41,13 +42,28 @@ class AnnealCall {
     refresh_ = problem.exact(precision) ? Refresh::kNever : Refresh::kPeriodically;
     error_ = (is_float64 ? kFloat64Error : kFloat32Error) * problem.total_magnitude();
     // Full tiles share the couplings best, but every thread should have one. Sparse problems' lanes
-    // cost the same with and without a read.
+    // cost the same with and without a read, and a word's reads share a random stream.
     const auto threads = static_cast<std::size_t>(num_workers(num_reads, options.num_threads));
-    tile_rows_ = problem.form() == Ising::Form::kSparse
-                     ? kLanes
-                     : std::min(kLanes, divide_up(num_reads, threads));
+    const std::size_t reads_per_thread = divide_up(num_reads, threads);
+    if (precision == Precision::kBits) {
+      if (options.first_read % kWordReads != 0) {
+        throw std::invalid_argument("first_read is " + std::to_string(options.first_read) +
+                                    ", but must be a multiple of " + std::to_string(kWordReads) +
+                                    " where spins are bits");
+      }
+      word_reads_ = kWordReads;
+      const std::size_t tiles = threads * divide_up(reads_per_thread, kMaxReads);
+      tile_rows_ = reads_per_thread <= kMostByteReads
+                       ? reads_per_thread
+                       : round_up(divide_up(num_reads, tiles), kWordReads);
+      reads_per_stream_ = reads_per_thread <= kMostByteReads ? 1 : kWordReads;
+    } else if (problem.form() == Ising::Form::kSparse) {
+      tile_rows_ = kLanes;
+    } else {
+      tile_rows_ = std::min(kLanes, reads_per_thread);
+    }
     workers_.resize(static_cast<std::size_t>(num_workers(num_tiles(), options.num_threads)));
-    const RowsMaker make_rows = rows_maker(kernels, problem, options, precision);
+    const RowsMaker make_rows = make_rows_maker(precision);
     for (Worker& worker : workers_) worker.rows = make_rows();
   }
 
@@ -72,6 +88,14 @@ class AnnealCall {
     std::unique_ptr<LocalMinimum> minimum;
   };
 
+  // After tile_rows_ is known.
+  RowsMaker make_rows_maker(Precision precision) const {
+    if (precision != Precision::kBits) {
+      return rows_maker(kernels_, problem_, options_, precision);
+    }
+    return tile_rows_ <= kMostByteReads ? byte_rows(kernels_, problem_, options_)
+                                        : bit_rows(kernels_, problem_, options_, tile_rows_);
+  }
   std::size_t num_tiles() const { return divide_up(num_reads_, tile_rows_); }
   std::int8_t* state(std::size_t read) const { return states_ + read * problem_.num_variables(); }
 
@@ -79,16 +103,17 @@ class AnnealCall {
     ReadRows& rows = *worker.rows;
     const std::size_t first = tile * tile_rows_, count = std::min(tile_rows_, num_reads_ - first);
     std::fill_n(sweeps_ + first, count, 0);
-    std::size_t problems[kLanes] = {};
+    std::size_t problems[kMaxReads] = {};
     for (std::size_t r = 0; r < count; ++r) problems[r] = (first + r) / reads_each_;
     ReadStreams streams[kLanes];  // also for lanes without a read
-    for (std::size_t r = 0; r < kLanes; ++r) {
-      streams[r] = {options_.seed, options_.number + problems[r],
-                    options_.first_read + (first + r) % reads_each_};
+    for (std::size_t k = 0; k < kLanes; ++k) {
+      const std::size_t r = k * reads_per_stream_;
+      const std::size_t read = options_.first_read + (first + r) % reads_each_;
+      streams[k] = {options_.seed, options_.number + problems[r], read - read % word_reads_};
     }
     std::size_t num_sweeps = 0;
-    if (rows.start(state(first), count, problems, stop_)) {
-      double best[kLanes];
+    if (rows.start(state(first), count, options_.first_read + first, problems, stop_)) {
+      double best[kMaxReads];
       std::fill_n(best, count, std::numeric_limits<double>::infinity());
       const bool needs_energies = options_.keep_best || options_.watch;
       if (needs_energies) keep_improved(rows, first, count, best);
@@ -98,7 +123,7 @@ class AnnealCall {
             if (needs_energies) keep_improved(rows, first, count, best);
           });
       if (!options_.keep_best) {
-        bool all[kLanes];
+        bool all[kMaxReads];
         std::fill_n(all, count, true);
         rows.keep(all);
       }
@@ -110,9 +135,9 @@ class AnnealCall {
   // Keeps the current states that are better than best (count), reports their energies, and ends
   // the call if one is not above the energy threshold.
   void keep_improved(ReadRows& rows, std::size_t first, std::size_t count, double* best) {
-    double energies[kLanes];
+    double energies[kMaxReads];
     rows.energies(energies);
-    bool improved[kLanes], any = false, is_near = false;
+    bool improved[kMaxReads], any = false, is_near = false;
     for (std::size_t r = 0; r < count; ++r) {
       improved[r] = energies[r] < best[r];
       if (!improved[r]) continue;
@@ -155,6 +180,8 @@ class AnnealCall {
   std::int64_t* const sweeps_;
   Stop& stop_;
   std::size_t tile_rows_ = kLanes;
+  std::size_t reads_per_stream_ = 1;  // of the streams that rows take
+  std::size_t word_reads_ = 1;        // reads that share a random stream
   Refresh refresh_ = Refresh::kNever;
   double error_ = 0.0;  // of energies
   std::vector<Worker> workers_;

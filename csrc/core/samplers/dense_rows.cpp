@@ -43,7 +43,7 @@ class DenseRows : public ReadRows {
             const RowCouplings<Value>& couplings)
       : problem_(problem), options_(options), rows_(kernels, couplings, kLanes) {}
 
-  bool start(std::int8_t* states, std::size_t rows, const std::size_t* problems,
+  bool start(std::int8_t* states, std::size_t rows, std::size_t, const std::size_t* problems,
              Stop& stop) override {
     states_ = states;
     rows_.set_spins(states, rows);

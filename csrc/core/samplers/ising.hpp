@@ -21,8 +21,9 @@ namespace qpsbgd {
 inline constexpr std::size_t kMaxVariables = (std::size_t{1} << 28) - 1;
 
 // The type of local fields. Integers count the problem's unit. Where a problem is exact in all
-// types, they hold the same values and lead to the same decisions.
-enum class Precision { kFloat32, kInt16, kFloat64 };
+// types, they hold the same values and lead to the same decisions, except that kBits, bit-sliced
+// integers, draws other random numbers.
+enum class Precision { kFloat32, kInt16, kFloat64, kBits };
 
 class Ising {
  public:

@@ -64,7 +64,7 @@ class WeightsCall {
       streams[r] = {options_.seed, options_.number + problems[r], row % num_chains_};
       if (r < count) draw_state(streams[r].sweep(kInitialState), n, &states[r * n]);
     }
-    if (!rows.start(states.data(), count, problems, stop_)) return;
+    if (!rows.start(states.data(), count, first, problems, stop_)) return;
     double logs[kLanes] = {}, energies[kLanes], beta = 0.0;
     std::size_t mark = 0;
     for (std::size_t k = 0; k < num_betas; ++k) {

@@ -154,6 +154,10 @@ bool fits(const Ising& problem, Precision precision, bool random_order) {
   if (precision == Precision::kFloat32) return true;
   if (precision == Precision::kFloat64) return problem.form() != Ising::Form::kLowRank;
   if (random_order || !problem.exact()) return false;
+  if (precision == Precision::kBits) {
+    return problem.form() == Ising::Form::kSparse && problem.num_problems() == 1 &&
+           problem.reach_in_units() < std::ldexp(1.0, kMaxPlanes);
+  }
   if (problem.form() == Ising::Form::kDense) {
     return problem.coupling_in_units() <= kMostNarrowCoupling;
   }
@@ -172,10 +176,12 @@ Precision best_precision(const Ising& problem, bool random_order, std::size_t nu
   if (problem.form() != Ising::Form::kLowRank && needs_float64(problem)) {
     return Precision::kFloat64;
   }
+  if (fits(problem, Precision::kBits, random_order)) return Precision::kBits;
   return narrow_precision(problem, random_order, num_reads);
 }
 
 bool tabu_fits(const Ising& problem, Precision precision) {
+  if (precision == Precision::kBits) return false;
   if (precision != Precision::kInt16) return true;
   const double most = kMostTabuGain * problem.unit() / problem.scale();
   return problem.form() == Ising::Form::kDense &&

@@ -22,11 +22,13 @@ inline constexpr int kMostTabuGain = std::numeric_limits<std::int16_t>::max() - 
 // Returns whether an annealer can keep the problem's fields in this type. int16 needs biases that
 // are multiples of a unit, and variables in order. In a sparse problem every field and twice every
 // coupling must fit. In a dense problem couplings of at most kMostNarrowCoupling units suffice,
-// because fields that grow too large become float32. Problems of low rank need float32.
+// because fields that grow too large become float32. Problems of low rank need float32. Bits need a
+// single sparse problem whose fields are below 2^kMaxPlanes units.
 bool fits(const Ising& problem, Precision precision, bool random_order);
-// Returns the fastest type that fits for so many reads, leaving float64 out.
+// Returns the fastest type that fits for so many reads, leaving float64 and bits out. Only anneal()
+// has bits.
 Precision narrow_precision(const Ising& problem, bool random_order, std::size_t num_reads);
-// Returns float64 where needs_float64(problem), else narrow_precision().
+// Returns float64 where needs_float64(problem), else bits where they fit, else narrow_precision().
 Precision best_precision(const Ising& problem, bool random_order, std::size_t num_reads);
 
 // Returns whether tabu search can keep gains in this type. int16 needs a dense problem, couplings

@@ -14,17 +14,20 @@
 
 namespace qpsbgd {
 
-// At most kLanes reads.
+// The largest number of reads that a thread anneals together.
+inline constexpr std::size_t kMaxReads = kMaxBitWords * kWordReads;
+
+// At most kLanes reads, or kMaxReads where their spins are bits.
 class ReadRows : public AnnealedRows {
  public:
-  // Takes the states (rows, n) that the reads start from; problems (rows) are the problems that
-  // they belong to. `states` also receives the kept states. Returns false where `stop` ended it
-  // early.
-  virtual bool start(std::int8_t* states, std::size_t rows, const std::size_t* problems,
-                     Stop& stop) = 0;
+  // Takes the states (rows, n) that the reads start from; `first` is the number of the first of
+  // them, and problems (rows) are the problems that they belong to. `states` also receives the kept
+  // states. Returns false where `stop` ended it early.
+  virtual bool start(std::int8_t* states, std::size_t rows, std::size_t first,
+                     const std::size_t* problems, Stop& stop) = 0;
   // Makes one sweep in which each row has its own inverse temperature (rows), and the
-  // variables in order. Otherwise as sweep().
-  virtual bool sweep_each(const double* betas, const StreamKey* keys, Stop& stop) = 0;
+  // variables are in order. Otherwise as sweep(). Rows of bits throw std::logic_error.
+  virtual bool sweep_each(const double* betas, const StreamKey* keys, Stop& stop);
   // Copies the current state of a row (n).
   virtual void copy_state(std::size_t row, std::int8_t* out) const = 0;
   // Returns the current spins (n), bit r of which is set where row r has +1, if the rows store them
@@ -41,13 +44,19 @@ class ReadRows : public AnnealedRows {
 // Makes the rows of one thread. What all threads share was made with the maker. The problem and the
 // options must outlive it, and the precision must fit the problem.
 using RowsMaker = std::function<std::unique_ptr<ReadRows>()>;
-// For a problem of any form.
+// For a problem of any form and a precision other than bits, which has makers of its own.
 RowsMaker rows_maker(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
                      Precision precision);
 RowsMaker dense_rows(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
                      Precision precision);
 RowsMaker sparse_rows(const KernelTable& kernels, const Ising& problem,
                       const AnnealOptions& options, Precision precision);
+// For precision bits: kWordReads reads share a random stream, that of the first of them. A thread
+// takes at most most_reads reads at a time: with byte_rows() at most kMostByteReads.
+RowsMaker bit_rows(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options,
+                   std::size_t most_reads);
+RowsMaker byte_rows(const KernelTable& kernels, const Ising& problem, const AnnealOptions& options);
+inline constexpr std::size_t kMostByteReads = 3;
 // For problems of low rank, whose variables are visited in order.
 RowsMaker low_rank_rows(const KernelTable& kernels, const Ising& problem,
                         const AnnealOptions& options);

@@ -68,7 +68,7 @@ class SparseRows final : public ReadRows {
         kept_(problem.num_variables()) {}
 
   // A lane without a read repeats the start of the last read.
-  bool start(std::int8_t* states, std::size_t rows, const std::size_t* problems,
+  bool start(std::int8_t* states, std::size_t rows, std::size_t, const std::size_t* problems,
              Stop& stop) override {
     states_ = states;
     rows_ = rows;

@@ -155,7 +155,7 @@ class Tempering {
     static constexpr std::size_t kProblems[kLanes] = {};
     return for_each_tile([&](std::size_t tile) {
       return space_.tiles[tile]->start(&space_.states[tile * kLanes * size], rows_of(tile),
-                                       kProblems, stop_);
+                                       tile * kLanes, kProblems, stop_);
     });
   }
 

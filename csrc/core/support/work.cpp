@@ -77,8 +77,15 @@ double gradient_work(const SampleView& view) {
   return packing_work(view) + 0.03 * product(view.num_samples, view.num_inputs, view.num_inputs);
 }
 
-double anneal_work(const Ising& problem, std::size_t num_reads, std::size_t num_sweeps) {
+double anneal_work(const Ising& problem, std::size_t num_reads, std::size_t num_sweeps,
+                   bool uses_bits) {
   const std::size_t n = problem.num_variables();
+  if (uses_bits) {
+    // A visit to all reads of a variable. Few reads are visited one by one.
+    const double words = static_cast<double>(divide_up(num_reads, kWordReads));
+    const double visit = std::min(8.0 * static_cast<double>(num_reads), 15.0 + 3.0 * words);
+    return visit * product(n, num_sweeps);
+  }
   return proposal_work(n, is_sparse(problem)) * product(num_reads, num_sweeps, n);
 }
 

@@ -31,7 +31,9 @@ double projection_work(const SampleView& view, const ProjectionOptions& options)
 double projection_work(const GramView& view, const ProjectionOptions& options);
 double energy_work(const SampleView& view);
 double gradient_work(const SampleView& view);  // of gradient_ising
-double anneal_work(const Ising& problem, std::size_t num_reads, std::size_t num_sweeps);
+// uses_bits: whether the precision is bits.
+double anneal_work(const Ising& problem, std::size_t num_reads, std::size_t num_sweeps,
+                   bool uses_bits);
 double path_work(const Ising& problem, std::size_t num_reads, const FieldSchedule& schedule);
 double rotor_work(const Ising& problem, std::size_t num_reads, const FieldSchedule& schedule);
 double descent_work(const Ising& problem, std::size_t num_reads);

@@ -23,7 +23,7 @@ from qpsbgd.samplers.schedule import BetaRange, ScheduleType, resolve_keep, sche
 #: Number of sweeps that are timed to learn how many of them a time limit allows.
 TIMED_SWEEPS = 2
 
-Precision = Literal["float32", "int16", "float64"]
+Precision = Literal["float32", "int16", "float64", "bits"]
 
 
 class SimulatedAnnealingSampler(StateSampler):
@@ -118,16 +118,19 @@ class SimulatedAnnealingSampler(StateSampler):
                 names: these last states are samples of a Boltzmann distribution, and the best
                 states would be colder. Otherwise ``None`` means ``"best"``.
             form: ``"dense"`` or ``"sparse"`` couplings; ``None`` for the faster one.
-            precision: ``"float32"``, ``"float64"`` or ``"int16"``: type of the local fields.
-                ``"int16"`` needs biases that are small multiples of a power of two, the unit, and
-                no ``randomize_order``. It gives the same samples as float32 in less time. In sparse
-                form no field, and no coupling times two, may exceed 32767 units. In dense form no
-                coupling may exceed 127 units; if a field leaves the range of int16, the call goes
-                on in float32. ``None`` for ``"float64"`` if float32 would round away the
-                differences between states, as with integers of more than 24 bits or small biases
-                beside large penalties (docs/precision.md states the rule); otherwise for the
-                fastest type that fits. Dense problems use float32 if a thread has fewer than four
-                reads.
+            precision: ``"float32"``, ``"float64"``, ``"int16"`` or ``"bits"``: type of the local
+                fields. The last two need biases that are small multiples of a power of two, the
+                unit, and no ``randomize_order``. ``"int16"`` gives the same samples as float32 in
+                less time. In sparse form no field, and no coupling times two, may exceed 32767
+                units. In dense form no coupling may exceed 127 units; if a field leaves the range
+                of int16, the call goes on in float32. ``"bits"`` is for sparse problems without
+                fields above 63 units. It processes up to 512 reads with each instruction, and draws
+                other random numbers than the other types; its samples have the same distribution.
+                ``None`` for ``"float64"`` if float32 would round away the differences between
+                states, as with integers of more than 24 bits or small biases beside large penalties
+                (docs/precision.md states the rule); otherwise for ``"bits"`` if it fits, and else
+                for the fastest type that fits. Dense problems use float32 if a thread has fewer
+                than four reads.
             energy_threshold: energy at which the call ends: it stops once a read has a state of
                 this energy or less at its start or after a sweep.
             progress: function that the calling thread calls many times a second with the lowest
@@ -250,7 +253,11 @@ def _thinned(betas: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float
 
 
 def core_precision(
-    problem: Problem, name: Precision | None, random_order: bool, num_reads: int
+    problem: Problem,
+    name: Precision | None,
+    random_order: bool,
+    num_reads: int,
+    choices: Sequence[str] = get_args(Precision),
 ) -> _core.Precision:
     """Return the type of the local fields of an annealing.
 
@@ -259,14 +266,21 @@ def core_precision(
         name: the caller's choice; None for the type that suits the problem.
         random_order: whether variables are drawn with replacement.
         num_reads: number of reads, or of replicas.
+        choices: the types that the sampler has.
 
     Raises:
         ValueError: another word, or a type that does not fit the problem.
     """
-    checked_choice("precision", name, (*get_args(Precision), None))
+    checked_choice("precision", name, (*choices, None))
     if name is None:
-        return problem.core.best_precision(random_order=random_order, num_reads=num_reads)
-    fitting = [p.name for p in _core.Precision if problem.core.fits(p, random_order=random_order)]
+        return problem.core.best_precision(
+            random_order=random_order, num_reads=num_reads, has_bits="bits" in choices
+        )
+    fitting = [
+        p.name
+        for p in _core.Precision
+        if p.name in choices and problem.core.fits(p, random_order=random_order)
+    ]
     if name not in fitting:
         raise ValueError(
             f"precision is {name!r}, but this problem's {problem.form} fields fit only "

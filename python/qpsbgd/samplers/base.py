@@ -39,9 +39,11 @@ Solve = Callable[
 ]
 
 #: Where only the best states are kept, as many reads are solved together as have this many spins,
-#: but at least LEAST_READS.
+#: but at least LEAST_READS. Both numbers of reads are multiples of STREAM_READS, because so many
+#: reads share a random stream where spins are bits.
 STATES_TOGETHER = 1 << 20
 LEAST_READS = 64
+STREAM_READS = 32
 
 
 class CoreSampler(dimod.Sampler):
@@ -255,7 +257,8 @@ class SamplerCall:
         self._num_together = self.num_reads
         if num_best is not None:
             fitting = STATES_TOGETHER // max(1, len(self.variables))
-            self._num_together = min(self.num_reads, max(fitting, LEAST_READS))
+            together = max(fitting - fitting % STREAM_READS, LEAST_READS)
+            self._num_together = min(self.num_reads, together)
         self.initial = self._starts.take(self._num_together)
 
     def build_problem(self, form: Form | None = None) -> Problem:

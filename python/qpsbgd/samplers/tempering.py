@@ -1,7 +1,7 @@
 """Parallel tempering as a dimod sampler."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import dimod
 import numpy as np
@@ -10,7 +10,7 @@ from dimod.core.initialized import InitialStateGenerator
 
 from qpsbgd import _core
 from qpsbgd._checks import checked_count, checked_seed
-from qpsbgd.samplers.annealing import Precision, core_precision
+from qpsbgd.samplers.annealing import core_precision
 from qpsbgd.samplers.base import (
     CoreSampler,
     InterruptFunction,
@@ -22,6 +22,8 @@ from qpsbgd.samplers.ising import Form, Problem
 from qpsbgd.samplers.ladder_arguments import LadderArguments
 from qpsbgd.samplers.schedule import BetaRange
 from qpsbgd.samplers.tempering_run import TemperingRun, reduced_problem
+
+Precision = Literal["float32", "int16", "float64"]
 
 DEFAULT_NUM_SWEEPS = 1000
 #: A pilot run has at most this part of the sweeps of a read, and at most so many sweeps.
@@ -195,10 +197,9 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
         num_copies = 2 if _has_clusters(cluster_moves, problem) else 1
         num_betas = ladder.num_betas(num_copies)
         num_rows = MANY_REPLICAS if num_betas is None else num_betas * num_copies
-        run = TemperingRun(
-            problem, num_copies, core_precision(problem, precision, False, num_rows), seed,
-            threshold, _core.Acceptance.Metropolis if is_best else _core.Acceptance.Gibbs,
-        )  # fmt: skip
+        fields = core_precision(problem, precision, False, num_rows, get_args(Precision))
+        rule = _core.Acceptance.Metropolis if is_best else _core.Acceptance.Gibbs
+        run = TemperingRun(problem, num_copies, fields, seed, threshold, rule)
         with call.solving() as limits:
             run.start(limits)
             if num_sweeps is None:
