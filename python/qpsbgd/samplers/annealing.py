@@ -105,8 +105,8 @@ class SimulatedAnnealingSampler(StateSampler):
                 ``initial_states`` than reads: ``"none"`` (an error), ``"tile"`` or ``"random"``.
             randomize_order: whether to propose variables drawn with replacement instead of one
                 after another.
-            proposal_acceptance_criteria: ``"Metropolis"`` or ``"Gibbs"``. Metropolis sweeps in order
-                do not reach all states of some problems without linear biases, such as rings.
+            proposal_acceptance_criteria: ``"Metropolis"`` or ``"Gibbs"``. Metropolis sweeps in
+                order do not reach all states of some problems without linear biases, such as rings.
             num_threads: largest number of threads; ``None`` for the number of processors of this
                 process. At most four threads a processor are started. Short calls use fewer.
             time_limit: seconds for the sampling, > 0; ``None`` for no limit. A read that is not
