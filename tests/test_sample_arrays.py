@@ -379,3 +379,16 @@ def test_descents_of_few_reads_equal_those_of_many(rng, isa, kind):
         one, count, *_ = core.descend(states[read : read + 1], time_limit=np.inf, **options)
         np.testing.assert_array_equal(one[0], many[read])
         assert count[0] == steps[read]
+
+
+@pytest.mark.parametrize("index", [100, -7])
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo", "bsr"])
+def test_damaged_indices_of_a_sparse_matrix(rng, kind, index):
+    # SciPy's conversions do not check them, and read or write outside of their arrays.
+    couplings = np.triu(rng.normal(size=(100, 100)), 1)
+    J = sp.csr_array(couplings).asformat(kind)
+    damaged = (J.row if kind == "coo" else J.indices).copy()
+    damaged[5] = index
+    setattr(J, "row" if kind == "coo" else "indices", damaged)
+    with pytest.raises(ValueError, match="J is a damaged sparse matrix"):
+        SimulatedAnnealingSampler().sample_arrays(np.zeros(100), J)
