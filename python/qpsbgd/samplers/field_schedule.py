@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd._checks import checked_count, checked_floats
+from qpsbgd.samplers.initial_states import sorted_labels
 from qpsbgd.samplers.ising import Problem
 from qpsbgd.samplers.schedule import BetaRange, ScheduleType, schedule_betas
 
@@ -34,11 +35,7 @@ def checked_interval(value: Any, num_steps: int) -> int:
 
 def sorted_variables(bqm: dimod.BinaryQuadraticModel) -> list[Any]:
     """Return the variables in the order of sample sets: sorted, where that is possible."""
-    variables = list(bqm.variables)
-    try:
-        return sorted(variables)
-    except TypeError:
-        return variables
+    return list(sorted_labels(list(bqm.variables))[1])
 
 
 def variable_places(variables: Sequence[Any], order: Sequence[Any]) -> npt.NDArray[np.intp]:

@@ -115,7 +115,7 @@ def log_partition(
     """
     problem = Problem(bqm)
     shared = SharedProblems(
-        problem.linear[None], np.array(problem.pairs), problem.quadratic, np.array([problem.offset])
+        problem.linear[None], problem.pairs, problem.quadratic, np.array([problem.offset])
     )
     batch = _estimate(shared, beta, num_reads, num_sweeps, seed, num_threads)
     return LogPartition(

@@ -230,16 +230,6 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
                 **limits,
             )
         begun = is_begun(sweeps, reason)
-        result = call.finish(
-            spins[begun],
-            reason,
-            None,
-            beta_range=[float(factors[0]), float(factors[-1])] if len(factors) else None,
-            beta_schedule_type=beta_schedule_type,
-            seed=seed,
-            form=problem.form,
-            num_sweeps=[int(limit(sweeps[begun].clip(min=0))) for limit in (np.min, np.max)],
-        )
         arrays: dict[str, Any] = {}
         if interval:
             arrays["statistics"] = statistics[begun]
@@ -248,11 +238,17 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
             arrays |= _break_info(ends, buffer)
         if make_info_json_serializable:
             arrays = {key: np.asarray(value).tolist() for key, value in arrays.items()}
-        result.info.update(arrays)
-        if error is not None:
-            error.sampleset = result  # type: ignore[attr-defined]
-            raise error
-        return result
+        return call.finish(
+            spins[begun],
+            reason,
+            error,
+            beta_range=[float(factors[0]), float(factors[-1])] if len(factors) else None,
+            beta_schedule_type=beta_schedule_type,
+            seed=seed,
+            form=problem.form,
+            num_sweeps=[int(limit(sweeps[begun].clip(min=0))) for limit in (np.min, np.max)],
+            **arrays,
+        )
 
 
 def _strengthened(fields: npt.NDArray[np.float64], gamma: Any) -> npt.NDArray[np.float64]:

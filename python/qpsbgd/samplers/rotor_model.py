@@ -210,16 +210,6 @@ class RotorModelAnnealingSampler(CoreSampler, dimod.Initialized):
                 **limits,
             )
         begun = is_begun(sweeps, reason)
-        result = call.finish(
-            spins[begun],
-            reason,
-            None,
-            beta_range=[float(factors[0]), float(factors[-1])] if len(factors) else None,
-            beta_schedule_type=beta_schedule_type,
-            seed=seed,
-            form=problem.form,
-            num_sweeps=[int(limit(sweeps[begun].clip(min=0))) for limit in (np.min, np.max)],
-        )
         arrays: dict[str, Any] = {}
         if interval:
             arrays["statistics"] = statistics[begun]
@@ -227,11 +217,17 @@ class RotorModelAnnealingSampler(CoreSampler, dimod.Initialized):
             arrays["rotor_states"] = angles[begun]
         if make_info_json_serializable:
             arrays = {key: value.tolist() for key, value in arrays.items()}
-        result.info.update(arrays)
-        if error is not None:
-            error.sampleset = result  # type: ignore[attr-defined]
-            raise error
-        return result
+        return call.finish(
+            spins[begun],
+            reason,
+            error,
+            beta_range=[float(factors[0]), float(factors[-1])] if len(factors) else None,
+            beta_schedule_type=beta_schedule_type,
+            seed=seed,
+            form=problem.form,
+            num_sweeps=[int(limit(sweeps[begun].clip(min=0))) for limit in (np.min, np.max)],
+            **arrays,
+        )
 
 
 def _angles(spins: States) -> Angles:
