@@ -659,3 +659,16 @@ def test_binary_problems_of_the_smallest_floats(rng):
     found = sample_batch(0 * h, J, vartype="BINARY", num_sweeps=20, seed=1)
     wide = sample_batch(0 * h, J.astype(float), vartype="BINARY", num_sweeps=20, seed=1)
     np.testing.assert_array_equal(found.states, wide.states)
+
+
+def test_vartypes_of_dimod():
+    h, J = [[0.5, -1.0]], np.zeros((2, 2))
+    for word in ("SPIN", "BINARY"):
+        named, expected = (
+            sample_batch(h, J, vartype=vartype, seed=1)
+            for vartype in (dimod.as_vartype(word), word)
+        )
+        assert named.vartype == word
+        np.testing.assert_array_equal(named.states, expected.states)
+    with pytest.raises(ValueError, match=r"vartype is <Vartype\.INTEGER"):
+        sample_batch(h, J, vartype=dimod.INTEGER)

@@ -29,7 +29,7 @@ from bench.paper.minimisation import (
 )
 from bench.paper.pairs import MNIST_PAIRS, MOCK, QUBO, SIGN, load_pair
 from bench.paper.rosenbrock import ROSENBROCK
-from bench.paper.study import SETTINGS, Case, Cell
+from bench.paper.study import MAX_POINTS, SETTINGS, Case, Cell, Outcome
 from bench.paper.tables import PUBLISHED
 from qpsbgd.optim import ProxQuant
 
@@ -225,6 +225,23 @@ def test_a_quick_study_of_the_command_line(tmp_path, capsys):
     text = (tmp_path / "quick" / "report.html").read_text()
     assert "<td class=number>0.6370 (on a D-Wave annealer 0.369)" in text
     assert "Report: " in capsys.readouterr().out
+
+
+def test_the_page_of_all_experiments_is_below_2_mb(tmp_path, monkeypatch, rng):
+    """Ten seeds of every case in both settings, with curves as long as they may be."""
+
+    def run(experiment, cell):
+        points = [(float(x), float(y)) for x, y in enumerate(rng.normal(size=MAX_POINTS))]
+        details = dict(zip(experiment.details, rng.random(len(experiment.details)), strict=True))
+        return Outcome(rng.random(), rng.random(), dict.fromkeys(experiment.axes, points), details)
+
+    for experiment in EXPERIMENTS.values():
+        monkeypatch.setattr(type(experiment), "run", run)
+        monkeypatch.setattr(type(experiment), "protocol", lambda *_: {})
+    assert main(["all", "--seeds", "10", "--out", str(tmp_path)]) == 0
+    page = (tmp_path / "report.html").read_bytes()
+    assert page.count(b"<svg") >= 2 * len(EXPERIMENTS)
+    assert len(page) < 2e6
 
 
 @pytest.mark.parametrize(

@@ -392,3 +392,23 @@ def test_damaged_indices_of_a_sparse_matrix(rng, kind, index):
     setattr(J, "row" if kind == "coo" else "indices", damaged)
     with pytest.raises(ValueError, match="J is a damaged sparse matrix"):
         SimulatedAnnealingSampler().sample_arrays(np.zeros(100), J)
+
+
+@every_sampler
+def test_vartypes_of_dimod(name):
+    sampler, options = CALLS[name]
+    for word in ("SPIN", "BINARY"):
+        named, expected = (
+            sampler.sample_arrays([0.5, -1.0], np.zeros((2, 2)), vartype=vartype, **options)
+            for vartype in (dimod.as_vartype(word), word)
+        )
+        assert named.vartype == word
+        np.testing.assert_array_equal(named.states, expected.states)
+
+
+@every_sampler
+def test_a_warning_of_unknown_options_names_the_line_of_the_call(name):
+    sampler, options = CALLS[name]
+    with pytest.warns(dimod.exceptions.SamplerUnknownArgWarning, match="chain_strength") as record:
+        sampler.sample_arrays([0.5], np.zeros((1, 1)), chain_strength=2.0, **options)
+    assert [warning.filename for warning in record] == [__file__]

@@ -1,13 +1,21 @@
 """Default temperatures: their rule, and the answers that annealing gives with them."""
 
 import math
+import tracemalloc
 import warnings
 
 import dimod
 import numpy as np
 import pytest
 
-from qpsbgd import LowRank, SimulatedAnnealingSampler, _core, sample_batch
+from qpsbgd import (
+    LowRank,
+    PathIntegralAnnealingSampler,
+    RotorModelAnnealingSampler,
+    SimulatedAnnealingSampler,
+    _core,
+    sample_batch,
+)
 from qpsbgd.samplers import temperature_rules
 from qpsbgd.samplers.batch import batch_temperatures
 from qpsbgd.samplers.batch.arguments import checked_couplings
@@ -439,3 +447,27 @@ def test_hot_and_knee_equal_their_twin(rng, count, kind):
     found = _core.beta_of_excitations(barriers, number=0.01, least=expected[1])
     assert found == pytest.approx(cold, rel=1e-9)
     assert cold == expected[1] or np.exp(-found * barriers).sum() == pytest.approx(0.01, rel=2e-3)
+
+
+def test_a_long_schedule_takes_no_more_than_its_arrays():
+    num_sweeps = 10**6
+    bqm = independent([1.0, -1.0])
+    tracemalloc.start()
+    try:
+        SimulatedAnnealingSampler().sample(
+            bqm, num_sweeps=num_sweeps, seed=1, interrupt_function=lambda: True
+        )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 48 * num_sweeps  # six arrays; Python's floats would take 32 bytes each
+
+
+@pytest.mark.parametrize(
+    "sampler", [SimulatedAnnealingSampler, PathIntegralAnnealingSampler, RotorModelAnnealingSampler]
+)
+def test_more_sweeps_than_a_schedule_can_hold_are_refused(sampler):
+    with pytest.raises(
+        ValueError, match=r"num_sweeps is 1000000000, but must lie in \[0, 10000000"
+    ):
+        sampler().sample(independent([1.0]), num_sweeps=10**9, time_limit=0.1)

@@ -145,7 +145,7 @@ bool problem_needs_float64(const Ising& problem) {
 }
 
 py::tuple anneal_reads(const Ising& problem, const States& initial_states,
-                       std::vector<double> betas, Acceptance acceptance, bool random_order,
+                       const Array<double>& betas, Acceptance acceptance, bool random_order,
                        bool keep_best, std::uint64_t seed, int num_threads, double time_limit,
                        double energy_threshold, py::object watch,
                        std::optional<Precision> precision, bool descend_at_limit,
@@ -159,7 +159,7 @@ py::tuple anneal_reads(const Ising& problem, const States& initial_states,
   std::int8_t* states_out = states.mutable_data();
   std::int64_t* sweeps_out = sweeps.mutable_data();
   const Limits limits{time_limit, energy_threshold, std::move(watch)};
-  AnnealOptions options{.betas = std::move(betas),
+  AnnealOptions options{.betas = {betas.data(), betas.data() + betas.size()},
                         .acceptance = acceptance,
                         .random_order = random_order,
                         .precision = precision,

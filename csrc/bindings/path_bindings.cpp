@@ -46,14 +46,16 @@ void check_breaks(const States& spins, const Integers& num_breaks, const Integer
   }
 }
 
-std::vector<PathFields> make_steps(const std::vector<double>& problem_fields,
-                                   const std::vector<double>& transverse_fields, double largest) {
+std::vector<PathFields> make_steps(const Array<double>& problem_fields,
+                                   const Array<double>& transverse_fields, double largest) {
   if (problem_fields.size() != transverse_fields.size()) {
     throw std::invalid_argument("there must be as many problem fields as transverse fields");
   }
+  const auto num_steps = static_cast<std::size_t>(problem_fields.size());
   std::vector<PathFields> steps;
-  for (std::size_t step = 0; step < problem_fields.size(); ++step) {
-    const PathFields fields{problem_fields[step], transverse_fields[step]};
+  steps.reserve(num_steps);
+  for (std::size_t step = 0; step < num_steps; ++step) {
+    const PathFields fields{problem_fields.data()[step], transverse_fields.data()[step]};
     if (!(fields.problem >= 0.0 && std::isfinite(fields.problem) && fields.transverse >= 0.0 &&
           fields.transverse <= largest)) {
       throw std::invalid_argument("a field of the schedule is out of range");
@@ -66,12 +68,11 @@ std::vector<PathFields> make_steps(const std::vector<double>& problem_fields,
 py::tuple anneal_path_reads(const Ising& problem, const States& initial_states,
                             const std::optional<Integers>& num_breaks,
                             const std::optional<Integers>& breaks,
-                            const std::vector<double>& problem_fields,
-                            const std::vector<double>& transverse_fields,
-                            std::size_t sweeps_per_step, std::size_t chain_length,
-                            double chain_coupling, bool update_chains, std::size_t sample_interval,
-                            bool return_breaks, std::uint64_t seed, int num_threads,
-                            double time_limit, py::object watch) {
+                            const Array<double>& problem_fields,
+                            const Array<double>& transverse_fields, std::size_t sweeps_per_step,
+                            std::size_t chain_length, double chain_coupling, bool update_chains,
+                            std::size_t sample_interval, bool return_breaks, std::uint64_t seed,
+                            int num_threads, double time_limit, py::object watch) {
   const std::size_t n = problem.num_variables();
   if (initial_states.ndim() != 2 || static_cast<std::size_t>(initial_states.shape(1)) != n) {
     throw std::invalid_argument("states must have one column for each variable");
@@ -120,12 +121,12 @@ py::tuple anneal_path_reads(const Ising& problem, const States& initial_states,
 using Angles = Array<std::uint8_t>;
 
 py::tuple anneal_rotor_reads(const Ising& problem, const Angles& initial_angles,
-                             const std::vector<double>& problem_fields,
-                             const std::vector<double>& transverse_fields,
-                             const Array<float>& transverse, RotorProposal proposal,
-                             Acceptance acceptance, bool draw_order, std::size_t sweeps_per_step,
-                             std::size_t sample_interval, std::uint64_t seed, int num_threads,
-                             double time_limit, py::object watch) {
+                             const Array<double>& problem_fields,
+                             const Array<double>& transverse_fields, const Array<float>& transverse,
+                             RotorProposal proposal, Acceptance acceptance, bool draw_order,
+                             std::size_t sweeps_per_step, std::size_t sample_interval,
+                             std::uint64_t seed, int num_threads, double time_limit,
+                             py::object watch) {
   const std::size_t n = problem.num_variables();
   if (initial_angles.ndim() != 2 || static_cast<std::size_t>(initial_angles.shape(1)) != n ||
       static_cast<std::size_t>(transverse.size()) != n) {

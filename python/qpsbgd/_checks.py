@@ -34,6 +34,8 @@ SEED_LIMIT = 2**31
 WIDE_SEED_LIMIT = 2**32
 #: Numbers of sweeps, reads and threads are smaller than this.
 COUNT_LIMIT = 2**31
+#: Largest number of sweeps of a schedule, which takes 8 bytes for each of them.
+MAX_NUM_SWEEPS = 10**8
 #: Expressions that turn a model of another kind into a binary quadratic model.
 CONVERSIONS: tuple[tuple[type, str], ...] = (
     (dimod.ConstrainedQuadraticModel, "dimod.cqm_to_bqm(cqm)[0]"),
@@ -288,6 +290,11 @@ def checked_count(name: str, value: Any, minimum: int, limit: int = COUNT_LIMIT)
     return int(value)
 
 
+def checked_num_sweeps(num_sweeps: Any, minimum: int = 0) -> int:
+    """Return a number of sweeps for which a schedule has room."""
+    return checked_count("num_sweeps", num_sweeps, minimum, MAX_NUM_SWEEPS + 1)
+
+
 def checked_choice(name: str, value: Any, choices: tuple[str | None, ...]) -> Any:
     """Return a value that is one of the choices: strings, and None where that is among them."""
     is_choice = value is None or isinstance(value, str)
@@ -295,6 +302,14 @@ def checked_choice(name: str, value: Any, choices: tuple[str | None, ...]) -> An
         text = " or ".join("None" if choice is None else repr(choice) for choice in choices)
         raise ValueError(f"{name} is {value!r}, but must be {text}")
     return value
+
+
+def checked_vartype(vartype: Any) -> dimod.Vartype:
+    """Return the vartype that dimod recognises, such as ``"SPIN"`` or ``dimod.BINARY``."""
+    try:
+        return dimod.as_vartype(vartype)
+    except TypeError:
+        raise ValueError(f"vartype is {vartype!r}, but must be 'SPIN' or 'BINARY'") from None
 
 
 def checked_seed(seed: Any, limit: int = SEED_LIMIT) -> int:
@@ -438,7 +453,10 @@ def float32_matrix(name: str, value: "ArrayLike") -> npt.NDArray[np.float32]:
     """
     array = _array_or_tensor(name, value)
     if array.dtype.newbyteorder("=") != np.float32:
-        raise TypeError(f"{name} has dtype {array.dtype}, but must be float32")
+        raise TypeError(
+            f"{name} has dtype {array.dtype}, but must be float32: NumPy converts it with "
+            ".astype(np.float32), torch with .float()"
+        )
     if array.ndim != 2:
         raise ValueError(f"{name} has shape {array.shape}, but must have two dimensions")
     if array.size == 0:

@@ -10,6 +10,7 @@ from qpsbgd._checks import (
     checked_choice,
     checked_count,
     checked_nonnegative,
+    checked_num_sweeps,
     checked_positive,
     checked_real,
 )
@@ -75,7 +76,7 @@ def check_group(group: dict[str, Any]) -> None:
     checked_choice("alpha", group["alpha"], ALPHA_RULES)
     checked_choice("update", group["update"], get_args(Update))
     checked_choice("target", group["target"], get_args(Target))
-    checked_count("num_sweeps", group["num_sweeps"], 0)
+    checked_num_sweeps(group["num_sweeps"])
     checked_count("seed", group["seed"], 0, SEED_LIMIT)
     checked_count("max_samples", group["max_samples"], 1)
 

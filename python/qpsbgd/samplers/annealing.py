@@ -90,9 +90,9 @@ class SimulatedAnnealingSampler(StateSampler):
                 of dwave-samplers. A schedule with the automatic range has two parts, of which the
                 colder one is short (:func:`~qpsbgd.samplers.schedule.cooling`).
             num_reads: number of anneals; by default the number of initial states, or 1.
-            num_sweeps: sweeps of a read. The default is 1000, or the number that fits into
-                ``time_limit`` if that is smaller. 0 returns the initial states. A sweep proposes
-                every variable once.
+            num_sweeps: sweeps of a read, at most 10**8. The default is 1000, or the number that
+                fits into ``time_limit`` if that is smaller. 0 returns the initial states. A sweep
+                proposes every variable once.
             num_sweeps_per_beta: sweeps at each inverse temperature; must divide ``num_sweeps``.
             beta_schedule_type: ``"geometric"``, ``"linear"``, or ``"custom"`` with
                 ``beta_schedule``.
@@ -195,7 +195,7 @@ class SimulatedAnnealingSampler(StateSampler):
                 betas = _thinned(betas, fitting)
                 left = limits["time_limit"] - (time.perf_counter() - start)
                 limits["time_limit"] = max(left, 1e-9)
-            all_betas = np.repeat(betas, num_sweeps_per_beta).tolist()
+            all_betas = np.repeat(betas, num_sweeps_per_beta)
             reads = call.run_reads(
                 limits,
                 lambda initial, first, limits: problem.core.anneal(

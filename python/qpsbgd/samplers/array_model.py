@@ -3,15 +3,14 @@
 from functools import cached_property
 from typing import Any
 
-import dimod
 import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
 from qpsbgd._checks import (
-    checked_choice,
     checked_finite,
     checked_symmetric,
+    checked_vartype,
     is_scipy_sparse,
     real_array,
     refuse_entries,
@@ -36,7 +35,8 @@ class ArrayModel:
         J: couplings, real ``(n, n)`` with a zero diagonal, an array or a matrix of
             ``scipy.sparse``: symmetric, or all in one triangle.
         offset: constant part of the energy.
-        vartype: ``"SPIN"`` for variables -1 and +1, ``"BINARY"`` for 0 and 1.
+        vartype: ``"SPIN"`` or ``dimod.SPIN`` for variables -1 and +1, ``"BINARY"`` or
+            ``dimod.BINARY`` for 0 and 1.
 
     Attributes:
         linear: h, float64 ``(n,)``.
@@ -55,8 +55,7 @@ class ArrayModel:
     _pairs: tuple[Indices, Indices, Floats] | None = None
 
     def __init__(self, h: Any, J: Any, offset: Any, vartype: Any) -> None:
-        checked_choice("vartype", vartype, ("SPIN", "BINARY"))
-        self.vartype = dimod.Vartype[vartype]
+        self.vartype = checked_vartype(vartype)
         self.offset = checked_finite("offset", offset)
         linear = real_array("h", h)
         if linear.ndim != 1:

@@ -84,7 +84,7 @@ class CoreSampler(dimod.Sampler):
         J: Any,
         *,
         offset: float = 0.0,
-        vartype: Literal["SPIN", "BINARY"] = "SPIN",
+        vartype: Literal["SPIN", "BINARY"] | dimod.Vartype = "SPIN",
         **options: Any,
     ) -> SampleArrays:
         """Sample from a model that is given as arrays, without making a dimod model.
@@ -102,7 +102,8 @@ class CoreSampler(dimod.Sampler):
                 is contiguous is not copied, and must not change during the call. A triangular or an
                 integer array is copied.
             offset: constant part of the energy.
-            vartype: ``"SPIN"`` for variables -1 and +1, ``"BINARY"`` for 0 and 1.
+            vartype: ``"SPIN"`` or ``dimod.SPIN`` for variables -1 and +1, ``"BINARY"`` or
+                ``dimod.BINARY`` for 0 and 1.
             **options: options of :meth:`sample`. ``initial_states`` may be an array ``(n,)`` or
                 ``(k, n)``.
 
@@ -125,6 +126,8 @@ class CoreSampler(dimod.Sampler):
             (array([[-1, -1]], dtype=int8), array([-1.5]))
         """
         model: Any = ArrayModel(h, J, offset, vartype)
+        # A warning of unknown options names the caller's line.
+        options = self.remove_unknown_kwargs(**options)
         result: Any = self.sample(model, **options)  # SamplerCall tells the two kinds apart
         return cast(SampleArrays, result)
 

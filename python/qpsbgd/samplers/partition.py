@@ -12,6 +12,7 @@ from qpsbgd import _core
 from qpsbgd._checks import (
     checked_choice,
     checked_count,
+    checked_num_sweeps,
     checked_seed,
     checked_threads,
 )
@@ -190,7 +191,7 @@ def _estimate(
     """Return estimates of shape ``(B,)``, or ``(B, k)`` for k inverse temperatures."""
     wanted = checked_betas("beta", beta)
     num_reads = checked_count("num_reads", num_reads, 2)
-    num_sweeps = checked_count("num_sweeps", num_sweeps, 1)
+    num_sweeps = checked_num_sweeps(num_sweeps, 1)
     seed, threads = checked_seed(seed), checked_threads(num_threads)
     schedule = _schedule(problems, float(wanted.max()), num_sweeps, seed, threads)
     betas = np.union1d(schedule, wanted)

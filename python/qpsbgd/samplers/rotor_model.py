@@ -198,8 +198,8 @@ class RotorModelAnnealingSampler(CoreSampler, dimod.Initialized):
             angles, spins, sweeps, statistics, reason, error = _core.anneal_rotors(
                 problem.core,
                 angles,
-                problem_fields=factors.tolist(),
-                transverse_fields=fields.tolist(),
+                problem_fields=factors,
+                transverse_fields=fields,
                 transverse=transverse,
                 proposal=proposal,
                 acceptance=acceptance,

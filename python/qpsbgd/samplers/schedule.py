@@ -13,6 +13,7 @@ from qpsbgd._checks import (
     checked_beta_range,
     checked_choice,
     checked_count,
+    checked_num_sweeps,
     real_array,
 )
 from qpsbgd.samplers import temperature_rules
@@ -148,7 +149,7 @@ def schedule_betas(
     checked_choice("beta_schedule_type", kind, ("linear", "geometric", "custom"))
     checked_count("num_sweeps_per_beta", num_sweeps_per_beta, 1)
     if num_sweeps is not None:
-        checked_count("num_sweeps", num_sweeps, 0)
+        checked_num_sweeps(num_sweeps)
     if kind == "custom":
         return _custom_betas(custom_name, custom, beta_range, num_sweeps, num_sweeps_per_beta)
     if custom is not None:

@@ -4,6 +4,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
+import dimod
 import numpy as np
 
 from qpsbgd._checks import (
@@ -14,6 +15,7 @@ from qpsbgd._checks import (
     checked_floats,
     checked_geometric_range,
     checked_keep,
+    checked_num_sweeps,
     checked_real,
     checked_seed,
     checked_threads,
@@ -88,7 +90,7 @@ class RunArguments:
         return cls(
             method=method,
             num_reads=checked_count("num_reads", num_reads, 1),
-            num_sweeps=checked_count("num_sweeps", num_sweeps, 0),
+            num_sweeps=checked_num_sweeps(num_sweeps),
             beta_range=ends,
             keep=keep,
             seed=checked_seed(seed),
@@ -147,7 +149,9 @@ def checked_fields(h: Any) -> Floats:
     return fields
 
 
-def initial_spins(initial: Any, vartype: str, shape: tuple[int, int, int], seed: int) -> States:
+def initial_spins(
+    initial: Any, vartype: dimod.Vartype, shape: tuple[int, int, int], seed: int
+) -> States:
     """Return the initial states as spins ``(B, R, n)``; draw them if there are none."""
     problems, reads, n = shape
     if initial is None:
@@ -159,7 +163,7 @@ def initial_spins(initial: Any, vartype: str, shape: tuple[int, int, int], seed:
         raise ValueError(
             f"initial_states has shape {array.shape}, but must be {(problems, n)} or {shape}"
         )
-    low = -1 if vartype == "SPIN" else 0
+    low = min(vartype.value)
     is_bad = (array != low) & (array != 1)
     refuse_entries("initial_states", array, is_bad, f"must be {low} or 1")
     if array.ndim == 2:

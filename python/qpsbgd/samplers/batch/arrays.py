@@ -8,7 +8,7 @@ import dimod
 import numpy as np
 
 from qpsbgd import _core
-from qpsbgd._checks import BetaRange, Keep, checked_choice, real_array, refuse_entries
+from qpsbgd._checks import BetaRange, Keep, checked_vartype, real_array, refuse_entries
 from qpsbgd.samplers import schedule
 from qpsbgd.samplers.batch.arguments import (
     RunArguments,
@@ -71,7 +71,7 @@ def sample_batch(
     h: Any,
     J: Any,
     *,
-    vartype: Literal["SPIN", "BINARY"] = "SPIN",
+    vartype: Literal["SPIN", "BINARY"] | dimod.Vartype = "SPIN",
     num_reads: int = 1,
     num_sweeps: int | None = None,
     method: Method = "sa",
@@ -94,7 +94,8 @@ def sample_batch(
             problems share; or :class:`SparseBatch`, whose problems share the pattern. Arrays are
             NumPy arrays or torch tensors on the CPU. They are not copied if they are contiguous and
             float64 or float32.
-        vartype: ``"SPIN"`` for variables -1 and +1, ``"BINARY"`` for 0 and 1.
+        vartype: ``"SPIN"`` or ``dimod.SPIN`` for variables -1 and +1, ``"BINARY"`` or
+            ``dimod.BINARY`` for 0 and 1.
         num_reads: reads of each problem, R.
         num_sweeps: sweeps of a read. An anneal makes 1000 by default. A tabu search makes ``n``
             moves for each sweep, 20 sweeps by default. A descent goes on to a local minimum and
@@ -157,7 +158,7 @@ def sample_batch(
     h, J = real_array("h", h), real_couplings(J)
     if initial_states is not None:
         initial_states = real_array("initial_states", initial_states)
-    checked_choice("vartype", vartype, ("SPIN", "BINARY"))
+    vartype = checked_vartype(vartype)
     run = RunArguments.checked(
         method=method, num_reads=num_reads, num_sweeps=num_sweeps, beta_range=beta_range,
         keep=keep, seed=seed, num_threads=num_threads, time_limit=time_limit,
@@ -172,7 +173,7 @@ def sample_batch(
     )  # fmt: skip
     starts = initial_spins(initial_states, vartype, (problems, run.num_reads, n), run.seed)
     spin_h, spin_J = h, J
-    if vartype == "BINARY":  # x = (1 + s) / 2
+    if vartype is dimod.BINARY:  # x = (1 + s) / 2
         with np.errstate(over="ignore", invalid="ignore"):
             spin_h, spin_J = J.for_spins(h)
         refuse_entries("h of the spins", spin_h, ~np.isfinite(spin_h), "must be finite")
@@ -217,7 +218,7 @@ def _joined(
     results: list[ChunkResult],
     h: Floats,
     J: Couplings,
-    vartype: str,
+    vartype: dimod.Vartype,
     run: RunArguments,
     options: BatchOptions,
     factors: Floats,
@@ -227,9 +228,9 @@ def _joined(
     if len(results) > 1:
         states = np.concatenate([part.states for part in results])
     core_energies = [part.energies for part in results if part.energies is not None]
-    if vartype == "BINARY":
+    if vartype is dimod.BINARY:
         states = ((states + 1) // 2).astype(np.int8)
-    if vartype == "SPIN" and core_energies:
+    if vartype is dimod.SPIN and core_energies:
         energies = np.concatenate(core_energies)
     else:
         energies = J.energies(h, states, run.num_threads)
@@ -250,7 +251,7 @@ def _joined(
     if options.betas:
         with np.errstate(over="ignore"):  # infinite temperatures are a descent
             info["beta_range"] = np.outer(factors, [options.betas[0], options.betas[-1]])
-    result = BatchResult(states, energies, info, vartype)
+    result = BatchResult(states, energies, info, vartype.name)
     for part in results:
         if part.error is not None:
             part.error.result = result  # type: ignore[attr-defined]
