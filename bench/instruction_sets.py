@@ -44,6 +44,12 @@ def ising(n, neighbours, values, seed=0):
     return dimod.BQM.from_numpy_vectors(np.zeros(n), (rows, columns, couplings), 0.0, "SPIN")
 
 
+def typical_field(model):
+    """Return the root mean square of a variable's local field in a random state."""
+    couplings = np.fromiter(model.quadratic.values(), float)
+    return np.sqrt(2 * (couplings**2).sum() / model.num_variables)
+
+
 def signs(rng, count):
     return rng.choice([-1.0, 1.0], count)
 
@@ -80,9 +86,11 @@ def timed(function, units):
 
 def annealing(n, neighbours, values, reads, sweeps, **options):
     """Return a call of the annealer; its unit is a proposal."""
+    model = ising(n, neighbours, values)
+    field = typical_field(model)
     return sampled(
-        SimulatedAnnealingSampler(), ising(n, neighbours, values), n * reads * sweeps,
-        num_reads=reads, num_sweeps=sweeps, beta_range=(0.05, 3.0), **options,
+        SimulatedAnnealingSampler(), model, n * reads * sweeps, num_reads=reads, num_sweeps=sweeps,
+        beta_range=(0.3 / field, 5.0 / field), **options,
     )  # fmt: skip
 
 
@@ -97,10 +105,10 @@ def fields(sampler, n, neighbours, sweeps, reads=16):
 
 def tempering(n, neighbours, values, sweeps):
     """Return a call of parallel tempering at 16 temperatures; its unit is a proposal."""
-    betas = np.geomspace(0.1, 2.0, 16)
+    model = ising(n, neighbours, values)
+    betas = np.geomspace(0.3, 3.0, 16) / typical_field(model)
     return sampled(
-        ParallelTemperingSampler(), ising(n, neighbours, values), n * len(betas) * sweeps,
-        betas=betas, num_sweeps=sweeps, cluster_moves=False, eliminate=False,
+        ParallelTemperingSampler(), model, n * len(betas) * sweeps, betas=betas, num_sweeps=sweeps, cluster_moves=False, eliminate=False,
     )  # fmt: skip
 
 
@@ -115,7 +123,7 @@ def batch(problems, n, J, sweeps, **options):
     return timed(
         lambda seed: (
             sample_batch(
-                h, J, num_sweeps=sweeps, beta_range=(0.1, 3.0), seed=seed, num_threads=1, **options
+                h, J, num_sweeps=sweeps, beta_range=(0.02, 0.5), seed=seed, num_threads=1, **options
             ).energies
         ),
         problems * n * sweeps,
@@ -166,10 +174,10 @@ CASES = {
     "annealing, sparse real (float32), 16 reads": lambda: annealing(2000, 6, normal, 64, 200),
     "tempering, dense 256, real": lambda: tempering(256, 256, normal, 1000),
     "tempering, sparse +-1": lambda: tempering(2000, 6, signs, 300),
-    "path integral, dense 256": lambda: fields(PathIntegralAnnealingSampler, 256, 256, 30),
-    "path integral, sparse": lambda: fields(PathIntegralAnnealingSampler, 1000, 6, 30),
-    "rotors, dense 256": lambda: fields(RotorModelAnnealingSampler, 256, 256, 100),
-    "rotors, sparse": lambda: fields(RotorModelAnnealingSampler, 1000, 6, 100),
+    "path integral, dense 256": lambda: fields(PathIntegralAnnealingSampler(), 256, 256, 30),
+    "path integral, sparse": lambda: fields(PathIntegralAnnealingSampler(), 1000, 6, 30),
+    "rotors, dense 256": lambda: fields(RotorModelAnnealingSampler(), 256, 256, 100),
+    "rotors, sparse": lambda: fields(RotorModelAnnealingSampler(), 1000, 6, 100),
     "tabu search, dense 1000, integers (int16)": lambda: tabu(1000, signs, 20),
     "tabu search, dense 1000, real (float32)": lambda: tabu(1000, normal, 20),
     "batch, 256 problems of 64, a J each": lambda: batch(

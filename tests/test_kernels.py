@@ -67,6 +67,11 @@ def test_multiply_add_rounds_once(rng):
     a = np.append(a, [sign * unit / 2 * (1 + k * unit) for sign, k, _, _ in ties])
     b = np.append(b, [(1 - k * unit) * small for _, k, _, small in ties])
     c = np.append(c, [(1 + j * unit) * small for _, _, j, small in ties])
+    # Sums that are exact in float64: ties, others, and numbers below the smallest normal one.
+    exact = rng.integers(-(2**24), 2**24, size=(2, 2000)) * 2.0 ** rng.integers(-3, 4, (2, 2000))
+    exact *= np.where(np.arange(2000) % 4 == 0, 2.0**-150, 1.0)
+    a, c = np.append(a, exact[0]), np.append(c, exact[1])
+    b = np.append(b, rng.choice([-1.0, 1.0], 2000))
     a, b, c = (x.astype(np.float32) for x in (a, b, c))
     expected = np.array([rounded_once(*abc) for abc in zip(a, b, c, strict=True)])
     np.testing.assert_array_equal(reference.multiply_add(a, b, c), expected)

@@ -93,27 +93,44 @@ QPSBGD_INLINE Vector<Value> broadcast(Value x) {
 // ---- multiply-add -------------------------------------------------------------------------------
 
 #if defined(__SSE2__) && !defined(__FMA__)
+// A pair of float64 products and their sums with two more numbers.
+struct RoundedSums {
+  RoundedSums(__m128 x, __m128 y, __m128 z)
+      : product(_mm_mul_pd(_mm_cvtps_pd(x), _mm_cvtps_pd(y))),
+        term(_mm_cvtps_pd(z)),
+        sum(_mm_add_pd(product, term)) {}
+
+  // Returns the rounding error of each sum. (Knuth's TwoSum)
+  __m128d errors() const {
+    const __m128d other = _mm_sub_pd(sum, product);
+    return _mm_add_pd(_mm_sub_pd(product, _mm_sub_pd(sum, other)), _mm_sub_pd(term, other));
+  }
+
+  __m128d product, term, sum;  // product is exact
+};
+
 // SSE2 has no multiply-add that rounds once. In float64 the product is exact, and rounding the sum
-// first to float64 and then to float32 gives the right result except in two cases: the float64 sum
-// lies halfway between two float32 numbers (the 29 bits that float32 drops are 1 0...0), or the
-// result is subnormal, where float32 drops more bits. Then fmaf computes the vector.
+// first to float64 and then to float32 gives the right result if the first rounding changed
+// nothing. Otherwise it gives the right result except in two cases: the float64 sum lies halfway
+// between two float32 numbers (the 29 bits that float32 drops are 1 0...0), or the result is
+// subnormal, where float32 drops more bits. Then fmaf computes the vector.
 QPSBGD_INLINE Floats emulated_multiply_add(Floats a, Floats b, Floats c) {
   const __m128 x = (__m128)a, y = (__m128)b, z = (__m128)c;
-  const __m128d low = _mm_add_pd(_mm_mul_pd(_mm_cvtps_pd(x), _mm_cvtps_pd(y)), _mm_cvtps_pd(z));
-  const __m128d high =
-      _mm_add_pd(_mm_mul_pd(_mm_cvtps_pd(_mm_movehl_ps(x, x)), _mm_cvtps_pd(_mm_movehl_ps(y, y))),
-                 _mm_cvtps_pd(_mm_movehl_ps(z, z)));
-  const __m128 rounded_twice = _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
-  const __m128i dropped_bits =
-      _mm_and_si128(_mm_castps_si128(_mm_shuffle_ps(_mm_castpd_ps(low), _mm_castpd_ps(high), 0x88)),
-                    _mm_set1_epi32(0x1fffffff));
+  const RoundedSums low(x, y, z);
+  const RoundedSums high(_mm_movehl_ps(x, x), _mm_movehl_ps(y, y), _mm_movehl_ps(z, z));
+  const __m128 rounded_twice = _mm_movelh_ps(_mm_cvtpd_ps(low.sum), _mm_cvtpd_ps(high.sum));
+  const __m128i dropped_bits = _mm_and_si128(
+      _mm_castps_si128(_mm_shuffle_ps(_mm_castpd_ps(low.sum), _mm_castpd_ps(high.sum), 0x88)),
+      _mm_set1_epi32(0x1fffffff));
   const __m128i halfway = _mm_cmpeq_epi32(dropped_bits, _mm_set1_epi32(0x10000000));
   const __m128 small =
       _mm_cmplt_ps(_mm_andnot_ps(_mm_set1_ps(-0.0f), rounded_twice), _mm_set1_ps(0x1p-126f));
-  const __m128 nonzero = _mm_shuffle_ps(_mm_castpd_ps(_mm_cmpneq_pd(low, _mm_setzero_pd())),
-                                        _mm_castpd_ps(_mm_cmpneq_pd(high, _mm_setzero_pd())), 0x88);
-  const __m128 doubtful = _mm_or_ps(_mm_castsi128_ps(halfway), _mm_and_ps(small, nonzero));
+  const __m128 doubtful = _mm_or_ps(_mm_castsi128_ps(halfway), small);
   if (__builtin_expect(_mm_movemask_ps(doubtful) == 0, 1)) return (Floats)rounded_twice;
+  const __m128d zero = _mm_setzero_pd();
+  const __m128 inexact = _mm_shuffle_ps(_mm_castpd_ps(_mm_cmpneq_pd(low.errors(), zero)),
+                                        _mm_castpd_ps(_mm_cmpneq_pd(high.errors(), zero)), 0x88);
+  if (_mm_movemask_ps(_mm_and_ps(doubtful, inexact)) == 0) return (Floats)rounded_twice;
   Floats result;
   for (std::size_t i = 0; i < kWidth<float>; ++i) result[i] = __builtin_fmaf(a[i], b[i], c[i]);
   return result;
