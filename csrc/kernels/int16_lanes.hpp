@@ -6,15 +6,37 @@
 namespace qpsbgd::QPSBGD_ISA {
 namespace {
 
-typedef std::int16_t Int16Lanes __attribute__((vector_size(kLanes * sizeof(std::int16_t))));
+// The vectors hold at most a register. GCC 12 splits wider ones into single elements.
+constexpr std::size_t kInt16Bytes =
+    kVectorBytes < kLanes * sizeof(std::int16_t) ? kVectorBytes : kLanes * sizeof(std::int16_t);
+constexpr std::size_t kInt16Width = kInt16Bytes / sizeof(std::int16_t);
+constexpr std::size_t kInt16Parts = kLanes / kInt16Width;
+typedef std::int16_t Int16s __attribute__((vector_size(kInt16Bytes)));
+
+struct Int16Lanes {
+  Int16s part[kInt16Parts];
+};
 
 QPSBGD_INLINE Int16Lanes load_int16(const std::int16_t* p) {
-  typedef std::int16_t Aligned __attribute__((vector_size(sizeof(Int16Lanes)), may_alias));
-  return *reinterpret_cast<const Aligned*>(p);
+  typedef std::int16_t Aligned __attribute__((vector_size(kInt16Bytes), may_alias));
+  Int16Lanes v;
+  for (std::size_t q = 0; q < kInt16Parts; ++q) {
+    v.part[q] = *reinterpret_cast<const Aligned*>(p + q * kInt16Width);
+  }
+  return v;
 }
-QPSBGD_INLINE void store_int16(std::int16_t* p, Int16Lanes v) {
-  typedef std::int16_t Aligned __attribute__((vector_size(sizeof(Int16Lanes)), may_alias));
-  *reinterpret_cast<Aligned*>(p) = v;
+QPSBGD_INLINE void store_int16(std::int16_t* p, const Int16Lanes& v) {
+  typedef std::int16_t Aligned __attribute__((vector_size(kInt16Bytes), may_alias));
+  for (std::size_t q = 0; q < kInt16Parts; ++q) {
+    *reinterpret_cast<Aligned*>(p + q * kInt16Width) = v.part[q];
+  }
+}
+
+// Returns as many copies of two integers as a register holds.
+QPSBGD_INLINE Int16s broadcast_pair(const std::int16_t* pair) {
+  typedef std::int32_t Copies __attribute__((vector_size(kInt16Bytes)));
+  typedef std::int32_t Copy __attribute__((may_alias));
+  return (Int16s)(Copies{} + *reinterpret_cast<const Copy*>(pair));
 }
 
 // Loads kWidth<float> of them. GCC 12 turns __builtin_convertvector into several instructions, and
@@ -39,19 +61,23 @@ QPSBGD_INLINE Lanes<float> load_as_floats(const std::int16_t* p) {
 // Returns -1 in lane i if bit i of the mask is set, else 0.
 QPSBGD_INLINE Int16Lanes select_int16(std::uint32_t mask) {
 #if defined(__AVX512BW__)
-  return (Int16Lanes)_mm256_movm_epi16(static_cast<__mmask16>(mask));
+  return {{(Int16s)_mm256_movm_epi16(static_cast<__mmask16>(mask))}};
 #else
-  Int16Lanes bit;
-  for (std::size_t i = 0; i < kLanes; ++i) bit[i] = static_cast<std::int16_t>(1u << i);
-  bit &= Int16Lanes{} + static_cast<std::int16_t>(mask);
-  return (Int16Lanes)(bit != 0);
+  Int16Lanes selected;
+  for (std::size_t q = 0; q < kInt16Parts; ++q) {
+    Int16s bit;
+    for (std::size_t i = 0; i < kInt16Width; ++i) bit[i] = static_cast<std::int16_t>(1u << i);
+    const auto bits = static_cast<std::int16_t>(mask >> q * kInt16Width);
+    selected.part[q] = (Int16s)((bit & bits) == bit);
+  }
+  return selected;
 #endif
 }
 
 // Returns v where the sign is 1, -v where it is -1, and 0 where it is 0.
-QPSBGD_INLINE Int16Lanes apply_sign(Int16Lanes v, Int16Lanes sign) {
+QPSBGD_INLINE Int16s apply_sign(Int16s v, Int16s sign) {
 #if defined(__AVX2__)
-  return (Int16Lanes)_mm256_sign_epi16((__m256i)v, (__m256i)sign);
+  return (Int16s)_mm256_sign_epi16((__m256i)v, (__m256i)sign);
 #else
   return v * sign;
 #endif

@@ -36,7 +36,10 @@ QPSBGD_INLINE Lanes<Gain<Value>> load_linear(const SparseTile<Value>& tile, std:
 template <class Value>
 QPSBGD_INLINE auto select_changes(std::uint32_t spins, std::uint32_t mask) {
   if constexpr (std::is_integral_v<Value>) {
-    return select_int16(mask & spins) - select_int16(mask & ~spins);
+    const Int16Lanes up = select_int16(mask & spins), down = select_int16(mask & ~spins);
+    Int16Lanes change;
+    for (std::size_t q = 0; q < kInt16Parts; ++q) change.part[q] = up.part[q] - down.part[q];
+    return change;
   } else {
     Lanes<Value> change;
     for (std::size_t q = 0; q < kParts<Value>; ++q) {
@@ -57,12 +60,14 @@ QPSBGD_INLINE void change_field(const SparseEdge<Value>& edge, const Lanes<Value
     store(at, add_exact_product(twice, change.part[q], load(at)));
   }
 }
-QPSBGD_INLINE void change_field(const SparseEdge<std::int16_t>& edge, Int16Lanes change,
+QPSBGD_INLINE void change_field(const SparseEdge<std::int16_t>& edge, const Int16Lanes& change,
                                 std::int16_t* field) {
-  typedef std::int32_t Copies __attribute__((vector_size(sizeof(Int16Lanes))));
-  typedef std::int32_t Copy __attribute__((may_alias));
-  const Copies twice = Copies{} + *reinterpret_cast<const Copy*>(edge.twice);
-  store_int16(field, load_int16(field) + apply_sign((Int16Lanes)twice, change));
+  const Int16s twice = broadcast_pair(edge.twice);
+  Int16Lanes fields = load_int16(field);
+  for (std::size_t q = 0; q < kInt16Parts; ++q) {
+    fields.part[q] += apply_sign(twice, change.part[q]);
+  }
+  store_int16(field, fields);
 }
 
 // Flips variable i in the lanes of the mask.
@@ -206,15 +211,18 @@ void set_fields(const SparseTile<std::int16_t>& tile, std::size_t first, std::si
   for (std::size_t i = first; i < last; ++i) {
     alignas(64) float linear[kLanes];
     store_lanes(linear, load_linear(tile, i));
-    Int16Lanes sum;
+    alignas(64) std::int16_t units[kLanes];
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      sum[lane] = static_cast<std::int16_t>(linear[lane] / tile.unit);
+      units[lane] = static_cast<std::int16_t>(linear[lane] / tile.unit);
     }
+    Int16Lanes sum = load_int16(units);
     for (std::size_t e = tile.offsets[i]; e < tile.offsets[i + 1]; ++e) {
       const SparseEdge<std::int16_t>& edge = tile.edges[e];
       const Int16Lanes down = select_int16(~std::uint32_t{tile.spins[edge.field / kLanes]});
       const auto coupling = static_cast<std::int16_t>(edge.twice[0] / 2);
-      sum += ((Int16Lanes{} + coupling) ^ down) - down;
+      for (std::size_t q = 0; q < kInt16Parts; ++q) {
+        sum.part[q] += ((Int16s{} + coupling) ^ down.part[q]) - down.part[q];
+      }
     }
     store_int16(tile.fields + i * kLanes, sum);
   }
