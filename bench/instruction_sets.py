@@ -29,7 +29,7 @@ from qpsbgd import (
     sample_batch,
 )
 
-NAMES = {"v4": "AVX-512", "v3": "AVX2", "baseline": "the baseline"}
+NAMES = {"v4": "AVX-512", "v3": "AVX2", "baseline": "SSE2"}
 
 
 def ising(n, neighbours, values, seed=0):
@@ -108,7 +108,8 @@ def tempering(n, neighbours, values, sweeps):
     model = ising(n, neighbours, values)
     betas = np.geomspace(0.3, 3.0, 16) / typical_field(model)
     return sampled(
-        ParallelTemperingSampler(), model, n * len(betas) * sweeps, betas=betas, num_sweeps=sweeps, cluster_moves=False, eliminate=False,
+        ParallelTemperingSampler(), model, n * len(betas) * sweeps, betas=betas, num_sweeps=sweeps,
+        cluster_moves=False, eliminate=False,
     )  # fmt: skip
 
 
