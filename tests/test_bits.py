@@ -192,6 +192,15 @@ def test_chances_are_right_to_the_last_digit(gain):
         assert found == min(round(exact), 2**32 - 1)
 
 
+def test_chances_equal_twin(rng):
+    for acceptance in (_core.Acceptance.Metropolis, _core.Acceptance.Gibbs):
+        is_gibbs = acceptance is _core.Acceptance.Gibbs
+        for step in (0.0, math.inf, *rng.exponential(size=2000)):
+            gain = int(rng.integers(-126, 127))
+            found = _core.acceptance_chance(acceptance, step, gain)
+            assert found == reference.samplers.acceptance_chance(step, gain, gibbs=is_gibbs)
+
+
 def test_series_of_the_exponential_function():
     x = np.concatenate([np.linspace(0, 50, 5001), [0.0, 1e-300, 699.0]])
     found = [reference.samplers.exp_of_minus(float(value)) for value in x]

@@ -9,6 +9,7 @@
 
 #include "bindings/module.hpp"
 #include "bindings/watch.hpp"
+#include "core/samplers/chances.hpp"
 #include "core/support/buffer.hpp"
 #include "core/support/dispatch.hpp"
 #include "core/support/parallel.hpp"
@@ -72,6 +73,7 @@ void define_runtime(py::module_& m) {
         "lr"_a, "clip"_a, "num_threads"_a);
   m.def("exponential", &exponential, py::kw_only(), "seed"_a, "problem"_a, "read"_a, "sweep"_a,
         "first"_a, "count"_a);
+  m.def("acceptance_chance", &acceptance_chance, "acceptance"_a, "step"_a, "gain"_a);
   m.def("multiply_adds", &multiply_adds, "a"_a.noconvert(), "b"_a.noconvert(), "c"_a.noconvert());
 }
 
