@@ -51,7 +51,7 @@ PATH="$tools:$PATH" CC="$work/zig-cc" CXX="$work/zig-c++" \
   CMAKE_ARGS="-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
     -DPython_INCLUDE_DIR=$headers -DPython_LIBRARY=$work/root/usr/bin/python$version \
     -DPython_SOABI=cpython-${version/./}-aarch64-linux-gnu" \
-  "$tools/python" -m build --no-isolation --wheel --outdir "$work/built" .
+  "$tools/python" -m build --no-isolation --wheel --outdir "$work/built" -C build-dir="$work/build" .
 "$tools/auditwheel" show "$work"/built/*.whl
 PATH="$tools:$PATH" "$tools/auditwheel" repair --plat manylinux_2_17_aarch64 \
   --wheel-dir "$work/repaired" "$work"/built/*.whl
