@@ -11,9 +11,10 @@ from scipy import stats
 
 import reference
 from problems import random_bqm, random_graph
-from qpsbgd import ParallelTemperingSampler, SimulatedAnnealingSampler, _core
+from qpsbgd import ParallelTemperingSampler, SimulatedAnnealingSampler, _core, formats
 from qpsbgd.samplers.ising import Problem
 from qpsbgd.samplers.ladder import Pilot, distances, levelled, measured_ladder, with_betas
+from qpsbgd.solve import solve
 
 
 @dimod.testing.load_sampler_bqm_tests(ParallelTemperingSampler)
@@ -385,6 +386,17 @@ def test_with_betas():
     ({"num_replicas": 3, "form": "sparse"}, ValueError, "must be even"),
     ({"num_replicas": 0}, ValueError, "num_replicas is 0"),
     ({"num_samples": 0, "sample_betas": 1.0}, ValueError, "num_samples is 0"),
+    ({"num_samples": 2}, ValueError, "num_samples is 2, but must be 1 without sample_betas"),
+    ({"num_samples": 6, "sample_betas": 1.0, "num_sweeps": 11}, ValueError, "at most 5, half of"),
+    ({"num_samples": 501, "sample_betas": 1.0}, ValueError, r"half of num_sweeps \(1000\)"),
+    ({"num_samples": 2, "sample_betas": 1.0, "num_sweeps": 1}, ValueError, "at most 1"),
+    ({"num_replicas": 100_000}, ValueError, "num_replicas is 100000, but must be at most 4096"),
+    ({"num_replicas": 4098, "form": "sparse"}, ValueError, "at most 4096"),
+    ({"betas": np.ones(4097)}, ValueError, "betas has 4097 values, but .* at most 4096 replicas"),
+    ({"betas": np.ones(2049), "form": "sparse"}, ValueError, "of which 2 have one inverse"),
+    ({"sample_betas": np.linspace(0, 1, 4097)}, ValueError, "sample_betas has 4097 values"),
+    ({"sample_betas": 1.0, "energy_threshold": -3.0}, ValueError, "energy_threshold is -3.0"),
+    ({"sample_betas": 1.0, "num_best": 3}, ValueError, "num_best is 3, .* sample_betas"),
     ({"cluster_moves": True, "form": "dense"}, ValueError, "cluster_moves is True"),
     ({"eliminate": True, "form": "dense"}, ValueError, "eliminate is True"),
     ({"eliminate": True, "form": "sparse", "sample_betas": 1.0}, ValueError, "eliminate is True"),
@@ -415,6 +427,108 @@ def test_an_energy_threshold_ends_the_call(rng, form):
     )
     assert result.info["stopped_by"] == "energy_threshold"
     assert result.first.energy == best
+
+
+@pytest.mark.parametrize("bqm", [
+    dimod.BQM("SPIN"), dimod.BQM("BINARY"),
+    dimod.BQM.from_ising({}, {(i, (i + 1) % 100): 1.0 for i in range(100)}, 2.5),
+], ids=["spin", "binary", "ring"])  # fmt: skip
+@pytest.mark.parametrize("options", [{}, {"form": "sparse"}, {"time_limit": 60.0}])
+def test_problems_without_variables_are_finished(bqm, options):
+    # Whether there were none, or all of them are eliminated: not even a time limit is used up.
+    result = ParallelTemperingSampler().sample(bqm, num_reads=2, seed=1, **options)
+    assert result.info["stopped_by"] == "finished"
+    assert result.info["num_eliminated"] == bqm.num_variables
+    assert len(result) == 2
+    np.testing.assert_array_equal(result.record.energy, -97.5 if bqm.num_variables else 0.0)
+
+
+def test_an_eliminated_problem_is_solved_at_once(tmp_path):
+    path = tmp_path / "ring.rudy"
+    path.write_text("100 100\n" + "".join(f"{i + 1} {(i + 1) % 100 + 1}\n" for i in range(100)))
+    solution = solve(formats.read(path), "pt", time_limit=60.0)
+    assert solution.stopped_by == "finished"
+    assert solution.objective == 100
+
+
+def test_a_reduced_problem_has_the_form_of_the_whole(rng):
+    # A ring of cliques of four, each with a tail: few variables are left.
+    bqm = dimod.BQM("SPIN")
+    for k in range(8):
+        for i, j in itertools.combinations(range(4), 2):
+            bqm.add_quadratic((k, i), (k, j), float(rng.choice([-1, 1])))
+        bqm.add_quadratic((k, 0), ((k + 1) % 8, 1), 1.0)
+        for i in range(20):
+            bqm.add_quadratic((k, i + 3), (k, i + 4), 1.0)
+    whole = ParallelTemperingSampler().sample(bqm, num_sweeps=100, seed=1)
+    assert whole.info["num_eliminated"] > 100
+    assert whole.info["form"] == "sparse"
+    assert whole.info["cluster_moves"]
+    again = ParallelTemperingSampler().sample(
+        bqm, num_sweeps=100, seed=1, form="sparse", cluster_moves=True, eliminate=True
+    )
+    np.testing.assert_array_equal(whole.record.sample, again.record.sample)
+    assert whole.info["betas"] == again.info["betas"]
+
+
+@pytest.mark.parametrize("num_sweeps", [1, 7, 8, 9, 16, 33, 50, 100, 257])
+@pytest.mark.parametrize("spread", [1, 2, 5])
+def test_samples_of_a_read_without_a_known_end(rng, num_sweeps, spread):
+    # They are those after multiples of a power of two, and cover the last quarter at least.
+    problem = Problem(random_bqm(rng, 20))
+    starts = rng.choice(np.array([-1, 1], np.int8), (2, 20))
+    options = {"num_sweeps": num_sweeps, "sampled": [0, 2]}
+    every = temper(
+        problem, starts, [0.01, 0.1, 0.2], sample_sweeps=list(range(1, num_sweeps + 1)), **options
+    )[1]  # fmt: skip
+    result = temper(
+        problem, starts, [0.01, 0.1, 0.2], sample_sweeps=[], num_spread=spread, **options
+    )
+    interval = 1
+    while num_sweeps // interval > 4 * spread:
+        interval *= 2
+    due = np.arange(interval, num_sweeps + 1, interval)
+    np.testing.assert_array_equal(result[3], len(due))
+    np.testing.assert_array_equal(result[1][:, : len(due)], every[:, due - 1])
+    if len(due) >= 2 * spread:
+        assert num_sweeps // 4 <= num_sweeps - due[-spread] + interval <= num_sweeps // 2 + interval
+
+
+def test_samples_use_the_time(rng):
+    result = ParallelTemperingSampler().sample(
+        random_bqm(rng, 12), sample_betas=[0.1, 0.2], num_samples=3, time_limit=0.2, seed=1
+    )
+    assert result.info["stopped_by"] == "time_limit"
+    assert result.info["num_sweeps"][0] > 1000
+    np.testing.assert_array_equal(result.record.beta, np.tile([0.1, 0.2], 3))
+
+
+def test_each_sample_is_a_state_of_another_sweep(rng):
+    # A call that ends early has no copies of its last state.
+    calls = []
+    bqm = random_bqm(rng, 200)
+    options = {"sample_betas": 0.01, "num_samples": 40, "num_sweeps": 10**6, "seed": 1}
+    result = ParallelTemperingSampler().sample(
+        bqm, interrupt_function=lambda: calls.append(1) or len(calls) > 8, **options
+    )
+    assert result.info["stopped_by"] == "interrupt"
+    assert len(result) == 1
+
+
+def test_num_best_is_the_reduction_of_all_reads_over_chunks(rng):
+    # With elimination, and with round trips of all reads.
+    bqm = dimod.generators.ran_r(2, 30, seed=1)
+    sparse = dimod.BQM("SPIN")
+    for k, (u, v) in enumerate(bqm.quadratic):
+        if k % 7 == 0:
+            sparse.add_quadratic(u, v, bqm.quadratic[u, v])
+    options = {"num_reads": 70, "num_sweeps": 4, "seed": 1, "form": "sparse"}
+    every = ParallelTemperingSampler().sample(sparse, **options)
+    best = ParallelTemperingSampler().sample(sparse, num_best=3, **options)
+    for key in ("round_trips", "num_eliminated", "num_sweeps", "stopped_by", "betas"):
+        assert best.info[key] == every.info[key]
+    np.testing.assert_allclose(best.info["exchange_rates"], every.info["exchange_rates"])
+    assert best.first.energy == every.first.energy
 
 
 def test_a_time_limit_ends_a_read_without_a_number_of_sweeps(rng):

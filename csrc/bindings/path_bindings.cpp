@@ -72,7 +72,8 @@ py::tuple anneal_path_reads(const Ising& problem, const States& initial_states,
                             const Array<double>& transverse_fields, std::size_t sweeps_per_step,
                             std::size_t chain_length, double chain_coupling, bool update_chains,
                             std::size_t sample_interval, bool return_breaks, std::uint64_t seed,
-                            int num_threads, double time_limit, py::object watch) {
+                            std::uint64_t first_read, int num_threads, double time_limit,
+                            py::object watch) {
   const std::size_t n = problem.num_variables();
   if (initial_states.ndim() != 2 || static_cast<std::size_t>(initial_states.shape(1)) != n) {
     throw std::invalid_argument("states must have one column for each variable");
@@ -88,7 +89,8 @@ py::tuple anneal_path_reads(const Ising& problem, const States& initial_states,
       .steps = make_steps(problem_fields, transverse_fields, kLargestTransverseField),
       .sweeps_per_step = sweeps_per_step,
       .sample_interval = sample_interval,
-      .seed = seed};
+      .seed = seed,
+      .first_read = first_read};
   const PathChains chains{chain_length, chain_coupling, update_chains};
   const auto num_reads = static_cast<std::size_t>(initial_states.shape(0));
   States spins({num_reads, n});
@@ -125,8 +127,8 @@ py::tuple anneal_rotor_reads(const Ising& problem, const Angles& initial_angles,
                              const Array<double>& transverse_fields, const Array<float>& transverse,
                              RotorProposal proposal, Acceptance acceptance, bool draw_order,
                              std::size_t sweeps_per_step, std::size_t sample_interval,
-                             std::uint64_t seed, int num_threads, double time_limit,
-                             py::object watch) {
+                             std::uint64_t seed, std::uint64_t first_read, int num_threads,
+                             double time_limit, py::object watch) {
   const std::size_t n = problem.num_variables();
   if (initial_angles.ndim() != 2 || static_cast<std::size_t>(initial_angles.shape(1)) != n ||
       static_cast<std::size_t>(transverse.size()) != n) {
@@ -137,7 +139,8 @@ py::tuple anneal_rotor_reads(const Ising& problem, const Angles& initial_angles,
       .sweeps_per_step = sweeps_per_step,
       .sample_interval = sample_interval,
       .order = draw_order ? VisitOrder::kDrawn : VisitOrder::kInOrder,
-      .seed = seed};
+      .seed = seed,
+      .first_read = first_read};
   const RotorDynamics dynamics{proposal, acceptance};
   const auto num_reads = static_cast<std::size_t>(initial_angles.shape(0));
   Angles angles({num_reads, n}), samples({num_reads, schedule.num_samples(), n});
@@ -176,8 +179,8 @@ void define_paths(py::module_& m) {
   m.def("anneal_paths", &anneal_path_reads, "problem"_a, "initial_states"_a.noconvert(),
         "num_breaks"_a.noconvert(), "breaks"_a.noconvert(), py::kw_only(), "problem_fields"_a,
         "transverse_fields"_a, "sweeps_per_step"_a, "chain_length"_a, "chain_coupling"_a,
-        "update_chains"_a, "sample_interval"_a, "return_breaks"_a, "seed"_a, "num_threads"_a,
-        "time_limit"_a, "watch"_a);
+        "update_chains"_a, "sample_interval"_a, "return_breaks"_a, "seed"_a, "first_read"_a = 0,
+        "num_threads"_a, "time_limit"_a, "watch"_a);
   py::native_enum<RotorProposal>(m, "RotorProposal", "enum.Enum")
       .value("reflect", RotorProposal::kReflect)
       .value("uniform", RotorProposal::kUniform)
@@ -186,7 +189,7 @@ void define_paths(py::module_& m) {
   m.def("anneal_rotors", &anneal_rotor_reads, "problem"_a, "initial_angles"_a.noconvert(),
         py::kw_only(), "problem_fields"_a, "transverse_fields"_a, "transverse"_a.noconvert(),
         "proposal"_a, "acceptance"_a, "draw_order"_a, "sweeps_per_step"_a, "sample_interval"_a,
-        "seed"_a, "num_threads"_a, "time_limit"_a, "watch"_a);
+        "seed"_a, "first_read"_a = 0, "num_threads"_a, "time_limit"_a, "watch"_a);
   m.def("project_rotors", &project_rotors, "angles"_a.noconvert(), "seed"_a);
   m.attr("num_slices") = kNumSlices;
   m.attr("largest_transverse_field") = kLargestTransverseField;

@@ -72,10 +72,10 @@ py::tuple temper_reads(const Ising& problem, const States& initial_states,
                        std::size_t num_copies, std::size_t num_sweeps, std::size_t num_discarded,
                        std::size_t cluster_period, std::size_t first_clustered,
                        Acceptance acceptance, bool keep_best, std::vector<std::size_t> sampled,
-                       std::vector<std::size_t> sample_sweeps, Precision precision,
-                       std::uint64_t seed, std::uint64_t first_read, int num_threads,
-                       double time_limit, double seconds_per_read, double energy_threshold,
-                       py::object watch) {
+                       std::vector<std::size_t> sample_sweeps, std::size_t num_spread,
+                       Precision precision, std::uint64_t seed, std::uint64_t first_read,
+                       int num_threads, double time_limit, double seconds_per_read,
+                       double energy_threshold, py::object watch) {
   const std::size_t n = problem.num_variables();
   if (initial_states.ndim() != 2 || static_cast<std::size_t>(initial_states.shape(1)) != n) {
     throw std::invalid_argument("states must have shape (num_reads, " + std::to_string(n) + ")");
@@ -92,6 +92,7 @@ py::tuple temper_reads(const Ising& problem, const States& initial_states,
                         .keep_best = keep_best,
                         .sampled = std::move(sampled),
                         .sample_sweeps = std::move(sample_sweeps),
+                        .num_spread = num_spread,
                         .precision = precision,
                         .seconds_per_read = seconds_per_read,
                         .watch = limits.needs_energies(),
@@ -101,7 +102,7 @@ py::tuple temper_reads(const Ising& problem, const States& initial_states,
   check_replicas(replicas, options, n);
   States states({initial_states.shape(0), initial_states.shape(1)});
   std::copy_n(initial_states.data(), initial_states.size(), states.mutable_data());
-  States samples({num_reads, options.sample_sweeps.size(), options.sampled.size(), n});
+  States samples({num_reads, options.num_takes(), options.sampled.size(), n});
   std::int8_t* states_out = states.mutable_data();
   std::int8_t* samples_out = keep_best ? nullptr : samples.mutable_data();
   if (samples.size() > 0) std::fill_n(samples.mutable_data(), samples.size(), std::int8_t{1});
@@ -119,10 +120,12 @@ py::tuple temper_reads(const Ising& problem, const States& initial_states,
                     reads = temper(table, problem, options, num_reads, replica_states, states_out,
                                    samples_out, stop);
                   });
-  Array<std::int64_t> sweeps(initial_states.shape(0)), round_trips(initial_states.shape(0));
+  Array<std::int64_t> sweeps(initial_states.shape(0)), round_trips(initial_states.shape(0)),
+      taken(initial_states.shape(0));
   for (std::size_t read = 0; read < num_reads; ++read) {
     sweeps.mutable_data()[read] = reads[read].sweeps;
     round_trips.mutable_data()[read] = reads[read].round_trips;
+    taken.mutable_data()[read] = reads[read].taken;
   }
   const std::size_t num_betas = options.betas.size();
   const auto exchanges = column<double>(
@@ -131,7 +134,7 @@ py::tuple temper_reads(const Ising& problem, const States& initial_states,
       reads, num_betas, [](const TemperRead& read) -> const auto& { return read.means; });
   const auto variances = column<double>(
       reads, num_betas, [](const TemperRead& read) -> const auto& { return read.variances; });
-  return py::make_tuple(states, samples, sweeps, round_trips, exchanges, means, variances,
+  return py::make_tuple(states, samples, sweeps, taken, round_trips, exchanges, means, variances,
                         ending.reason, ending.exception);
 }
 
@@ -222,8 +225,8 @@ void define_tempering(py::module_& m) {
   m.def("temper", &temper_reads, "problem"_a, "initial_states"_a.noconvert(), py::kw_only(),
         "replicas"_a.noconvert() = py::none(), "betas"_a, "num_copies"_a, "num_sweeps"_a,
         "num_discarded"_a, "cluster_period"_a, "first_clustered"_a, "acceptance"_a, "keep_best"_a,
-        "sampled"_a, "sample_sweeps"_a, "precision"_a, "seed"_a, "first_read"_a, "num_threads"_a,
-        "time_limit"_a, "seconds_per_read"_a, "energy_threshold"_a, "watch"_a);
+        "sampled"_a, "sample_sweeps"_a, "num_spread"_a = 0, "precision"_a, "seed"_a, "first_read"_a,
+        "num_threads"_a, "time_limit"_a, "seconds_per_read"_a, "energy_threshold"_a, "watch"_a);
 }
 
 }  // namespace qpsbgd::bindings

@@ -35,7 +35,9 @@ std::size_t anneal_tile(const FieldSchedule& schedule, std::size_t first, Schedu
                         Stop& stop) {
   const ReadStreams orders(schedule.seed, 0, kOrderRead);
   ReadStreams streams[kLanes];  // also for lanes without a read
-  for (std::size_t r = 0; r < kLanes; ++r) streams[r] = {schedule.seed, 0, first + r};
+  for (std::size_t r = 0; r < kLanes; ++r) {
+    streams[r] = {schedule.seed, 0, schedule.first_read + first + r};
+  }
   std::vector<std::uint32_t> order(reads.num_units());
   StreamKey keys[kLanes];
   std::size_t sweep = 0;

@@ -32,6 +32,7 @@ struct FieldSchedule {
   std::size_t sample_interval = 0;  // steps between samples; 0 for none
   VisitOrder order = VisitOrder::kPermuted;
   std::uint64_t seed = 0;
+  std::uint64_t first_read = 0;  // number of the first read, which names its random streams
   int num_threads = 1;
 
   // Number of samples of a read: after the first step, and after each `sample_interval` steps more.

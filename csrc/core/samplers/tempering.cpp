@@ -93,7 +93,6 @@ class Tempering {
       update_energies();
       keep_best();
     }
-    std::size_t sampled = 0;
     while (is_started && static_cast<std::size_t>(result.sweeps) < options_.num_sweeps) {
       if (Clock::now() >= deadline_ || !sweep(static_cast<std::size_t>(result.sweeps))) break;
       const auto made = static_cast<std::size_t>(++result.sweeps);
@@ -101,14 +100,12 @@ class Tempering {
       update_energies();
       keep_best();
       exchange(made);
-      const auto& due = options_.sample_sweeps;
-      for (; sampled < due.size() && due[sampled] == made; ++sampled) take(sampled, samples);
+      if (samples != nullptr) take_due(made, samples);
       if (stop_.poll()) break;
     }
+    result.taken = static_cast<std::int64_t>(taken_);
     // A call that stopped early returns the states so far.
-    for (; samples != nullptr && sampled < options_.sample_sweeps.size(); ++sampled) {
-      take(sampled, samples);
-    }
+    for (; samples != nullptr && taken_ < options_.num_takes(); ++taken_) take(taken_, samples);
     if (options_.keep_best && result.sweeps > 0 && stop_.reason() != Stop::Reason::kInterrupt) {
       LocalMinimum minimum(problem_);
       minimum.descend(0, best_, &stop_);
@@ -286,6 +283,29 @@ class Tempering {
     if (last_end_[coldest] == End::kHot) last_end_[coldest] = End::kCold;
   }
 
+  // Takes the samples that are due after `made` sweeps.
+  //
+  // Without a known end, samples are taken at even intervals. When there is no room left, every
+  // second one goes and the interval doubles: between half the room and all of it is in use then.
+  void take_due(std::size_t made, std::int8_t* samples) {
+    if (options_.num_spread == 0) {
+      const auto& due = options_.sample_sweeps;
+      for (; taken_ < due.size() && due[taken_] == made; ++taken_) take(taken_, samples);
+      return;
+    }
+    if (made % interval_ != 0) return;
+    const std::size_t room = options_.num_takes(), size = options_.sampled.size() * n();
+    if (taken_ == room) {
+      taken_ = room / 2;
+      interval_ *= 2;
+      for (std::size_t k = 0; k < taken_; ++k) {
+        std::copy_n(samples + (2 * k + 1) * size, size, samples + k * size);
+      }
+      if (made % interval_ != 0) return;
+    }
+    take(taken_++, samples);
+  }
+
   void take(std::size_t number, std::int8_t* samples) {
     const std::size_t count = options_.sampled.size();
     for (std::size_t k = 0; k < count; ++k) {
@@ -315,6 +335,8 @@ class Tempering {
   std::vector<std::size_t> slot_of_;     // (replicas): its position in replica_at_
   std::vector<End> last_end_;            // (replicas): the end that it visited last
   std::int64_t round_trips_ = 0;
+  std::size_t taken_ = 0;     // number of times at which samples were taken
+  std::size_t interval_ = 1;  // sweeps between two of them, where the end is not known
   std::vector<double> lane_betas_, energies_;  // (replicas, rounded up to kLanes)
   std::vector<float> noise_;                   // (copies, betas)
   std::vector<EnergySums> exchanges_;          // (betas - 1): of probabilities
@@ -345,7 +367,7 @@ std::vector<TemperRead> temper(const KernelTable& kernels, const Ising& problem,
     space.states.resize(num_tiles * kLanes * n);
     if (options.cluster_period > 0) space.components = std::make_unique<Components>(problem);
   }
-  const std::size_t size = options.sample_sweeps.size() * options.sampled.size() * n;
+  const std::size_t size = options.num_takes() * options.sampled.size() * n;
   parallel_for(
       num_reads, options.num_threads,
       [&](std::size_t read, int worker) {

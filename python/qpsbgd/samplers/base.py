@@ -22,7 +22,7 @@ from qpsbgd._checks import (
     checked_time_limit,
 )
 from qpsbgd.samplers.array_model import ArrayModel
-from qpsbgd.samplers.batch.dimod_models import sample_many
+from qpsbgd.samplers.batch.dimod_models import SMALLEST_TIME_LIMIT, checked_models, sample_many
 from qpsbgd.samplers.batch.options import Method
 from qpsbgd.samplers.best_states import BestStates
 from qpsbgd.samplers.initial_states import InitialStates, sorted_labels
@@ -32,11 +32,10 @@ from qpsbgd.samplers.sample_arrays import SampleArrays, make_sampleset
 InterruptFunction = Callable[[], bool]
 Progress = Callable[[float], object]
 States = npt.NDArray[np.int8]
+#: States of reads, what the core counts in each, the reason for which it stopped, and an exception.
+CoreReads = tuple[States, npt.NDArray[np.int64], _core.StopReason, BaseException | None]
 #: Solver of some reads, given their initial states, the number of the first one, and limits.
-Solve = Callable[
-    [States, int, dict[str, Any]],
-    tuple[States, npt.NDArray[np.int64], _core.StopReason, BaseException | None],
-]
+Solve = Callable[[States, int, dict[str, Any]], CoreReads]
 
 #: Where only the best states are kept, as many reads are solved together as have this many spins,
 #: but at least LEAST_READS. Both numbers of reads are multiples of STREAM_READS, because so many
@@ -77,6 +76,45 @@ class CoreSampler(dimod.Sampler):
         names = self.option_properties
         self.parameters = {name: [names[name]] if name in names else [] for name in self._signature}
         self.properties = {names[name]: _options(self._signature[name]) for name in names}
+
+    def sample_many(
+        self, bqms: Iterable[dimod.BinaryQuadraticModel], **options: Any
+    ) -> list[dimod.SampleSet]:
+        """Sample from many models, one after another.
+
+        Args:
+            bqms: models of any vartype, size and labels.
+            **options: options of :meth:`sample`. ``time_limit`` is for all models: each gets an
+                equal part of the time that is left.
+
+        Returns:
+            The sample set of :meth:`sample` for each model. All calls have the same ``seed``, so
+            that a result does not depend on the other models or their order, and equal models have
+            equal results. Without a seed each call draws its own.
+
+        Raises:
+            TypeError: one of ``bqms`` is not a binary quadratic model, or an option is of the
+                wrong type.
+            ValueError: a NaN or infinite bias, or a value out of range.
+
+        Example:
+            >>> import dimod
+            >>> from qpsbgd import ParallelTemperingSampler
+            >>> models = [dimod.BQM({"a": bias}, {}, 0.0, "SPIN") for bias in (1.0, -2.0)]
+            >>> results = ParallelTemperingSampler().sample_many(models, num_sweeps=5, seed=1)
+            >>> [float(found.first.energy) for found in results]
+            [-1.0, -2.0]
+        """
+        models = checked_models(bqms)
+        end = time.perf_counter() + checked_time_limit(options.get("time_limit"))
+        results = []
+        for place, bqm in enumerate(models):
+            if end < np.inf:
+                left = end - time.perf_counter()
+                share = left / (len(models) - place)
+                options = {**options, "time_limit": max(share, SMALLEST_TIME_LIMIT)}
+            results.append(self.sample(bqm, **options))
+        return results
 
     def sample_arrays(
         self,
@@ -238,6 +276,7 @@ class SamplerCall:
         self._interrupt_function = checked_callable("interrupt_function", interrupt_function)
         self._progress = checked_callable("progress", progress)
         self.variables: Sequence[Any] | None = None
+        self._was_asked = False
 
     def parse_states(
         self,
@@ -263,6 +302,11 @@ class SamplerCall:
             together = max(fitting - fitting % STREAM_READS, LEAST_READS)
             self._num_together = min(self.num_reads, together)
         self.initial = self._starts.take(self._num_together)
+
+    def use_reads(self, num_reads: int) -> None:
+        """Prepare :meth:`run_reads` for this number of reads, whose starts the solver knows."""
+        self._num_best, self.num_reads = None, num_reads
+        self.initial = np.empty((num_reads, 0), np.int8)
 
     def build_problem(self, form: Form | None = None) -> Problem:
         """Build the problem for the core and return it."""
@@ -358,6 +402,11 @@ class SamplerCall:
         is_array = isinstance(self.bqm, ArrayModel)
         make = self._arrays if is_array else self._sampleset
         result = make(states, energies, num_occurrences, vectors or {})
+        if error is None and not self._was_asked:
+            try:
+                self._ask()  # a short call has not called the caller's function yet
+            except BaseException as exception:
+                error, info["stopped_by"] = exception, _core.StopReason.interrupt.name
         self._ends_of_phases.append(time.perf_counter_ns())
         phases = ("preprocessing_ns", "sampling_ns", "postprocessing_ns")
         durations = np.diff(self._ends_of_phases).tolist()
@@ -408,7 +457,7 @@ class SamplerCall:
             self.problem.offset,
         )
         if progress is None:
-            return None if interrupt is None else lambda _: interrupt()
+            return None if interrupt is None else lambda _: self._ask()
 
         lowest = np.inf
 
@@ -416,9 +465,14 @@ class SamplerCall:
             nonlocal lowest  # of reads that were solved before, too
             lowest = min(lowest, energy)
             progress(float(lowest + offset))
-            return interrupt is not None and interrupt()
+            return self._ask()
 
         return watch
+
+    def _ask(self) -> bool:
+        """Return whether the caller's function, if there is one, wants the call to end."""
+        self._was_asked = True
+        return self._interrupt_function is not None and self._interrupt_function()
 
 
 def begun_reads(

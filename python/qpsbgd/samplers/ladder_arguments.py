@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
+#: Largest number of replicas of a read. Pilot runs compare every two of their temperatures.
+MAX_REPLICAS = 4096
 #: A search for low energies needs no replicas above this part of the first temperature of an
 #: annealing, where all barriers are low.
 SEARCH_HOT = 1.5
@@ -80,12 +82,22 @@ class LadderArguments:
             num_copies: replicas at each inverse temperature.
 
         Raises:
-            ValueError: the number of replicas is no multiple of ``num_copies``.
+            ValueError: the number of replicas is no multiple of ``num_copies``, or too large.
         """
+        for name, values in (("betas", self.given), ("sample_betas", self.sampled)):
+            if values is not None and len(values) * num_copies > MAX_REPLICAS:
+                raise ValueError(
+                    f"{name} has {len(values)} values, but a read may have at most "
+                    f"{MAX_REPLICAS} replicas, of which {num_copies} have one inverse temperature"
+                )
         if self.given is not None:
             return len(self.given)
         if self.num_replicas is None:
             return None
+        if self.num_replicas > MAX_REPLICAS:
+            raise ValueError(
+                f"num_replicas is {self.num_replicas}, but must be at most {MAX_REPLICAS}"
+            )
         if self.num_replicas % num_copies:
             raise ValueError(
                 f"num_replicas is {self.num_replicas}, but must be even with cluster moves: make "

@@ -12,24 +12,29 @@ from qpsbgd import _core
 from qpsbgd._checks import checked_count, checked_seed
 from qpsbgd.samplers.annealing import core_precision
 from qpsbgd.samplers.base import (
+    CoreReads,
     CoreSampler,
     InterruptFunction,
     Progress,
     SamplerCall,
-    begun_reads,
+    States,
 )
 from qpsbgd.samplers.ising import Form, Problem
 from qpsbgd.samplers.ladder_arguments import LadderArguments
 from qpsbgd.samplers.schedule import BetaRange
-from qpsbgd.samplers.tempering_run import TemperingRun, reduced_problem
+from qpsbgd.samplers.tempering_run import (
+    ENDLESS,
+    Plan,
+    TemperingRun,
+    last_samples,
+    reduced_problem,
+)
 
 Precision = Literal["float32", "int16", "float64"]
 
 DEFAULT_NUM_SWEEPS = 1000
 #: A pilot run has at most this part of the sweeps of a read, and at most so many sweeps.
 PILOT_FRACTION, MAX_PILOT_SWEEPS = 4, 2048
-#: Number of sweeps of a read that only a limit ends.
-ENDLESS = 2**62
 #: Number of replicas by which the type of the fields is chosen before pilot runs choose it.
 MANY_REPLICAS = 32
 
@@ -97,6 +102,7 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
         precision: Precision | None = None,
         energy_threshold: float | None = None,
         progress: Progress | None = None,
+        num_best: int | None = None,
         **kwargs: Any,
     ) -> dimod.SampleSet:
         """Sample from a binary quadratic model.
@@ -113,14 +119,16 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
             num_reads: number of independent runs; by default the number of initial states, or 1.
             num_sweeps: sweeps of each replica. The default is 1000, or, with ``time_limit``, as
                 many as this allows. 0 returns the initial states.
-            num_replicas: number of replicas of a read. By default the pilot runs choose it, so
-                that 23 % of the exchanges are accepted, or 40 % with ``sample_betas``; at most 256
-                inverse temperatures. With cluster moves two replicas share an inverse temperature,
-                and the number is even.
+            num_replicas: number of replicas of a read, at most 4096. By default the pilot runs
+                choose it, so that 23 % of the exchanges are accepted, or 40 % with
+                ``sample_betas``; at most 256 inverse temperatures. With cluster moves two replicas
+                share an inverse temperature, and the number is even.
             betas: the inverse temperatures, >= 0 and finite, in any order, instead of pilot runs.
+                They are at most 4096 replicas.
             seed: integer in ``[0, 2**31)``; drawn if ``None``.
-            interrupt_function: function that the calling thread calls many times a second. The call
-                ends early, with its states so far, if the function returns True.
+            interrupt_function: function that the calling thread calls many times a second, and at
+                least once in a call. The call ends early, with its states so far, if the function
+                returns True.
             initial_states: one or more states in a form that ``dimod.as_samples`` takes. The
                 coldest replica of a read begins at the read's initial state, and its other replicas
                 at random states.
@@ -129,15 +137,20 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
             sample_betas: inverse temperatures, one or more, at which to take samples. With
                 ``betas`` they must be among these. The call then returns, instead of the best
                 states, samples of the Boltzmann distributions, with a vector ``beta``.
-            num_samples: number of samples that a read takes at each of ``sample_betas``, evenly
-                spread over the second half of the sweeps. The last one is the last state. Samples
-                of one read are independent only as far as the sweeps between them suffice.
+            num_samples: number of samples that a read takes at each of ``sample_betas``, at most
+                half of ``num_sweeps``. They are evenly spread over the second half of the sweeps,
+                and the last one is the last state. Samples of one read are independent only as far
+                as the sweeps between them suffice. If ``time_limit`` alone ends a read, the number
+                of sweeps is not known in advance: the samples are then evenly spread over a part
+                of the sweeps, between their last quarter and their last half. A read that ends
+                before its last sweep returns the samples that it took, or its states so far if it
+                took none.
             cluster_moves: whether replicas at one temperature exchange components; True needs the
                 sparse form. ``None`` means True in sparse form.
             eliminate: whether to eliminate variables with at most two neighbours before the search,
                 which does not change the lowest energy, and to give them their best values
                 afterwards; True needs the sparse form and no ``sample_betas``. ``None`` means True
-                where that is so.
+                where that is so. A problem of which no variable is left is solved without sweeps.
             num_threads: largest number of threads; ``None`` for the number of processors of this
                 process. At most four threads a processor are started. They share the reads, and the
                 replicas of a read if there are fewer reads than threads.
@@ -147,9 +160,15 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
             precision: ``"float32"``, ``"float64"`` or ``"int16"``: type of the local fields, as in
                 :meth:`SimulatedAnnealingSampler.sample`.
             energy_threshold: energy at which the call ends: it stops once a replica has a state of
-                this energy or less after a sweep.
+                this energy or less after a sweep. ``None`` with ``sample_betas``.
             progress: function that the calling thread calls many times a second with the lowest
                 energy so far, to float32 accuracy.
+            num_best: number of states to return instead of one for each read: the lowest distinct
+                ones among the best states of all reads, in ascending order of energies, with the
+                number of reads that ended in each as ``num_occurrences``. The other states are not
+                kept, so that any number of reads needs little memory. Of equal energies the
+                lexicographically first state is the lower one. ``None`` returns a state for each
+                read, and is needed with ``sample_betas``.
             **kwargs: unknown parameters, which dimod ignores with a warning.
 
         Returns:
@@ -176,22 +195,20 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
         )  # fmt: skip
         self.remove_unknown_kwargs(**kwargs)
         seed = checked_seed(seed)
-        num_samples = checked_count("num_samples", num_samples, 1)
-        if num_sweeps is not None:
-            num_sweeps = checked_count("num_sweeps", num_sweeps, 0)
         ladder = LadderArguments.checked(
             betas=betas, beta_range=beta_range, num_replicas=num_replicas, sample_betas=sample_betas
         )
         is_best = ladder.sampled is None
-        if eliminate and not is_best:
-            raise ValueError("eliminate is True, but must not be with sample_betas")
-        call.parse_states(initial_states, initial_states_generator, num_reads, seed)
+        num_sweeps = _resolve_sweeps(num_sweeps, call.time_limit)
+        num_samples = _checked_num_samples(num_samples, num_sweeps, is_best)
+        if not is_best:
+            _refuse_with_samples(eliminate, energy_threshold, num_best)
+        call.parse_states(initial_states, initial_states_generator, num_reads, seed, num_best)
         whole = call.build_problem(form)
         threshold = call.core_threshold(energy_threshold)
-        initial, reduction = call.initial, None
+        reduction = None
         if num_sweeps != 0 and _should_eliminate(eliminate, is_best, whole):
-            call.problem, reduction = reduced_problem(whole, form)
-            initial = np.ascontiguousarray(initial[:, reduction.kept])
+            call.problem, reduction = reduced_problem(whole)
             threshold -= call.problem.offset - whole.offset
         problem = call.problem
         num_copies = 2 if _has_clusters(cluster_moves, problem) else 1
@@ -202,43 +219,73 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
         run = TemperingRun(problem, num_copies, fields, seed, threshold, rule)
         with call.solving() as limits:
             run.start(limits)
-            if num_sweeps is None:
-                is_endless = is_best and limits["time_limit"] < np.inf
-                num_sweeps = ENDLESS if is_endless else DEFAULT_NUM_SWEEPS
+            call.problem = whole
             max_sweeps = min(num_sweeps // PILOT_FRACTION, MAX_PILOT_SWEEPS)
             rungs = ladder.betas(problem, num_betas, max_sweeps, run.pilot)
-            reads = run.reads(initial, rungs, num_sweeps, ladder.sampled, num_samples)
-        call.problem = whole
-        reason = reads.reason
-        if reason is _core.StopReason.finished and (reads.sweeps < num_sweeps).any():
+            plan = Plan(rungs, num_sweeps, call.num_reads, ladder.sampled, num_samples)
+
+            def solve(initial: States, first: int, _: dict[str, Any]) -> CoreReads:
+                if reduction is None:
+                    return run.reads(plan, initial, first)
+                kept = np.ascontiguousarray(initial[:, reduction.kept])
+                states, sweeps, reason, error = run.reads(plan, kept, first)
+                return reduction.restore(states), sweeps, reason, error
+
+            reads = call.run_reads({**limits, "time_limit": run.seconds_left()}, solve)
+        reason, records = reads.reason, run.records
+        if reason is _core.StopReason.finished and records.is_short:
             reason = _core.StopReason.time_limit  # the share of a read
-        states, sweeps = begun_reads(
-            reads.states if is_best else reads.samples, reads.sweeps, reason
-        )
-        is_begun = reads.sweeps >= 0
-        if reduction is not None:
-            states = reduction.restore(states)
-        vectors = {}
+        states, vectors = reads.states, {}
         if ladder.sampled is not None:
-            vectors["beta"] = np.tile(ladder.sampled, len(states) * num_samples)
-            states = states.reshape(len(vectors["beta"]), len(whole.variables))
+            states = last_samples(states, records.num_taken, num_samples)
+            vectors["beta"] = np.tile(ladder.sampled, len(states) // len(ladder.sampled))
         return call.finish(
-            states, reason, reads.error, vectors,
+            states, reason, reads.error, vectors, reads.energies, reads.num_occurrences,
             seed=seed, betas=rungs.tolist(), num_replicas=len(rungs) * num_copies,
-            cluster_moves=num_copies > 1,
-            exchange_rates=_mean_rates(reads.exchanges[is_begun]),
-            round_trips=reads.round_trips[is_begun].tolist(),
+            cluster_moves=num_copies > 1, exchange_rates=records.rates(),
+            round_trips=records.round_trips,
             num_eliminated=len(whole.variables) - len(problem.variables), form=problem.form,
-            precision=run.precision.name, num_sweeps=[int(sweeps.min()), int(sweeps.max())],
+            precision=run.precision.name, num_sweeps=list(reads.extremes),
         )  # fmt: skip
 
 
-def _mean_rates(exchanges: npt.NDArray[np.float64]) -> list[float]:
-    """Return the means over reads of the rates ``(reads, betas - 1)``."""
-    if len(exchanges) == 0:
-        return []
-    rates: list[float] = exchanges.mean(axis=0).tolist()
-    return rates
+def _resolve_sweeps(num_sweeps: Any, time_limit: float) -> int:
+    """Return the number of sweeps of a read; ``ENDLESS`` where only the time limit ends it."""
+    if num_sweeps is None:
+        return ENDLESS if time_limit < np.inf else DEFAULT_NUM_SWEEPS
+    return checked_count("num_sweeps", num_sweeps, 0)
+
+
+def _checked_num_samples(num_samples: Any, num_sweeps: int, is_best: bool) -> int:
+    """Return the number of samples of a read; raise ValueError if they cannot be different."""
+    count = checked_count("num_samples", num_samples, 1)
+    if count > 1 and is_best:
+        raise ValueError(
+            f"num_samples is {count}, but must be 1 without sample_betas, which names the inverse "
+            "temperatures of the samples"
+        )
+    if count > max(1, num_sweeps // 2):
+        raise ValueError(
+            f"num_samples is {count}, but must be at most {max(1, num_sweeps // 2)}, half of "
+            f"num_sweeps ({num_sweeps}): samples are taken over the second half of the sweeps"
+        )
+    return count
+
+
+def _refuse_with_samples(eliminate: Any, energy_threshold: Any, num_best: Any) -> None:
+    """Raise ValueError for arguments that go with best states alone."""
+    if eliminate:
+        raise ValueError(f"eliminate is {eliminate!r}, but must not be with sample_betas")
+    if energy_threshold is not None:
+        raise ValueError(
+            f"energy_threshold is {energy_threshold!r}, but must be None with sample_betas: the "
+            "states of a call that ends at a low energy are not Boltzmann-distributed"
+        )
+    if num_best is not None:
+        raise ValueError(
+            f"num_best is {num_best!r}, but must be None with sample_betas: the lowest of some "
+            "samples are not Boltzmann-distributed"
+        )
 
 
 def _should_eliminate(eliminate: bool | None, is_best: bool, problem: Problem) -> bool:

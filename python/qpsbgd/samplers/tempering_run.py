@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd.samplers.ising import Form, Problem
+from qpsbgd.samplers.base import is_begun
+from qpsbgd.samplers.ising import Problem
 from qpsbgd.samplers.ladder import Pilot
 
 Floats = npt.NDArray[np.float64]
@@ -21,31 +22,70 @@ CLUSTER_PERIOD = 40
 CLUSTERED_FROM = 0.5
 #: Largest fraction of a time limit that pilot runs take.
 PILOT_SHARE = 0.1
+#: Number of sweeps of a read that only a limit ends.
+ENDLESS = 2**62
 #: Number of the read whose random streams the pilot runs use, far from those of the reads.
 PILOT_READ = 2**40
 
 
 @dataclass(frozen=True)
-class TemperedReads:
-    """What the reads of a call did.
+class Plan:
+    """What the reads of a call are to do.
 
     Attributes:
-        states: best states, int8 ``(reads, n)``.
-        samples: int8 ``(reads, samples, temperatures, n)``.
-        sweeps: sweeps of each read, -1 for a read that was not begun, ``(reads,)``.
-        round_trips: ``(reads,)``.
-        exchanges: mean probability of an exchange of neighbours, ``(reads, betas - 1)``.
-        reason: the reason for which the core stopped.
-        error: an exception that ended the call early, or None.
+        betas: inverse temperatures, ascending.
+        num_sweeps: sweeps of each replica.
+        num_reads: number of reads of the call.
+        sampled: inverse temperatures at which to take samples; None for best states.
+        num_samples: samples of a read at each of these.
     """
 
-    states: States
-    samples: States
-    sweeps: npt.NDArray[np.int64]
-    round_trips: npt.NDArray[np.int64]
-    exchanges: Floats
-    reason: _core.StopReason
-    error: BaseException | None
+    betas: Floats
+    num_sweeps: int
+    num_reads: int
+    sampled: Floats | None
+    num_samples: int
+
+    def due(self) -> list[int]:
+        """Return the sweeps after which samples are taken; none where a limit ends the read."""
+        if self.sampled is None or self.num_sweeps == ENDLESS:
+            return []
+        half = self.num_sweeps // 2
+        return [
+            self.num_sweeps - (self.num_samples - 1 - k) * half // self.num_samples
+            for k in range(self.num_samples)
+        ]
+
+
+@dataclass
+class Records:
+    """What the reads of a call did, beside their states.
+
+    Attributes:
+        round_trips: of each read that was begun.
+        num_taken: of each read that the call returns: how often it took samples, at least 1.
+        is_short: whether a read ended before its last sweep.
+    """
+
+    round_trips: list[int] = field(default_factory=list)
+    num_taken: list[int] = field(default_factory=list)
+    is_short: bool = False
+    _rates: Floats | float = 0.0
+
+    def add(self, exchanges: Floats, round_trips: npt.NDArray[np.int64]) -> None:
+        """Add reads that were begun.
+
+        Args:
+            exchanges: mean probability of an exchange of neighbours, ``(reads, betas - 1)``.
+            round_trips: ``(reads,)``.
+        """
+        self._rates = self._rates + exchanges.sum(axis=0)
+        self.round_trips += round_trips.tolist()
+
+    def rates(self) -> list[float]:
+        """Return the mean over all reads of the probabilities of an exchange of neighbours."""
+        rates: list[float] = (np.atleast_1d(self._rates) / max(1, len(self.round_trips))).tolist()
+        return rates if self.round_trips else []
 
 
 @dataclass
@@ -59,6 +99,7 @@ class TemperingRun:
         seed: seed of the random numbers.
         energy_threshold: energy that ends the call.
         acceptance: rule of the sweeps.
+        records: what the reads did.
     """
 
     problem: Problem
@@ -67,8 +108,10 @@ class TemperingRun:
     seed: int
     energy_threshold: float
     acceptance: _core.Acceptance
+    records: Records = field(default_factory=Records)
     _limits: dict[str, Any] = field(default_factory=dict)
     _deadline: float = math.inf
+    _seconds_per_read: float | None = None
     _interruption: tuple[_core.StopReason, BaseException | None] | None = None
 
     def start(self, limits: dict[str, Any]) -> None:
@@ -89,7 +132,7 @@ class TemperingRun:
         n = len(self.problem.variables)
         start = np.ones((1, n), np.int8)
         limits = {**self._limits, "time_limit": PILOT_SHARE * self.seconds_left()}
-        _, samples, _, _, exchanges, _, variances, reason, error = _core.temper(
+        _, samples, _, _, _, exchanges, _, variances, reason, error = _core.temper(
             self.problem.core, start, replicas=None if states is None else states[None],
             betas=betas.tolist(), num_copies=1, num_sweeps=num_sweeps,
             num_discarded=num_sweeps // 2, cluster_period=0, first_clustered=0,
@@ -105,58 +148,77 @@ class TemperingRun:
         return Pilot(exchanges[0], variances[0], samples[0, 0])
 
     def reads(
-        self,
-        initial: States,
-        betas: Floats,
-        num_sweeps: int,
-        sampled: Floats | None,
-        num_samples: int,
-    ) -> TemperedReads:
-        """Temper all reads.
+        self, plan: Plan, initial: States, first: int
+    ) -> tuple[States, npt.NDArray[np.int64], _core.StopReason, BaseException | None]:
+        """Temper some reads of a call and record what they did.
 
         Args:
+            plan: what the reads of the call do.
             initial: states at which the coldest replicas begin, int8 ``(reads, n)``.
-            betas: inverse temperatures, ascending.
-            num_sweeps: sweeps of each replica.
-            sampled: inverse temperatures at which to take samples; None for best states.
-            num_samples: samples of a read at each of these.
+            first: number of the first of these reads.
+
+        Returns:
+            Best states ``(reads, n)``, or samples ``(reads, samples, temperatures, n)``; the number
+            of sweeps of each read, -1 for a read that was not begun; the reason for which the core
+            stopped; an exception that ended the call early, or None.
         """
-        places = [] if sampled is None else np.searchsorted(betas, sampled).tolist()
-        half = num_sweeps // 2
-        due = [num_sweeps - (num_samples - 1 - k) * half // num_samples for k in range(num_samples)]
-        has_clusters = self.num_copies > 1
-        if self._interruption is not None:
-            num_sweeps = 0
+        is_best, betas = plan.sampled is None, plan.betas
+        due = plan.due()
+        num_sweeps = 0 if self._interruption is not None else plan.num_sweeps
         seconds = self.seconds_left()
-        rounds = math.ceil(max(len(initial), 1) / self._limits["num_threads"])
-        states, samples, sweeps, trips, exchanges, _, _, reason, error = _core.temper(
+        if self._seconds_per_read is None:
+            rounds = math.ceil(plan.num_reads / self._limits["num_threads"])
+            self._seconds_per_read = seconds / max(rounds, 1)
+        states, samples, sweeps, taken, trips, exchanges, _, _, reason, error = _core.temper(
             self.problem.core, initial, replicas=None, betas=betas.tolist(),
             num_copies=self.num_copies, num_sweeps=num_sweeps, num_discarded=0,
-            cluster_period=CLUSTER_PERIOD if has_clusters else 0,
+            cluster_period=CLUSTER_PERIOD if self.num_copies > 1 else 0,
             first_clustered=int(CLUSTERED_FROM * len(betas)), acceptance=self.acceptance,
-            keep_best=sampled is None,
-            sampled=places, sample_sweeps=due if sampled is not None else [], first_read=0,
-            seconds_per_read=seconds / rounds, energy_threshold=self.energy_threshold,
-            precision=self.precision, seed=self.seed, **{**self._limits, "time_limit": seconds},
+            keep_best=is_best,
+            sampled=[] if plan.sampled is None else np.searchsorted(betas, plan.sampled).tolist(),
+            sample_sweeps=due, num_spread=0 if is_best or due else plan.num_samples,
+            first_read=first, seconds_per_read=self._seconds_per_read,
+            energy_threshold=self.energy_threshold, precision=self.precision, seed=self.seed,
+            **{**self._limits, "time_limit": seconds},
         )  # fmt: skip
         if self._interruption is not None:
             reason, error = self._interruption
-        return TemperedReads(states, samples, sweeps, trips, exchanges, reason, error)
+        has_variables = len(self.problem.variables) > 0
+        self.records.is_short |= has_variables and bool((sweeps < num_sweeps).any())
+        self.records.add(exchanges[sweeps >= 0], trips[sweeps >= 0])
+        self.records.num_taken += np.maximum(taken, 1)[is_begun(sweeps, reason)].tolist()
+        return states if is_best else samples, sweeps, reason, error
 
 
-def reduced_problem(problem: Problem, form: Form | None) -> tuple[Problem, _core.Reduction]:
+def last_samples(samples: States, num_taken: list[int], num_samples: int) -> States:
+    """Return the last samples of each read, in the order of reads and times.
+
+    Args:
+        samples: ``(reads, times, temperatures, n)``.
+        num_taken: number of times at which each read took samples, ``(reads,)``, at least 1.
+        num_samples: largest number of times to return of a read.
+
+    Returns:
+        int8 ``(rows, n)``.
+    """
+    parts = [
+        samples[read, max(0, taken - num_samples) : taken] for read, taken in enumerate(num_taken)
+    ]
+    return np.ascontiguousarray(np.concatenate(parts).reshape(-1, samples.shape[-1]))
+
+
+def reduced_problem(problem: Problem) -> tuple[Problem, _core.Reduction]:
     """Return a sparse problem without its variables of at most two neighbours.
 
     Args:
         problem: the problem, in sparse form.
-        form: form of the result; None for the faster one.
 
     Returns:
-        The smaller problem, whose offset makes its lowest energy that of ``problem``, and the
-        reduction, which knows the other variables' best values.
+        The smaller problem in sparse form, whose offset makes its lowest energy that of
+        ``problem``, and the reduction, which knows the other variables' best values.
     """
     reduction = _core.Reduction(problem.core)
     pairs = reduction.rows, reduction.columns
-    smaller = Problem.from_vectors(reduction.linear, pairs, reduction.values, form)
+    smaller = Problem.from_vectors(reduction.linear, pairs, reduction.values, "sparse")
     smaller.offset = problem.offset + reduction.offset
     return smaller, reduction

@@ -83,7 +83,7 @@ def sample_many(
         >>> [float(found.first.energy) for found in sample_many(models, "descent", seed=1)]
         [-1.0, -2.0]
     """
-    models = _checked_models(bqms)
+    models = checked_models(bqms)
     checked_choice("method", method, METHODS)
     seed = checked_seed(seed)
     limit = checked_time_limit(time_limit)
@@ -135,7 +135,12 @@ def _seeded_groups(
         yield group, int(drawn) if number else seed
 
 
-def _checked_models(bqms: Any) -> list[dimod.BinaryQuadraticModel]:
+def checked_models(bqms: Any) -> list[dimod.BinaryQuadraticModel]:
+    """Return models as a list.
+
+    Raises:
+        TypeError: one of them is not a binary quadratic model, or they are not iterable.
+    """
     is_one = isinstance(bqms, (str, Mapping, dimod.BinaryQuadraticModel))
     if is_one or isinstance(bqms, type) or not isinstance(bqms, Iterable):
         raise TypeError(
