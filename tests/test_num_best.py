@@ -10,6 +10,9 @@ import scipy.sparse
 from problems import random_bqm
 from qpsbgd import (
     ExhaustiveSampler,
+    ParallelTemperingSampler,
+    PathIntegralAnnealingSampler,
+    RotorModelAnnealingSampler,
     SimulatedAnnealingSampler,
     SteepestDescentSampler,
     TabuSampler,
@@ -22,7 +25,18 @@ CALLS = {
     "final": (SimulatedAnnealingSampler(), {"num_sweeps": 3, "beta_range": (0.2, 0.2), "seed": 3}),
     "tabu": (TabuSampler(), {"num_restarts": 1, "timeout": None, "seed": 3}),
     "descent": (SteepestDescentSampler(), {"seed": 3}),
-}
+    "tempering": (
+        ParallelTemperingSampler(), {"num_sweeps": 2, "num_replicas": 2, "seed": 3},
+    ),
+    "paths": (
+        PathIntegralAnnealingSampler(),
+        {"beta_schedule_type": "custom", "Hp_field": [0.2, 0.5], "Hd_field": [1.0, 0.5], "seed": 3},
+    ),
+    "rotors": (
+        RotorModelAnnealingSampler(),
+        {"beta_schedule_type": "custom", "Hp_field": [0.2, 0.5], "Hd_field": [1.0, 0.5], "seed": 3},
+    ),
+}  # fmt: skip
 every_sampler = pytest.mark.parametrize("name", CALLS)
 
 
@@ -93,7 +107,7 @@ def test_equals_the_reduction_of_all_reads_of_small_integers(
         for threads in (1, 3, 40):
             result = sampler.sample(bqm, num_best=num_best, num_threads=threads, **options)
             assert found(result) == reduced(expected, num_best)
-            assert result.info["precision"] == expected.info["precision"]
+            assert result.info.get("precision") == expected.info.get("precision")
 
 
 @pytest.mark.parametrize("n", [2, 7, 16_000, 20_000])

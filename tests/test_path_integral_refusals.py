@@ -55,12 +55,33 @@ QUANTUM = {"project_states": (False, True)}
         ({"num_sweeps": 10, "num_sweeps_per_beta": 3}, ValueError, "multiple of"),
         ({"form": "round"}, ValueError, "form is 'round'"),
         ({"time_limit": 0}, ValueError, "time_limit is 0"),
+        ({"num_best": 2, "schedule_sample_interval": 3}, ValueError, "schedule_sample_interval is"),
+        ({"num_best": 2, "project_states": (True, False)}, ValueError, r"must be \(..., True\)"),
+        ({"num_best": 2, **QUANTUM, "num_breaks": np.zeros((1, 12), int)}, ValueError,
+         "num_breaks is not None, but must be with num_best"),
     ],
 )  # fmt: skip
 def test_refusals(rng, options, error, message):
     bqm = random_bqm(rng, 12, kind="normal")
     with pytest.raises(error, match=message):
         PathIntegralAnnealingSampler().sample(bqm, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"Gamma": 2.0}, "Gamma is 2.0, but has no effect without Hd_field"),
+        ({"chain_coupler_strength": -3.0}, "chain_coupler_strength is -3.0, but has no effect"),
+    ],
+)
+def test_parameters_without_effect_cause_a_warning(rng, options, message):
+    # dwave-samplers takes them, so that they must not be errors.
+    bqm = random_bqm(rng, 12)
+    with pytest.warns(UserWarning, match=message) as caught:
+        found = PathIntegralAnnealingSampler().sample(bqm, seed=1, **options)
+    assert [warning.filename for warning in caught] == [__file__]
+    expected = PathIntegralAnnealingSampler().sample(bqm, seed=1)
+    np.testing.assert_array_equal(found.record.sample, expected.record.sample)
 
 
 def test_the_core_refuses_what_would_be_unsafe():

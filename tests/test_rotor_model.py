@@ -162,6 +162,12 @@ def test_seeds_and_rules_have_an_effect(bqm):
     assert results[0] == sample(bqm, **options, trans_fields=np.ones(12)).record.sample.tobytes()
 
 
+def test_factors_without_a_field_cause_a_warning(bqm):
+    with pytest.warns(UserWarning, match="trans_fields have no effect without Hd_field") as caught:
+        sample(bqm, trans_fields=0.5)
+    assert caught[0].filename == __file__
+
+
 def test_factors_of_the_field_follow_the_sample_set():
     bqm = dimod.BQM("SPIN")
     for label in "dacb":
@@ -236,7 +242,11 @@ def test_limits(rng, threads):
         ({"randomize_order": 1}, TypeError, "randomize_order is 1"),
         ({"trans_fields": [1.0]}, ValueError, "trans_fields has 1 values, .* 12 variables"),
         ({"trans_fields": -1.0}, ValueError, "trans_fields has the value -1.0"),
-        ({"trans_fields": np.nan}, ValueError, "nan, but must be finite"),
+        ({"trans_fields": np.nan}, ValueError, "trans_fields is nan, but must be finite"),
+        ({"trans_fields": [1.0] * 11 + [np.nan]}, ValueError, r"trans_fields\[11\] is nan, but"),
+        ({"num_best": 2, "schedule_sample_interval": 3}, ValueError, "schedule_sample_interval is"),
+        ({"num_best": 2, "project_states": (True, False)}, ValueError, r"must be \(..., True\)"),
+        ({"num_best": 2, "initial_states": np.zeros((1, 12), np.uint8)}, ValueError, "angles"),
         ({"trans_fields": "x"}, TypeError, "trans_fields is a str"),
         ({"initial_states": np.zeros((2, 3), np.uint8)}, ValueError, r"\(num_reads, 12\)"),
         ({"initial_states": np.zeros((2, 12), np.uint8), "num_reads": 3}, ValueError, r"\(3, 12\)"),

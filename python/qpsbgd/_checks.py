@@ -227,7 +227,8 @@ def refuse_entries(
     """Raise ValueError with the index and the value of the first bad entry, if there is one."""
     if is_bad.any():
         at = tuple(int(i) for i in np.argwhere(is_bad)[0])
-        raise ValueError(f"{name}[{', '.join(map(str, at))}] is {array[at]}, but {rule}")
+        index = f"[{', '.join(map(str, at))}]" if at else ""
+        raise ValueError(f"{name}{index} is {array[at]}, but {rule}")
 
 
 def is_scipy_sparse(value: Any) -> bool:

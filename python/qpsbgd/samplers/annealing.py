@@ -97,8 +97,9 @@ class SimulatedAnnealingSampler(StateSampler):
             beta_schedule_type: ``"geometric"``, ``"linear"``, or ``"custom"`` with
                 ``beta_schedule``.
             seed: integer in ``[0, 2**31)``; drawn if ``None``.
-            interrupt_function: function that the calling thread calls many times a second. The call
-                ends early, with its states so far, if the function returns True.
+            interrupt_function: function that the calling thread calls many times a second, and at
+                least once in a call. The call ends early, with its states so far, if the function
+                returns True.
             beta_schedule: inverse temperatures, >= 0, for ``"custom"``.
             initial_states: one or more states in a form that ``dimod.as_samples`` takes.
             initial_states_generator: way to make the missing states if there are fewer

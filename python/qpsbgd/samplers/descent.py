@@ -78,8 +78,9 @@ class SteepestDescentSampler(StateSampler):
                 process. At most four threads a processor are started. Short calls use fewer.
             time_limit: seconds for the solving, > 0; ``None`` for no limit. It ends the call
                 between two reads, never within a read.
-            interrupt_function: function that the calling thread calls many times a second. The call
-                ends early, with its states so far, if the function returns True.
+            interrupt_function: function that the calling thread calls many times a second, and at
+                least once in a call. The call ends early, with its states so far, if the function
+                returns True.
             form: ``"dense"`` stores couplings as a matrix and visits all variables at each step.
                 ``"sparse"`` stores lists of neighbours and keeps the variables in a heap; the time
                 of a step grows with the number of neighbours and the logarithm of the number of

@@ -66,8 +66,9 @@ class ExhaustiveSampler(CoreSampler):
             num_threads: largest number of threads; ``None`` for the number of processors of this
                 process. At most four threads a processor are started. Short calls use fewer.
             time_limit: seconds for the search, > 0; ``None`` for no limit.
-            interrupt_function: function that the calling thread calls many times a second. The call
-                ends early, with its best states so far, if the function returns True.
+            interrupt_function: function that the calling thread calls many times a second, and at
+                least once in a call. The call ends early, with its best states so far, if the
+                function returns True.
             energy_threshold: energy at which the call ends: it stops at a state of this energy or
                 less.
             progress: function that the calling thread calls many times a second with the lowest

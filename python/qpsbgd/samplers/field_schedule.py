@@ -33,6 +33,28 @@ def checked_interval(value: Any, num_steps: int) -> int:
     )
 
 
+def refuse_with_best(num_best: Any, *, is_projected: bool, **arguments: Any) -> None:
+    """Raise ValueError for arguments that ask for more of each read than ``num_best`` keeps.
+
+    Args:
+        num_best: number of states to keep, or None.
+        is_projected: whether the final states are classical.
+        arguments: values by name, which must be None.
+    """
+    if num_best is None:
+        return
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(
+                f"{name} is not None, but must be with num_best, which keeps no arrays of all reads"
+            )
+    if not is_projected:
+        raise ValueError(
+            "project_states is (..., False), but must be (..., True) with num_best, which keeps no "
+            "arrays of all reads"
+        )
+
+
 def sorted_variables(bqm: dimod.BinaryQuadraticModel) -> list[Any]:
     """Return the variables in the order of sample sets: sorted, where that is possible."""
     return list(sorted_labels(list(bqm.variables))[1])

@@ -14,12 +14,21 @@ from qpsbgd._checks import (
     checked_nonnegative,
     checked_seed,
 )
-from qpsbgd.samplers.base import CoreSampler, InterruptFunction, SamplerCall, is_begun
+from qpsbgd._warnings import warn_caller
+from qpsbgd.samplers.base import (
+    CoreReads,
+    CoreSampler,
+    InterruptFunction,
+    SamplerCall,
+    States,
+    is_begun,
+)
 from qpsbgd.samplers.field_schedule import (
     Field,
     checked_interval,
     checked_projections,
     field_schedule,
+    refuse_with_best,
     sorted_variables,
     variable_places,
 )
@@ -105,6 +114,7 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
         num_threads: int | None = None,
         time_limit: float | None = None,
         form: Form | None = None,
+        num_best: int | None = None,
         **kwargs: Any,
     ) -> dimod.SampleSet:
         """Sample from a binary quadratic model.
@@ -126,10 +136,12 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
                 inverse temperature: the energy is in units of the temperature.
             Hd_field: transverse field at each step, >= 0 and in units of the temperature, as many
                 values as there are steps. ``None`` for 0.
-            Gamma: factor of ``Hd_field``, >= 0. Their product may be at most 4096.
+            Gamma: factor of ``Hd_field``, >= 0. Their product may be at most 4096. Without
+                ``Hd_field`` it has no effect, and another value than 1 causes a warning.
             chain_coupler_strength: coupling J between neighbours in a chain, which ``Hp_field``
                 multiplies as it does the problem. A negative one aligns the qubits of a chain. The
-                energies of samples leave it out.
+                energies of samples leave it out. Without chains it has no effect, and another value
+                than 1 causes a warning.
             qubits_per_chain: number of qubits of a chain, which divides their number. Consecutive
                 variables are a chain and are coupled as a path, in the order of their labels, or
                 in that of ``bqm`` if these cannot be sorted. With 1 there are no chains.
@@ -152,13 +164,21 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
             breaks_buffer_out: int32 array of one dimension that receives the places of the final
                 breaks, as far as it has room. Goes with ``project_states=(..., False)``.
             schedule_sample_interval: number of steps between two samples of a read's states.
-            interrupt_function: function that the calling thread calls many times a second. The call
-                ends early, with its states so far, if the function returns True.
+            interrupt_function: function that the calling thread calls many times a second, and at
+                least once in a call. The call ends early, with its states so far, if the function
+                returns True.
             num_threads: largest number of threads; ``None`` for the number of processors of this
                 process. At most four threads a processor are started. Short calls use fewer.
             time_limit: seconds for the solving, > 0; ``None`` for no limit.
             form: ``"dense"`` or ``"sparse"`` couplings; ``None`` for the faster one. Both give the
                 same samples.
+            num_best: number of states to return instead of one for each read: the lowest distinct
+                states in ascending order of energies, with the number of reads that ended in each
+                as ``num_occurrences``. The other states are not kept, so that any number of reads
+                needs little memory. Of equal energies the lexicographically first state is the
+                lower one. ``None`` returns a state for each read, and is needed where more than
+                this is asked of each read: with ``num_breaks``, ``breaks_in``,
+                ``schedule_sample_interval`` and ``project_states=(..., False)``.
             **kwargs: unknown parameters, which dimod ignores with a warning.
 
         Returns:
@@ -198,9 +218,16 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
         checked_count("qubits_per_chain", qubits_per_chain, 1)
         checked_count("qubits_per_update", qubits_per_update, 1, qubits_per_chain + 1)
         strength = checked_finite("chain_coupler_strength", chain_coupler_strength)
-        call.parse_states(initial_states, initial_states_generator, num_reads, seed)
+        checked_nonnegative("Gamma", Gamma)
+        refuse_with_best(
+            num_best, is_projected=is_projected, num_breaks=num_breaks, breaks_in=breaks_in,
+            schedule_sample_interval=schedule_sample_interval,
+        )  # fmt: skip
+        _warn_unused(Hd_field, Gamma, qubits_per_chain, strength)
+        call.parse_states(initial_states, initial_states_generator, num_reads, seed, num_best)
         order = sorted_variables(bqm)
-        spins = np.ascontiguousarray(call.initial[:, variable_places(call.variables or [], order)])
+        columns = variable_places(call.variables or [], order)
+        spins = np.ascontiguousarray(call.initial[:, columns])
         call.variables = order
         starts = checked_worldlines(spins, num_breaks, breaks_in, is_classical=is_classical)
         buffer = checked_buffer(breaks_buffer_out, is_wanted=not is_projected)
@@ -212,12 +239,17 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
         )  # fmt: skip
         fields = _strengthened(fields, Gamma)
         interval = checked_interval(schedule_sample_interval, len(factors))
-        with call.solving() as limits:
+        arrays: dict[str, Any] = {}
+
+        def solve(initial: States, first: int, limits: dict[str, Any]) -> CoreReads:
+            lines = starts
+            if first > 0:  # with num_best, where worldlines start without breaks
+                lines = Worldlines.without_breaks(np.ascontiguousarray(initial[:, columns]))
             spins, sweeps, statistics, numbers, places, reason, error = _core.anneal_paths(
                 core,
-                starts.spins,
-                starts.num_breaks,
-                starts.breaks,
+                lines.spins,
+                lines.num_breaks,
+                lines.breaks,
                 problem_fields=factors,
                 transverse_fields=fields,
                 sweeps_per_step=num_sweeps_per_beta,
@@ -227,33 +259,50 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
                 sample_interval=interval,
                 return_breaks=not is_projected,
                 seed=seed,
+                first_read=first,
                 **limits,
             )
-        begun = is_begun(sweeps, reason)
-        arrays: dict[str, Any] = {}
-        if interval:
-            arrays["statistics"] = statistics[begun]
-        if not is_projected:
-            ends = Worldlines(spins, numbers, places).of_reads(begun)
-            arrays |= _break_info(ends, buffer)
+            begun = is_begun(sweeps, reason)
+            if interval:
+                arrays["statistics"] = statistics[begun]
+            if not is_projected:
+                ends = Worldlines(spins, numbers, places).of_reads(begun)
+                arrays.update(_break_info(ends, buffer))
+            return spins, sweeps, reason, error
+
+        with call.solving() as limits:
+            reads = call.run_reads(limits, solve)
         if make_info_json_serializable:
             arrays = {key: np.asarray(value).tolist() for key, value in arrays.items()}
         return call.finish(
-            spins[begun],
-            reason,
-            error,
+            reads.states,
+            reads.reason,
+            reads.error,
+            energies=reads.energies,
+            num_occurrences=reads.num_occurrences,
             beta_range=[float(factors[0]), float(factors[-1])] if len(factors) else None,
             beta_schedule_type=beta_schedule_type,
             seed=seed,
             form=problem.form,
-            num_sweeps=[int(limit(sweeps[begun].clip(min=0))) for limit in (np.min, np.max)],
+            num_sweeps=list(reads.extremes),
             **arrays,
         )
 
 
-def _strengthened(fields: npt.NDArray[np.float64], gamma: Any) -> npt.NDArray[np.float64]:
+def _warn_unused(Hd_field: Any, gamma: Any, qubits_per_chain: int, strength: float) -> None:
+    """Warn of parameters that dwave-samplers accepts without any effect."""
+    if Hd_field is None and gamma != 1:
+        warn_caller(f"Gamma is {gamma}, but has no effect without Hd_field, which it multiplies")
+    if qubits_per_chain == 1 and strength != 1:
+        warn_caller(
+            f"chain_coupler_strength is {strength}, but has no effect without chains: pass "
+            "qubits_per_chain"
+        )
+
+
+def _strengthened(fields: npt.NDArray[np.float64], gamma: float) -> npt.NDArray[np.float64]:
     """Return the transverse fields times ``Gamma``."""
-    product = checked_nonnegative("Gamma", gamma) * fields
+    product = float(gamma) * fields
     largest = _core.largest_transverse_field
     if not product.max(initial=0.0) <= largest:
         raise ValueError(

@@ -10,12 +10,21 @@ from dimod.core.initialized import InitialStateGenerator
 
 from qpsbgd import _core
 from qpsbgd._checks import check_instance, checked_choice, checked_floats, checked_seed
-from qpsbgd.samplers.base import CoreSampler, InterruptFunction, SamplerCall, States, is_begun
+from qpsbgd._warnings import warn_caller
+from qpsbgd.samplers.base import (
+    CoreReads,
+    CoreSampler,
+    InterruptFunction,
+    SamplerCall,
+    States,
+    is_begun,
+)
 from qpsbgd.samplers.field_schedule import (
     Field,
     checked_interval,
     checked_projections,
     field_schedule,
+    refuse_with_best,
     sorted_variables,
     variable_places,
 )
@@ -100,6 +109,7 @@ class RotorModelAnnealingSampler(CoreSampler, dimod.Initialized):
         num_threads: int | None = None,
         time_limit: float | None = None,
         form: Form | None = None,
+        num_best: int | None = None,
         **kwargs: Any,
     ) -> dimod.SampleSet:
         """Sample from a binary quadratic model.
@@ -138,14 +148,23 @@ class RotorModelAnnealingSampler(CoreSampler, dimod.Initialized):
                 ``pi - theta``; so does ``"GibbsNonErgodic"``, which chooses between the two
                 according to their weights. The last two never change the sine.
             trans_fields: factors of ``Hd_field``, one number or one for each variable in the order
-                of the sample set's variables; ``None`` for 1.
-            interrupt_function: function that the calling thread calls many times a second. The call
-                ends early, with its states so far, if the function returns True.
+                of the sample set's variables; ``None`` for 1. Without ``Hd_field`` they have no
+                effect and cause a warning.
+            interrupt_function: function that the calling thread calls many times a second, and at
+                least once in a call. The call ends early, with its states so far, if the function
+                returns True.
             num_threads: largest number of threads; ``None`` for the number of processors of this
                 process. At most four threads a processor are started. Short calls use fewer.
             time_limit: seconds for the solving, > 0; ``None`` for no limit.
             form: ``"dense"`` or ``"sparse"`` couplings; ``None`` for the faster one. Both give the
                 same samples.
+            num_best: number of states to return instead of one for each read: the lowest distinct
+                states in ascending order of energies, with the number of reads that ended in each
+                as ``num_occurrences``. The other states are not kept, so that any number of reads
+                needs little memory. Of equal energies the lexicographically first state is the
+                lower one. ``None`` returns a state for each read, and is needed where more than
+                this is asked of each read: with ``schedule_sample_interval``,
+                ``project_states=(..., False)`` and initial angles.
             **kwargs: unknown parameters, which dimod ignores with a warning.
 
         Returns:
@@ -179,13 +198,20 @@ class RotorModelAnnealingSampler(CoreSampler, dimod.Initialized):
             "proposal_acceptance_criteria", proposal_acceptance_criteria, tuple(DYNAMICS)
         )
         proposal, acceptance = DYNAMICS[proposal_acceptance_criteria]
+        refuse_with_best(
+            num_best, is_projected=is_projected, schedule_sample_interval=schedule_sample_interval
+        )
         order = sorted_variables(bqm)
         angles = _angles_of(initial_states, (num_reads, len(order)))
         if angles is None:
-            call.parse_states(initial_states, initial_states_generator, num_reads, seed)
-            angles = _angles(call.initial[:, variable_places(call.variables or [], order)])
-        elif is_measured:
-            angles = _angles(_core.project_rotors(angles, seed))
+            call.parse_states(initial_states, initial_states_generator, num_reads, seed, num_best)
+            columns = variable_places(call.variables or [], order)
+        elif num_best is None:
+            if is_measured:
+                angles = _angles(_core.project_rotors(angles, seed))
+            call.use_reads(len(angles))
+        else:
+            raise ValueError("initial_states are angles, but must be spins with num_best")
         call.variables = order
         problem = call.build_problem(form)
         factors, fields = field_schedule(
@@ -193,11 +219,16 @@ class RotorModelAnnealingSampler(CoreSampler, dimod.Initialized):
             Hd_field,
         )  # fmt: skip
         transverse = _transverse(trans_fields, len(order))
+        if trans_fields is not None and Hd_field is None:
+            warn_caller("trans_fields have no effect without Hd_field, which they multiply")
         interval = checked_interval(schedule_sample_interval, len(factors))
-        with call.solving() as limits:
-            angles, spins, sweeps, statistics, reason, error = _core.anneal_rotors(
+        arrays: dict[str, Any] = {}
+
+        def solve(initial: States, first: int, limits: dict[str, Any]) -> CoreReads:
+            starts = _angles(initial[:, columns]) if angles is None else angles
+            ends, spins, sweeps, statistics, reason, error = _core.anneal_rotors(
                 problem.core,
-                angles,
+                starts,
                 problem_fields=factors,
                 transverse_fields=fields,
                 transverse=transverse,
@@ -207,25 +238,31 @@ class RotorModelAnnealingSampler(CoreSampler, dimod.Initialized):
                 sweeps_per_step=num_sweeps_per_beta,
                 sample_interval=interval,
                 seed=seed,
+                first_read=first,
                 **limits,
             )
-        begun = is_begun(sweeps, reason)
-        arrays: dict[str, Any] = {}
-        if interval:
-            arrays["statistics"] = statistics[begun]
-        if not is_projected:
-            arrays["rotor_states"] = angles[begun]
+            begun = is_begun(sweeps, reason)
+            if interval:
+                arrays["statistics"] = statistics[begun]
+            if not is_projected:
+                arrays["rotor_states"] = ends[begun]
+            return spins, sweeps, reason, error
+
+        with call.solving() as limits:
+            reads = call.run_reads(limits, solve)
         if make_info_json_serializable:
             arrays = {key: value.tolist() for key, value in arrays.items()}
         return call.finish(
-            spins[begun],
-            reason,
-            error,
+            reads.states,
+            reads.reason,
+            reads.error,
+            energies=reads.energies,
+            num_occurrences=reads.num_occurrences,
             beta_range=[float(factors[0]), float(factors[-1])] if len(factors) else None,
             beta_schedule_type=beta_schedule_type,
             seed=seed,
             form=problem.form,
-            num_sweeps=[int(limit(sweeps[begun].clip(min=0))) for limit in (np.min, np.max)],
+            num_sweeps=list(reads.extremes),
             **arrays,
         )
 

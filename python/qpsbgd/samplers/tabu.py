@@ -130,8 +130,9 @@ class TabuSampler(StateSampler):
                 searches of a read if there are fewer reads than threads.
             time_limit: seconds for the search, > 0; ``None`` for no limit. Each read that began
                 goes on to its first local minimum.
-            interrupt_function: function that the calling thread calls many times a second. The call
-                ends early, with its best states so far, if the function returns True.
+            interrupt_function: function that the calling thread calls many times a second, and at
+                least once in a call. The call ends early, with its best states so far, if the
+                function returns True.
             form: ``"dense"`` stores couplings as a matrix and visits all variables at each move.
                 ``"sparse"`` stores lists of neighbours and visits these. ``None`` for the faster
                 one. Both make the same moves, except where float32 rounds differently.

@@ -25,6 +25,11 @@ class Worldlines(NamedTuple):
     num_breaks: Integers
     breaks: Integers
 
+    @classmethod
+    def without_breaks(cls, spins: States) -> "Worldlines":
+        """Return the worldlines of classical states, int8 ``(reads, n)``."""
+        return cls(spins, np.zeros(spins.shape, np.int32), np.zeros(0, np.int32))
+
     def of_reads(self, chosen: npt.NDArray[np.bool_]) -> "Worldlines":
         """Return the worldlines of the chosen reads, ``(reads,)``."""
         is_kept = np.repeat(chosen, self.num_breaks.sum(axis=1))
