@@ -1,5 +1,6 @@
 """Partition functions: the twin of the weights, enumeration, honest errors, warnings."""
 
+import re
 import warnings
 
 import dimod
@@ -258,10 +259,68 @@ def test_bad_models_are_named(rng):
         log_partition_batch(h[None], LowRank(np.ones((2, 5), np.float32)))
     with pytest.raises(TypeError, match="all problems share"):
         log_partition_batch(h[None], J[None])
-    with pytest.raises(ValueError, match="must equal the entry across the diagonal"):
-        log_partition_batch(h[None], np.triu(J))
+    for bad in (np.triu(J) + np.tril(J, -2), np.triu(J) + np.eye(5)):
+        for kind in (np.asarray, scipy.sparse.csr_matrix):
+            with pytest.raises(ValueError, match=r"across the diagonal|diagonal must be zero"):
+                log_partition_batch(h[None], kind(bad))
     with pytest.raises(ValueError, match="vartype is 'x'"):
         log_partition_batch(h[None], J, vartype="x")
+
+
+@pytest.mark.parametrize("vartype", ["SPIN", "BINARY"])
+def test_triangles_and_single_problems(rng, vartype):
+    # The forms that sample_arrays takes.
+    h, J = dense_problem(rng, 9)
+    options = {"vartype": vartype, "num_reads": 64, "num_sweeps": 30, "seed": 1}
+    expected = log_partition_batch(h[None], J, [0.1, 0.2], **options)
+    for way in (np.triu(J), np.tril(J), np.triu(J).tolist(), J, np.triu(J).astype(np.float32)):
+        result = log_partition_batch(h, way, [0.1, 0.2], **options)
+        assert result.log_z.shape == result.is_reliable.shape == (2,)
+        np.testing.assert_allclose(result.log_z, expected.log_z[0], rtol=1e-6)
+    expected = log_partition_batch(h[None], scipy.sparse.csr_matrix(J), 0.2, **options)
+    for kind in (scipy.sparse.csr_matrix, scipy.sparse.csc_array, scipy.sparse.lil_matrix):
+        for way in (np.triu(J), np.tril(J), J):
+            result = log_partition_batch(h, kind(way), 0.2, **options)
+            assert np.shape(result.log_z) == ()
+            assert result.log_z == expected.log_z[0]
+    empty = log_partition_batch(h, np.zeros((9, 9)), 0.2, **options)
+    values = np.array([-1, 1] if vartype == "SPIN" else [0, 1])
+    exact = np.log(np.exp(-0.2 * np.outer(h, values)).sum(axis=1)).sum()
+    assert abs(empty.log_z - exact) < 4 * empty.standard_error + 1e-12
+
+
+@pytest.mark.parametrize("vartype", ["SPIN", "BINARY"])
+def test_biases_beyond_the_range_are_named(vartype):
+    bqm = dimod.BQM({0: 1e300}, {(0, 1): -1e300}, 0.0, vartype)
+    with pytest.raises(ValueError, match=r"sum to .*e\+\d+, but must sum to at most 1e\+150"):
+        log_partition(bqm)
+    with pytest.raises(ValueError, match="biases sum to inf"):
+        log_partition_batch(np.full((1, 2), 1e308), np.zeros((2, 2)))
+    small = dimod.BQM({0: 1e100}, {(0, 1): -1e100}, 0.0, vartype)
+    with pytest.raises(ValueError, match=r"beta is 1e\+250, but its product"):
+        log_partition(small, 1e250)
+    result = log_partition(small, 1e-100, seed=1)
+    expected = log_partition(dimod.BQM({0: 1.0}, {(0, 1): -1.0}, 0.0, vartype), seed=1)
+    assert result.log_z == pytest.approx(expected.log_z, abs=4 * expected.standard_error)
+
+
+def test_printed_results_are_short(rng):
+    bqm = random_bqm(rng, 5)
+    options = {"num_reads": 100, "seed": 1}
+    text = str(log_partition(bqm, 0.1, **options))
+    assert re.fullmatch(
+        r"LogPartition\(log_z=\d\.\d+, standard_error=\d[^,]*, is_reliable=True\)", text
+    )
+    text = str(log_partition(bqm, [0.1, 0.0], **options))
+    assert re.fullmatch(
+        r"LogPartition\(log_z=\[[^]]*\], standard_error=\[[^]]*, 0\], is_reliable=\[True, True\]\)",
+        text,
+    )
+    h, J = dense_problem(rng, 5)
+    text = repr(log_partition_batch(np.tile(h, (50, 1)), J, [0.1, 0.2], **options))
+    assert "(50, 2) estimates" in text
+    assert "is_reliable for 100 of 100" in text
+    assert len(text) < 200
 
 
 @pytest.mark.parametrize("n", [3, 100])

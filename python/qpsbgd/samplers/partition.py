@@ -12,6 +12,7 @@ from qpsbgd import _core
 from qpsbgd._checks import (
     checked_choice,
     checked_count,
+    checked_floats,
     checked_num_sweeps,
     checked_seed,
     checked_threads,
@@ -34,18 +35,25 @@ PILOT_NUMBER = 2**40
 SMALLEST_SIZE = 50.0
 #: and for at least this part of their number.
 SMALLEST_SHARE = 0.05
+#: Largest number of estimates that ``repr`` shows one by one.
+MOST_SHOWN = 8
+#: Largest sum of the magnitudes of a problem's biases: its square is a float64 number.
+LARGEST_ENERGY = 1e150
+#: Largest product of that sum and an inverse temperature.
+LARGEST_EXPONENT = 1e300
 
 
 class UnreliableEstimateWarning(UserWarning):
     """Warning that an estimate of a partition function rests on too few weights."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LogPartition:
     """Estimates of the natural logarithms of partition functions.
 
     All arrays have one shape: ``()`` for a model at one inverse temperature; an axis for the
-    problems of a batch comes first, and one for several inverse temperatures last.
+    problems of a batch comes first, and one for several inverse temperatures last. ``repr`` and
+    ``print`` show the estimates, or their range if there are many, without ``info``.
 
     Attributes:
         log_z: estimates, float64.
@@ -63,6 +71,26 @@ class LogPartition:
     effective_sample_size: Any
     is_reliable: Any
     info: dict[str, Any]
+
+    def __repr__(self) -> str:
+        shape = np.shape(self.log_z)
+        if np.size(self.log_z) > MOST_SHOWN:
+            logs = np.asarray(self.log_z)
+            return (
+                f"LogPartition({shape} estimates: log_z from {logs.min():.6g} to "
+                f"{logs.max():.6g}, standard_error up to {np.max(self.standard_error):.2g}, "
+                f"is_reliable for {np.count_nonzero(self.is_reliable)} of {logs.size})"
+            )
+        log_z = _written(self.log_z, ".10g")
+        error = _written(self.standard_error, ".2g")
+        is_reliable = np.asarray(self.is_reliable).tolist()
+        return f"LogPartition(log_z={log_z}, standard_error={error}, is_reliable={is_reliable})"
+
+
+def _written(values: Any, digits: str) -> str:
+    """Return a number or an array in a format, such as ``".2g"``."""
+    write: Any = {"float": lambda value: format(value, digits)}
+    return np.array2string(np.asarray(values), separator=", ", formatter=write)
 
 
 def log_partition(
@@ -118,11 +146,7 @@ def log_partition(
     shared = SharedProblems(
         problem.linear[None], problem.pairs, problem.quadratic, np.array([problem.offset])
     )
-    batch = _estimate(shared, beta, num_reads, num_sweeps, seed, num_threads)
-    return LogPartition(
-        batch.log_z[0], batch.standard_error[0], batch.effective_sample_size[0],
-        batch.is_reliable[0], batch.info,
-    )  # fmt: skip
+    return _only(_estimate(shared, beta, num_reads, num_sweeps, seed, num_threads))
 
 
 def log_partition_batch(
@@ -138,14 +162,15 @@ def log_partition_batch(
 ) -> LogPartition:
     """Estimate the logarithms of the partition functions of problems that share their couplings.
 
-    The energies are ``h.x + (1/2) x^T J x``, as in :func:`qpsbgd.sample_batch`.
-    :func:`log_partition` says how they are estimated. The temperatures of the sweeps are the same
-    for all problems. The result of problem k depends on the other problems only through them.
+    The energies are ``h.x + sum of J_ij x_i x_j over all pairs i < j``. For a symmetric J this is
+    ``h.x + (1/2) x^T J x``, as in :func:`qpsbgd.sample_batch`. :func:`log_partition` says how the
+    partition functions are estimated. The temperatures of the sweeps are the same for all problems. The result of
+    problem k depends on the other problems only through them.
 
     Args:
-        h: fields, real ``(B, n)``.
-        J: couplings that all problems share, symmetric with a zero diagonal: an array ``(n, n)`` or
-            a matrix of ``scipy.sparse``.
+        h: fields, real ``(B, n)``, or ``(n,)`` for one problem.
+        J: couplings that all problems share, with a zero diagonal: an array ``(n, n)`` or a matrix
+            of ``scipy.sparse``. It is symmetric, or has all its entries in one triangle.
         beta: inverse temperature, >= 0, or several of them.
         vartype: ``"SPIN"`` for variables -1 and +1, ``"BINARY"`` for 0 and 1.
         num_reads: number of weights of each problem.
@@ -155,15 +180,16 @@ def log_partition_batch(
             process.
 
     Returns:
-        Estimates of shape ``(B,)``, or ``(B, k)`` for k inverse temperatures.
+        Estimates of shape ``(B,)``, or ``(B, k)`` for k inverse temperatures; without the axis of
+        length B if h has one dimension.
 
     Warns:
         UnreliableEstimateWarning: some estimate is not to be trusted.
 
     Raises:
         TypeError: an argument of the wrong type.
-        ValueError: a value out of range, or an entry that is NaN, infinite, not symmetric or on the
-            diagonal.
+        ValueError: a value out of range, an entry that is NaN, infinite or on the diagonal, or a J
+            that is neither symmetric nor in one triangle.
 
     Example:
         >>> import numpy as np
@@ -176,8 +202,19 @@ def log_partition_batch(
         True
     """
     checked_choice("vartype", vartype, ("SPIN", "BINARY"))
-    shared = SharedProblems.checked(checked_fields(h), J, vartype, checked_threads(num_threads))
-    return _estimate(shared, beta, num_reads, num_sweeps, seed, num_threads)
+    fields = checked_floats("h", h, 1, 2)
+    threads = checked_threads(num_threads)
+    shared = SharedProblems.checked(checked_fields(np.atleast_2d(fields)), J, vartype, threads)
+    batch = _estimate(shared, beta, num_reads, num_sweeps, seed, num_threads)
+    return batch if fields.ndim == 2 else _only(batch)
+
+
+def _only(batch: LogPartition) -> LogPartition:
+    """Return the estimates of a batch of one problem, without the axis of problems."""
+    return LogPartition(
+        batch.log_z[0], batch.standard_error[0], batch.effective_sample_size[0],
+        batch.is_reliable[0], batch.info,
+    )  # fmt: skip
 
 
 def _estimate(
@@ -193,6 +230,7 @@ def _estimate(
     num_reads = checked_count("num_reads", num_reads, 2)
     num_sweeps = checked_num_sweeps(num_sweeps, 1)
     seed, threads = checked_seed(seed), checked_threads(num_threads)
+    _check_magnitudes(problems.largest_energy, float(wanted.max()))
     schedule = _schedule(problems, float(wanted.max()), num_sweeps, seed, threads)
     betas = np.union1d(schedule, wanted)
     ascending, inverse = np.unique(wanted, return_inverse=True)
@@ -229,6 +267,20 @@ def _estimate(
     return LogPartition(
         log_z[:, order], error[:, order], size[:, order], is_reliable[:, order], info
     )
+
+
+def _check_magnitudes(energy: float, beta: float) -> None:
+    """Raise ValueError if the logarithms of weights, or variances, would leave float64's range."""
+    if not energy <= LARGEST_ENERGY:
+        raise ValueError(
+            f"the magnitudes of a problem's biases sum to {energy:g}, but must sum to at most "
+            f"{LARGEST_ENERGY:g}: divide the biases by a number, and multiply beta by it"
+        )
+    if not beta * energy <= LARGEST_EXPONENT:
+        raise ValueError(
+            f"beta is {beta:g}, but its product with the sum of the magnitudes of a problem's "
+            f"biases, {energy:g}, must be at most {LARGEST_EXPONENT:g}"
+        )
 
 
 def _schedule(

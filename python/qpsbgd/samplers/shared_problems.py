@@ -7,9 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
+from qpsbgd._checks import is_scipy_sparse, real_array
 from qpsbgd.samplers.batch.arguments import checked_couplings
 from qpsbgd.samplers.batch.dense import DenseCouplings
-from qpsbgd.samplers.batch.sparse import SparseCouplings
+from qpsbgd.samplers.batch.low_rank import LowRank
+from qpsbgd.samplers.batch.sparse import SparseBatch, SparseCouplings
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,20 +34,20 @@ class SharedProblems:
 
     @classmethod
     def checked(cls, h: Floats, J: Any, vartype: str, num_threads: int) -> "SharedProblems":
-        """Return problems ``h.x + (1/2) x^T J x`` over spins.
+        """Return problems ``h.x + sum of J_ij x_i x_j over pairs i < j`` over spins.
 
         Args:
             h: ``(B, n)``, checked.
-            J: array ``(n, n)`` or matrix of ``scipy.sparse``.
+            J: array ``(n, n)`` or matrix of ``scipy.sparse``: symmetric, or in one triangle.
             vartype: ``"SPIN"`` or ``"BINARY"``: the variables x.
             num_threads: largest number of threads of the checks.
 
         Raises:
             TypeError: J is of another kind.
-            ValueError: another shape, or an entry that is NaN, infinite, not symmetric or on the
-                diagonal.
+            ValueError: another shape, an entry that is NaN, infinite or on the diagonal, or a J
+                that is neither symmetric nor in one triangle.
         """
-        couplings = checked_couplings(J, h.shape, num_threads)
+        couplings = checked_couplings(_symmetric(J, h.shape[1]), h.shape, num_threads)
         if isinstance(couplings, DenseCouplings) and couplings.is_shared:
             couplings = SparseCouplings.from_dense(couplings)
         if not (isinstance(couplings, SparseCouplings) and couplings.is_shared):
@@ -77,6 +79,13 @@ class SharedProblems:
             reach = reach + np.bincount(end, np.abs(self.quadratic), self.num_variables)
         return float(reach.max(initial=0.0))
 
+    @property
+    def largest_energy(self) -> float:
+        """The largest magnitude that an energy can have in any problem, without its offset."""
+        with np.errstate(over="ignore"):
+            linear = np.abs(self.linear).sum(axis=1).max(initial=0.0)
+            return float(linear + np.abs(self.quadratic).sum())
+
     def weigh(
         self,
         betas: Floats,
@@ -105,3 +114,19 @@ class SharedProblems:
             betas=betas.tolist(), marked=marked.tolist(), num_chains=num_reads, seed=seed,
             number=number, num_threads=num_threads,
         )  # fmt: skip
+
+
+def _symmetric(J: Any, n: int) -> Any:
+    """Return couplings whose entries lie in one triangle as a symmetric matrix, others as given."""
+    if is_scipy_sparse(J):
+        entries = J.tocoo()
+        rows, columns = (index[entries.data != 0] for index in (entries.row, entries.col))
+        is_triangular = (rows < columns).all() or (rows > columns).all()
+        return J + J.T if is_triangular and J.shape == (n, n) else J
+    if isinstance(J, (LowRank, SparseBatch)):
+        return J
+    array = real_array("J", J)
+    if array.shape != (n, n) or np.diagonal(array).any():
+        return J
+    is_triangular = not (np.tril(array).any() and np.triu(array).any())
+    return array + array.T if is_triangular else J
