@@ -164,8 +164,8 @@ def log_partition_batch(
 
     The energies are ``h.x + sum of J_ij x_i x_j over all pairs i < j``. For a symmetric J this is
     ``h.x + (1/2) x^T J x``, as in :func:`qpsbgd.sample_batch`. :func:`log_partition` says how the
-    partition functions are estimated. The temperatures of the sweeps are the same for all problems. The result of
-    problem k depends on the other problems only through them.
+    partition functions are estimated. The temperatures of the sweeps are the same for all problems.
+    The result of problem k depends on the other problems only through them.
 
     Args:
         h: fields, real ``(B, n)``, or ``(n,)`` for one problem.
