@@ -14,6 +14,7 @@ from problems import random_bqm, random_graph
 from qpsbgd import ParallelTemperingSampler, SimulatedAnnealingSampler, _core, formats
 from qpsbgd.samplers.ising import Problem
 from qpsbgd.samplers.ladder import Pilot, distances, levelled, measured_ladder, with_betas
+from qpsbgd.samplers.tempering_run import last_samples
 from qpsbgd.solve import solve
 
 
@@ -503,19 +504,39 @@ def test_samples_use_the_time(rng):
     np.testing.assert_array_equal(result.record.beta, np.tile([0.1, 0.2], 3))
 
 
-def test_each_sample_is_a_state_of_another_sweep(rng):
-    # A call that ends early has no copies of its last state.
+def test_a_read_that_ends_early_counts_its_samples(rng):
+    problem = Problem(random_bqm(rng, 30))
+    options = {"num_sweeps": 50, "sample_sweeps": [2, 3, 30, 50], "sampled": [1]}
+    starts = rng.choice(np.array([-1, 1], np.int8), (6, 30))
+    third = temper(problem, starts, [0.01, 0.1], **options)[1][:, 2, 0]
+    lowest = problem.core.energies(np.ascontiguousarray(third), num_threads=1)
+    _, _, sweeps, taken, *_ = temper(
+        problem, starts, [0.01, 0.1], energy_threshold=float(np.sort(lowest)[2]), **options
+    )  # fmt: skip
+    begun = sweeps >= 0
+    due = np.array(options["sample_sweeps"])
+    np.testing.assert_array_equal(taken[begun], (due <= sweeps[begun, None]).sum(axis=1))
+    assert (sweeps[begun] < 50).any()
+
+
+def test_last_samples():
+    samples = np.arange(2 * 4 * 3).reshape(2, 4, 3, 1).astype(np.int8)
+    found = last_samples(samples, [4, 1], 2)
+    np.testing.assert_array_equal(found[:, 0], [6, 7, 8, 9, 10, 11, 12, 13, 14])
+
+
+def test_a_call_that_ends_early_has_no_copies_of_its_last_state(rng):
     calls = []
-    bqm = random_bqm(rng, 200)
-    options = {"sample_betas": 0.01, "num_samples": 40, "num_sweeps": 10**6, "seed": 1}
     result = ParallelTemperingSampler().sample(
-        bqm, interrupt_function=lambda: calls.append(1) or len(calls) > 8, **options
-    )
+        random_bqm(rng, 200), sample_betas=0.01, num_samples=40, num_sweeps=10**6, seed=1,
+        interrupt_function=lambda: calls.append(1) or len(calls) > 1,
+    )  # fmt: skip
     assert result.info["stopped_by"] == "interrupt"
+    assert result.info["num_sweeps"][0] < 500_000
     assert len(result) == 1
 
 
-def test_num_best_is_the_reduction_of_all_reads_over_chunks(rng):
+def test_num_best_has_the_info_of_all_reads(rng):
     # With elimination, and with round trips of all reads.
     bqm = dimod.generators.ran_r(2, 30, seed=1)
     sparse = dimod.BQM("SPIN")
