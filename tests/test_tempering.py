@@ -470,6 +470,13 @@ def test_a_reduced_problem_has_the_form_of_the_whole(rng):
     )
     np.testing.assert_array_equal(whole.record.sample, again.record.sample)
     assert whole.info["betas"] == again.info["betas"]
+    # An initial state is that of the variables that are left: the result is not worse.
+    start = ParallelTemperingSampler().sample(bqm, num_sweeps=300, seed=2)
+    for seed in range(5):
+        result = ParallelTemperingSampler().sample(
+            bqm, initial_states=start, betas=[0.01], cluster_moves=False, num_sweeps=1, seed=seed
+        )
+        assert result.first.energy == start.first.energy
 
 
 @pytest.mark.parametrize("num_sweeps", [1, 7, 8, 9, 16, 33, 50, 100, 257])
