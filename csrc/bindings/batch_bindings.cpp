@@ -124,9 +124,9 @@ bool problems_need_float64(const Couplings& couplings, const Array<double>& line
 
 py::tuple solve(const Couplings& couplings, const Array<double>& linear,
                 const States& initial_states, BatchMethod method, BatchForm form, bool wide,
-                std::vector<double> betas, std::vector<double> beta_factors, bool keep_best,
-                std::size_t moves, std::size_t tenure, std::uint64_t seed, std::uint64_t number,
-                int num_threads, double time_limit) {
+                std::vector<double> betas, std::vector<double> beta_factors, Acceptance acceptance,
+                bool keep_best, std::size_t moves, std::size_t tenure, std::uint64_t seed,
+                std::uint64_t number, int num_threads, double time_limit) {
   const BatchView view = view_of(couplings, linear);
   const auto problems = linear.shape(0), n = linear.shape(1);
   const bool factor = std::holds_alternative<FactorView>(view.couplings);
@@ -157,6 +157,7 @@ py::tuple solve(const Couplings& couplings, const Array<double>& linear,
                        .num_reads = static_cast<std::size_t>(initial_states.shape(1)),
                        .betas = std::move(betas),
                        .beta_factors = std::move(beta_factors),
+                       .acceptance = acceptance,
                        .wide = wide,
                        .keep_best = keep_best,
                        .moves = moves,
@@ -275,8 +276,8 @@ void define_batch(py::module_& m) {
         "linear"_a.noconvert(), py::kw_only(), "num_threads"_a);
   m.def("solve_batch", &solve, "couplings"_a.noconvert(), "linear"_a.noconvert(),
         "initial_states"_a.noconvert(), py::kw_only(), "method"_a, "form"_a, "wide"_a, "betas"_a,
-        "beta_factors"_a, "keep_best"_a, "moves"_a, "tenure"_a, "seed"_a, "number"_a,
-        "num_threads"_a, "time_limit"_a);
+        "beta_factors"_a, "acceptance"_a, "keep_best"_a, "moves"_a, "tenure"_a, "seed"_a,
+        "number"_a, "num_threads"_a, "time_limit"_a);
   m.def("check_matrices", &check_matrices, "matrices"_a.noconvert(), py::kw_only(),
         "num_threads"_a);
   m.def("batch_magnitudes", &magnitudes, "matrices"_a.noconvert(), "coupling"_a.noconvert(),

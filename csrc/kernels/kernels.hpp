@@ -169,13 +169,14 @@ struct RowKernels {
 };
 
 // Sweeps whose lanes are kLanes problems (sweep_problems.cpp). They make the same flips as
-// QuadraticKernels<float> with Metropolis acceptance, and give the same energies.
+// QuadraticKernels<float>, and give the same energies.
 struct InterleavedKernels {
   // Packs matrices (kLanes, num_variables, ld), padding 0, ld a multiple of kLanes.
   void (*pack)(const float* matrices, std::size_t num_variables, std::size_t ld, float* couplings);
   // Computes the fields from the spins, in the order of the variables.
   void (*set_fields)(const InterleavedTile& tile);
-  void (*anneal)(const InterleavedTile& tile, const float* thresholds, const StreamKey* keys);
+  void (*anneal)(const InterleavedTile& tile, Acceptance acceptance, const float* thresholds,
+                 const StreamKey* keys);
   void (*energies)(const InterleavedTile& tile, double* energies);  // (kLanes)
   // Copies the spins of the lanes in the mask to `kept`.
   void (*keep)(const InterleavedTile& tile, std::uint32_t lanes);

@@ -145,10 +145,9 @@ QPSBGD_INLINE std::uint32_t decide_flips(const float* pairs, const float* spins,
   return flipped;
 }
 
-void anneal(const InterleavedTile& tile, const float* thresholds, const StreamKey* keys) {
-  using Rule = LaneRule<Acceptance::kMetropolis, Lanes<float>>;
+template <class Rule>
+void sweep_blocks(const InterleavedTile& tile, const Rule& rule) {
   const InterleavedCouplings couplings(tile);
-  const Rule rule(keys, load_lanes(thresholds));
   alignas(64) float changes[kLanes * kLanes], next[kLanes * kLanes];
   for (std::size_t I = 0; I < couplings.blocks(); ++I) {
     float* spins = tile.spins + I * kLanes * kLanes;
@@ -179,6 +178,13 @@ void anneal(const InterleavedTile& tile, const float* thresholds, const StreamKe
                     tile.fields + K * kLanes * kLanes);
     }
   }
+}
+
+void anneal(const InterleavedTile& tile, Acceptance acceptance, const float* thresholds,
+            const StreamKey* keys) {
+  with_acceptance(acceptance, [&]<Acceptance kAcceptance>() {
+    sweep_blocks(tile, LaneRule<kAcceptance, Lanes<float>>(keys, load_lanes(thresholds)));
+  });
 }
 
 // Sums in the order of EnergyKernels::energy_of_fields.

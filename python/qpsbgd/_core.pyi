@@ -511,6 +511,7 @@ def solve_batch(
     wide: bool,
     betas: Sequence[float],
     beta_factors: Sequence[float],
+    acceptance: Acceptance,
     keep_best: bool,
     moves: int,
     tenure: int,

@@ -65,6 +65,7 @@ AnnealOptions anneal_options(const BatchOptions& options, std::size_t problem, i
   AnnealOptions anneal;
   anneal.betas = options.betas;
   for (double& beta : anneal.betas) beta *= options.beta_factors[problem];
+  anneal.acceptance = options.acceptance;
   anneal.keep_best = options.keep_best;
   anneal.descend_at_limit = cools(options);
   anneal.seed = options.seed;

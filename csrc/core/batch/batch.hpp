@@ -51,9 +51,10 @@ struct BatchOptions {
   // shared, all factors are equal.
   std::vector<double> betas;
   std::vector<double> beta_factors;  // (num_problems)
-  bool wide = false;                 // float64; dense form only
-  bool keep_best = true;             // see AnnealOptions
-  std::size_t moves = 0;             // tabu search: moves of a read
+  Acceptance acceptance = Acceptance::kMetropolis;
+  bool wide = false;      // float64; dense form only
+  bool keep_best = true;  // see AnnealOptions
+  std::size_t moves = 0;  // tabu search: moves of a read
   std::size_t tenure = 0;
   std::uint64_t seed = 0;
   std::uint64_t number = 0;  // number of the first problem, which names its random streams

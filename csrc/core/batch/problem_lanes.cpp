@@ -81,7 +81,7 @@ class ProblemLanes final : public AnnealedRows {
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
       thresholds[lane] = acceptance_threshold(scales_[lane], 2.0, factors_[lane] * beta);
     }
-    kernels_.interleaved.anneal(make_tile(), thresholds, keys);
+    kernels_.interleaved.anneal(make_tile(), options_.acceptance, thresholds, keys);
     return true;
   }
 

@@ -27,7 +27,7 @@ from qpsbgd._checks import (
 from qpsbgd.samplers.batch.couplings import Couplings, Floats, States
 from qpsbgd.samplers.batch.dense import DenseCouplings
 from qpsbgd.samplers.batch.low_rank import LowRank, LowRankCouplings
-from qpsbgd.samplers.batch.options import METHODS, Method
+from qpsbgd.samplers.batch.options import ACCEPTANCES, METHODS, Acceptance, Method
 from qpsbgd.samplers.batch.sparse import SparseBatch, SparseCouplings
 
 #: Sweeps of each method by default. A descent takes none.
@@ -44,6 +44,7 @@ class RunArguments:
         num_sweeps: sweeps of a read.
         beta_range: two inverse temperatures, or the name of a rule.
         keep: the state that a read of annealing returns; None lets the schedule decide.
+        acceptance: the acceptance rule of annealing.
         seed: seed of the random numbers.
         num_threads: largest number of threads.
         time_limit: seconds, or infinity.
@@ -54,6 +55,7 @@ class RunArguments:
     num_sweeps: int
     beta_range: BetaRange
     keep: Keep | None
+    acceptance: Acceptance
     seed: int
     num_threads: int
     time_limit: float
@@ -67,6 +69,7 @@ class RunArguments:
         num_sweeps: Any,
         beta_range: Any,
         keep: Any,
+        proposal_acceptance_criteria: Any,
         seed: Any,
         num_threads: Any,
         time_limit: Any,
@@ -80,6 +83,12 @@ class RunArguments:
         checked_choice("method", method, METHODS)
         if checked_keep(keep) == "final" and method != "sa":
             raise ValueError(f"keep is {keep!r}, but goes with method='sa' alone")
+        checked_choice("proposal_acceptance_criteria", proposal_acceptance_criteria, ACCEPTANCES)
+        if proposal_acceptance_criteria != "Metropolis" and method != "sa":
+            raise ValueError(
+                f"proposal_acceptance_criteria is {proposal_acceptance_criteria!r}, but goes with "
+                "method='sa' alone"
+            )
         ends = checked_geometric_range(beta_range)
         if method != "sa" and ends != "auto":
             raise ValueError(f"beta_range is {beta_range!r}, but goes with method='sa' alone")
@@ -93,6 +102,7 @@ class RunArguments:
             num_sweeps=checked_num_sweeps(num_sweeps),
             beta_range=ends,
             keep=keep,
+            acceptance=proposal_acceptance_criteria,
             seed=checked_seed(seed),
             num_threads=checked_threads(num_threads),
             time_limit=checked_time_limit(time_limit),

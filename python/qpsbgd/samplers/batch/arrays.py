@@ -23,7 +23,7 @@ from qpsbgd.samplers.batch.chunks import Chunk, ChunkResult, solve_chunk
 from qpsbgd.samplers.batch.couplings import Couplings, Floats, States
 from qpsbgd.samplers.batch.executors import solve_with_executor
 from qpsbgd.samplers.batch.forms import choose_form
-from qpsbgd.samplers.batch.options import BatchOptions, Form, Method, Precision
+from qpsbgd.samplers.batch.options import Acceptance, BatchOptions, Form, Method, Precision
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ def sample_batch(
     method: Method = "sa",
     beta_range: BetaRange | None = "auto",
     keep: Keep | None = None,
+    proposal_acceptance_criteria: Acceptance = "Metropolis",
     initial_states: Any = None,
     seed: int | None = None,
     form: Literal["auto"] | Form = "auto",
@@ -112,6 +113,11 @@ def sample_batch(
             ``beta_range`` names a single temperature, such as ``(b, b)``: these states are samples
             of a Boltzmann distribution, and the best states would be colder. Otherwise it means
             ``"best"``.
+        proposal_acceptance_criteria: acceptance rule of annealing. At inverse temperature b a flip
+            that raises the energy by d is made with the probability ``min(1, exp(-b d))`` for
+            ``"Metropolis"``, and ``1 / (1 + exp(b d))`` for ``"Gibbs"``. Metropolis sweeps find low
+            energies sooner. On some problems without linear biases, such as rings, they do not
+            reach all states, so that samples of a single temperature need ``"Gibbs"``.
         initial_states: initial states, ``(B, n)`` or ``(B, R, n)``; drawn if ``None``.
         seed: integer in ``[0, 2**31)``; drawn if ``None``.
         form: form that stores the couplings. ``"dense"``: matrices. ``"interleaved"``: the matrices
@@ -161,7 +167,8 @@ def sample_batch(
     vartype = checked_vartype(vartype)
     run = RunArguments.checked(
         method=method, num_reads=num_reads, num_sweeps=num_sweeps, beta_range=beta_range,
-        keep=keep, seed=seed, num_threads=num_threads, time_limit=time_limit,
+        keep=keep, proposal_acceptance_criteria=proposal_acceptance_criteria, seed=seed,
+        num_threads=num_threads, time_limit=time_limit,
     )  # fmt: skip
     check_executor(executor)
     h = checked_fields(h)
@@ -195,6 +202,7 @@ def _batch_options(
         method=run.method,
         form=form,
         precision=precision,
+        acceptance=run.acceptance,
         num_moves=run.num_sweeps * h.shape[1],
         tenure=min(20, h.shape[1] // 4),
         seed=run.seed,

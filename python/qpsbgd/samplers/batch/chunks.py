@@ -73,6 +73,7 @@ def solve_chunk(chunk: Chunk, options: BatchOptions) -> ChunkResult:
         wide=options.precision == "float64",
         betas=options.betas,
         beta_factors=chunk.beta_factors.tolist(),
+        acceptance=_core.Acceptance[options.acceptance],
         keep_best=options.keep_best,
         moves=options.num_moves,
         tenure=options.tenure,

@@ -22,7 +22,7 @@ from qpsbgd.samplers.batch.arrays import sample_batch
 from qpsbgd.samplers.batch.couplings import States
 from qpsbgd.samplers.batch.executors import count_workers
 from qpsbgd.samplers.batch.model_groups import ModelGroup, group_models
-from qpsbgd.samplers.batch.options import METHODS, Method
+from qpsbgd.samplers.batch.options import METHODS, Acceptance, Method
 
 #: Time limit of a call whose time is over. A time limit must be positive.
 SMALLEST_TIME_LIMIT = 1e-9
@@ -36,6 +36,7 @@ def sample_many(
     num_sweeps: int | None = None,
     beta_range: BetaRange | None = "auto",
     keep: Keep | None = None,
+    proposal_acceptance_criteria: Acceptance = "Metropolis",
     seed: int | None = None,
     num_threads: int | None = None,
     time_limit: float | None = None,
@@ -59,6 +60,8 @@ def sample_many(
         num_sweeps: sweeps of an anneal or a tabu search.
         beta_range: inverse temperatures of annealing, as in :func:`qpsbgd.sample_batch`.
         keep: the state that a read of annealing returns, as in :func:`qpsbgd.sample_batch`.
+        proposal_acceptance_criteria: ``"Metropolis"`` or ``"Gibbs"``, as in
+            :func:`qpsbgd.sample_batch`.
         seed: integer in ``[0, 2**31)``; drawn if ``None``. The first call for models of a size uses
             it, and further calls for models of that size use seeds drawn from it.
         num_threads: largest number of threads.
@@ -91,6 +94,7 @@ def sample_many(
     options: dict[str, Any] = {
         "method": method, "num_reads": num_reads, "num_sweeps": num_sweeps,
         "beta_range": beta_range, "keep": keep, "num_threads": num_threads, "executor": executor,
+        "proposal_acceptance_criteria": proposal_acceptance_criteria,
     }  # fmt: skip
     results: dict[int, dimod.SampleSet] = {}
 

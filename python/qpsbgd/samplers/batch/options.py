@@ -8,8 +8,10 @@ import numpy as np
 Method = Literal["sa", "tabu", "descent"]
 Form = Literal["dense", "interleaved", "low_rank", "sparse"]
 Precision = Literal["float32", "float64"]
+Acceptance = Literal["Metropolis", "Gibbs"]
 
 METHODS: tuple[Method, ...] = ("sa", "tabu", "descent")
+ACCEPTANCES: tuple[Acceptance, ...] = ("Metropolis", "Gibbs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +23,7 @@ class BatchOptions:
         form: the form that stores the couplings.
         precision: type of the local fields.
         betas: inverse temperatures of the sweeps of annealing, in units of each problem's factor.
+        acceptance: the acceptance rule of annealing.
         keep_best: whether a read of annealing returns its best state instead of its last.
         num_moves: moves of a tabu search.
         tenure: tenure of a tabu search, in moves.
@@ -34,6 +37,7 @@ class BatchOptions:
     form: Form = "dense"
     precision: Precision = "float32"
     betas: tuple[float, ...] = ()
+    acceptance: Acceptance = "Metropolis"
     keep_best: bool = False
     num_moves: int = 0
     tenure: int = 0
