@@ -20,8 +20,7 @@ from dwave.plugins.torch.models.boltzmann_machine import GraphRestrictedBoltzman
 from dwave.plugins.torch.nn.modules.ising import Ising
 from dwave.plugins.torch.samplers import DimodSampler, TorchSampler
 
-from qpsbgd import plugin
-from qpsbgd.plugin import BatchSampler
+from qpsbgd.plugin import BatchSampler, batch_sampler
 
 NAN = float("nan")
 
@@ -308,7 +307,7 @@ def test_one_call_where_the_same_units_are_known(rng, monkeypatch):
         shapes.append((J.shape, h.shape))
         return qpsbgd.sample_batch(h, J, method=method, **options)
 
-    monkeypatch.setattr(plugin, "sample_batch", counted)
+    monkeypatch.setattr(batch_sampler, "sample_batch", counted)
     sampler = BatchSampler(machine(rng), "sa", 1.0, sample_kwargs={"num_sweeps": 5})
     x = torch.ones((30, 8))
     x[:, [0, 3, 4]] = NAN

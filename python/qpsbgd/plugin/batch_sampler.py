@@ -1,14 +1,12 @@
-"""Sampler for D-Wave's PyTorch plugin that solves a whole batch of conditional problems at once.
-
-It needs the plugin (``pip install qpsbgd[plugin]``). No other part of the package imports it.
-"""
+"""Sampler for the plugin's Boltzmann machines that solves a whole batch at once."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from dwave.plugins.torch.models.boltzmann_machine import GraphRestrictedBoltzmannMachine
+from dwave.plugins.torch.samplers.base import TorchSampler
 
 from qpsbgd._checks import (
     SEED_LIMIT,
@@ -17,30 +15,13 @@ from qpsbgd._checks import (
     checked_finite,
     checked_range,
     checked_seed,
-    described,
 )
+from qpsbgd.plugin.machines import checked_machine, checked_states, rows_by_pattern, scaled_biases
+from qpsbgd.plugin.sampling_options import checked_options, with_defaults
 from qpsbgd.samplers.batch import sample_batch
 from qpsbgd.samplers.batch.options import METHODS, Method
 
-try:
-    from dwave.plugins.torch.models.boltzmann_machine import GraphRestrictedBoltzmannMachine
-    from dwave.plugins.torch.samplers.base import TorchSampler
-except ImportError as error:
-    raise ImportError(
-        "qpsbgd.plugin needs dwave-pytorch-plugin and einops: pip install 'qpsbgd[plugin]'"
-    ) from error
-
-__all__ = ["BatchSampler"]
-
-Floats = npt.NDArray[np.float64]
 Range = Sequence[float]
-
-#: Options that ``sample_kwargs`` may have. ``seed`` is missing, as each call draws another one from
-#: the sampler's seed. ``time_limit`` is missing, as a state that never left its start is no sample.
-OPTIONS = ("num_reads", "num_sweeps", "beta_range", "keep", "num_threads", "executor")
-#: Default options that differ from those of ``sample_batch``. At one temperature, that of the
-#: prefactor, reads return their last states, which are samples of the model.
-DEFAULTS: dict[str, dict[str, Any]] = {"sa": {"beta_range": (1.0, 1.0)}}
 
 
 class BatchSampler(TorchSampler):
@@ -52,10 +33,9 @@ class BatchSampler(TorchSampler):
     batch whose visible units are all known takes one call. A batch whose rows all lack different
     units takes one call for each row, but builds no dimod models.
 
-    By default ``"sa"`` makes Metropolis sweeps at inverse temperature 1 and returns the last
-    states. They are samples of the model's distribution if the sweeps are numerous enough to
-    forget the random start. ``sample_kwargs={"beta_range": "auto"}`` finds states of low energy
-    instead.
+    By default ``"sa"`` makes Gibbs sweeps at inverse temperature 1 and returns the last states.
+    They are samples of the model's distribution if the sweeps are numerous enough to forget the
+    random start. ``sample_kwargs={"beta_range": "auto"}`` finds states of low energy instead.
 
     Each call of :meth:`sample` draws other random numbers, so that no two steps of a training loop
     share their noise. Two samplers with the same ``seed`` return the same samples if they are
@@ -74,10 +54,11 @@ class BatchSampler(TorchSampler):
         quadratic_range: ``(low, high)`` to which quadratic biases are clipped after the prefactor;
             ``None`` for no clipping.
         sample_kwargs: options of :func:`qpsbgd.sample_batch`: ``num_reads``, ``num_sweeps``,
-            ``beta_range``, ``keep``, ``num_threads`` and ``executor``. The defaults are those of
-            the function, except ``beta_range=(1.0, 1.0)`` for ``"sa"``, at which reads return their
-            last states. With a range that cools they return their best states, unless
-            ``keep="final"`` is given.
+            ``beta_range``, ``keep``, ``proposal_acceptance_criteria``, ``num_threads`` and
+            ``executor``. The defaults are those of the function, with two exceptions for ``"sa"``:
+            ``beta_range=(1.0, 1.0)``, and ``proposal_acceptance_criteria="Gibbs"`` if the range is
+            a single temperature. At a single temperature reads return their last states. With a
+            range that cools they return their best states, unless ``keep="final"`` is given.
         seed: integer in ``[0, 2**31)`` from which the seeds of the calls are drawn; drawn if
             ``None``.
 
@@ -112,17 +93,16 @@ class BatchSampler(TorchSampler):
         *,
         seed: int | None = None,
     ) -> None:
-        if not isinstance(grbm, GraphRestrictedBoltzmannMachine):
-            raise TypeError(
-                f"grbm is {described(grbm)}, but must be a GraphRestrictedBoltzmannMachine"
-            )
-        self._grbm = grbm
+        self._grbm = checked_machine(grbm)
         checked_choice("method", method, METHODS)
         self._method: Method = method
         self._prefactor = checked_finite("prefactor", prefactor)
         self._linear_range = checked_range("linear_range", linear_range)
         self._quadratic_range = checked_range("quadratic_range", quadratic_range)
-        self._options = DEFAULTS.get(method, {}) | _checked_options(sample_kwargs)
+        options = {} if sample_kwargs is None else sample_kwargs
+        if isinstance(options, Mapping) and "seed" in options:
+            raise ValueError("sample_kwargs has 'seed', but that is an argument of BatchSampler")
+        self._options = with_defaults(method, checked_options("sample_kwargs", options), beta=1.0)
         self._num_reads = checked_count("num_reads", self._options.pop("num_reads", 1), 1)
         self._rng = np.random.default_rng(checked_seed(seed))
         super().__init__()
@@ -155,74 +135,22 @@ class BatchSampler(TorchSampler):
             tensor([[-1., -1.]])
         """
         n = self._grbm.n_nodes
-        known = np.full((1, n), np.nan) if x is None else _checked_states(x, n)  # (B, n)
-        h, J = self._biases()  # (n,), (n, n)
-        clamped = ~np.isnan(known)
-        fields = h + np.where(clamped, known, 0.0) @ J  # (B, n)
+        known = np.full((1, n), np.nan) if x is None else checked_states(x, n)  # (B, n)
+        h, J = scaled_biases(
+            self._grbm, self._prefactor, self._linear_range, self._quadratic_range
+        )  # (n,), (n, n)
+        is_known = ~np.isnan(known)
+        fields = h + np.where(is_known, known, 0.0) @ J  # (B, n)
         if self._linear_range is not None:
             fields = fields.clip(*self._linear_range)
         samples = np.repeat(known.astype(np.float32)[:, None, :], self._num_reads, axis=1)
-        patterns, pattern_of_row = np.unique(clamped, axis=0, return_inverse=True)
-        seeds = self._rng.integers(SEED_LIMIT, size=len(patterns))
-        for p, pattern in enumerate(patterns):
-            rows, free = np.flatnonzero(pattern_of_row.ravel() == p), np.flatnonzero(~pattern)
+        groups = rows_by_pattern(is_known)
+        seeds = self._rng.integers(SEED_LIMIT, size=len(groups))
+        for (rows, free), seed in zip(groups, seeds, strict=True):
             result = sample_batch(
                 fields[np.ix_(rows, free)], J[np.ix_(free, free)], method=self._method,
-                num_reads=self._num_reads, seed=int(seeds[p]), **self._options,
+                num_reads=self._num_reads, seed=int(seed), **self._options,
             )  # fmt: skip
             samples[rows[:, None, None], np.arange(self._num_reads)[:, None], free] = result.states
         tensor = torch.from_numpy(samples).to(self._grbm.linear.device)
         return tensor[0] if x is None else tensor
-
-    def _biases(self) -> tuple[Floats, Floats]:
-        """Return the biases h ``(n,)`` and J ``(n, n)``, scaled and clipped as by ``to_ising``."""
-        grbm, n = self._grbm, self._grbm.n_nodes
-        biases = []
-        for name, parameter, bounds in (
-            ("linear", grbm.linear, self._linear_range),
-            ("quadratic", grbm.quadratic, self._quadratic_range),
-        ):
-            scaled = self._prefactor * parameter.detach()
-            if bounds is not None:
-                scaled = scaled.clip(*bounds)
-            values = scaled.to("cpu", torch.float64).numpy()
-            if not np.isfinite(values).all():
-                at = int(np.flatnonzero(~np.isfinite(values))[0])
-                raise ValueError(
-                    f"prefactor * grbm.{name}[{at}] is {values[at]}, but must be finite"
-                )
-            biases.append(values)
-        ends = (end.cpu().numpy().astype(np.intp) for end in (grbm.edge_idx_i, grbm.edge_idx_j))
-        J = np.zeros((n, n))
-        np.add.at(J, tuple(ends), biases[1])
-        return biases[0], J + J.T
-
-
-def _checked_options(sample_kwargs: Any) -> dict[str, Any]:
-    if sample_kwargs is None:
-        return {}
-    if not isinstance(sample_kwargs, Mapping):
-        raise TypeError(f"sample_kwargs is {sample_kwargs!r}, but must be a dict")
-    for name in sample_kwargs:
-        if name == "seed":
-            raise ValueError("sample_kwargs has 'seed', but that is an argument of BatchSampler")
-        if name not in OPTIONS:
-            raise ValueError(
-                f"sample_kwargs has {name!r}, but may have only {', '.join(map(repr, OPTIONS))}"
-            )
-    return dict(sample_kwargs)
-
-
-def _checked_states(x: Any, n: int) -> Floats:
-    """Return the states as float64 ``(B, n)`` of -1, 1 and NaN."""
-    if not isinstance(x, torch.Tensor) or x.is_complex():
-        kind = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
-        raise TypeError(f"x is a {kind}, but must be a real torch.Tensor or None")
-    if x.ndim != 2 or x.shape[1] != n:
-        raise ValueError(f"x has shape {tuple(x.shape)}, but must be (batch size, {n})")
-    states: Floats = x.detach().to("cpu", torch.float64).numpy()
-    bad = np.argwhere(~(np.isnan(states) | (np.abs(states) == 1.0)))
-    if len(bad):
-        at = tuple(map(int, bad[0]))
-        raise ValueError(f"x[{at[0]}, {at[1]}] is {states[at]}, but must be -1, 1 or NaN")
-    return states
