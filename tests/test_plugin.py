@@ -197,6 +197,22 @@ def test_samples_the_distribution_of_every_row(rng):
         assert_distributed(grbm, samples, known, prefactor=0.8)
 
 
+def test_a_triangle_without_linear_biases_has_its_distribution():
+    """Metropolis sweeps do not reach all its states, Gibbs sweeps do."""
+    edges = ["ab", "bc", "ca"]
+    grbm = GraphRestrictedBoltzmannMachine("abc", edges)
+    grbm.quadratic.data[:] = -0.7
+    options = {"num_reads": 4000, "num_sweeps": 100}
+    for prefactor, given in ((1.0, {}), (0.5, {"beta_range": [2.0, 2.0]})):
+        kwargs = options | given
+        sampler = BatchSampler(grbm, "sa", prefactor, sample_kwargs=kwargs, seed=1)
+        assert_distributed(grbm, sampler.sample())
+    kwargs = options | {"proposal_acceptance_criteria": "Metropolis"}
+    samples = BatchSampler(grbm, "sa", 1.0, sample_kwargs=kwargs, seed=1).sample()
+    with pytest.raises(AssertionError):
+        assert_distributed(grbm, samples)
+
+
 def test_best_states_are_not_the_distribution(rng):
     """Best states are not samples of the distribution, so the test above can fail."""
     options = {"num_reads": 4000, "num_sweeps": 100, "keep": "best"}
