@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 #: Products of spins are a matrix product if so many times the number of edges reaches n^2.
-EDGES_FOR_MATRIX = 16
+EDGES_FOR_MATRIX = 64
 
 
 def expected_statistics(
