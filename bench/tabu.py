@@ -10,6 +10,9 @@ not there after --limit seconds counts with those: then a ratio is a lower bound
 
 random: seconds of the search to the best value that a long one finds, on dense random problems of
 3000 variables.
+
+large: processor seconds of the search to the best value seen, on dense random problems of 5000 and
+7000 variables. --reference adds a long run to each problem, which may lower that value.
 """
 
 import argparse
@@ -184,19 +187,87 @@ def random(args):
     yield "all", {"s_median": statistics.median(times), "s_mean": statistics.mean(times)}
 
 
+#: The lowest energies seen of large_problem(n, density, seed), most in several runs.
+LARGE = {
+    (5000, 0.5, 501): 0.0,
+    (5000, 0.8, 502): 0.0,
+    (5000, 1.0, 503): 0.0,
+    (7000, 0.5, 701): 0.0,
+    (7000, 0.8, 702): 0.0,
+    (7000, 1.0, 703): 0.0,
+}
+
+
+def large_problem(n, density, seed):
+    """As dense(), in arrays h and J of Ising form without the constant; J is upper triangular."""
+    rng = np.random.default_rng(seed)
+    matrix = np.triu(rng.integers(-100, 101, (n, n), dtype=np.int8), 1)
+    matrix *= rng.random((n, n), dtype=np.float32) < density
+    sums = matrix.sum(0, dtype=np.float64) + matrix.sum(1, dtype=np.float64)
+    return (rng.integers(-100, 101, n) + sums) / 2, matrix.astype(np.float32) / 2
+
+
+def large(args):
+    all_runs = {}
+    for (n, density, seed), best in LARGE.items():
+        if n not in args.large:
+            continue
+        h, j = large_problem(n, density, seed)
+
+        def search(h=h, j=j, **options):
+            begin = time.process_time()
+            found = TabuSampler().sample_arrays(
+                h, j, num_threads=1, tenure=args.tenure, **ENDLESS | options
+            )
+            return time.process_time() - begin, found
+
+        reference = best
+        if args.reference:
+            result = search(seed=99, time_limit=args.reference)[1]
+            reference = min(best, float(result.energies[0]))
+        reading = min(
+            search(num_restarts=0, coefficient_z_first=0, lower_bound_z=0)[0] for _ in range(2)
+        )
+        runs, short = [], []
+        for k in range(args.seeds):
+            spent, found = search(
+                seed=k, energy_threshold=reference, time_limit=args.limit, num_reads=1
+            )
+            is_reached = found.energies[0] <= reference + 1e-6
+            runs.append(spent - reading if is_reached else np.inf)
+            short.append(float(found.energies[0]) - reference)
+        all_runs.setdefault(n, []).extend(runs)
+        yield f"n={n}, density {density}, {seed}", {
+            "reference": f"{reference:.1f}", "s_median": statistics.median(runs),
+            "s": " ".join(f"{run:.2f}" for run in runs),
+            "above": " ".join(f"{difference:g}" for difference in short),
+            "moves_last": found.info["num_moves"], "precision": found.info["precision"],
+        }  # fmt: skip
+    for n, runs in all_runs.items():
+        reached = sum(run < np.inf for run in runs)
+        yield f"all n={n}", {
+            "s_median": statistics.median(runs), "s_most": max(runs),
+            "reached": f"{reached}/{len(runs)}",
+        }  # fmt: skip
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["speed", "known", "random"])
+    parser.add_argument("what", choices=["speed", "known", "random", "large"])
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 300, 1000, 3000])
     parser.add_argument("--seeds", type=int, default=5, help="rounds, for speed")
     parser.add_argument("--limit", type=float, default=20.0, help="seconds that the peer may take")
     parser.add_argument("--long", type=float, default=60.0, help="seconds of random's long search")
+    parser.add_argument("--large", type=int, nargs="+", default=[5000, 7000], help="large's sizes")
+    parser.add_argument(
+        "--reference", type=float, default=0.0, help="seconds of large's reference runs"
+    )
     parser.add_argument("--instances", type=int, default=2, help="random problems of a density")
     parser.add_argument("--tenure", type=int, help="ours; default: its own")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     figures = {}
-    for name, values in {"speed": speed, "known": known, "random": random}[args.what](args):
+    for name, values in {"speed": speed, "known": known, "random": random, "large": large}[args.what](args):
         figures[name] = values
         if not args.json:
             texts = (

@@ -37,6 +37,7 @@ class TestConformity(unittest.TestCase):
 def core_tabu(problem, starts, **options):
     defaults = {
         "first_moves": None, "restart_moves": None, "seconds_per_read": np.inf,
+        "num_elites": 8, "barren_generations": 4,
         "precision": _core.Precision.float32,
         "num_threads": 1, "time_limit": np.inf, "energy_threshold": -np.inf, "watch": None,
     }  # fmt: skip
@@ -67,6 +68,14 @@ def test_equals_twin_on_every_isa(rng, on_every_isa, kernel, n, fields):
             "first_moves": n,
             "restart_moves": n // 4,
         },
+        {
+            "tenures": (min(2, n - 1), min(5, n - 1)),
+            "num_restarts": 60,
+            "first_moves": n,
+            "restart_moves": 5,
+            "num_elites": 16,
+            "barren_generations": 2,
+        },
         {"tenures": (min(20, n // 4),) * 2, "num_restarts": 3},
         {"tenures": (n - 1, n - 1), "num_restarts": 1, "first_moves": 2 * n, "restart_moves": 0},
     ):
@@ -90,6 +99,62 @@ def test_equals_twin_on_every_isa(rng, on_every_isa, kernel, n, fields):
             assert (restarts == options["num_restarts"]).all()
             assert int16 == (precision is _core.Precision.int16)
             assert (timed_out, reason, error) == (False, _core.StopReason.finished, None)
+
+
+def near_16_bits(rng, n, h):
+    """A dense problem of couplings up to 127 units, whose gains leave int16 because of one bias."""
+    rows, columns = np.triu_indices(n, 1)
+    biases = rng.integers(-127, 128, n).astype(float)
+    biases[n // 2] = h
+    values = rng.integers(-127, 128, len(rows)).astype(float)
+    values[:1] = 127.0
+    return dimod.BQM.from_numpy_vectors(biases, (rows, columns, values), 0.0, "SPIN")
+
+
+@pytest.mark.parametrize("n", [1, 17, 129, 200])
+@pytest.mark.parametrize("h", [1e6, 32_600.0, -31_000.0])
+def test_int32_equals_twin_on_every_isa(rng, on_every_isa, n, h):
+    """With the largest bias all searches have int32; with the others some have."""
+    problem = Problem(near_16_bits(rng, n, h), "dense")
+    assert problem.core.best_tabu_precision() is _core.Precision.int16
+    starts = rng.choice(np.array([-1, 1], np.int8), size=(2, n))
+    options = {"num_restarts": 45, "first_moves": n, "restart_moves": n // 4}
+    tenures = (min(2, n - 1), min(5, n - 1))
+    expected = [
+        reference_tabu.tabu(
+            problem.linear, problem.pairs, problem.quadratic, start, seed=5, read=read,
+            tenures=tenures, **options,
+        )
+        for read, start in enumerate(starts)
+    ]  # fmt: skip
+    for threads in (1, 3) if n == 129 else (1,):
+        run = functools.partial(
+            core_tabu, problem, starts, seed=5, precision=_core.Precision.int16,
+            shortest_tenure=tenures[0], longest_tenure=tenures[1], num_threads=threads, **options,
+        )  # fmt: skip
+        for states, _, moves, int16, *_ in on_every_isa(run):
+            np.testing.assert_array_equal(states, [state for state, _ in expected])
+            np.testing.assert_array_equal(moves, [count for _, count in expected])
+            assert int16 == (n == 1) or (n == 17 and h < 1e6)
+
+
+def test_some_searches_leave_16_bits_and_others_do_not(rng):
+    """The test above would not notice if all of them were in int32."""
+    problem = Problem(near_16_bits(rng, 300, 31_000.0), "dense")
+    starts = rng.choice(np.array([-1, 1], np.int8), size=(40, 300))
+    *_, all_int16, _, _, _ = core_tabu(
+        problem, starts, seed=5, precision=_core.Precision.int16, shortest_tenure=5,
+        longest_tenure=5, num_restarts=0, first_moves=20,
+    )  # fmt: skip
+    each = [
+        core_tabu(
+            problem, starts[[read]], seed=5, precision=_core.Precision.int16, shortest_tenure=5,
+            longest_tenure=5, num_restarts=0, first_moves=20,
+        )[3]
+        for read in range(len(starts))
+    ]  # fmt: skip
+    assert not all_int16
+    assert 0 < sum(each) < len(each)
 
 
 def test_the_twin_relinks_and_begins_anew(rng, monkeypatch):
@@ -163,7 +228,7 @@ def test_precision_is_what_the_couplings_need(rng, kind):
 
 
 @pytest.mark.parametrize("at_start", [True, False])
-def test_gains_beyond_16_bits_are_done_in_floats(at_start):
+def test_gains_beyond_16_bits_are_int32(at_start):
     """Ferromagnets, plain and gauged: fields are too large at the state of all +1, or later."""
     n = 700
     rows, columns = np.triu_indices(n, 1)
@@ -172,7 +237,7 @@ def test_gains_beyond_16_bits_are_done_in_floats(at_start):
         np.zeros(n), (rows, columns, -101.0 * gauge[rows] * gauge[columns]), 0.0, "SPIN"
     )
     result = TabuSampler().sample(bqm, num_restarts=1, seed=0, timeout=None, form="dense")
-    assert result.info["precision"] == "float32"
+    assert result.info["precision"] == "int32"
     assert result.first.energy == -101 * n * (n - 1) / 2
     again = TabuSampler().sample(
         bqm, num_restarts=1, seed=0, timeout=None, form="dense", precision="float32"
@@ -243,8 +308,9 @@ def test_tenure(rng):
     bqm = random_bqm(rng, 30)
     assert TabuSampler().sample(bqm, num_restarts=0).info["tenure"] == [3, 7]
     assert TabuSampler().sample(random_bqm(rng, 90), num_restarts=0).info["tenure"] == [10, 20]
-    large = random_graph(rng, 4000, 2)
-    assert TabuSampler().sample(large, num_restarts=0).info["tenure"] == [20, 20]
+    assert TabuSampler().sample(random_graph(rng, 3000, 2)).info["tenure"] == [20, 20]
+    assert TabuSampler().sample(random_graph(rng, 3001, 2)).info["tenure"] == [30, 40]
+    assert TabuSampler().sample(random_graph(rng, 12_000, 2)).info["tenure"] == [100, 110]
     assert TabuSampler().sample(bqm, num_restarts=0, tenure=29).info["tenure"] == [29, 29]
     # Without a tenure a search goes to a local minimum and back and forth between two states.
     short = {"num_restarts": 0, "timeout": None, "seed": 0}

@@ -199,14 +199,16 @@ py::tuple descend_reads(const Ising& problem, const States& initial_states, Prec
 py::tuple tabu_reads(const Ising& problem, const States& initial_states,
                      std::size_t shortest_tenure, std::size_t longest_tenure,
                      std::size_t num_restarts, std::optional<std::size_t> first_moves,
-                     std::optional<std::size_t> restart_moves, double seconds_per_read,
-                     Precision precision, std::uint64_t seed, int num_threads, double time_limit,
+                     std::optional<std::size_t> restart_moves, std::size_t num_elites,
+                     std::size_t barren_generations, double seconds_per_read, Precision precision,
+                     std::uint64_t seed, int num_threads, double time_limit,
                      double energy_threshold, py::object watch, std::size_t first_read) {
   const std::size_t num_reads = check_states(initial_states, problem);
   if (shortest_tenure > longest_tenure ||
       (problem.num_variables() > 0 && longest_tenure >= problem.num_variables())) {
     throw std::invalid_argument("tenures must be ascending and less than the number of variables");
   }
+  if (num_elites < 2) throw std::invalid_argument("there must be at least two elites");
   States states = copy_states(initial_states);
   std::int8_t* states_out = states.mutable_data();
   std::vector<TabuRead> reads(num_reads);
@@ -215,6 +217,8 @@ py::tuple tabu_reads(const Ising& problem, const States& initial_states,
                       .num_restarts = num_restarts,
                       .first_moves = first_moves,
                       .restart_moves = restart_moves,
+                      .num_elites = num_elites,
+                      .barren_generations = barren_generations,
                       .seconds_per_read = seconds_per_read,
                       .precision = precision,
                       .seed = seed,
@@ -347,9 +351,9 @@ void define_ising(py::module_& m) {
       .def("tabu_fits", &tabu_fits, "precision"_a)
       .def("best_tabu_precision", &best_tabu_precision)
       .def("tabu", &tabu_reads, "initial_states"_a.noconvert(), py::kw_only(), "shortest_tenure"_a,
-           "longest_tenure"_a, "num_restarts"_a, "first_moves"_a, "restart_moves"_a,
-           "seconds_per_read"_a, "precision"_a, "seed"_a, "num_threads"_a, "time_limit"_a,
-           "energy_threshold"_a, "watch"_a, "first_read"_a = 0)
+           "longest_tenure"_a, "num_restarts"_a, "first_moves"_a, "restart_moves"_a, "num_elites"_a,
+           "barren_generations"_a, "seconds_per_read"_a, "precision"_a, "seed"_a, "num_threads"_a,
+           "time_limit"_a, "energy_threshold"_a, "watch"_a, "first_read"_a = 0)
       .def("enumerate", &enumerate_states, py::kw_only(), "num_states"_a, "num_threads"_a,
            "time_limit"_a, "energy_threshold"_a, "watch"_a);
   py::class_<RandomSpins>(m, "RandomSpins")

@@ -281,7 +281,7 @@ struct SparseTabuKernels {
   void (*flip)(SparseTabuTile<Value>& tile, std::size_t variable);
 };
 struct AllTabuKernels {
-  TypedKernels<TabuKernels, std::int16_t, float, double> dense;
+  TypedKernels<TabuKernels, std::int16_t, std::int32_t, float, double> dense;
   TypedKernels<SparseTabuKernels, float, double> sparse;
 };
 

@@ -2,6 +2,8 @@
 //
 // For every block of 128 variables the pass stores only the maximum of each lane. Once the largest
 // gain is known, its variable is found in a single block.
+#include <limits>
+
 #include "lanes.hpp"
 #include "tables.hpp"
 
@@ -11,24 +13,92 @@ namespace {
 template <class Value>
 constexpr Value kLowest = static_cast<Value>(-__builtin_inf());
 template <>
-constexpr std::int16_t kLowest<std::int16_t> = -32768;
+constexpr std::int16_t kLowest<std::int16_t> = std::numeric_limits<std::int16_t>::min();
+template <>
+constexpr std::int32_t kLowest<std::int32_t> = std::numeric_limits<std::int32_t>::min();
 
+// Signed couplings s_i J_ik as integers of the gains' type.
 template <class Value>
-QPSBGD_INLINE Vector<Value> load_couplings(const Value* p) {
-  return load(p);
+QPSBGD_INLINE Vector<Value> load_terms(const std::int8_t* couplings, const std::int8_t* spins);
+#if defined(__AVX512BW__)  // GCC 12 turns the general conversion into five instructions
+template <>
+QPSBGD_INLINE Shorts load_terms<std::int16_t>(const std::int8_t* couplings,
+                                              const std::int8_t* spins) {
+  return (Shorts)_mm512_cvtepi8_epi16(
+      _mm256_sign_epi8(_mm256_load_si256(reinterpret_cast<const __m256i*>(couplings)),
+                       _mm256_load_si256(reinterpret_cast<const __m256i*>(spins))));
 }
-QPSBGD_INLINE Shorts load_couplings(const std::int8_t* p) {
-#if defined(__AVX512BW__)  // GCC 12 turns the conversion into five instructions
-  return (Shorts)_mm512_cvtepi8_epi16(_mm256_load_si256(reinterpret_cast<const __m256i*>(p)));
+template <>
+QPSBGD_INLINE Ints load_terms<std::int32_t>(const std::int8_t* couplings,
+                                            const std::int8_t* spins) {
+  return (Ints)_mm512_cvtepi8_epi32(
+      _mm_sign_epi8(_mm_load_si128(reinterpret_cast<const __m128i*>(couplings)),
+                    _mm_load_si128(reinterpret_cast<const __m128i*>(spins))));
+}
+#elif defined(__AVX2__)
+template <>
+QPSBGD_INLINE Shorts load_terms<std::int16_t>(const std::int8_t* couplings,
+                                              const std::int8_t* spins) {
+  return (Shorts)_mm256_cvtepi8_epi16(
+      _mm_sign_epi8(_mm_load_si128(reinterpret_cast<const __m128i*>(couplings)),
+                    _mm_load_si128(reinterpret_cast<const __m128i*>(spins))));
+}
+template <>
+QPSBGD_INLINE Ints load_terms<std::int32_t>(const std::int8_t* couplings,
+                                            const std::int8_t* spins) {
+  return (Ints)_mm256_cvtepi8_epi32(
+      _mm_sign_epi8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(couplings)),
+                    _mm_loadl_epi64(reinterpret_cast<const __m128i*>(spins))));
+}
+#elif defined(__SSE2__)
+QPSBGD_INLINE __m128i signed_bytes(__m128i couplings, __m128i spins) {
+  const __m128i minus = _mm_cmplt_epi8(spins, _mm_setzero_si128());
+  return _mm_sub_epi8(_mm_xor_si128(couplings, minus), minus);
+}
+template <>
+QPSBGD_INLINE Shorts load_terms<std::int16_t>(const std::int8_t* couplings,
+                                              const std::int8_t* spins) {
+  const __m128i terms = signed_bytes(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(couplings)),
+                                     _mm_loadl_epi64(reinterpret_cast<const __m128i*>(spins)));
+  return (Shorts)_mm_srai_epi16(_mm_unpacklo_epi8(terms, terms), 8);
+}
+template <>
+QPSBGD_INLINE Ints load_terms<std::int32_t>(const std::int8_t* couplings,
+                                            const std::int8_t* spins) {
+  const __m128i terms = signed_bytes(_mm_loadu_si32(couplings), _mm_loadu_si32(spins));
+  const __m128i pairs = _mm_unpacklo_epi8(terms, terms);
+  return (Ints)_mm_srai_epi32(_mm_unpacklo_epi16(pairs, pairs), 24);
+}
 #else
-  typedef std::int8_t Bytes __attribute__((vector_size(kVectorBytes / 2), may_alias));
-  return __builtin_convertvector(*reinterpret_cast<const Bytes*>(p), Shorts);
+template <class Value>
+QPSBGD_INLINE Vector<Value> load_terms(const std::int8_t* couplings, const std::int8_t* spins) {
+  Vector<Value> terms;
+  for (std::size_t i = 0; i < kWidth<Value>; ++i) {
+    terms[i] = static_cast<Value>(couplings[i] * spins[i]);
+  }
+  return terms;
+}
 #endif
+
+// Adds 2 s_i J_ik to gains for kSign > 0, and subtracts it for kSign < 0. The products are exact:
+// spins of floats are +-2.
+template <class Value, int kSign>
+QPSBGD_INLINE Vector<Value> add_terms(Vector<Value> gains,
+                                      const typename TabuTile<Value>::Coupling* couplings,
+                                      const typename TabuTile<Value>::Spin* spins) {
+  if constexpr (std::is_floating_point_v<Value>) {
+    const Vector<Value> terms = load(couplings) * load(spins);
+    return kSign > 0 ? gains + terms : gains - terms;
+  } else {
+    const Vector<Value> terms = load_terms<Value>(couplings, spins);
+    return kSign > 0 ? gains + terms + terms : gains - terms - terms;
+  }
 }
 
 // Bit i: a[i] == b[i], given that no element of a is larger than that of b.
 QPSBGD_INLINE std::uint32_t mask_equal(Floats a, Floats b) { return mask_at_least(a, b); }
 QPSBGD_INLINE std::uint32_t mask_equal(Doubles a, Doubles b) { return mask_at_least(a, b); }
+QPSBGD_INLINE std::uint32_t mask_equal(Ints a, Ints b) { return mask_signs((Ints)(a == b)); }
 QPSBGD_INLINE std::uint32_t mask_equal(Shorts a, Shorts b) {
 #if defined(__AVX512BW__)
   return _mm512_cmpeq_epi16_mask((__m512i)a, (__m512i)b);
@@ -105,7 +175,7 @@ QPSBGD_INLINE std::size_t choose_block(std::uint32_t random, std::size_t num_blo
 enum class Pass { kPick, kMove, kFlip };
 
 // One pass over all variables. Flipping s_k adds 2 s_k s_i J_ik to gain_i, where s_k is the new
-// spin; spins hold 2 s_i.
+// spin.
 template <class Value, Pass kPass>
 QPSBGD_INLINE TabuPick make_pass(const TabuTile<Value>& tile, std::size_t variable,
                                  std::uint32_t random) {
@@ -114,7 +184,7 @@ QPSBGD_INLINE TabuPick make_pass(const TabuTile<Value>& tile, std::size_t variab
   // Copies, as the compiler assumes that a store to the gains may change the tile.
   const std::size_t ld = tile.ld;
   Value* const gains = tile.gains;
-  Value* const spins = tile.spins;
+  typename TabuTile<Value>::Spin* const spins = tile.spins;
   Value* const maxima = tile.maxima;
   const Value* const caps = tile.caps;
   const typename TabuTile<Value>::Coupling* row = nullptr;
@@ -124,7 +194,7 @@ QPSBGD_INLINE TabuPick make_pass(const TabuTile<Value>& tile, std::size_t variab
     // Prefetches the whole row: nothing told the processor earlier which row it would be.
     for (std::size_t i = 0; i < ld; i += 64 / sizeof(*row)) __builtin_prefetch(row + i);
     is_raised = spins[variable] < 0;
-    spins[variable] = static_cast<Value>(-spins[variable]);
+    spins[variable] = static_cast<typename TabuTile<Value>::Spin>(-spins[variable]);
     gains[variable] = static_cast<Value>(-gains[variable]);  // the pass leaves it alone: J_kk = 0
   }
   const Type lowest = Type{} + kLowest<Value>;
@@ -135,9 +205,7 @@ QPSBGD_INLINE TabuPick make_pass(const TabuTile<Value>& tile, std::size_t variab
       for (std::size_t i = block; i < block + kTabuBlock; i += kStep) {
         Type gain = load(gains + i);
         if constexpr (kPass != Pass::kPick) {
-          // Exact: spins are +-2.
-          const Type term = load_couplings(row + i) * load(spins + i);
-          gain = sign > 0 ? gain + term : gain - term;
+          gain = add_terms<Value, sign()>(gain, row + i, spins + i);
           store(gains + i, gain);
         }
         if constexpr (kPass != Pass::kFlip) {
@@ -269,7 +337,8 @@ constexpr SparseTabuKernels<Value> kSparseMoves = {
 }  // namespace
 
 constinit const AllTabuKernels kTabu = {
-    .dense = {kDenseMoves<std::int16_t>, kDenseMoves<float>, kDenseMoves<double>},
+    .dense = {kDenseMoves<std::int16_t>, kDenseMoves<std::int32_t>, kDenseMoves<float>,
+              kDenseMoves<double>},
     .sparse = {kSparseMoves<float>, kSparseMoves<double>},
 };
 

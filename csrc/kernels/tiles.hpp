@@ -317,15 +317,16 @@ struct StateBlock {
 // Variables whose largest gain a tabu search stores together.
 inline constexpr std::size_t kTabuBlock = 128;
 
-// One state of a dense problem in a tabu search. Gains in int16 are exact for small integral
-// couplings.
+// One state of a dense problem in a tabu search. Gains in int16 or int32 are exact for small
+// integral couplings.
 template <class Value>
 struct TabuTile {
   using Coupling = std::conditional_t<std::is_floating_point_v<Value>, Value, std::int8_t>;
+  using Spin = Coupling;
 
   const Coupling* couplings;  // (num_variables, ld), zero diagonal and padding
   Value* gains;               // (ld), padding: the lowest value
-  Value* spins;               // (ld): 2 s_i
+  Spin* spins;                // (ld): 2 s_i where gains are floats, else s_i
   const Value* caps;          // (ld): the highest value if a flip is allowed, else the lowest
   Value* maxima;              // (ld / kTabuBlock, 64 bytes): scratch
   std::size_t ld;             // a multiple of kTabuBlock

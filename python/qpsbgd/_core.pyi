@@ -307,6 +307,8 @@ class Ising:
         num_restarts: int,
         first_moves: int | None,
         restart_moves: int | None,
+        num_elites: int,
+        barren_generations: int,
         seconds_per_read: float,
         precision: Precision,
         seed: int,

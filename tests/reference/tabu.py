@@ -7,9 +7,7 @@ import numpy.typing as npt
 
 from reference.streams import Doubles, Spins, splitmix64
 
-ELITES = 8
 GENERATION = 8
-BARREN_GENERATIONS = 4
 BLOCK = 128
 
 
@@ -43,6 +41,8 @@ def tabu(
     num_restarts: int,
     first_moves: int | None = None,
     restart_moves: int | None = None,
+    num_elites: int = 8,
+    barren_generations: int = 4,
     seed: int,
     read: int = 0,
 ) -> tuple[Spins, int]:
@@ -76,11 +76,11 @@ def tabu(
             moves += made
             if energy < best_energy:
                 best_energy, best = energy, s
-            renewed |= _offer(elites, energy, s, bool(linear.any()))
+            renewed |= _offer(elites, num_elites, energy, s, bool(linear.any()))
         barren = 0 if renewed else barren + 1
         if not relinking:
-            relinking = len(elites) == ELITES
-        elif barren >= BARREN_GENERATIONS:
+            relinking = len(elites) == num_elites
+        elif barren >= barren_generations:
             del elites[1:]
             relinking = False
     return best, moves
@@ -148,13 +148,15 @@ def _between(elites: list[tuple[float, Spins]], fields: bool, words: _Words) -> 
     return s
 
 
-def _offer(elites: list[tuple[float, Spins]], energy: float, s: Spins, fields: bool) -> bool:
+def _offer(
+    elites: list[tuple[float, Spins]], most: int, energy: float, s: Spins, fields: bool
+) -> bool:
     """Insert a state among the elites if it is good and new; return whether it was inserted."""
-    if len(elites) == ELITES and energy >= elites[-1][0]:
+    if len(elites) == most and energy >= elites[-1][0]:
         return False
     if any((s == e).all() or (not fields and (s == -e).all()) for _, e in elites):
         return False
-    del elites[ELITES - 1 :]
+    del elites[most - 1 :]
     place = sum(e <= energy for e, _ in elites)
     elites.insert(place, (energy, s))
     return True

@@ -183,11 +183,8 @@ Precision best_precision(const Ising& problem, bool random_order, std::size_t nu
 bool tabu_fits(const Ising& problem, Precision precision) {
   if (precision == Precision::kBits) return false;
   if (precision != Precision::kInt16) return true;
-  const double most = kMostTabuGain * problem.unit() / problem.scale();
-  return problem.form() == Ising::Form::kDense &&
-         problem.coupling_in_units() <= kMostNarrowCoupling &&
-         std::all_of(problem.aligned_fields().begin(), problem.aligned_fields().end(),
-                     [most](double field) { return std::fabs(field) <= most; });
+  return problem.form() == Ising::Form::kDense && problem.exact() &&
+         problem.coupling_in_units() <= kMostNarrowCoupling;
 }
 
 Precision narrow_tabu_precision(const Ising& problem) {

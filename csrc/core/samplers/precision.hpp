@@ -31,9 +31,9 @@ Precision narrow_precision(const Ising& problem, bool random_order, std::size_t 
 // Returns float64 where needs_float64(problem), else bits where they fit, else narrow_precision().
 Precision best_precision(const Ising& problem, bool random_order, std::size_t num_reads);
 
-// Returns whether tabu search can keep gains in this type. int16 needs a dense problem, couplings
-// that int8 holds, and gains of the state of all +1 that int16 holds. Only a search shows whether
-// int16 holds all its gains; if not, the read is repeated in float32.
+// Returns whether tabu search can keep gains in this type. int16 needs a dense problem, gains that
+// float32 holds exactly, and couplings that int8 holds. Only a search shows whether int16 holds all
+// its gains; if not, it goes on in int32.
 bool tabu_fits(const Ising& problem, Precision precision);
 // Returns int16 where it fits, else float32.
 Precision narrow_tabu_precision(const Ising& problem);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <mutex>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -15,20 +14,15 @@
 namespace qpsbgd {
 namespace {
 
-// The number of elites of a read, and of searches in a generation. On dense random problems of 3000
-// variables four or sixteen elites took longer to find the best energies.
-constexpr std::size_t kElites = 8;
-constexpr std::size_t kGeneration = 8;
-// After this number of generations without a new elite, the read drops all elites but the best.
-constexpr std::size_t kBarrenGenerations = 4;
+constexpr std::size_t kGeneration = 8;  // searches
 
 // The best different states of a read, the best first.
 class Elites {
  public:
   // Without linear biases, a state and its opposite count as one.
-  explicit Elites(bool fields) : fields_(fields) {}
+  Elites(std::size_t most, bool fields) : most_(most), fields_(fields) {}
 
-  bool full() const { return elites_.size() == kElites; }
+  bool full() const { return elites_.size() == most_; }
   void keep_best() { elites_.resize(1); }
 
   // Returns whether the state has become an elite. If so, its snapshot is moved from.
@@ -71,6 +65,7 @@ class Elites {
     return distance;
   }
 
+  const std::size_t most_;
   const bool fields_;
   std::vector<Elite> elites_;
 };
@@ -85,12 +80,12 @@ class Read {
   Read(const Ising& problem, const TabuOptions& options, std::size_t number, const ReadStop& stop)
       : problem_(problem), options_(options), number_(number), stop_(stop) {}
 
-  // Searches from `state`, which receives the best state. Returns false where the gains need more
-  // bits; `state` is then the best so far. exact: whether gains are never rounded.
-  bool run(std::vector<std::unique_ptr<Search>>& searches, std::size_t first_worker,
+  // Searches from `state`, which receives the best state. exact: whether gains are never rounded.
+  void run(std::vector<std::unique_ptr<Search>>& searches, std::size_t first_worker,
            int num_threads, bool exact, std::int8_t* state, TabuRead& out) {
     const auto& linear = problem_.linear64();
-    Elites elites(std::any_of(linear.begin(), linear.end(), [](double h) { return h != 0.0; }));
+    Elites elites(options_.num_elites,
+                  std::any_of(linear.begin(), linear.end(), [](double h) { return h != 0.0; }));
     Snapshot best;
     std::vector<std::int8_t> spins;
     out.restarts = 0;
@@ -111,10 +106,10 @@ class Read {
             stop_.poll();
             stop_.poll_interrupt();
           });
-      bool renewed = false, overflow = false;
+      bool renewed = false;
       for (std::size_t k = 0; k < results.size(); ++k) {
-        overflow |= results[k].overflows;
         if (!results[k].has_begun) continue;
+        out.int16 &= !results[k].overflows;
         out.restarts = static_cast<std::int64_t>(begun + k);
         out.moves += results[k].moves;
         Search& scratch = *searches[first_worker];
@@ -124,32 +119,22 @@ class Read {
         scratch.spins(snapshot, spins);
         renewed |= elites.offer(snapshot, spins);
       }
-      if (overflow) {
-        if (!best.bytes.empty()) keep(best, *searches[first_worker], state);
-        return false;
-      }
       begun += results.size();
       if (stop_.poll()) break;
       barren = renewed ? 0 : barren + 1;
       if (!relinking) {
         relinking = elites.full();
-      } else if (barren >= kBarrenGenerations) {
+      } else if (barren >= options_.barren_generations) {
         elites.keep_best();
         relinking = false;
       }
     }
     out.timed_out = stop_.is_timed_out();
-    keep(best, *searches[first_worker], state);
-    return true;
-  }
-
- private:
-  static void keep(const Snapshot& best, Search& scratch, std::int8_t* state) {
-    std::vector<std::int8_t> spins;
-    scratch.spins(best, spins);
+    searches[first_worker]->spins(best, spins);
     std::copy(spins.begin(), spins.end(), state);
   }
 
+ private:
   void search(Search& search, std::size_t index, const std::int8_t* state, const Elites* elites,
               SearchResult& out) const {
     RandomWords random(
@@ -157,9 +142,8 @@ class Read {
     const std::size_t spread = options_.longest_tenure - options_.shortest_tenure;
     const std::size_t tenure =
         options_.shortest_tenure + (index == 0 ? spread / 2 : random.below(spread + 1));
-    bool fits = true;
     if (index == 0) {
-      fits = search.start(state);
+      search.start(state);
     } else if (elites == nullptr) {
       std::vector<std::int8_t> spins(problem_.num_variables());
       std::uint64_t word = 0;
@@ -167,14 +151,12 @@ class Read {
         if (i % 64 == 0) word = random.next();
         spins[i] = word & 1 ? 1 : -1;
       }
-      fits = search.start(spins.data());
+      search.start(spins.data());
     } else {
       std::vector<std::uint32_t> differences;
       const Snapshot& from = elites->pair(random, differences);
-      fits = search.start_between(from, differences, random);
+      search.start_between(from, differences, random);
     }
-    out.overflows = !fits;
-    if (!fits) return;
     search.run(tenure, index == 0 ? options_.first_moves : options_.restart_moves, random, stop_,
                out);
   }
@@ -200,7 +182,7 @@ void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& o
   }
   const bool is_int16 = options.precision == Precision::kInt16;
   const bool exact = problem.exact(options.precision);
-  SearchMaker maker(kernels, problem, options);
+  const SearchMaker maker(kernels, problem, options);
   // Threads share the reads. If there are fewer reads than min(kGeneration, threads), they share
   // the searches of one read at a time.
   const bool split_reads =
@@ -209,15 +191,7 @@ void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& o
   const int inner = split_reads ? 1 : options.num_threads;
   const auto workers = static_cast<std::size_t>(split_reads ? num_workers(num_reads, outer)
                                                             : num_workers(kGeneration, inner));
-  // `searches` have the precision of the options. `again` have float32, for reads that int16 does
-  // not hold.
-  std::vector<std::unique_ptr<Search>> searches(workers), again(is_int16 ? workers : 0);
-  const auto prepare = [&](std::vector<std::unique_ptr<Search>>& all, Precision precision,
-                           std::size_t first, std::size_t count) {
-    for (std::size_t k = first; k < first + count; ++k) {
-      if (!all[k]) all[k] = maker.make(precision);
-    }
-  };
+  std::vector<std::unique_ptr<Search>> searches(workers);
   parallel_for(
       num_reads, outer,
       [&](std::size_t read, int worker) {
@@ -225,24 +199,13 @@ void tabu(const KernelTable& kernels, const Ising& problem, const TabuOptions& o
         if (stop.poll() && read > 0) return;
         const std::size_t first = split_reads ? static_cast<std::size_t>(worker) : 0;
         const std::size_t count = split_reads ? 1 : workers;
-        std::int8_t* state = states + read * n;
-        const std::vector<std::int8_t> start(state, state + n);
-        prepare(searches, options.precision, first, count);
+        for (std::size_t k = first; k < first + count; ++k) {
+          if (!searches[k]) searches[k] = maker.make();
+        }
         const ReadStop read_stop(stop, options.seconds_per_read);
         Read search(problem, options, read, read_stop);
         reads[read].int16 = is_int16;
-        if (search.run(searches, first, inner, exact, state, reads[read])) return;
-        // Repeats the read in float32: the same moves and more. A time limit may end it earlier
-        // than the first try, so the better of both counts.
-        reads[read].int16 = false;
-        const std::vector<std::int8_t> before(state, state + n);
-        std::copy(start.begin(), start.end(), state);
-        prepare(again, Precision::kFloat32, first, count);
-        search.run(again, first, inner, exact, state, reads[read]);
-        double energies[2];
-        problem.energies(kernels, before.data(), 1, 1, &energies[0]);
-        problem.energies(kernels, state, 1, 1, &energies[1]);
-        if (energies[0] < energies[1]) std::copy(before.begin(), before.end(), state);
+        search.run(searches, first, inner, exact, states + read * n, reads[read]);
       },
       [&stop] {
         // Reads that have not come to their first local minimum go on after a time limit.

@@ -22,6 +22,9 @@ struct TabuOptions {
   // Moves of a read's first search and of its other searches. Without a number a search stops after
   // max(100, 2 n) moves without a better energy.
   std::optional<std::size_t> first_moves, restart_moves;
+  // Number of elites of a read, and of generations without a new elite after which the read drops
+  // all elites but the best. At least two elites.
+  std::size_t num_elites = 8, barren_generations = 4;
   double seconds_per_read = std::numeric_limits<double>::infinity();
   Precision precision = Precision::kFloat32;  // of gains; must fit
   std::uint64_t seed = 0;
@@ -34,7 +37,7 @@ struct TabuRead {
   std::int64_t restarts = -1;  // -1: the read did not begin
   std::uint64_t moves = 0;
   bool timed_out = false;  // whether seconds_per_read ended it
-  bool int16 = false;      // whether all its gains were int16
+  bool int16 = false;      // whether its gains were int16, and never int32
 };
 
 // Searches. states (num_reads, n): in, where each read starts; out, its best state. A state whose

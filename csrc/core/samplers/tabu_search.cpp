@@ -1,7 +1,10 @@
 #include "core/samplers/tabu_search.hpp"
 
 #include <algorithm>
-#include <bit>
+#include <functional>
+#include <utility>
+
+#include "core/samplers/tabu_list.hpp"
 
 namespace qpsbgd {
 namespace {
@@ -26,52 +29,6 @@ constexpr double kTabuLeast = 8.0, kTabuDoubtful = 4096.0;
 // Moves after which float gains are computed anew.
 constexpr std::size_t kTabuRefresh = 1 << 15;
 
-// The variables of the last `tenure` flips, which must not flip.
-class TabuList {
- public:
-  TabuList(std::size_t num_variables, std::size_t longest_tenure)
-      : until_(num_variables), flipped_(std::bit_ceil(longest_tenure + 1)) {}
-
-  // Empties the list before a search.
-  template <class Walker>
-  void clear(std::size_t tenure, Walker& walker) {
-    for (std::size_t k = 0; k < std::min(moves_, tenure_); ++k) walker.allow(flip_of(moves_ - k));
-    moves_ = 0;
-    tenure_ = tenure;
-  }
-  // Adds a variable that is about to flip, and allows the one that is then no longer tabu.
-  template <class Walker>
-  void add(std::size_t i, Walker& walker) {
-    ++moves_;
-    if (moves_ > tenure_) {
-      const std::size_t old = flip_of(moves_ - tenure_);
-      if (until_[old] == moves_) walker.allow(old);  // not so if it was flipped again
-    }
-    if (tenure_ == 0) return;
-    flipped_[moves_ & (flipped_.size() - 1)] = static_cast<std::uint32_t>(i);
-    until_[i] = moves_ + tenure_;
-    walker.forbid(i);
-  }
-  // Returns the first tabu variable of this gain; num_variables if there is none.
-  template <class Walker>
-  std::size_t find(double gain, const Walker& walker) const {
-    std::size_t first = until_.size();
-    for (std::size_t k = 0; k < std::min(moves_, tenure_); ++k) {
-      const std::size_t i = flip_of(moves_ - k);
-      if (walker.gain(i) == gain) first = std::min(first, i);
-    }
-    return first;
-  }
-
- private:
-  std::size_t flip_of(std::size_t move) const { return flipped_[move & (flipped_.size() - 1)]; }
-
-  std::size_t tenure_ = 0;
-  std::size_t moves_ = 0;
-  std::vector<std::size_t> until_;      // (n): move at which a variable is allowed again
-  std::vector<std::uint32_t> flipped_;  // by move, modulo its size, a power of 2
-};
-
 template <class Walker>
 class WalkingSearch final : public Search {
  public:
@@ -91,17 +48,24 @@ class WalkingSearch final : public Search {
     error_ = (wide ? kTabuFloat64Error : kTabuFloat32Error) * problem.total_magnitude();
   }
 
-  bool start(const std::int8_t* spins) override {
-    walker_.reset();
+  void start(const std::int8_t* spins) override { try_start(spins); }
+  void start_between(const Snapshot& from, const std::vector<std::uint32_t>& differences,
+                     RandomWords& random) override {
+    try_start_between(from, differences, random);
+  }
+
+  // Starts, and returns false where the gains need more bits, which happens in int16 alone.
+  bool try_start(const std::int8_t* spins) {
+    if (!walker_.reset()) return false;
     flips_.clear();
     for (std::size_t i = 0; i < walker_.num_variables(); ++i) {
       if (spins[i] < 0) flips_.push_back(static_cast<std::uint32_t>(i));
     }
     return flip_all();
   }
-  bool start_between(const Snapshot& from, const std::vector<std::uint32_t>& differences,
-                     RandomWords& random) override {
-    walker_.load(from);
+  bool try_start_between(const Snapshot& from, const std::vector<std::uint32_t>& differences,
+                         RandomWords& random) {
+    if (!walker_.load(from)) return false;
     flips_.clear();
     std::uint64_t word = 0;
     for (std::size_t k = 0; k < differences.size(); ++k, word >>= 1) {
@@ -110,7 +74,10 @@ class WalkingSearch final : public Search {
     }
     return flip_all();
   }
+  bool load(const Snapshot& snapshot) { return walker_.load(snapshot); }
+  void save(Snapshot& out) const { walker_.save(out); }
 
+  // Sets out.overflows where the gains need more bits; out.best is then the best state so far.
   void run(std::size_t tenure, std::optional<std::size_t> moves, RandomWords& random,
            const ReadStop& stop, SearchResult& out) override {
     Walker& walker = walker_;
@@ -204,7 +171,7 @@ class WalkingSearch final : public Search {
   // Computes the gains of the current state anew, which removes the rounding errors of many flips.
   void refresh() {
     copy_spins(spins_);
-    start(spins_.data());
+    try_start(spins_.data());
   }
 
   // Saves the current state, reports its energy, and ends the call if it is not above the energy
@@ -233,43 +200,128 @@ class WalkingSearch final : public Search {
   std::vector<std::int8_t> spins_;
 };
 
+// Search of a dense problem of small integers. Gains are int16 where that holds them, else int32,
+// which takes longer. Both make the same moves, so that the result does not depend on the choice.
+class IntegerSearch final : public Search {
+ public:
+  IntegerSearch(const KernelTable& kernels, const Ising& problem, std::size_t longest_tenure,
+                const BlockedCouplings<std::int8_t>& couplings)
+      : narrow_(kernels, problem, Precision::kInt16, longest_tenure, couplings),
+        make_wide_([=, &kernels, &problem, &couplings] {
+          return std::make_unique<Wide>(kernels, problem, Precision::kInt16, longest_tenure,
+                                        couplings);
+        }) {}
+
+  void start(const std::int8_t* spins) override {
+    is_narrow_ = narrow_.try_start(spins);
+    if (!is_narrow_) wide().try_start(spins);
+    start_now();
+  }
+  void start_between(const Snapshot& from, const std::vector<std::uint32_t>& differences,
+                     RandomWords& random) override {
+    const RandomWords same = random;
+    is_narrow_ = narrow_.try_start_between(from, differences, random);
+    if (!is_narrow_) {
+      random = same;
+      wide().try_start_between(from, differences, random);
+    }
+    start_now();
+  }
+
+  void run(std::size_t tenure, std::optional<std::size_t> moves, RandomWords& random,
+           const ReadStop& stop, SearchResult& out) override {
+    if (!is_narrow_) {
+      wide().run(tenure, moves, random, stop, out);
+      out.overflows = true;
+      return;
+    }
+    const RandomWords same = random;
+    narrow_.run(tenure, moves, random, stop, out);
+    if (!out.overflows) {
+      wide_searches_ = 0;
+      return;
+    }
+    // Repeats the search from its start. A time limit may end it earlier than the first try, so the
+    // better of both counts.
+    wide_searches_ = std::min(2 * wide_searches_ + 1, kMostWideSearches);
+    left_ = wide_searches_;
+    Snapshot best = std::move(out.best);
+    random = same;
+    wide().load(start_);
+    wide().run(tenure, moves, random, stop, out);
+    out.overflows = true;
+    if (best.energy < out.best.energy) out.best = std::move(best);
+  }
+
+  void renew(Snapshot&) override {}  // integers do not drift
+  void spins(const Snapshot& snapshot, std::vector<std::int8_t>& out) override {
+    narrow_.spins(snapshot, out);
+  }
+
+ private:
+  using Wide = WalkingSearch<DenseWalker<std::int32_t>>;
+  // After a search whose gains left int16, the next searches begin in int32: 1, then 3, 7 and so on
+  // up to this number while every search in int16 ends so.
+  static constexpr std::size_t kMostWideSearches = 63;
+
+  Wide& wide() {
+    if (!wide_) wide_ = make_wide_();
+    return *wide_;
+  }
+  // Chooses the type of the search that starts.
+  void start_now() {
+    if (is_narrow_) {
+      narrow_.save(start_);
+    } else {
+      wide().save(start_);
+    }
+    const bool was_narrow = is_narrow_;
+    is_narrow_ = left_ == 0 && (was_narrow || narrow_.load(start_));
+    left_ -= left_ > 0;
+    if (was_narrow && !is_narrow_) wide().load(start_);
+  }
+
+  WalkingSearch<DenseWalker<std::int16_t>> narrow_;
+  std::unique_ptr<Wide> wide_;
+  const std::function<std::unique_ptr<Wide>()> make_wide_;
+  Snapshot start_;
+  bool is_narrow_ = true;                     // whether the search runs in int16
+  std::size_t wide_searches_ = 0, left_ = 0;  // of the rule at kMostWideSearches
+};
+
 }  // namespace
 
 SearchMaker::SearchMaker(const KernelTable& kernels, const Ising& problem,
                          const TabuOptions& options)
-    : kernels_(kernels), problem_(problem), longest_tenure_(options.longest_tenure) {
+    : kernels_(kernels),
+      problem_(problem),
+      longest_tenure_(options.longest_tenure),
+      precision_(options.precision) {
   if (problem.form() != Ising::Form::kDense) return;
-  if (options.precision == Precision::kInt16) {
-    narrow_ = int8_couplings(problem, options.num_threads);
-  } else if (options.precision == Precision::kFloat64) {
+  if (precision_ == Precision::kInt16) {
+    bytes_ = int8_couplings(problem, options.num_threads);
+  } else if (precision_ == Precision::kFloat64) {
     doubles_ = blocked_couplings<double>(problem, options.num_threads);
   } else {
     floats_ = blocked_couplings<float>(problem, options.num_threads);
   }
 }
 
-std::unique_ptr<Search> SearchMaker::make(Precision precision) {
+std::unique_ptr<Search> SearchMaker::make() const {
+  const bool wide = precision_ == Precision::kFloat64;
   if (problem_.form() == Ising::Form::kSparse) {
-    if (precision == Precision::kFloat64) return make_search<SparseWalker<double>>(precision);
-    return make_search<SparseWalker<float>>(precision);
+    return wide ? make_search<SparseWalker<double>>() : make_search<SparseWalker<float>>();
   }
-  if (precision == Precision::kInt16) {
-    return make_search<DenseWalker<std::int16_t>>(precision, narrow_);
+  if (precision_ == Precision::kInt16) {
+    return std::make_unique<IntegerSearch>(kernels_, problem_, longest_tenure_, bytes_);
   }
-  if (precision == Precision::kFloat64)
-    return make_search<DenseWalker<double>>(precision, doubles_);
-  {
-    // The float32 couplings of an int16 call are made when a read first overflows.
-    const std::lock_guard lock(mutex_);
-    if (floats_.values.size() == 0) floats_ = blocked_couplings<float>(problem_, 1);
-  }
-  return make_search<DenseWalker<float>>(precision, floats_);
+  return wide ? make_search<DenseWalker<double>>(doubles_)
+              : make_search<DenseWalker<float>>(floats_);
 }
 
 template <class Walker, class... Arguments>
-std::unique_ptr<Search> SearchMaker::make_search(Precision precision,
-                                                 const Arguments&... arguments) {
-  return std::make_unique<WalkingSearch<Walker>>(kernels_, problem_, precision, longest_tenure_,
+std::unique_ptr<Search> SearchMaker::make_search(const Arguments&... arguments) const {
+  return std::make_unique<WalkingSearch<Walker>>(kernels_, problem_, precision_, longest_tenure_,
                                                  arguments...);
 }
 

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -34,7 +33,7 @@ struct SearchResult {
   Snapshot best;
   std::uint64_t moves = 0;
   bool has_begun = false;
-  bool overflows = false;  // the gains need more bits
+  bool overflows = false;  // int16 did not hold all gains
 };
 
 // Stopping rule of a read: it stops when the call stops or when its own time is over.
@@ -63,11 +62,11 @@ class Search {
  public:
   virtual ~Search() = default;
 
-  // Goes to a state. Returns false where the gains need more bits.
-  virtual bool start(const std::int8_t* spins) = 0;
+  // Goes to a state.
+  virtual void start(const std::int8_t* spins) = 0;
   // Goes to a random state between two states: flips each of the variables in which they differ
-  // with probability 1/2. Returns false where the gains need more bits.
-  virtual bool start_between(const Snapshot& from, const std::vector<std::uint32_t>& differences,
+  // with probability 1/2.
+  virtual void start_between(const Snapshot& from, const std::vector<std::uint32_t>& differences,
                              RandomWords& random) = 0;
   // Searches from the current state until `moves` are made. Without a number the search stops after
   // max(100, 2 n) moves without a better energy.
@@ -84,21 +83,20 @@ class SearchMaker {
  public:
   SearchMaker(const KernelTable& kernels, const Ising& problem, const TabuOptions& options);
 
-  // Returns a new search. Any thread may call this. The precision is that of the options, or
-  // float32.
-  std::unique_ptr<Search> make(Precision precision);
+  // Returns a new search. Any thread may call this.
+  std::unique_ptr<Search> make() const;
 
  private:
   template <class Walker, class... Arguments>
-  std::unique_ptr<Search> make_search(Precision precision, const Arguments&... arguments);
+  std::unique_ptr<Search> make_search(const Arguments&... arguments) const;
 
   const KernelTable& kernels_;
   const Ising& problem_;
   const std::size_t longest_tenure_;
-  BlockedCouplings<std::int8_t> narrow_;
+  const Precision precision_;
+  BlockedCouplings<std::int8_t> bytes_;
   BlockedCouplings<double> doubles_;
   BlockedCouplings<float> floats_;
-  std::mutex mutex_;  // of floats_
 };
 
 }  // namespace qpsbgd

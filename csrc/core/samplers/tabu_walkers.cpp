@@ -1,6 +1,7 @@
 #include "core/samplers/tabu_walkers.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 
@@ -41,11 +42,12 @@ Walker<Value>::Walker(const Ising& problem, double unit)
       linear_(problem.linear64()),
       aligned_(problem.aligned_fields()),
       ld_(round_up(num_variables(), kTabuBlock)),
-      state_(2 * ld_),
+      gains_(ld_),
+      spins_(ld_),
       caps_(ld_) {
   for (double& bias : linear_) bias /= unit;
   std::fill_n(gains(), ld_, kLowest);
-  std::fill_n(spins(), ld_, Value{2});
+  std::fill_n(spins(), ld_, kUp);
   std::fill_n(caps(), ld_, kLowest);
   std::fill_n(caps(), num_variables(), kHighest);
 }
@@ -61,21 +63,47 @@ double Walker<Value>::energy() const {
 
 template <class Value>
 void Walker<Value>::save(Snapshot& out) const {
-  out.bytes.resize(state_.size() * sizeof(Value));
-  std::memcpy(out.bytes.data(), state_.data(), out.bytes.size());
+  out.bytes.resize(ld_ * (sizeof(Value) + sizeof(Spin)));
+  std::memcpy(out.bytes.data(), gains_.data(), ld_ * sizeof(Value));
+  std::memcpy(out.bytes.data() + ld_ * sizeof(Value), spins_.data(), ld_ * sizeof(Spin));
 }
 
 template <class Value>
-void Walker<Value>::load(const Snapshot& snapshot) {
-  std::memcpy(state_.data(), snapshot.bytes.data(), snapshot.bytes.size());
-}
-
-template <class Value>
-void Walker<Value>::reset() {
-  std::fill_n(spins(), num_variables(), Value{2});
-  for (std::size_t i = 0; i < num_variables(); ++i) {
-    gains()[i] = static_cast<Value>(aligned_[i] / unit_);
+bool Walker<Value>::load(const Snapshot& snapshot) {
+  const std::byte* bytes = snapshot.bytes.data();
+  const std::size_t spin_bytes = ld_ * sizeof(Spin);
+  const std::size_t gain_bytes = snapshot.bytes.size() - spin_bytes;
+  std::memcpy(spins(), bytes + gain_bytes, spin_bytes);
+  if (gain_bytes == ld_ * sizeof(Value)) {
+    std::memcpy(gains(), bytes, gain_bytes);
+    return true;
   }
+  if constexpr (!kFloat) {
+    using Other = std::conditional_t<sizeof(Value) == 2, std::int32_t, std::int16_t>;
+    const Other* other = reinterpret_cast<const Other*>(bytes);
+    Other largest = 0;
+    for (std::size_t i = 0; i < num_variables(); ++i) {
+      largest = std::max<Other>(largest, static_cast<Other>(std::abs(other[i])));
+      gains()[i] = static_cast<Value>(other[i]);
+    }
+    return sizeof(Value) > sizeof(Other) || largest <= kMostTabuGain;
+  }
+  return false;
+}
+
+template <class Value>
+bool Walker<Value>::reset() {
+  std::fill_n(spins(), num_variables(), kUp);
+  double largest = 0.0;
+  for (std::size_t i = 0; i < num_variables(); ++i) {
+    const double gain = aligned_[i] / unit_;
+    if constexpr (sizeof(Value) == 2) {
+      largest = std::max(largest, std::fabs(gain));
+      if (largest > kMostTabuGain) return false;
+    }
+    gains()[i] = static_cast<Value>(gain);
+  }
+  return true;
 }
 
 BlockedCouplings<std::int8_t> int8_couplings(const Ising& problem, int num_threads) {
@@ -129,7 +157,7 @@ DenseWalker<Value>::DenseWalker(const KernelTable& kernels, const Ising& problem
 
 template <class Value>
 std::size_t DenseWalker<Value>::headroom() const {
-  if constexpr (std::is_floating_point_v<Value>) {
+  if constexpr (sizeof(Value) > 2) {
     return std::numeric_limits<std::size_t>::max();
   } else {
     // A flip changes a gain by at most twice the largest coupling.
@@ -176,9 +204,11 @@ void SparseWalker<Value>::mark_all() {
 template BlockedCouplings<float> blocked_couplings(const Ising&, int);
 template BlockedCouplings<double> blocked_couplings(const Ising&, int);
 template class Walker<std::int16_t>;
+template class Walker<std::int32_t>;
 template class Walker<float>;
 template class Walker<double>;
 template class DenseWalker<std::int16_t>;
+template class DenseWalker<std::int32_t>;
 template class DenseWalker<float>;
 template class DenseWalker<double>;
 template class SparseWalker<float>;

@@ -16,7 +16,7 @@ namespace qpsbgd {
 
 // A state with its gains, from which a search can go on.
 struct Snapshot {
-  std::vector<std::byte> bytes;
+  std::vector<std::byte> bytes;  // gains, then spins, as the walker that saved them has them
   double energy = std::numeric_limits<double>::infinity();
 };
 
@@ -24,10 +24,12 @@ struct Snapshot {
 template <class Value>
 class Walker {
  public:
+  using Spin = typename TabuTile<Value>::Spin;
+
   std::size_t num_variables() const { return linear_.size(); }
   double unit() const { return unit_; }
-  bool is_up(std::size_t i) const { return state_[ld_ + i] > 0; }
-  Value gain(std::size_t i) const { return state_[i]; }
+  bool is_up(std::size_t i) const { return spins_[i] > 0; }
+  Value gain(std::size_t i) const { return gains_[i]; }
   double energy() const;
   void save(Snapshot& out) const;
 
@@ -35,19 +37,22 @@ class Walker {
   Walker(const Ising& problem, double unit);
 
   std::size_t ld() const { return ld_; }
-  Value* gains() { return state_.data(); }
-  const Value* gains() const { return state_.data(); }
-  Value* spins() { return state_.data() + ld_; }
+  Value* gains() { return gains_.data(); }
+  Spin* spins() { return spins_.data(); }
   Value* caps() { return caps_.data(); }
 
-  // Goes to the state of all +1, whose gains are its fields.
-  void reset();
-  void load(const Snapshot& snapshot);
+  // Goes to the state of all +1, whose gains are its fields. Returns false where these need more
+  // bits.
+  bool reset();
+  // Goes to a state that a walker of this type, or of the other integral type, saved. Returns false
+  // where its gains need more bits.
+  bool load(const Snapshot& snapshot);
   void forbid(std::size_t i) { caps_[i] = kLowest; }
   void allow(std::size_t i) { caps_[i] = kHighest; }
 
  private:
   static constexpr bool kFloat = std::is_floating_point_v<Value>;
+  static constexpr Spin kUp = kFloat ? 2 : 1;
   static constexpr Value kHighest =
       kFloat ? std::numeric_limits<Value>::infinity() : std::numeric_limits<Value>::max();
   static constexpr Value kLowest =
@@ -56,7 +61,8 @@ class Walker {
   std::vector<double> linear_;
   const std::vector<double>& aligned_;
   const std::size_t ld_;
-  Buffer<Value> state_;  // gains, then spins
+  Buffer<Value> gains_;
+  Buffer<Spin> spins_;
   Buffer<Value> caps_;
 };
 
@@ -72,7 +78,8 @@ BlockedCouplings<std::int8_t> int8_couplings(const Ising& problem, int num_threa
 template <class Value>
 BlockedCouplings<Value> blocked_couplings(const Ising& problem, int num_threads);
 
-// Walker on a dense problem. Gains are int16, float or double.
+// Walker on a dense problem. Gains are int16, int32, float or double. int32 holds all gains of a
+// problem whose couplings and biases it holds.
 template <class Value>
 class DenseWalker final : public Walker<Value> {
  public:
@@ -106,13 +113,13 @@ class SparseWalker final : public Walker<Value> {
  public:
   SparseWalker(const KernelTable& kernels, const Ising& problem);
 
-  void reset() {
-    Walker<Value>::reset();
+  bool reset() {
     mark_all();
+    return Walker<Value>::reset();
   }
-  void load(const Snapshot& snapshot) {
-    Walker<Value>::load(snapshot);
+  bool load(const Snapshot& snapshot) {
     mark_all();
+    return Walker<Value>::load(snapshot);
   }
   void forbid(std::size_t i) {
     Walker<Value>::forbid(i);

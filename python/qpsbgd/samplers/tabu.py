@@ -27,7 +27,15 @@ Precision = Literal["int16", "float32", "float64"]
 
 #: The shortest default tenure is one move for this many variables. See docs/defaults.md.
 VARIABLES_PER_TENURE = 150
-#: Largest default tenure. This and the five constants below are dwave-samplers' choices.
+#: Larger problems have longer tenures, more elites and earlier fresh starts. The shortest of their
+#: tenures is one move for this many variables, of at most so many; the longest is so much more.
+LARGE_PROBLEM = 3000
+VARIABLES_PER_LARGE_TENURE, MOST_VARIABLES_OF_TENURE, TENURE_SPREAD = 100, 10_000, 10
+#: Elites of a read, and generations without a new elite after which it keeps only the best one.
+ELITES, BARREN_GENERATIONS = 8, 4
+LARGE_ELITES, LARGE_BARREN_GENERATIONS = 16, 2
+#: Largest default tenure of other problems. This and the five constants below are dwave-samplers'
+#: choices.
 MAX_TENURE = 20
 DEFAULT_NUM_RESTARTS = 1_000_000
 #: Milliseconds for a read if the caller gives neither ``timeout`` nor ``time_limit``.
@@ -110,7 +118,7 @@ class TabuSampler(StateSampler):
             tenure: number of moves, in ``[0, n)``, for which a flipped variable may not flip again,
                 unless the flip leads to the best state of the search. By default each search draws
                 its tenure: at most ``min(20, n // 4)``, and at least half of that, or ``n // 150``
-                if that is more.
+                if that is more. For n > 3000 it draws ``min(n, 10000) // 100`` to 10 more.
             timeout: milliseconds for a read, >= 0; ``None`` for no limit; ``"auto"`` for 20, or for
                 no limit if ``time_limit`` is given. A read always reaches its first local minimum.
             num_restarts: largest number of searches of a read after its first one. 0 makes a read
@@ -138,7 +146,7 @@ class TabuSampler(StateSampler):
                 one. Both make the same moves, except where float32 rounds differently.
             precision: ``"int16"``, ``"float32"`` or ``"float64"``: type of the gains. ``"int16"``
                 needs the dense form and couplings that are multiples, up to 127, of a power of two;
-                a read whose gains leave the range of int16 is repeated in float32. All types make
+                a search whose gains leave the range of int16 goes on in int32. All types make
                 the same moves if float32 holds all sums of biases exactly. ``None`` for
                 ``"float64"`` if float32 would round away the differences between states
                 (docs/precision.md states the rule), otherwise for ``"int16"`` where it fits, or
@@ -155,7 +163,8 @@ class TabuSampler(StateSampler):
         Returns:
             A sample for each read, with energies in float64 and a vector ``num_restarts``. ``info``
             has ``timing`` (``preprocessing_ns``, ``sampling_ns``, ``postprocessing_ns``),
-            ``seed``, ``isa``, ``num_threads``, ``form``, ``precision`` (the type in use),
+            ``seed``, ``isa``, ``num_threads``, ``form``, ``precision`` (the type in use; ``"int32"``
+            where a search needed that),
             ``tenure`` (the shortest and the longest of a search), ``num_moves`` (of all reads) and
             ``stopped_by`` (``"finished"``, ``"timeout"`` if that ended a read, ``"time_limit"``,
             ``"energy_threshold"`` or ``"interrupt"``). A call that stops early returns the reads
@@ -183,6 +192,7 @@ class TabuSampler(StateSampler):
         first_moves, restart_moves = _move_limits(
             n, coefficient_z_first, coefficient_z_restart, lower_bound_z
         )
+        is_large = n > LARGE_PROBLEM
         threshold = call.core_threshold(energy_threshold)
         num_moves, has_timed_out, is_int16 = 0, False, True
 
@@ -195,6 +205,8 @@ class TabuSampler(StateSampler):
                 num_restarts=num_restarts,
                 first_moves=first_moves,
                 restart_moves=restart_moves,
+                num_elites=LARGE_ELITES if is_large else ELITES,
+                barren_generations=LARGE_BARREN_GENERATIONS if is_large else BARREN_GENERATIONS,
                 seconds_per_read=seconds,
                 precision=core_precision,
                 seed=seed,
@@ -220,7 +232,7 @@ class TabuSampler(StateSampler):
             num_occurrences=reads.num_occurrences,
             seed=seed,
             form=problem.form,
-            precision="float32" if is_widened else core_precision.name,
+            precision="int32" if is_widened else core_precision.name,
             tenure=[shortest, longest],
             num_moves=num_moves,
             stopped_by="timeout" if is_finished and has_timed_out else reads.reason.name,
@@ -243,6 +255,9 @@ def _tenures(n: int, tenure: int | None) -> tuple[int, int]:
     """Return the shortest and the longest tenure that a search may draw."""
     if tenure is not None:
         return (checked_count("tenure", tenure, 0, max(n, 1)),) * 2
+    if n > LARGE_PROBLEM:
+        shortest = min(n, MOST_VARIABLES_OF_TENURE) // VARIABLES_PER_LARGE_TENURE
+        return shortest, shortest + TENURE_SPREAD
     longest = min(MAX_TENURE, n // 4)
     return min(longest, max(longest // 2, n // VARIABLES_PER_TENURE)), longest
 
