@@ -267,7 +267,8 @@ def main():
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     figures = {}
-    for name, values in {"speed": speed, "known": known, "random": random, "large": large}[args.what](args):
+    modes = {"speed": speed, "known": known, "random": random, "large": large}
+    for name, values in modes[args.what](args):
         figures[name] = values
         if not args.json:
             texts = (

@@ -163,9 +163,9 @@ class TabuSampler(StateSampler):
         Returns:
             A sample for each read, with energies in float64 and a vector ``num_restarts``. ``info``
             has ``timing`` (``preprocessing_ns``, ``sampling_ns``, ``postprocessing_ns``),
-            ``seed``, ``isa``, ``num_threads``, ``form``, ``precision`` (the type in use; ``"int32"``
-            where a search needed that),
-            ``tenure`` (the shortest and the longest of a search), ``num_moves`` (of all reads) and
+            ``seed``, ``isa``, ``num_threads``, ``form``, ``precision`` (the type in use:
+            ``"int32"`` where gains left int16), ``tenure`` (the shortest and the longest of a
+            search), ``num_moves`` (of all reads) and
             ``stopped_by`` (``"finished"``, ``"timeout"`` if that ended a read, ``"time_limit"``,
             ``"energy_threshold"`` or ``"interrupt"``). A call that stops early returns the reads
             that it began, each with its best state.
