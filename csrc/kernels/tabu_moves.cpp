@@ -31,7 +31,8 @@ QPSBGD_INLINE Shorts load_terms<std::int16_t>(const std::int8_t* couplings,
 template <>
 QPSBGD_INLINE Ints load_terms<std::int32_t>(const std::int8_t* couplings,
                                             const std::int8_t* spins) {
-  return (Ints)_mm512_cvtepi8_epi32(
+  return (Ints)_mm512_maskz_cvtepi8_epi32(
+      0xffff,  // GCC 12 warns of the unmasked form
       _mm_sign_epi8(_mm_load_si128(reinterpret_cast<const __m128i*>(couplings)),
                     _mm_load_si128(reinterpret_cast<const __m128i*>(spins))));
 }

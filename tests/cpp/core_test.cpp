@@ -765,12 +765,14 @@ void test_descend(std::size_t n, int kind) {
 }
 
 // Dense in 16 bits and in floats, and sparse, all instruction sets and numbers of threads: the same
-// states, where the biases are small integers.
-void test_tabu(std::size_t n, std::size_t num_reads, int kind) {
+// states, where the biases are small integers. With a large bias the gains leave 16 bits.
+void test_tabu(std::size_t n, std::size_t num_reads, int kind, double large_bias = 0.0) {
   CAPTURE(n);
   CAPTURE(kind);
   CAPTURE(num_reads);
-  const Model model = random_model(n, kind);
+  CAPTURE(large_bias);
+  Model model = random_model(n, kind);
+  if (large_bias != 0.0) model.linear[n / 2] = large_bias;
   std::vector<Result<std::int8_t>> results;
   for (const auto form : {qpsbgd::Ising::Form::kDense, qpsbgd::Ising::Form::kSparse}) {
     CAPTURE(static_cast<int>(form));
@@ -1199,6 +1201,7 @@ TEST_CASE("tabu search") {
       test_tabu(n, 1, kind);
       test_tabu(n, 7, kind);
     }
+    for (const double large_bias : {32'500.0, 400'001.0}) test_tabu(n, 2, 100, large_bias);
   }
 }
 
