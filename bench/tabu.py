@@ -187,8 +187,8 @@ def random(args):
     yield "all", {"s_median": statistics.median(times), "s_mean": statistics.mean(times)}
 
 
-#: The lowest energies seen of large_problem(n, density, seed), in runs of 20 to 45 processor seconds
-#: with another seed and in those of the benchmark.
+#: The lowest energies seen of large_problem(n, density, seed): in runs of 17 to 43 processor
+#: seconds with another seed, and in those of the benchmark.
 LARGE = {
     (5000, 0.5, 501): -8_717_740.5,
     (5000, 0.8, 502): -10_843_095.5,
