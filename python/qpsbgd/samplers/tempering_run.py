@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 States = npt.NDArray[np.int8]
 
 #: Sweeps between two cluster moves.
-CLUSTER_PERIOD = 40
+CLUSTER_PERIOD = 20
 #: Cluster moves take place in the colder part of the temperatures, from this fraction on.
 CLUSTERED_FROM = 0.5
 #: Largest fraction of a time limit that pilot runs take.
