@@ -308,9 +308,12 @@ def test_tenure(rng):
     bqm = random_bqm(rng, 30)
     assert TabuSampler().sample(bqm, num_restarts=0).info["tenure"] == [3, 7]
     assert TabuSampler().sample(random_bqm(rng, 90), num_restarts=0).info["tenure"] == [10, 20]
-    assert TabuSampler().sample(random_graph(rng, 3000, 2)).info["tenure"] == [20, 20]
-    assert TabuSampler().sample(random_graph(rng, 3001, 2)).info["tenure"] == [30, 40]
-    assert TabuSampler().sample(random_graph(rng, 12_000, 2)).info["tenure"] == [100, 110]
+    for n, form, expected in (
+        (3000, "dense", [20, 20]), (3001, "dense", [30, 40]), (3001, "sparse", [20, 20]),
+        (4000, None, [20, 20]),
+    ):  # fmt: skip
+        large = TabuSampler().sample(random_graph(rng, n, 2), num_restarts=0, form=form)
+        assert large.info["tenure"] == expected
     assert TabuSampler().sample(bqm, num_restarts=0, tenure=29).info["tenure"] == [29, 29]
     # Without a tenure a search goes to a local minimum and back and forth between two states.
     short = {"num_restarts": 0, "timeout": None, "seed": 0}

@@ -27,8 +27,9 @@ Precision = Literal["int16", "float32", "float64"]
 
 #: The shortest default tenure is one move for this many variables. See docs/defaults.md.
 VARIABLES_PER_TENURE = 150
-#: Larger problems have longer tenures, more elites and earlier fresh starts. The shortest of their
-#: tenures is one move for this many variables, of at most so many; the longest is so much more.
+#: Larger dense problems have longer tenures, more elites and earlier fresh starts. The shortest of
+#: their tenures is one move for this many variables, of at most so many; the longest is so much
+#: more.
 LARGE_PROBLEM = 3000
 VARIABLES_PER_LARGE_TENURE, MOST_VARIABLES_OF_TENURE, TENURE_SPREAD = 100, 10_000, 10
 #: Elites of a read, and generations without a new elite after which it keeps only the best one.
@@ -118,7 +119,8 @@ class TabuSampler(StateSampler):
             tenure: number of moves, in ``[0, n)``, for which a flipped variable may not flip again,
                 unless the flip leads to the best state of the search. By default each search draws
                 its tenure: at most ``min(20, n // 4)``, and at least half of that, or ``n // 150``
-                if that is more. For n > 3000 it draws ``min(n, 10000) // 100`` to 10 more.
+                if that is more. For n > 3000 in dense form it draws ``min(n, 10000) // 100`` to 10
+                more.
             timeout: milliseconds for a read, >= 0; ``None`` for no limit; ``"auto"`` for 20, or for
                 no limit if ``time_limit`` is given. A read always reaches its first local minimum.
             num_restarts: largest number of searches of a read after its first one. 0 makes a read
@@ -143,7 +145,8 @@ class TabuSampler(StateSampler):
                 function returns True.
             form: ``"dense"`` stores couplings as a matrix and visits all variables at each move.
                 ``"sparse"`` stores lists of neighbours and visits these. ``None`` for the faster
-                one. Both make the same moves, except where float32 rounds differently.
+                one. Both make the same moves, except where float32 rounds differently or the tenure
+                is the default for n > 3000.
             precision: ``"int16"``, ``"float32"`` or ``"float64"``: type of the gains. ``"int16"``
                 needs the dense form and couplings that are multiples, up to 127, of a power of two;
                 a search whose gains leave the range of int16 goes on in int32. All types make
@@ -187,12 +190,12 @@ class TabuSampler(StateSampler):
         call.parse_states(initial_states, initial_states_generator, num_reads, seed, num_best)
         n = bqm.num_variables
         problem = call.build_problem("dense" if form is None and n <= MAX_VARIABLES_DENSE else form)
-        shortest, longest = _tenures(n, tenure)
+        is_large = n > LARGE_PROBLEM and problem.form == "dense"
+        shortest, longest = _tenures(n, tenure, is_large)
         core_precision = _core_precision(problem, precision)
         first_moves, restart_moves = _move_limits(
             n, coefficient_z_first, coefficient_z_restart, lower_bound_z
         )
-        is_large = n > LARGE_PROBLEM
         threshold = call.core_threshold(energy_threshold)
         num_moves, has_timed_out, is_int16 = 0, False, True
 
@@ -251,11 +254,11 @@ def _core_precision(problem: Problem, name: Precision | None) -> _core.Precision
     return _core.Precision[name]
 
 
-def _tenures(n: int, tenure: int | None) -> tuple[int, int]:
+def _tenures(n: int, tenure: int | None, is_large: bool) -> tuple[int, int]:
     """Return the shortest and the longest tenure that a search may draw."""
     if tenure is not None:
         return (checked_count("tenure", tenure, 0, max(n, 1)),) * 2
-    if n > LARGE_PROBLEM:
+    if is_large:
         shortest = min(n, MOST_VARIABLES_OF_TENURE) // VARIABLES_PER_LARGE_TENURE
         return shortest, shortest + TENURE_SPREAD
     longest = min(MAX_TENURE, n // 4)
