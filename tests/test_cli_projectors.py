@@ -222,6 +222,7 @@ def test_ctrl_c_in_a_call(whole, step_us, tmp_path, monkeypatch):
     assert metrics(folder) == metrics(whole)
 
 
+@pytest.mark.slow
 def test_a_call_that_fails(whole, tmp_path, monkeypatch):
     from dwave.cloud.exceptions import SolverFailureError
 
@@ -235,6 +236,7 @@ def test_a_call_that_fails(whole, tmp_path, monkeypatch):
     assert model(folder) == model(whole)
 
 
+@pytest.mark.slow
 def test_a_call_that_fails_may_be_solved_here(whole, tmp_path, monkeypatch):
     from dwave.cloud.exceptions import SolverFailureError
 
@@ -417,6 +419,7 @@ def test_options_of_another_projector(tmp_path, options, message):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_projector(whole, tmp_path):
     args = ("train", "digits", "--resume", whole)
     before = (whole / "config.json").read_text()
@@ -446,8 +449,13 @@ def test_a_native_run_gets_no_budget(tmp_path):
 @pytest.mark.parametrize(
     ("options", "machine"),
     [
-        (("--topology", "chimera"), "2000Q (chimera 16x16x4, 2041 qubits, 5974 couplers)"),
-        (("--topology", "chimera", "--ideal"), "chimera 16x16x4"),
+        pytest.param(
+            ("--topology", "chimera"), "2000Q (chimera 16x16x4, 2041 qubits, 5974 couplers)",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ("--topology", "chimera", "--ideal"), "chimera 16x16x4", marks=pytest.mark.slow
+        ),
         pytest.param(
             ("--max-copies", 2), "Advantage (pegasus 16, 5612 qubits, 40088 couplers)",
             marks=pytest.mark.slow,

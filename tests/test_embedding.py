@@ -608,6 +608,7 @@ def _write_again_and_again(folder, ready, count):
             cache._write(path, head, packing)
 
 
+@pytest.mark.slow
 def test_two_writers(tmp_path):
     context = multiprocessing.get_context("spawn")
     ready = context.Barrier(3)
@@ -645,6 +646,7 @@ def _search_with_others(folder, ready, searches):
     EmbeddingCache(folder).cliques(graph, 8, graph_id="mock")
 
 
+@pytest.mark.slow
 def test_one_process_searches_while_the_others_wait(tmp_path):
     context = multiprocessing.get_context("spawn")
     ready, searches = context.Barrier(2), context.Queue()

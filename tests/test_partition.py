@@ -129,7 +129,13 @@ def test_a_hundred_problems_of_20_variables():
     assert (abs(np.sqrt((scores**2).mean(axis=0)) - 1) < 0.25).all()
 
 
-@pytest.mark.parametrize(("beta", "sweeps"), [(0.1, 40), (0.5, 200), (2.0, 300)])
+@pytest.mark.parametrize(
+    ("beta", "sweeps"),
+    [
+        (0.1, 40),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in [(0.5, 200), (2.0, 300)]),
+    ],
+)
 def test_standard_errors_are_calibrated(beta, sweeps):
     # 200 seeds: the root mean square of the scores is 1 within 4 of its standard errors, 0.05, and
     # their mean is 0 within 4 of 0.07. Few sweeps make the weights differ.

@@ -89,6 +89,7 @@ def test_a_step_takes_what_was_planned(rng, machine, cache, objective):
         assert 0.98 * found.access_time_us < projector.budget.spent_us < found.access_time_us
 
 
+@pytest.mark.slow
 def test_64_neurons_of_16_inputs_take_a_twentieth_of_one_call_a_neuron(shared_cache):
     cache = shared_cache / "qpsbgd" / "embeddings"
     found = plan([("layer", (64, 16))], 50, 1, shape=(16,), num_reads=100, cache=cache)
