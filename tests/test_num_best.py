@@ -17,7 +17,7 @@ from qpsbgd import (
     SteepestDescentSampler,
     TabuSampler,
 )
-from qpsbgd.samplers import base
+from qpsbgd.samplers import sampler_call
 from qpsbgd.samplers.best_states import BestStates
 
 CALLS = {
@@ -66,8 +66,8 @@ def found(sampleset):
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Reads are solved 32 at a time."""
-    monkeypatch.setattr(base, "STATES_TOGETHER", 1)
-    monkeypatch.setattr(base, "LEAST_READS", 32)
+    monkeypatch.setattr(sampler_call, "STATES_TOGETHER", 1)
+    monkeypatch.setattr(sampler_call, "LEAST_READS", 32)
 
 
 @every_sampler
@@ -121,7 +121,7 @@ def test_chunks_begin_at_multiples_of_32_reads(n, monkeypatch):
         firsts.append(call._num_together)
         raise Stopped
 
-    monkeypatch.setattr(base.SamplerCall, "run_reads", run_reads)
+    monkeypatch.setattr(sampler_call.SamplerCall, "run_reads", run_reads)
     J = scipy.sparse.diags([np.ones(n - 1)], [1], shape=(n, n), format="csr")
     with pytest.raises(Stopped):
         SimulatedAnnealingSampler().sample_arrays(

@@ -15,14 +15,7 @@ from qpsbgd._checks import (
     checked_seed,
 )
 from qpsbgd._warnings import warn_caller
-from qpsbgd.samplers.base import (
-    CoreReads,
-    CoreSampler,
-    InterruptFunction,
-    SamplerCall,
-    States,
-    is_begun,
-)
+from qpsbgd.samplers.base import CoreSampler
 from qpsbgd.samplers.field_schedule import (
     Field,
     checked_interval,
@@ -33,6 +26,7 @@ from qpsbgd.samplers.field_schedule import (
     variable_places,
 )
 from qpsbgd.samplers.ising import Form, Problem
+from qpsbgd.samplers.sampler_call import CoreReads, InterruptFunction, SamplerCall, States, is_begun
 from qpsbgd.samplers.schedule import BetaRange, ScheduleType
 from qpsbgd.samplers.worldlines import Worldlines, checked_buffer, checked_worldlines
 

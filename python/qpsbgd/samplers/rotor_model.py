@@ -11,14 +11,7 @@ from dimod.core.initialized import InitialStateGenerator
 from qpsbgd import _core
 from qpsbgd._checks import check_instance, checked_choice, checked_floats, checked_seed
 from qpsbgd._warnings import warn_caller
-from qpsbgd.samplers.base import (
-    CoreReads,
-    CoreSampler,
-    InterruptFunction,
-    SamplerCall,
-    States,
-    is_begun,
-)
+from qpsbgd.samplers.base import CoreSampler
 from qpsbgd.samplers.field_schedule import (
     Field,
     checked_interval,
@@ -29,6 +22,7 @@ from qpsbgd.samplers.field_schedule import (
     variable_places,
 )
 from qpsbgd.samplers.ising import Form
+from qpsbgd.samplers.sampler_call import CoreReads, InterruptFunction, SamplerCall, States, is_begun
 from qpsbgd.samplers.schedule import BetaRange, ScheduleType
 
 Angles = npt.NDArray[np.uint8]

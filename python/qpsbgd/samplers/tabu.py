@@ -14,14 +14,9 @@ from qpsbgd._checks import (
     checked_real,
     checked_seed,
 )
-from qpsbgd.samplers.base import (
-    InterruptFunction,
-    Progress,
-    SamplerCall,
-    States,
-    StateSampler,
-)
+from qpsbgd.samplers.base import StateSampler
 from qpsbgd.samplers.ising import Form, Problem
+from qpsbgd.samplers.sampler_call import InterruptFunction, Progress, SamplerCall, States
 
 Precision = Literal["int16", "float32", "float64"]
 

@@ -11,16 +11,10 @@ from dimod.core.initialized import InitialStateGenerator
 from qpsbgd import _core
 from qpsbgd._checks import checked_count, checked_seed
 from qpsbgd.samplers.annealing import core_precision
-from qpsbgd.samplers.base import (
-    CoreReads,
-    CoreSampler,
-    InterruptFunction,
-    Progress,
-    SamplerCall,
-    States,
-)
+from qpsbgd.samplers.base import CoreSampler
 from qpsbgd.samplers.ising import Form, Problem
 from qpsbgd.samplers.ladder_arguments import LadderArguments
+from qpsbgd.samplers.sampler_call import CoreReads, InterruptFunction, Progress, SamplerCall, States
 from qpsbgd.samplers.schedule import BetaRange
 from qpsbgd.samplers.tempering_run import (
     ENDLESS,

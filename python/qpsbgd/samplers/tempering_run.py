@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd.samplers.base import is_begun
 from qpsbgd.samplers.ising import Problem
 from qpsbgd.samplers.ladder import Pilot
+from qpsbgd.samplers.sampler_call import is_begun
 
 Floats = npt.NDArray[np.float64]
 States = npt.NDArray[np.int8]
