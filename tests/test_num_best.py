@@ -190,7 +190,7 @@ def test_an_energy_threshold_ends_the_call(small_chunks):
 
 def test_a_time_limit_ends_the_call(monkeypatch, small_chunks):
     ticks = iter(range(10**6))
-    monkeypatch.setattr(base.time, "perf_counter", lambda: float(next(ticks)))
+    monkeypatch.setattr(sampler_call.time, "perf_counter", lambda: float(next(ticks)))
     bqm = dimod.BQM(dict.fromkeys(range(5), 1.0), {}, 0.0, "SPIN")
     # The clock is read once before the reads and once after each 32.
     result = SteepestDescentSampler().sample(
