@@ -413,3 +413,32 @@ def test_bad_arguments(changed, error, message):
     }  # fmt: skip
     with pytest.raises(error, match=message):
         Ising(**arguments)(linear, quadratic)
+
+
+class Aggregated(dimod.Sampler):
+    """A sampler that returns each state once, with the number of its reads, as annealers do."""
+
+    parameters: dict = {}  # noqa: RUF012
+    properties: dict = {}  # noqa: RUF012
+
+    def sample(self, bqm, **options):
+        states = np.array([[1], [-1]], np.int8).repeat(len(bqm), axis=1)
+        return dimod.SampleSet.from_samples(
+            (states, list(bqm.variables)), energy=[0, 0], num_occurrences=[9, 1], vartype="SPIN"
+        )
+
+
+def test_states_of_other_samplers_count_as_often_as_they_occurred():
+    layer = Ising(range(3), [(0, 1)], Aggregated(), {}, 1.0)
+    means = layer(torch.ones(2, 3), torch.ones(2, 1))
+    torch.testing.assert_close(means, torch.full((2, 3), 0.8))
+
+
+def test_a_second_derivative_is_an_error():
+    layer = layer_of(range(3), [(0, 1)], num_reads=4)
+    linear = torch.zeros((2, 3), requires_grad=True)
+    (gradient,) = torch.autograd.grad(
+        layer(linear, torch.zeros((2, 1))).square().sum(), linear, create_graph=True
+    )
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()

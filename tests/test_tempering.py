@@ -588,3 +588,11 @@ def test_an_exception_of_the_caller_has_the_states_so_far(rng):
     with pytest.raises(RuntimeError, match="stop") as caught:
         ParallelTemperingSampler().sample(random_graph(rng, 500), num_sweeps=10**7, progress=fail)
     assert len(caught.value.sampleset) == 1
+
+
+def test_samples_of_a_model_without_variables():
+    sampleset = ParallelTemperingSampler().sample(
+        dimod.BQM("SPIN"), sample_betas=[0.5, 1.0], num_sweeps=10, num_reads=3
+    )
+    assert sampleset.record.sample.shape == (6, 0)
+    assert sampleset.record.beta.tolist() == [0.5, 1.0] * 3

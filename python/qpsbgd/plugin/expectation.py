@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 
 #: Products of spins are a matrix product if so many times the number of edges reaches n^2.
 EDGES_FOR_MATRIX = 64
@@ -60,8 +61,11 @@ class _SampleExpectation(torch.autograd.Function):
         return statistics.mean(dim=1)  # (B, d)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         """Return the gradients for the biases, given that of the means, ``(B, d)``.
+
+        The samples depend on the biases, so a derivative of these gradients would be wrong.
 
         Raises:
             ValueError: a single sample, which has no covariance.

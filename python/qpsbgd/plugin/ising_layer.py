@@ -196,6 +196,13 @@ class Ising(PluginIsing):
         )  # fmt: skip
         return torch.from_numpy(result.states).to(torch.float32)
 
+    def _to_tensor(
+        self, sample_sets: Iterable[dimod.SampleSet], device: torch.device | None = None
+    ) -> torch.Tensor:
+        """Return the spins of other samplers' answers, each as often as it occurred."""
+        spins: torch.Tensor = super()._to_tensor([_one_row_a_read(s) for s in sample_sets], device)
+        return spins
+
     def _checked_biases(
         self, linear: torch.Tensor, quadratic: torch.Tensor, divisor: torch.Tensor | None
     ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -230,6 +237,18 @@ class Ising(PluginIsing):
         return np.random.default_rng(
             checked_seed(self.sample_params.get("seed") if has_seed else None)
         )
+
+
+def _one_row_a_read(sampleset: dimod.SampleSet) -> dimod.SampleSet:
+    """Return a sample set whose rows occurred once each."""
+    counts = sampleset.record.num_occurrences
+    if (counts == 1).all():
+        return sampleset
+    rows = np.repeat(np.arange(len(counts)), counts)
+    return dimod.SampleSet.from_samples(
+        (sampleset.record.sample[rows], sampleset.variables),
+        energy=sampleset.record.energy[rows], vartype=sampleset.vartype,
+    )  # fmt: skip
 
 
 def _batch_method(sampler: dimod.Sampler) -> Method | None:

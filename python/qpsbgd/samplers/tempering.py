@@ -116,7 +116,8 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
             num_replicas: number of replicas of a read, at most 4096. By default the pilot runs
                 choose it, so that 23 % of the exchanges are accepted, or 40 % with
                 ``sample_betas``; at most 256 inverse temperatures. With cluster moves two replicas
-                share an inverse temperature, and the number is even.
+                share an inverse temperature, and the number is even. ``sample_betas`` that are not
+                among the temperatures so found get replicas of their own beside these.
             betas: the inverse temperatures, >= 0 and finite, in any order, instead of pilot runs.
                 They are at most 4096 replicas.
             seed: integer in ``[0, 2**31)``; drawn if ``None``.

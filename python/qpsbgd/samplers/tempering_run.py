@@ -204,7 +204,8 @@ def last_samples(samples: States, num_taken: list[int], num_samples: int) -> Sta
     parts = [
         samples[read, max(0, taken - num_samples) : taken] for read, taken in enumerate(num_taken)
     ]
-    return np.ascontiguousarray(np.concatenate(parts).reshape(-1, samples.shape[-1]))
+    rows = np.concatenate(parts)  # (times of all reads, temperatures, n)
+    return np.ascontiguousarray(rows.reshape(len(rows) * rows.shape[1], rows.shape[2]))
 
 
 def reduced_problem(problem: Problem) -> tuple[Problem, _core.Reduction]:
