@@ -12,6 +12,7 @@ from dimod.core.initialized import InitialStateGenerator
 from qpsbgd import _core
 from qpsbgd._checks import Keep, checked_choice, checked_keep, checked_seed
 from qpsbgd.samplers.base import StateSampler
+from qpsbgd.samplers.batch.options import ACCEPTANCES, Acceptance
 from qpsbgd.samplers.ising import Form, Problem
 from qpsbgd.samplers.sampler_call import InterruptFunction, Progress, SamplerCall
 from qpsbgd.samplers.schedule import BetaRange, ScheduleType, resolve_keep, schedule_betas
@@ -65,7 +66,7 @@ class SimulatedAnnealingSampler(StateSampler):
         initial_states: Any = None,
         initial_states_generator: InitialStateGenerator = "random",
         randomize_order: bool = False,
-        proposal_acceptance_criteria: Literal["Metropolis", "Gibbs"] = "Metropolis",
+        proposal_acceptance_criteria: Acceptance = "Metropolis",
         *,
         num_threads: int | None = None,
         time_limit: float | None = None,
@@ -160,9 +161,7 @@ class SimulatedAnnealingSampler(StateSampler):
         )  # fmt: skip
         self.remove_unknown_kwargs(**kwargs)
         seed = checked_seed(seed)
-        checked_choice(
-            "proposal_acceptance_criteria", proposal_acceptance_criteria, ("Metropolis", "Gibbs")
-        )
+        checked_choice("proposal_acceptance_criteria", proposal_acceptance_criteria, ACCEPTANCES)
         checked_keep(keep)
         call.parse_states(initial_states, initial_states_generator, num_reads, seed, num_best)
         problem = call.build_problem(form)
