@@ -226,7 +226,8 @@ def main():
             continue
         figures[name] = ns = measure(make(), isas, args.rounds)
         widest, *others = ns.values()
-        cells = [f"{widest:.3g}", *(f"{100 * widest / other:.0f} %" for other in others)]
+        time = float(f"{widest:.3g}")  # three digits, printed without an exponent
+        cells = [f"{time:,.9g}", *(f"{100 * widest / other:.0f} %" for other in others)]
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
     if args.json:
         with open(args.json, "w") as file:

@@ -14,7 +14,7 @@
 #include "bindings/module.hpp"
 #include "bindings/watch.hpp"
 #include "core/batch/batch.hpp"
-#include "core/samplers/precision.hpp"
+#include "core/ising/precision.hpp"
 
 using namespace py::literals;
 

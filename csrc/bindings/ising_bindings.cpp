@@ -13,13 +13,13 @@
 
 #include "bindings/module.hpp"
 #include "bindings/watch.hpp"
-#include "core/samplers/anneal.hpp"
-#include "core/samplers/descent.hpp"
-#include "core/samplers/excitations.hpp"
-#include "core/samplers/exhaustive.hpp"
-#include "core/samplers/ising.hpp"
-#include "core/samplers/precision.hpp"
-#include "core/samplers/tabu.hpp"
+#include "core/annealing/anneal.hpp"
+#include "core/annealing/excitations.hpp"
+#include "core/ising/ising.hpp"
+#include "core/ising/precision.hpp"
+#include "core/search/descent.hpp"
+#include "core/search/exhaustive.hpp"
+#include "core/tabu/tabu.hpp"
 
 using namespace py::literals;
 

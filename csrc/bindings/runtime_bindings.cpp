@@ -9,7 +9,7 @@
 
 #include "bindings/module.hpp"
 #include "bindings/watch.hpp"
-#include "core/samplers/chances.hpp"
+#include "core/annealing/chances.hpp"
 #include "core/support/buffer.hpp"
 #include "core/support/dispatch.hpp"
 #include "core/support/parallel.hpp"

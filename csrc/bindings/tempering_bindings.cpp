@@ -13,11 +13,11 @@
 
 #include "bindings/module.hpp"
 #include "bindings/watch.hpp"
-#include "core/samplers/ising.hpp"
-#include "core/samplers/partition.hpp"
-#include "core/samplers/precision.hpp"
-#include "core/samplers/reduction.hpp"
-#include "core/samplers/tempering.hpp"
+#include "core/ising/ising.hpp"
+#include "core/ising/precision.hpp"
+#include "core/ising/reduction.hpp"
+#include "core/tempering/partition.hpp"
+#include "core/tempering/tempering.hpp"
 
 using namespace py::literals;
 

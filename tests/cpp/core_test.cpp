@@ -21,22 +21,22 @@
 #include <variant>
 #include <vector>
 
+#include "core/annealing/anneal.hpp"
+#include "core/annealing/excitations.hpp"
 #include "core/batch/batch.hpp"
+#include "core/ising/precision.hpp"
 #include "core/paths/path_integral.hpp"
 #include "core/paths/rotors.hpp"
 #include "core/projection/gradient_problems.hpp"
 #include "core/projection/projection.hpp"
 #include "core/projection/sign_qubo.hpp"
-#include "core/samplers/anneal.hpp"
-#include "core/samplers/descent.hpp"
-#include "core/samplers/excitations.hpp"
-#include "core/samplers/exhaustive.hpp"
-#include "core/samplers/precision.hpp"
-#include "core/samplers/tabu.hpp"
+#include "core/search/descent.hpp"
+#include "core/search/exhaustive.hpp"
 #include "core/support/dispatch.hpp"
 #include "core/support/parallel.hpp"
 #include "core/support/streams.hpp"
 #include "core/support/work.hpp"
+#include "core/tabu/tabu.hpp"
 
 namespace {
 

@@ -10,12 +10,12 @@
 #include <string>
 #include <vector>
 
-#include "core/samplers/partition.hpp"
-#include "core/samplers/precision.hpp"
-#include "core/samplers/reduction.hpp"
-#include "core/samplers/tempering.hpp"
+#include "core/ising/precision.hpp"
+#include "core/ising/reduction.hpp"
 #include "core/support/dispatch.hpp"
 #include "core/support/streams.hpp"
+#include "core/tempering/partition.hpp"
+#include "core/tempering/tempering.hpp"
 
 namespace {
 

@@ -4,13 +4,13 @@
 #include <limits>
 #include <memory>
 
+#include "core/annealing/anneal.hpp"
 #include "core/batch/problem_lanes.hpp"
-#include "core/samplers/anneal.hpp"
-#include "core/samplers/descent.hpp"
-#include "core/samplers/local_minimum.hpp"
-#include "core/samplers/precision.hpp"
-#include "core/samplers/tabu.hpp"
+#include "core/ising/local_minimum.hpp"
+#include "core/ising/precision.hpp"
+#include "core/search/descent.hpp"
 #include "core/support/parallel.hpp"
+#include "core/tabu/tabu.hpp"
 
 namespace qpsbgd {
 namespace {

@@ -7,7 +7,7 @@
 #include <variant>
 #include <vector>
 
-#include "core/samplers/ising.hpp"
+#include "core/ising/ising.hpp"
 #include "core/state/state_lanes.hpp"
 #include "core/support/matrix.hpp"
 #include "core/support/stop.hpp"

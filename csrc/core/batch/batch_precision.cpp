@@ -6,7 +6,7 @@
 #include <variant>
 
 #include "core/batch/batch.hpp"
-#include "core/samplers/precision.hpp"
+#include "core/ising/precision.hpp"
 #include "core/support/bits.hpp"
 #include "core/support/parallel.hpp"
 #include "core/support/streams.hpp"

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/ising/ising.hpp"
 #include "core/paths/field_schedule.hpp"
 #include "core/paths/worldlines.hpp"
-#include "core/samplers/ising.hpp"
 #include "core/support/stop.hpp"
 #include "kernels/kernels.hpp"
 

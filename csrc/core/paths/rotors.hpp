@@ -7,8 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/ising/ising.hpp"
 #include "core/paths/field_schedule.hpp"
-#include "core/samplers/ising.hpp"
 #include "core/support/stop.hpp"
 #include "kernels/kernels.hpp"
 

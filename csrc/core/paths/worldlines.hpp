@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/ising/ising.hpp"
 #include "core/paths/field_schedule.hpp"
-#include "core/samplers/ising.hpp"
 #include "core/support/buffer.hpp"
 #include "core/support/stop.hpp"
 #include "kernels/kernels.hpp"

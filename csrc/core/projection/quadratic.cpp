@@ -93,7 +93,8 @@ QuadraticProblem::Form QuadraticProblem::cheaper_form(std::size_t num_samples,
   // Multiply-adds for each row and variable. Residuals take num_samples a sweep from the second
   // sweep on (both forms need the product of the first). Fields take num_inputs a flip. In gradient
   // problems about 30 % of the variables flip in the first sweep. In a later sweep 6 % flip in
-  // descent, and 25 % in annealing, averaged over usual temperatures.
+  // descent, and 25 % in annealing, averaged over usual temperatures. A product accumulates in
+  // registers; the update of a field loads and stores it, and counts as two multiply-adds.
   const double later_flips = annealing.is_descent() ? 0.06 : 0.25;
   const double later =
       annealing.num_sweeps > 0 ? static_cast<double>(annealing.num_sweeps - 1) : 0.0;

@@ -8,7 +8,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "core/samplers/ising.hpp"
+#include "core/ising/ising.hpp"
 #include "core/support/inputs.hpp"
 #include "core/support/parallel.hpp"
 #include "core/support/product.hpp"

@@ -9,10 +9,10 @@
 #include <optional>
 
 #include "core/batch/batch.hpp"
+#include "core/ising/ising.hpp"
 #include "core/paths/field_schedule.hpp"
 #include "core/projection/projection.hpp"
-#include "core/samplers/exhaustive.hpp"
-#include "core/samplers/ising.hpp"
+#include "core/search/exhaustive.hpp"
 
 namespace qpsbgd {
 
