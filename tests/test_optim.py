@@ -14,7 +14,7 @@ import qpsbgd
 from networks import Net, backward
 from qpsbgd.nn import BinaryLinear
 from qpsbgd.optim import QPSBGD, BinaryConnect, SignSGD
-from qpsbgd.optim.step import step_seed
+from qpsbgd.optim.layer_gradient import step_seed
 from qpsbgd.optim.weight_update import update_weight
 
 

@@ -17,8 +17,8 @@ from qpsbgd import NativeProjector, ProjectionOptions, _core
 from qpsbgd.nn import BinaryConv2d, BinaryLinear
 from qpsbgd.nn.patches import PatchSamples
 from qpsbgd.optim import QPSBGD, step
+from qpsbgd.optim.layer_gradient import step_seed
 from qpsbgd.optim.sampling import SampleRequest, choose_samples
-from qpsbgd.optim.step import step_seed
 from qpsbgd.projection.products import LayerProducts, minimise_products
 
 

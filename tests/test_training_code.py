@@ -20,10 +20,10 @@ from qpsbgd.nn import BinaryConv2d, BinaryGCNConv, BinaryLinear
 from qpsbgd.nn.functional import ste_sign
 from qpsbgd.optim import QPSBGD, split_parameters
 from qpsbgd.optim.device import to_devices, to_host
+from qpsbgd.optim.layer_gradient import LayerGradient
 from qpsbgd.optim.real_parameters import IdleParameters
 from qpsbgd.optim.sampling import LayerSamples
 from qpsbgd.optim.stats import energies
-from qpsbgd.optim.step import LayerGradient
 
 
 class Recorder:
