@@ -16,8 +16,8 @@ from problems import layer as make_layer
 from qpsbgd import NativeProjector, ProjectionOptions, _core
 from qpsbgd.nn import BinaryConv2d, BinaryLinear
 from qpsbgd.nn.patches import PatchSamples
-from qpsbgd.optim import QPSBGD, step
-from qpsbgd.optim.layer_gradient import step_seed
+from qpsbgd.optim import QPSBGD
+from qpsbgd.optim.layer_gradient import SAMPLE_STREAM, step_seed
 from qpsbgd.optim.sampling import SampleRequest, choose_samples
 from qpsbgd.projection.products import LayerProducts, minimise_products
 
@@ -50,7 +50,7 @@ def samples_of(optimizer, *, uses_products=True, num_steps=0, index=0):
         SampleRequest(
             optimizer.captures()[index].calls(),
             max_samples=group["max_samples"],
-            seed=step_seed(group["seed"], index, num_steps, step.SAMPLE_STREAM),
+            seed=step_seed(group["seed"], index, num_steps, SAMPLE_STREAM),
             uses_products=uses_products,
             has_small_groups=False,
             needs_squares=True,
@@ -105,7 +105,7 @@ def test_sums_are_those_of_a_slow_twin(num_calls, maximize):
     X, T = X[:, is_reached], T[:, is_reached]
     N = X.shape[1]
     assert 4 * 42 * num_calls >= N
-    rng = np.random.default_rng(step_seed(2, 0, 0, step.SAMPLE_STREAM))
+    rng = np.random.default_rng(step_seed(2, 0, 0, SAMPLE_STREAM))
     chosen = np.sort(rng.choice(N, 64, replace=False, shuffle=False))
     products = samples.products
     assert products.num_samples == N
