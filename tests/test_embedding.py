@@ -67,7 +67,9 @@ def assert_valid(packing, graph, edges):
 
 
 @every_family
-@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 12, 13, 16])
+@pytest.mark.parametrize(
+    "n", [1, 2, 3, 4, 5, 8, 16, *(pytest.param(n, marks=pytest.mark.slow) for n in (12, 13))]
+)
 def test_cliques_are_valid(family, n):
     for graph in (
         ideal_graph(family, SMALL[family]),

@@ -83,7 +83,7 @@ def test_copies_against_ocean(family, n, share):
 
 
 @every_family
-@pytest.mark.parametrize("n", [5, 11])
+@pytest.mark.parametrize("n", [5, pytest.param(11, marks=pytest.mark.slow)])
 def test_improved_packings_are_valid(family, n, short_search):
     """By D-Wave's verifier, on graphs with different defects."""
     for seed in range(3):

@@ -104,6 +104,7 @@ def _spend_in_process(ledger, limit, ready, results):
     results.put(_spend(budget, 60, ESTIMATE, BILL))
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_ledger(tmp_path):
     """No reservation is lost, and none counts twice."""
     ledger, limit = tmp_path / "spent.json", 50 * BILL + (ESTIMATE - BILL)

@@ -20,6 +20,8 @@ from qpsbgd.optim import QPSBGD
 from qpsbgd.optim.distributed import Shard, project_shards
 from ranks import Ranks, bytes_sent, project
 
+pytestmark = pytest.mark.slow  # starts five processes that import torch
+
 NATIVE = NativeProjector(num_threads=1)
 
 

@@ -90,10 +90,11 @@ def test_number_partitioning(isa, seed):
 @pytest.mark.parametrize("method", SEARCHES)
 @pytest.mark.parametrize("real", [False, True])
 @pytest.mark.parametrize("vartype", ["BINARY", "SPIN"])
-def test_one_hot_chains_at_any_penalty(method, vartype, real):
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_one_hot_chains_at_any_penalty(method, vartype, real, seed):
     sampler, options = SEARCHES[method]
     # In spins a penalty of 1e12 leaves the costs' real parts four digits.
-    for seed, penalty in itertools.product(range(2), PENALTIES):
+    for penalty in PENALTIES:
         bqm = one_hot_chain(seed, penalty, vartype=vartype, real=real)
         found = sampler.sample(bqm, seed=seed, **options)
         cost = cost_of(found.first.sample, seed, real=real)
