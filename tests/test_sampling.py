@@ -16,7 +16,7 @@ from problems import layer as make_layer
 from qpsbgd import NativeProjector, ProjectionOptions, _core
 from qpsbgd.nn import BinaryConv2d, BinaryLinear
 from qpsbgd.nn.patches import PatchSamples
-from qpsbgd.optim import QPSBGD
+from qpsbgd.optim import QPSBGD, step
 from qpsbgd.optim.layer_gradient import SAMPLE_STREAM, step_seed
 from qpsbgd.optim.sampling import SampleRequest, choose_samples
 from qpsbgd.projection.products import LayerProducts, minimise_products
