@@ -17,7 +17,7 @@ from qpsbgd import (
     SteepestDescentSampler,
     TabuSampler,
 )
-from qpsbgd.samplers import sampler_call
+from qpsbgd.samplers import reads, sampler_call
 from qpsbgd.samplers.best_states import BestStates
 
 CALLS = {
@@ -66,8 +66,8 @@ def found(sampleset):
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Reads are solved 32 at a time."""
-    monkeypatch.setattr(sampler_call, "STATES_TOGETHER", 1)
-    monkeypatch.setattr(sampler_call, "LEAST_READS", 32)
+    monkeypatch.setattr(reads, "STATES_TOGETHER", 1)
+    monkeypatch.setattr(reads, "LEAST_READS", 32)
 
 
 @every_sampler

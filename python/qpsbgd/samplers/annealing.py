@@ -194,7 +194,8 @@ class SimulatedAnnealingSampler(StateSampler):
             all_betas = np.repeat(betas, num_sweeps_per_beta)
             reads = call.run_reads(
                 limits,
-                lambda initial, first, limits: problem.core.anneal(
+                lambda initial, first, limits: call.in_core(
+                    problem.core.anneal,
                     initial,
                     betas=all_betas,
                     energy_threshold=threshold,
@@ -203,20 +204,16 @@ class SimulatedAnnealingSampler(StateSampler):
                     **options,
                 ),
             )
-        return call.finish(
-            reads.states,
-            reads.reason,
-            reads.error,
-            energies=reads.energies,
-            num_occurrences=reads.num_occurrences,
-            beta_range=[float(betas[0]), float(betas[-1])] if len(betas) else None,
-            beta_schedule_type=beta_schedule_type,
-            seed=seed,
-            keep=keep,
-            form=problem.form,
-            precision=fields.name,
-            num_sweeps=list(reads.extremes),
-        )
+            return call.finish(
+                reads,
+                beta_range=[float(betas[0]), float(betas[-1])] if len(betas) else None,
+                beta_schedule_type=beta_schedule_type,
+                seed=seed,
+                keep=keep,
+                form=problem.form,
+                precision=fields.name,
+                num_sweeps=list(reads.extremes),
+            )
 
 
 def _fitting_sweeps(
@@ -232,7 +229,8 @@ def _fitting_sweeps(
     start = time.perf_counter()
     _, num_made, *_ = call.problem.core.anneal(
         call.initial, betas=[betas[0]] * sweeps, num_threads=call.num_threads,
-        time_limit=call.time_limit, energy_threshold=-np.inf, watch=None, **options,
+        time_limit=call.time_limit, energy_threshold=-np.inf,
+        watch=lambda _: call.is_interrupted(), **options,
     )  # fmt: skip
     # The first reads stand for all of them.
     seconds = (time.perf_counter() - start) * (call.num_reads / len(call.initial))

@@ -129,15 +129,13 @@ class SteepestDescentSampler(StateSampler):
         with call.solving() as limits:
             reads = call.run_reads(
                 limits,
-                lambda initial, _, limits: problem.core.descend(
-                    initial, precision=core_precision, **limits
+                lambda initial, _, limits: call.in_core(
+                    problem.core.descend, initial, precision=core_precision, **limits
                 ),
             )
-        return call.finish(
-            reads.states, reads.reason, reads.error, {"num_steps": reads.counts},
-            energies=reads.energies, num_occurrences=reads.num_occurrences,
-            form=problem.form, precision=core_precision.name,
-        )  # fmt: skip
+            return call.finish(
+                reads, {"num_steps": reads.counts}, form=problem.form, precision=core_precision.name
+            )
 
 
 def _core_precision(problem: Problem, name: Precision | None) -> _core.Precision:

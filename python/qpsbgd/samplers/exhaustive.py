@@ -8,6 +8,7 @@ import numpy as np
 from qpsbgd import _core
 from qpsbgd._checks import checked_count
 from qpsbgd.samplers.base import CoreSampler
+from qpsbgd.samplers.reads import Reads
 from qpsbgd.samplers.sampler_call import InterruptFunction, Progress, SamplerCall
 
 #: Largest number of variables. 2^48 states take hours, and each further variable doubles the time.
@@ -110,9 +111,10 @@ class ExhaustiveSampler(CoreSampler):
         problem = call.build_problem()
         threshold = call.core_threshold(energy_threshold)
         with call.solving() as limits:
-            states, num_visited, reason, error = problem.core.enumerate(
-                num_states=num_states, energy_threshold=threshold, **limits
-            )
-        # The model's own energies may be rounded differently than the core's.
-        order = np.argsort(problem.energies(states, call.num_threads), kind="stable")
-        return call.finish(states[order], reason, error, num_visited=num_visited)
+            states, num_visited, reason, error = call.in_core(
+                problem.core.enumerate,
+                num_states=num_states, energy_threshold=threshold, **limits,
+            )  # fmt: skip
+            reads = Reads(states, reason, error, np.zeros(len(states), np.int64))
+            # The model's own energies may be rounded differently than the core's.
+            return call.finish(reads, is_sorted=True, num_visited=num_visited)

@@ -1,7 +1,7 @@
 """Binary quadratic models in the form that the core solves."""
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import dimod
@@ -11,14 +11,13 @@ import numpy.typing as npt
 from qpsbgd import _core
 from qpsbgd._checks import check_model, checked_choice
 from qpsbgd.samplers.array_model import LARGEST, PIECE, SMALLEST, ArrayModel
+from qpsbgd.samplers.ordered_energies import OrderedEnergies, is_order_of_consequence
 
 Form = Literal["dense", "sparse"]
 Floats = npt.NDArray[np.float64]
 
-#: The core's energies replace the model's own if float64's rounding makes them differ by less.
-CORE_ENERGY_ERROR = 1e-8
-#: Number of interactions that dimod sums before Python handles signals again, about 10 ms.
-ENERGY_RUN = 1 << 23
+#: Number of terms of energies that are summed before a call may end: some tenths of a second.
+ENERGY_RUN = 1 << 28
 
 
 def label_sequence(bqm: dimod.BinaryQuadraticModel) -> Sequence[Hashable]:
@@ -64,6 +63,7 @@ class Problem:
 
     bqm: dimod.BinaryQuadraticModel | None = None
     core: _core.Ising
+    _is_ordered = False  # whether energies are summed in the order of dimod
 
     def __init__(
         self,
@@ -95,6 +95,11 @@ class Problem:
         self.total = _sum_of_magnitudes(biases.linear, biases.quadratic) + abs(self.offset)
         if not np.isfinite(self.total):
             self._check_finite(biases)
+        if self.bqm is not None:
+            self._is_ordered = is_order_of_consequence(
+                biases.linear, biases.quadratic, self.offset, self.total,
+                is_binary=model.vartype is dimod.BINARY,
+            )  # fmt: skip
         if model.vartype is dimod.BINARY:
             with np.errstate(over="ignore", invalid="ignore"):
                 self.offset += float(biases.linear.sum() / 2 + biases.quadratic.sum() / 4)
@@ -155,27 +160,37 @@ class Problem:
         """The form of the couplings, ``"dense"`` or ``"sparse"``."""
         return self.core.form.name
 
-    def energies(self, states: npt.NDArray[np.int8], num_threads: int) -> Floats:
+    def energies(
+        self,
+        states: npt.NDArray[np.int8],
+        num_threads: int,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Floats:
         """Return the energies of states of spins under the model.
 
         Args:
             states: int8 ``(reads, n)``.
             num_threads: largest number of threads.
+            should_stop: asked between parts of the states whether to leave out the other ones.
 
         Returns:
-            float64 ``(reads,)``. They equal ``bqm.energies`` to the last bit if the biases are so
-            large that the order of a sum matters in the eighth decimal.
+            float64 ``(reads,)``, or the first ones of them. They equal ``bqm.energies`` to the last
+            bit if float64 rounds no sum, or if the order of a sum matters
+            (:func:`~qpsbgd.samplers.ordered_energies.is_order_of_consequence`).
         """
-        bqm = self.bqm
-        if bqm is None or 16 * self.total * np.finfo(np.float64).eps < CORE_ENERGY_ERROR:
-            return self.core.energies(states, num_threads=num_threads) + self.offset
-        own = states if bqm.vartype is dimod.SPIN else ((states + 1) // 2).astype(np.int8)
-        step = max(1, ENERGY_RUN // max(1, bqm.num_interactions))
-        energies = [
-            np.asarray(bqm.energies((own[first : first + step], self.variables)), np.float64)
-            for first in range(0, len(own), step)
-        ]
-        return np.concatenate([np.empty(0), *energies])
+        ordered = self._ordered_energies() if self._is_ordered else None
+        step = max(1, ENERGY_RUN // max(1, self._num_terms))
+        energies = [np.empty(0)]
+        for first in range(0, len(states), step):
+            part = states[first : first + step]
+            if ordered is None:
+                energies.append(self.core.energies(part, num_threads=num_threads) + self.offset)
+            else:
+                own = part if self._model.vartype is dimod.SPIN else (part + 1) // 2
+                energies.append(ordered.energies(own, num_threads))
+            if should_stop is not None and should_stop():
+                break
+        return np.concatenate(energies)
 
     def rounding(self, energy: float) -> float:
         """Return the largest difference of float64 sums of the model's biases near an energy."""
@@ -191,6 +206,16 @@ class Problem:
             variable_order=self._order, sort_labels=False
         )
         return _as_biases(linear, rows, columns, quadratic)
+
+    def _ordered_energies(self) -> OrderedEnergies:
+        model: dimod.BinaryQuadraticModel = self.bqm
+        vectors = model.to_numpy_vectors(sort_labels=False)
+        biases = _as_biases(vectors.linear_biases, *vectors.quadratic)
+        columns = None
+        if self._order is not None:
+            places = {label: place for place, label in enumerate(self._order)}
+            columns = [places[label] for label in model.variables]
+        return OrderedEnergies(*biases, float(model.offset), columns)
 
     def _make_core(self, biases: Biases, form: Form | None) -> None:
         self.core = _core.Ising(

@@ -26,7 +26,8 @@ from qpsbgd.samplers.field_schedule import (
     variable_places,
 )
 from qpsbgd.samplers.ising import Form, Problem
-from qpsbgd.samplers.sampler_call import CoreReads, InterruptFunction, SamplerCall, States, is_begun
+from qpsbgd.samplers.reads import CoreReads, States, is_begun
+from qpsbgd.samplers.sampler_call import InterruptFunction, SamplerCall
 from qpsbgd.samplers.schedule import BetaRange, ScheduleType
 from qpsbgd.samplers.worldlines import Worldlines, checked_buffer, checked_worldlines
 
@@ -218,7 +219,13 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
             schedule_sample_interval=schedule_sample_interval,
         )  # fmt: skip
         _warn_unused(Hd_field, Gamma, qubits_per_chain, strength)
-        call.parse_states(initial_states, initial_states_generator, num_reads, seed, num_best)
+        has_arrays = (
+            num_breaks is not None or schedule_sample_interval is not None or not is_projected
+        )
+        call.parse_states(
+            initial_states, initial_states_generator, num_reads, seed, num_best,
+            is_divisible=not has_arrays,
+        )  # fmt: skip
         order = sorted_variables(bqm)
         columns = variable_places(call.variables or [], order)
         spins = np.ascontiguousarray(call.initial[:, columns])
@@ -237,9 +244,10 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
 
         def solve(initial: States, first: int, limits: dict[str, Any]) -> CoreReads:
             lines = starts
-            if first > 0:  # with num_best, where worldlines start without breaks
+            if first > 0:  # worldlines of many reads start without breaks
                 lines = Worldlines.without_breaks(np.ascontiguousarray(initial[:, columns]))
-            spins, sweeps, statistics, numbers, places, reason, error = _core.anneal_paths(
+            spins, sweeps, statistics, numbers, places, reason, error = call.in_core(
+                _core.anneal_paths,
                 core,
                 lines.spins,
                 lines.num_breaks,
@@ -266,21 +274,18 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
 
         with call.solving() as limits:
             reads = call.run_reads(limits, solve)
-        if make_info_json_serializable:
-            arrays = {key: np.asarray(value).tolist() for key, value in arrays.items()}
-        return call.finish(
-            reads.states,
-            reads.reason,
-            reads.error,
-            energies=reads.energies,
-            num_occurrences=reads.num_occurrences,
-            beta_range=[float(factors[0]), float(factors[-1])] if len(factors) else None,
-            beta_schedule_type=beta_schedule_type,
-            seed=seed,
-            form=problem.form,
-            num_sweeps=list(reads.extremes),
-            **arrays,
-        )
+            if make_info_json_serializable:
+                arrays = {key: np.asarray(value).tolist() for key, value in arrays.items()}
+            return call.finish(
+                reads,
+                is_whole=bool(arrays),
+                beta_range=[float(factors[0]), float(factors[-1])] if len(factors) else None,
+                beta_schedule_type=beta_schedule_type,
+                seed=seed,
+                form=problem.form,
+                num_sweeps=list(reads.extremes),
+                **arrays,
+            )
 
 
 def _warn_unused(Hd_field: Any, gamma: Any, qubits_per_chain: int, strength: float) -> None:

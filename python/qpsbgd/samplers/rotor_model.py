@@ -22,7 +22,8 @@ from qpsbgd.samplers.field_schedule import (
     variable_places,
 )
 from qpsbgd.samplers.ising import Form
-from qpsbgd.samplers.sampler_call import CoreReads, InterruptFunction, SamplerCall, States, is_begun
+from qpsbgd.samplers.reads import CoreReads, States, is_begun
+from qpsbgd.samplers.sampler_call import InterruptFunction, SamplerCall
 from qpsbgd.samplers.schedule import BetaRange, ScheduleType
 
 Angles = npt.NDArray[np.uint8]
@@ -198,7 +199,11 @@ class RotorModelAnnealingSampler(CoreSampler, dimod.Initialized):
         order = sorted_variables(bqm)
         angles = _angles_of(initial_states, (num_reads, len(order)))
         if angles is None:
-            call.parse_states(initial_states, initial_states_generator, num_reads, seed, num_best)
+            has_arrays = schedule_sample_interval is not None or not is_projected
+            call.parse_states(
+                initial_states, initial_states_generator, num_reads, seed, num_best,
+                is_divisible=not has_arrays,
+            )  # fmt: skip
             columns = variable_places(call.variables or [], order)
         elif num_best is None:
             if is_measured:
@@ -220,7 +225,8 @@ class RotorModelAnnealingSampler(CoreSampler, dimod.Initialized):
 
         def solve(initial: States, first: int, limits: dict[str, Any]) -> CoreReads:
             starts = _angles(initial[:, columns]) if angles is None else angles
-            ends, spins, sweeps, statistics, reason, error = _core.anneal_rotors(
+            ends, spins, sweeps, statistics, reason, error = call.in_core(
+                _core.anneal_rotors,
                 problem.core,
                 starts,
                 problem_fields=factors,
@@ -244,21 +250,18 @@ class RotorModelAnnealingSampler(CoreSampler, dimod.Initialized):
 
         with call.solving() as limits:
             reads = call.run_reads(limits, solve)
-        if make_info_json_serializable:
-            arrays = {key: value.tolist() for key, value in arrays.items()}
-        return call.finish(
-            reads.states,
-            reads.reason,
-            reads.error,
-            energies=reads.energies,
-            num_occurrences=reads.num_occurrences,
-            beta_range=[float(factors[0]), float(factors[-1])] if len(factors) else None,
-            beta_schedule_type=beta_schedule_type,
-            seed=seed,
-            form=problem.form,
-            num_sweeps=list(reads.extremes),
-            **arrays,
-        )
+            if make_info_json_serializable:
+                arrays = {key: value.tolist() for key, value in arrays.items()}
+            return call.finish(
+                reads,
+                is_whole=bool(arrays),
+                beta_range=[float(factors[0]), float(factors[-1])] if len(factors) else None,
+                beta_schedule_type=beta_schedule_type,
+                seed=seed,
+                form=problem.form,
+                num_sweeps=list(reads.extremes),
+                **arrays,
+            )
 
 
 def _angles(spins: States) -> Angles:

@@ -1,9 +1,8 @@
 """One call of a sampler: argument checks, clock, reads and result, which all samplers share."""
 
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dimod
@@ -23,46 +22,20 @@ from qpsbgd._checks import (
 from qpsbgd.samplers.array_model import ArrayModel
 from qpsbgd.samplers.best_states import BestStates
 from qpsbgd.samplers.initial_states import InitialStates, sorted_labels
+from qpsbgd.samplers.interrupts import DeferredInterrupts
 from qpsbgd.samplers.ising import Form, Problem, label_sequence
+from qpsbgd.samplers.reads import (
+    Reads,
+    Solve,
+    States,
+    begun_reads,
+    check_memory,
+    reads_together,
+)
 from qpsbgd.samplers.sample_arrays import SampleArrays, make_sampleset
 
 InterruptFunction = Callable[[], bool]
 Progress = Callable[[float], object]
-States = npt.NDArray[np.int8]
-#: States of reads, what the core counts in each, the reason for which it stopped, and an exception.
-CoreReads = tuple[States, npt.NDArray[np.int64], _core.StopReason, BaseException | None]
-#: Solver of some reads, given their initial states, the number of the first one, and limits.
-Solve = Callable[[States, int, dict[str, Any]], CoreReads]
-
-#: Where only the best states are kept, as many reads are solved together as have this many spins,
-#: but at least LEAST_READS. Both numbers of reads are multiples of STREAM_READS, because so many
-#: reads share a random stream where spins are bits.
-STATES_TOGETHER = 1 << 20
-LEAST_READS = 64
-STREAM_READS = 32
-
-
-@dataclass(frozen=True)
-class Reads:
-    """What the reads of a call found.
-
-    Attributes:
-        states: spins, int8 ``(k, n)``: those of each read that began, or the best ones.
-        counts: what the core counts in each read, ``(k,)``; for a best state, in its first read.
-        reason: the reason for which the core stopped.
-        error: an exception that ended the solving early, or None.
-        extremes: the smallest and the largest count of all reads that began.
-        energies: energies of the states, ``(k,)``, or None.
-        num_occurrences: number of reads of each state, ``(k,)``, or None.
-    """
-
-    states: States
-    counts: npt.NDArray[np.int64]
-    reason: _core.StopReason
-    error: BaseException | None
-    extremes: tuple[int, int]
-    energies: npt.NDArray[np.float64] | None = None
-    num_occurrences: npt.NDArray[np.int64] | None = None
 
 
 class SamplerCall:
@@ -114,7 +87,7 @@ class SamplerCall:
         self._interrupt_function = checked_callable("interrupt_function", interrupt_function)
         self._progress = checked_callable("progress", progress)
         self.variables: Sequence[Any] | None = None
-        self._was_asked = False
+        self._was_asked, self._lowest = False, math.inf
 
     def parse_states(
         self,
@@ -123,22 +96,28 @@ class SamplerCall:
         num_reads: int | None,
         seed: int | None,
         num_best: int | None = None,
+        *,
+        is_divisible: bool = True,
     ) -> None:
-        """Make the initial state of each read; the arguments are those of dimod.
+        """Make the initial states of the reads that are solved first; the arguments are dimod's.
 
-        With ``num_best`` the states of the first reads alone are made, as many as are solved
-        together.
+        With ``is_divisible=False`` these are all reads.
         """
         self._num_best = None if num_best is None else checked_count("num_best", num_best, 1)
         self._starts = InitialStates(
             self._labels(), self.bqm.vartype, initial_states, generator, num_reads, seed
         )
         self.variables, self.num_reads = self._starts.labels, self._starts.num_reads
+        n = len(self.variables)
+        is_limited = np.isfinite(self.time_limit) or self._interrupt_function is not None
+        if self._num_best is None and not (is_limited and is_divisible):
+            check_memory(self.num_reads, n)
         self._num_together = self.num_reads
-        if num_best is not None:
-            fitting = STATES_TOGETHER // max(1, len(self.variables))
-            together = max(fitting - fitting % STREAM_READS, LEAST_READS)
-            self._num_together = min(self.num_reads, together)
+        if is_divisible:
+            self._num_together = reads_together(
+                self.num_reads, n, is_best=self._num_best is not None,
+                time_limit=self.time_limit, num_threads=self.num_threads,
+            )  # fmt: skip
         self.initial = self._starts.take(self._num_together)
 
     def use_reads(self, num_reads: int) -> None:
@@ -163,36 +142,55 @@ class SamplerCall:
         # The last digits of a float64 sum depend on the order of its terms.
         return threshold - self.problem.offset + self.problem.rounding(threshold)
 
-    @contextmanager
-    def solving(self) -> Iterator[dict[str, Any]]:
-        """Time the block that solves the problem; yield the options that all solvers take."""
-        self._ends_of_phases.append(time.perf_counter_ns())
-        yield {
-            "num_threads": self.num_threads,
-            "time_limit": self.time_limit,
-            "watch": self._watch(),
-        }
-        self._ends_of_phases.append(time.perf_counter_ns())
+    def solving(self) -> DeferredInterrupts[dict[str, Any]]:
+        """Return the context of the solving and of :meth:`finish`; it begins the sampling's time.
 
-    def run_reads(self, limits: dict[str, Any], solve: Solve) -> "Reads":
-        """Solve all reads, or some at a time where only the best states are wanted.
+        ``with`` assigns the options that all solvers take.
+        """
+        self._ends_of_phases.append(time.perf_counter_ns())
+        self._offset = self.problem.offset
+        self._interrupts = DeferredInterrupts(
+            {
+                "num_threads": self.num_threads,
+                "time_limit": self.time_limit,
+                "watch": self._core_watch(),
+            },
+            SamplerCall._watch.__code__,
+        )
+        return self._interrupts
+
+    def in_core(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Return what a function of the core returns; in it, Ctrl-C ends the work."""
+        return self._interrupts.in_core(function, *args, **kwargs)
+
+    def is_interrupted(self) -> bool:
+        """Return whether Ctrl-C waits for the end of Python code."""
+        return self._interrupts.is_waiting()
+
+    def run_reads(self, limits: dict[str, Any], solve: Solve) -> Reads:
+        """Solve all reads, some at a time where there are many.
 
         Args:
             limits: what :meth:`solving` yields.
             solve: called with initial states, the number of the first of these reads, and limits.
         """
-        if self._num_best is None:
-            states, counts, reason, error = solve(self.initial, 0, limits)
-            states, counts = begun_reads(states, counts, reason)
-            return Reads(states, counts, reason, error, (int(counts.min()), int(counts.max())))
-        best = BestStates(self._num_best, self.initial.shape[1])
+        best = None
+        if self._num_best is not None:
+            best = BestStates(self._num_best, self.initial.shape[1])
         end = time.perf_counter() + limits["time_limit"]
-        first, extremes, initial = 0, [], self.initial
+        first, extremes, initial, parts = 0, [], self.initial, []
         while True:
             states, counts, reason, error = solve(initial, first, limits)
-            if first == 0 or (counts >= 0).any() or reason is _core.StopReason.finished:
-                states, counts = begun_reads(states, counts, reason)
-                best.add(states, self.problem.energies(states, self.num_threads), counts)
+            states, counts = begun_reads(states, counts, reason, first)
+            if len(states):
+                if best is None:
+                    parts.append((states, counts))
+                else:
+                    energies = self.problem.energies(
+                        states, self.num_threads, self._interrupts.is_late
+                    )
+                    known = len(energies)
+                    best.add(states[:known], energies, counts[:known])
                 extremes += [int(counts.min()), int(counts.max())]
             first += len(initial)
             if reason is not _core.StopReason.finished or first == self.num_reads:
@@ -201,61 +199,88 @@ class SamplerCall:
             if left <= 0:
                 reason = _core.StopReason.time_limit
                 break
+            if self.is_interrupted():
+                reason = _core.StopReason.interrupt
+                break
             limits = {**limits, "time_limit": left}
             initial = self._starts.take(min(self._num_together, self.num_reads - first))
-        lowest, energies, occurrences, numbers = best.arrays()
         ends = (min(extremes), max(extremes))
-        return Reads(lowest, numbers, reason, error, ends, energies, occurrences)
+        if best is not None:
+            lowest, energies, occurrences, numbers = best.arrays()
+            return Reads(lowest, reason, error, numbers, ends, energies, occurrences)
+        states, counts = parts[0]
+        if len(parts) > 1:
+            states, counts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return Reads(states, reason, error, counts, ends)
 
     def finish(
         self,
-        states: States,
-        reason: _core.StopReason,
-        error: BaseException | None,
+        reads: Reads,
         vectors: dict[str, npt.NDArray[Any]] | None = None,
-        energies: npt.NDArray[np.float64] | None = None,
-        num_occurrences: npt.NDArray[np.int64] | None = None,
+        *,
+        is_sorted: bool = False,
+        is_whole: bool = False,
         **info: Any,
     ) -> Any:
         """Make the sample set of the call, or the arrays if the model was given as arrays.
 
+        The reads whose energies are not known :data:`~qpsbgd.samplers.interrupts.GRACE` seconds
+        after an interrupt are left out.
+
         Args:
-            states: spins, int8 ``(reads, n)``.
-            reason: the reason for which the core stopped.
-            error: an exception that ended the solving early, or None.
+            reads: what the reads found.
             vectors: further columns of the sample set, ``(reads,)`` each.
-            energies: energies of the states, ``(reads,)``, if they are known.
-            num_occurrences: number of reads of each state, ``(reads,)``; None for 1.
+            is_sorted: whether to sort the states by their energies.
+            is_whole: whether ``info`` has arrays of all reads, so that none may be left out.
             **info: entries of the sample set's ``info``, beside those of all samplers.
 
         Raises:
-            BaseException: ``error``; the sample set is its attribute ``sampleset``.
+            BaseException: ``reads.error``, or what a function of the caller or a signal raised; the
+                sample set is its attribute ``sampleset``.
         """
+        self._ends_of_phases.append(time.perf_counter_ns())
+        energies, occurrences = reads.energies, reads.num_occurrences
         if energies is None:
-            energies = self.problem.energies(states, self.num_threads)
-        if num_occurrences is None:
-            num_occurrences = np.ones(len(states), np.int64)
+            should_stop = None if is_whole else self._interrupts.is_late
+            energies = self.problem.energies(reads.states, self.num_threads, should_stop)
+        order: Any = slice(len(energies))
+        if is_sorted:
+            order = np.argsort(energies, kind="stable")
+            energies = energies[order]
+        states = reads.states[order]
+        if occurrences is None:
+            occurrences = np.ones(len(states), np.int64)
         if self.bqm.vartype is dimod.BINARY:
             states = (states + 1) // 2
+        columns = {name: vector[order] for name, vector in (vectors or {}).items()}
         is_array = isinstance(self.bqm, ArrayModel)
         make = self._arrays if is_array else self._sampleset
-        result = make(states, energies, num_occurrences, vectors or {})
-        if error is None and not self._was_asked:
-            try:
-                self._ask()  # a short call has not called the caller's function yet
-            except BaseException as exception:
-                error, info["stopped_by"] = exception, _core.StopReason.interrupt.name
-        self._ends_of_phases.append(time.perf_counter_ns())
-        phases = ("preprocessing_ns", "sampling_ns", "postprocessing_ns")
-        durations = np.diff(self._ends_of_phases).tolist()
+        result = make(states, energies, occurrences, columns)
         result.info.update(
             isa=_core.isa(),
             num_threads=self.num_threads,
-            **{"stopped_by": reason.name, **info},
-            timing=dict(zip(phases, durations, strict=True)),
+            **{"stopped_by": reads.reason.name, **info},
         )
-        if error is not None:
+
+        def attach(error: BaseException) -> None:
+            result.info["stopped_by"] = _core.StopReason.interrupt.name
             setattr(error, "result" if is_array else "sampleset", result)
+
+        self._interrupts.attach = attach
+        error = self._interrupts.error() if reads.error is None else reads.error
+        if error is None and not self._was_asked:
+            try:
+                # A short call has not called the caller's functions yet.
+                if self._watch(float(energies.min(initial=np.inf)) - self._offset):
+                    result.info["stopped_by"] = _core.StopReason.interrupt.name
+            except BaseException as exception:
+                error = exception
+        self._ends_of_phases.append(time.perf_counter_ns())
+        phases = ("preprocessing_ns", "sampling_ns", "postprocessing_ns")
+        durations = np.diff(self._ends_of_phases).tolist()
+        result.info["timing"] = dict(zip(phases, durations, strict=True))
+        if error is not None:
+            attach(error)
             raise error
         return result
 
@@ -287,51 +312,19 @@ class SamplerCall:
         vectors = {"num_occurrences": num_occurrences.astype(int, copy=False), **vectors}
         return make_sampleset(states, labels, energies, self.bqm.vartype, vectors, {})
 
-    def _watch(self) -> Callable[[float], bool] | None:
-        """Return the function that the core calls with the lowest energy; True means stop."""
-        interrupt, progress, offset = (
-            self._interrupt_function,
-            self._progress,
-            self.problem.offset,
-        )
-        if progress is None:
-            return None if interrupt is None else lambda _: self._ask()
+    def _core_watch(self) -> Callable[[float], bool] | None:
+        """Return the function that the core calls, or None if there is nobody to call."""
+        has_function = self._interrupt_function is not None or self._progress is not None
+        return self._watch if has_function else None
 
-        lowest = np.inf
+    def _watch(self, energy: float) -> bool:
+        """Call the caller's functions; return whether to stop.
 
-        def watch(energy: float) -> bool:
-            nonlocal lowest  # of reads that were solved before, too
-            lowest = min(lowest, energy)
-            progress(float(lowest + offset))
-            return self._ask()
-
-        return watch
-
-    def _ask(self) -> bool:
-        """Return whether the caller's function, if there is one, wants the call to end."""
+        Args:
+            energy: the lowest one of the reads that are being solved, without the offset.
+        """
         self._was_asked = True
-        return self._interrupt_function is not None and self._interrupt_function()
-
-
-def begun_reads(
-    states: States, counts: npt.NDArray[np.int64], reason: _core.StopReason
-) -> tuple[States, npt.NDArray[np.int64]]:
-    """Return the states and counts of the reads that a call began, or of the first read.
-
-    Args:
-        states: ``(reads, n)``.
-        counts: what the core counts in each read, ``(reads,)``; -1 for a read that was not begun.
-        reason: the reason for which the core stopped.
-    """
-    if reason is _core.StopReason.finished:
-        return states, counts
-    begun = is_begun(counts, reason)
-    return states[begun], counts[begun].clip(min=0)
-
-
-def is_begun(counts: npt.NDArray[np.int64], reason: _core.StopReason) -> npt.NDArray[np.bool_]:
-    """Return which reads a call returns: those that it began, or the first one."""
-    begun: npt.NDArray[np.bool_] = counts >= 0
-    if reason is not _core.StopReason.finished:
-        begun[0] |= not begun.any()
-    return begun
+        if self._progress is not None:
+            self._lowest = min(self._lowest, energy)  # of reads that were solved before, too
+            self._progress(float(self._lowest + self._offset))
+        return self._interrupt_function is not None and bool(self._interrupt_function())

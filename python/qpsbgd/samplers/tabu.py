@@ -16,7 +16,8 @@ from qpsbgd._checks import (
 )
 from qpsbgd.samplers.base import StateSampler
 from qpsbgd.samplers.ising import Form, Problem
-from qpsbgd.samplers.sampler_call import InterruptFunction, Progress, SamplerCall, States
+from qpsbgd.samplers.reads import States
+from qpsbgd.samplers.sampler_call import InterruptFunction, Progress, SamplerCall
 
 Precision = Literal["int16", "float32", "float64"]
 
@@ -196,7 +197,8 @@ class TabuSampler(StateSampler):
 
         def solve(initial: States, first: int, limits: dict[str, Any]) -> Any:
             nonlocal num_moves, has_timed_out, is_int16
-            states, restarts, moves, all_int16, timed_out, reason, error = problem.core.tabu(
+            states, restarts, moves, all_int16, timed_out, reason, error = call.in_core(
+                problem.core.tabu,
                 initial,
                 shortest_tenure=shortest,
                 longest_tenure=longest,
@@ -219,22 +221,18 @@ class TabuSampler(StateSampler):
 
         with call.solving() as limits:
             reads = call.run_reads(limits, solve)
-        is_finished = reads.reason is _core.StopReason.finished
-        is_widened = core_precision is _core.Precision.int16 and not is_int16
-        return call.finish(
-            reads.states,
-            reads.reason,
-            reads.error,
-            {"num_restarts": reads.counts},
-            energies=reads.energies,
-            num_occurrences=reads.num_occurrences,
-            seed=seed,
-            form=problem.form,
-            precision="int32" if is_widened else core_precision.name,
-            tenure=[shortest, longest],
-            num_moves=num_moves,
-            stopped_by="timeout" if is_finished and has_timed_out else reads.reason.name,
-        )
+            is_finished = reads.reason is _core.StopReason.finished
+            is_widened = core_precision is _core.Precision.int16 and not is_int16
+            return call.finish(
+                reads,
+                {"num_restarts": reads.counts},
+                seed=seed,
+                form=problem.form,
+                precision="int32" if is_widened else core_precision.name,
+                tenure=[shortest, longest],
+                num_moves=num_moves,
+                stopped_by="timeout" if is_finished and has_timed_out else reads.reason.name,
+            )
 
 
 def _core_precision(problem: Problem, name: Precision | None) -> _core.Precision:

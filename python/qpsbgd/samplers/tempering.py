@@ -1,6 +1,7 @@
 """Parallel tempering as a dimod sampler."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, get_args
 
 import dimod
@@ -14,7 +15,8 @@ from qpsbgd.samplers.annealing import core_precision
 from qpsbgd.samplers.base import CoreSampler
 from qpsbgd.samplers.ising import Form, Problem
 from qpsbgd.samplers.ladder_arguments import LadderArguments
-from qpsbgd.samplers.sampler_call import CoreReads, InterruptFunction, Progress, SamplerCall, States
+from qpsbgd.samplers.reads import CoreReads, States
+from qpsbgd.samplers.sampler_call import InterruptFunction, Progress, SamplerCall
 from qpsbgd.samplers.schedule import BetaRange
 from qpsbgd.samplers.tempering_run import (
     ENDLESS,
@@ -211,7 +213,7 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
         num_rows = MANY_REPLICAS if num_betas is None else num_betas * num_copies
         fields = core_precision(problem, precision, False, num_rows, get_args(Precision))
         rule = _core.Acceptance.Metropolis if is_best else _core.Acceptance.Gibbs
-        run = TemperingRun(problem, num_copies, fields, seed, threshold, rule)
+        run = TemperingRun(problem, num_copies, fields, seed, threshold, rule, call.in_core)
         with call.solving() as limits:
             run.start(limits)
             call.problem = whole
@@ -227,21 +229,21 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
                 return reduction.restore(states), sweeps, reason, error
 
             reads = call.run_reads({**limits, "time_limit": run.seconds_left()}, solve)
-        reason, records = reads.reason, run.records
-        if reason is _core.StopReason.finished and records.is_short:
-            reason = _core.StopReason.time_limit  # the share of a read
-        states, vectors = reads.states, {}
-        if ladder.sampled is not None:
-            states = last_samples(states, records.num_taken, num_samples)
-            vectors["beta"] = np.tile(ladder.sampled, len(states) // len(ladder.sampled))
-        return call.finish(
-            states, reason, reads.error, vectors, reads.energies, reads.num_occurrences,
-            seed=seed, betas=rungs.tolist(), num_replicas=len(rungs) * num_copies,
-            cluster_moves=num_copies > 1, exchange_rates=records.rates(),
-            round_trips=records.round_trips,
-            num_eliminated=len(whole.variables) - len(problem.variables), form=problem.form,
-            precision=run.precision.name, num_sweeps=list(reads.extremes),
-        )  # fmt: skip
+            reason, records = reads.reason, run.records
+            if reason is _core.StopReason.finished and records.is_short:
+                reason = _core.StopReason.time_limit  # the share of a read
+            states, vectors = reads.states, {}
+            if ladder.sampled is not None:
+                states = last_samples(states, records.num_taken, num_samples)
+                vectors["beta"] = np.tile(ladder.sampled, len(states) // len(ladder.sampled))
+            return call.finish(
+                replace(reads, states=states, reason=reason), vectors, seed=seed,
+                betas=rungs.tolist(), num_replicas=len(rungs) * num_copies,
+                cluster_moves=num_copies > 1, exchange_rates=records.rates(),
+                round_trips=records.round_trips,
+                num_eliminated=len(whole.variables) - len(problem.variables), form=problem.form,
+                precision=run.precision.name, num_sweeps=list(reads.extremes),
+            )  # fmt: skip
 
 
 def _resolve_sweeps(num_sweeps: Any, time_limit: float) -> int:

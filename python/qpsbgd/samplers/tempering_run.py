@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from qpsbgd import _core
 from qpsbgd.samplers.ising import Problem
 from qpsbgd.samplers.ladder import Pilot
-from qpsbgd.samplers.sampler_call import is_begun
+from qpsbgd.samplers.reads import is_begun
 
 Floats = npt.NDArray[np.float64]
 States = npt.NDArray[np.int8]
@@ -99,6 +100,7 @@ class TemperingRun:
         seed: seed of the random numbers.
         energy_threshold: energy that ends the call.
         acceptance: rule of the sweeps.
+        in_core: caller of a function of the core, :meth:`SamplerCall.in_core`.
         records: what the reads did.
     """
 
@@ -108,6 +110,7 @@ class TemperingRun:
     seed: int
     energy_threshold: float
     acceptance: _core.Acceptance
+    in_core: Callable[..., Any]
     records: Records = field(default_factory=Records)
     _limits: dict[str, Any] = field(default_factory=dict)
     _deadline: float = math.inf
@@ -132,8 +135,9 @@ class TemperingRun:
         n = len(self.problem.variables)
         start = np.ones((1, n), np.int8)
         limits = {**self._limits, "time_limit": PILOT_SHARE * self.seconds_left()}
-        _, samples, _, _, _, exchanges, _, variances, reason, error = _core.temper(
-            self.problem.core, start, replicas=None if states is None else states[None],
+        _, samples, _, _, _, exchanges, _, variances, reason, error = self.in_core(
+            _core.temper, self.problem.core, start,
+            replicas=None if states is None else states[None],
             betas=betas.tolist(), num_copies=1, num_sweeps=num_sweeps,
             num_discarded=num_sweeps // 2, cluster_period=0, first_clustered=0,
             acceptance=self.acceptance, keep_best=False,
@@ -169,8 +173,8 @@ class TemperingRun:
         if self._seconds_per_read is None:
             rounds = math.ceil(plan.num_reads / self._limits["num_threads"])
             self._seconds_per_read = seconds / max(rounds, 1)
-        states, samples, sweeps, taken, trips, exchanges, _, _, reason, error = _core.temper(
-            self.problem.core, initial, replicas=None, betas=betas.tolist(),
+        states, samples, sweeps, taken, trips, exchanges, _, _, reason, error = self.in_core(
+            _core.temper, self.problem.core, initial, replicas=None, betas=betas.tolist(),
             num_copies=self.num_copies, num_sweeps=num_sweeps, num_discarded=0,
             cluster_period=CLUSTER_PERIOD if self.num_copies > 1 else 0,
             first_clustered=int(CLUSTERED_FROM * len(betas)), acceptance=self.acceptance,
@@ -186,7 +190,7 @@ class TemperingRun:
         has_variables = len(self.problem.variables) > 0
         self.records.is_short |= has_variables and bool((sweeps < num_sweeps).any())
         self.records.add(exchanges[sweeps >= 0], trips[sweeps >= 0])
-        self.records.num_taken += np.maximum(taken, 1)[is_begun(sweeps, reason)].tolist()
+        self.records.num_taken += np.maximum(taken, 1)[is_begun(sweeps, reason, first)].tolist()
         return states if is_best else samples, sweeps, reason, error
 
 
