@@ -13,6 +13,7 @@ import pytest
 import qpsbgd
 from problems import random_bqm, random_graph
 from qpsbgd.samplers.batch import model_groups, sample_many
+from qpsbgd.samplers.batch.dimod_models import initial_spins_of_models
 
 SAMPLERS = (
     qpsbgd.SimulatedAnnealingSampler,
@@ -137,13 +138,21 @@ def test_sparse_models_have_the_samples_of_the_batch(rng, method, kind):
             matrix[u, v] = matrix[v, u] = bias
     h = np.zeros((3, 70))
     if kind == "shared":
-        expected = qpsbgd.sample_batch(h, J, method=method, form="sparse", **options).states
+        starts = initial_spins_of_models(3, (3, options["num_reads"], 70))
+        expected = qpsbgd.sample_batch(
+            h, J, method=method, form="sparse", initial_states=starts, **options
+        ).states
     else:  # each with the random numbers of a group of its own
         seeds = [3, *(int(np.random.SeedSequence([3, k]).generate_state(1)[0] % 2**31)
                       for k in (1, 2))]  # fmt: skip
         expected = [
             qpsbgd.sample_batch(
-                h[k : k + 1], J[k : k + 1], method=method, form="sparse", **{**options, "seed": s}
+                h[k : k + 1],
+                J[k : k + 1],
+                method=method,
+                form="sparse",
+                initial_states=initial_spins_of_models(s, (1, options["num_reads"], 70)),
+                **{**options, "seed": s},
             ).states[0]
             for k, s in enumerate(seeds)
         ]

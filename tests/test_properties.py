@@ -509,7 +509,7 @@ def test_batches_of_models(cases, vartype, method, seed):
         "tabu": qpsbgd.TabuSampler(),
         "descent": qpsbgd.SteepestDescentSampler(),
     }[method]
-    options = {} if method == "descent" else {"num_sweeps": 5}
+    options = {"num_sweeps": 5} if method == "sa" else {}
 
     def solve(threads):
         found = sampler.sample_many(bqms, num_reads=2, seed=seed, num_threads=threads, **options)

@@ -1,17 +1,15 @@
 """Base classes of the samplers: parameters, and methods for arrays and for many models."""
 
 import inspect
-import time
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from typing import Any, ClassVar, Literal, cast, get_args, get_type_hints
 
 import dimod
-import numpy as np
 
-from qpsbgd._checks import checked_time_limit
 from qpsbgd.samplers.array_model import ArrayModel
-from qpsbgd.samplers.batch.dimod_models import SMALLEST_TIME_LIMIT, checked_models, sample_many
 from qpsbgd.samplers.batch.options import Method
+from qpsbgd.samplers.many_models import sample_models
 from qpsbgd.samplers.sample_arrays import SampleArrays
 
 
@@ -25,6 +23,8 @@ class CoreSampler(dimod.Sampler):
 
     #: Name of the property that lists the options of a parameter, by name of the parameter.
     option_properties: ClassVar[dict[str, str]] = {}
+    #: Name of the method in :func:`qpsbgd.sample_batch`, if there is one.
+    batch_method: ClassVar[Method | None] = None
     _signature: ClassVar[dict[str, Any]] = {}
 
     # dimod.Sampler declares both as abstract.
@@ -48,19 +48,31 @@ class CoreSampler(dimod.Sampler):
         self.properties = {names[name]: _options(self._signature[name]) for name in names}
 
     def sample_many(
-        self, bqms: Iterable[dimod.BinaryQuadraticModel], **options: Any
+        self,
+        bqms: Iterable[dimod.BinaryQuadraticModel],
+        *,
+        executor: Executor | None = None,
+        **options: Any,
     ) -> list[dimod.SampleSet]:
-        """Sample from many models, one after another.
+        """Sample from many models.
+
+        The annealer, tabu search and descent solve the models in as few calls of the core as
+        possible if they may (docs/batch.md lists the options that allow it). Otherwise, and with
+        all other samplers, this is a loop over :meth:`sample`.
 
         Args:
             bqms: models of any vartype, size and labels.
-            **options: options of :meth:`sample`. ``time_limit`` is for all models: each gets an
-                equal part of the time that is left.
+            executor: a ``concurrent.futures.Executor`` whose workers solve the models; it takes no
+                ``interrupt_function`` and no ``progress``.
+            **options: options of :meth:`sample`, with the same meaning. ``time_limit`` is for all
+                models: each gets an equal part of the time that is left, or, with an executor, the
+                whole. ``initial_states`` is a list with one entry for each model. Each model has
+                random numbers of its own, which follow from ``seed`` and from its position: models
+                that come later do not change them.
 
         Returns:
-            The sample set of :meth:`sample` for each model. All calls have the same ``seed``, so
-            that a result does not depend on the other models or their order, and equal models have
-            equal results. Without a seed each call draws its own.
+            A sample set for each model, in its vartype and with its labels. Those of a batch have
+            the ``info`` of :func:`qpsbgd.sample_batch`, others that of :meth:`sample`.
 
         Raises:
             TypeError: one of ``bqms`` is not a binary quadratic model, or an option is of the
@@ -69,22 +81,14 @@ class CoreSampler(dimod.Sampler):
 
         Example:
             >>> import dimod
-            >>> from qpsbgd import ParallelTemperingSampler
+            >>> from qpsbgd import TabuSampler
             >>> models = [dimod.BQM({"a": bias}, {}, 0.0, "SPIN") for bias in (1.0, -2.0)]
-            >>> results = ParallelTemperingSampler().sample_many(models, num_sweeps=5, seed=1)
-            >>> [float(found.first.energy) for found in results]
+            >>> [float(found.first.energy) for found in TabuSampler().sample_many(models, seed=1)]
             [-1.0, -2.0]
         """
-        models = checked_models(bqms)
-        end = time.perf_counter() + checked_time_limit(options.get("time_limit"))
-        results = []
-        for place, bqm in enumerate(models):
-            if end < np.inf:
-                left = end - time.perf_counter()
-                share = left / (len(models) - place)
-                options = {**options, "time_limit": max(share, SMALLEST_TIME_LIMIT)}
-            results.append(self.sample(bqm, **options))
-        return results
+        # A warning of unknown options names the caller's line.
+        options = self.remove_unknown_kwargs(**options)
+        return sample_models(self, bqms, self.batch_method, executor, options)
 
     def sample_arrays(
         self,
@@ -141,37 +145,9 @@ class CoreSampler(dimod.Sampler):
 
 
 class StateSampler(CoreSampler, dimod.Initialized):
-    """Sampler whose reads begin at initial states, with a method for many models."""
+    """Sampler whose reads begin at initial states, with a method for many models at once."""
 
-    #: Name of the method in :func:`qpsbgd.sample_batch`.
     batch_method: ClassVar[Method]
-
-    def sample_many(
-        self, bqms: Iterable[dimod.BinaryQuadraticModel], **options: Any
-    ) -> list[dimod.SampleSet]:
-        """Sample from many models in as few calls of the core as possible.
-
-        Args:
-            bqms: models of any vartype, size and labels.
-            **options: options of :func:`qpsbgd.samplers.batch.sample_many`, such as ``num_reads``,
-                ``num_sweeps``, ``seed``, ``time_limit`` and ``executor``.
-
-        Returns:
-            A sample set for each model, in its vartype and with its labels.
-
-        Raises:
-            TypeError: one of ``bqms`` is not a binary quadratic model, or an option is of the
-                wrong type.
-            ValueError: a NaN or infinite bias, or a value out of range.
-
-        Example:
-            >>> import dimod
-            >>> from qpsbgd import TabuSampler
-            >>> models = [dimod.BQM({"a": bias}, {}, 0.0, "SPIN") for bias in (1.0, -2.0)]
-            >>> [float(found.first.energy) for found in TabuSampler().sample_many(models, seed=1)]
-            [-1.0, -2.0]
-        """
-        return sample_many(bqms, self.batch_method, **options)
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:

@@ -80,6 +80,8 @@ def is_order_of_consequence(
     error = 16 * total * float(np.finfo(np.float64).eps)
     if error < ENERGY_ERROR:
         return False
+    if not math.isfinite(total):
+        return True
     _, exponent = math.frexp(total)  # total < 2^exponent
     shift = 53 - exponent - (2 if is_binary else 0)
     arrays: list[Any] = [np.array([offset]), linear, quadratic]

@@ -14,6 +14,7 @@ from qpsbgd._checks import (
     Keep,
     check_model,
     checked_choice,
+    checked_count,
     checked_seed,
     checked_time_limit,
     described,
@@ -48,10 +49,11 @@ def sample_many(
     models of more than 64 variables never become matrices. They go into one call if they have the
     same pairs of variables, in the order of their variables.
 
-    A model's result depends on the models that share its call in two ways. The rules of
+    A model's result depends on the models that share its call in three ways. The rules of
     ``beta_range`` find temperatures for all of them, in units of each model's typical energy
-    difference. And the random numbers of a model are those of its position in the call. With two
-    numbers for ``beta_range`` only the position matters.
+    difference. Their fields have one precision. And the random numbers of a model are those of its
+    position in the call. With two numbers for ``beta_range``, and biases of similar size, the
+    number of models before it alone matters.
 
     Args:
         bqms: models of any vartype, size and labels.
@@ -89,6 +91,7 @@ def sample_many(
     models = checked_models(bqms)
     checked_choice("method", method, METHODS)
     seed = checked_seed(seed)
+    checked_count("num_reads", num_reads, 1)
     limit = checked_time_limit(time_limit)
     start = time.monotonic()
     options: dict[str, Any] = {
@@ -100,7 +103,10 @@ def sample_many(
 
     def solve(group: ModelGroup, seed: int, seconds: float) -> None:
         limit = None if np.isinf(seconds) else seconds
-        result = sample_batch(group.h, group.J, seed=seed, time_limit=limit, **options)
+        starts = initial_spins_of_models(seed, (len(group.h), num_reads, group.h.shape[1]))
+        result = sample_batch(
+            group.h, group.J, seed=seed, time_limit=limit, initial_states=starts, **options
+        )
         for place, variables, states in zip(
             group.places, group.variables, result.states, strict=True
         ):
@@ -130,13 +136,27 @@ def _seeded_groups(
     models: list[dimod.BinaryQuadraticModel], seed: int
 ) -> Iterator[tuple[ModelGroup, int]]:
     """Yield the groups of models with the seed of each."""
-    groups_by_size: dict[int, int] = {}
+    # Apart for both kinds of couplings: dense groups come first, also those of later models.
+    groups_by_size: dict[tuple[int, type], int] = {}
     for group in group_models(models):
-        n = group.h.shape[1]
-        number = groups_by_size.get(n, 0)
-        groups_by_size[n] = number + 1
+        size = group.h.shape[1], type(group.J)
+        number = groups_by_size.get(size, 0)
+        groups_by_size[size] = number + 1
         drawn = np.random.SeedSequence([seed, number]).generate_state(1)[0] % SEED_LIMIT
         yield group, int(drawn) if number else seed
+
+
+def initial_spins_of_models(seed: int, shape: tuple[int, int, int]) -> States:
+    """Return initial states ``(B, R, n)``, of which later models and reads change no earlier ones.
+
+    Args:
+        seed: seed of the call.
+        shape: number of models, reads and variables.
+    """
+    states = np.empty(shape, np.int8)
+    for place, own in enumerate(states):
+        own[:] = np.random.default_rng([seed, place]).integers(0, 2, shape[1:], np.int8)
+    return 2 * states - 1
 
 
 def checked_models(bqms: Any) -> list[dimod.BinaryQuadraticModel]:

@@ -1,0 +1,112 @@
+"""Many dimod models: as a batch where the options allow it, otherwise one after another."""
+
+import inspect
+import time
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from typing import Any
+
+import dimod
+import numpy as np
+
+from qpsbgd._checks import SEED_LIMIT, WIDE_SEED_LIMIT, checked_seed, checked_time_limit
+from qpsbgd.samplers.batch.arguments import check_executor
+from qpsbgd.samplers.batch.dimod_models import SMALLEST_TIME_LIMIT, checked_models, sample_many
+from qpsbgd.samplers.batch.options import Method
+
+#: Options with which models become batches.
+BATCH_OPTIONS: dict[Method, frozenset[str]] = {
+    "sa": frozenset(
+        {"num_sweeps", "beta_range", "keep", "proposal_acceptance_criteria", "num_reads"}
+    ),
+    "tabu": frozenset({"num_reads"}),
+    "descent": frozenset({"num_reads"}),
+}
+COMMON_OPTIONS = frozenset({"seed", "num_threads", "time_limit"})
+
+
+def sample_models(
+    sampler: dimod.Sampler,
+    bqms: Iterable[dimod.BinaryQuadraticModel],
+    method: Method | None,
+    executor: Executor | None,
+    options: dict[str, Any],
+) -> list[dimod.SampleSet]:
+    """Return a sample set of each model; the arguments are those of :meth:`sample_many`.
+
+    Args:
+        sampler: the sampler.
+        bqms: the models.
+        method: the method of batches that the sampler has, or None.
+        executor: an executor whose workers solve the models, or None.
+        options: options of ``sampler.sample``.
+    """
+    models = checked_models(bqms)
+    check_executor(executor)
+    defaults = inspect.signature(sampler.sample).parameters
+    options = {name: value for name, value in options.items() if not _is(defaults[name], value)}
+    if method is not None and _is_batch(method, options):
+        return sample_many(models, method, executor=executor, **options)
+    if executor is not None:
+        for name in ("interrupt_function", "progress"):
+            if name in options:
+                raise ValueError(
+                    f"{name} is {options[name]!r}, but must be None with an executor, whose "
+                    "workers cannot call it"
+                )
+    calls = _options_of_each(len(models), options)
+    if executor is not None:
+        futures = [
+            executor.submit(sampler.sample, bqm, **each)
+            for bqm, each in zip(models, calls, strict=True)
+        ]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+    end = time.perf_counter() + checked_time_limit(options.get("time_limit"))
+    results = []
+    for place, (bqm, each) in enumerate(zip(models, calls, strict=True)):
+        if end < np.inf:
+            share = (end - time.perf_counter()) / (len(models) - place)
+            each["time_limit"] = max(share, SMALLEST_TIME_LIMIT)
+        results.append(sampler.sample(bqm, **each))
+    return results
+
+
+def _is(parameter: inspect.Parameter, value: Any) -> bool:
+    """Return whether a value is the default one, which is a word, a number or None."""
+    default = parameter.default
+    return value is default or (type(value) is type(default) and bool(value == default))
+
+
+def _is_batch(method: Method, options: dict[str, Any]) -> bool:
+    """Return whether a batch has the options, with the meaning that they have for one model."""
+    if options.keys() - COMMON_OPTIONS - BATCH_OPTIONS[method]:
+        return False
+    if method == "sa" and "time_limit" in options and "num_sweeps" not in options:
+        return False  # the limit decides on the number of sweeps
+    seed = options.get("seed")
+    return not (isinstance(seed, int) and SEED_LIMIT <= seed < WIDE_SEED_LIMIT)
+
+
+def _options_of_each(count: int, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the options of each model: a seed, and its initial states, of its own."""
+    options = dict(options)
+    given = options.pop("initial_states", None)
+    if given is not None and not (isinstance(given, (list, tuple)) and len(given) == count):
+        raise ValueError(
+            f"initial_states is a {type(given).__name__}, but must be a list with one entry for "
+            f"each of the {count} models"
+        )
+    each = [dict(options) for _ in range(count)]
+    for place, own in enumerate(each):
+        if given is not None:
+            own["initial_states"] = given[place]
+        if options.get("seed") is not None and place > 0:
+            seed = checked_seed(options["seed"], WIDE_SEED_LIMIT)
+            drawn = np.random.SeedSequence([seed, place]).generate_state(1)[0] % SEED_LIMIT
+            own["seed"] = int(drawn)
+    return each
