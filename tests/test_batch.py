@@ -7,6 +7,7 @@ from multiprocessing import get_context
 import dimod
 import numpy as np
 import pytest
+import scipy.sparse
 
 import qpsbgd
 import reference
@@ -417,7 +418,7 @@ def test_processes(rng):
         ({"J": "couplings"}, TypeError, "J is a str"),
         ({"J": LowRank(np.zeros((4, 3)))}, ValueError, r"J.A has shape \(4, 3\)"),
         ({"J": LowRank(np.zeros((4, 2)), np.inf)}, ValueError, "J.scale is inf"),
-        ({"h": [1.0, 2.0]}, ValueError, r"h has shape \(2,\), but must have 2 dimensions"),
+        ({"h": 1.0}, ValueError, r"h has shape \(\), but must have 1 or 2 dimensions"),
         ({"h": [[1.0, np.inf]]}, ValueError, r"h\[0, 1\] is inf"),
         ({"h": np.zeros((0, 2))}, ValueError, "must have at least one problem"),
         ({"vartype": "TERNARY"}, ValueError, "vartype is 'TERNARY'"),
@@ -535,6 +536,27 @@ def test_models_of_all_sizes_in_one_call(rng, sampler):
     assert [s.first.energy for s in again] == [s.first.energy for s in found]
     with pytest.raises(TypeError, match=r"bqms\[1\] is a str"):
         sampler.sample_many([bqms[0], "model"])
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("vartype", ["SPIN", "BINARY"])
+def test_couplings_in_one_triangle_and_one_h(rng, shared, vartype):
+    J, h = problems(rng, 3, 12, shared=shared)
+    options = {"num_sweeps": 5, "seed": 1, "beta_range": (0.1, 1.0), "vartype": vartype}
+    expected = sample_batch(h, J, **options)
+    kinds = [np.triu(J), np.tril(J)]
+    if shared:
+        kinds.append(scipy.sparse.csr_array(np.triu(J)))
+    for triangle in kinds:
+        found = sample_batch(h, triangle, **options)
+        if not scipy.sparse.issparse(triangle):
+            np.testing.assert_array_equal(found.states, expected.states)
+        np.testing.assert_allclose(found.energies.shape, expected.energies.shape)
+    count = 1 if shared else 3
+    one = sample_batch(h[0], J, **options)
+    np.testing.assert_array_equal(
+        one.states, sample_batch(np.tile(h[0], (count, 1)), J, **options).states
+    )
 
 
 @pytest.mark.parametrize("method", ["sa", "tabu", "descent"])

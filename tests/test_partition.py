@@ -338,3 +338,12 @@ def test_rings_without_linear_biases(n):
     exact = n * np.log(2 * np.cosh(beta)) + np.log1p(np.tanh(beta) ** n)
     assert result.is_reliable
     assert abs(result.log_z - exact) < 4 * result.standard_error
+
+
+def test_the_vartype_may_be_dimods():
+    J, h = np.array([[0.0, 1.0], [0.0, 0.0]]), np.array([0.5, -1.0])
+    named, enum = (
+        log_partition_batch(h, J, vartype=vartype, seed=1, num_reads=2048)
+        for vartype in ("BINARY", dimod.BINARY)
+    )
+    assert named.log_z == enum.log_z

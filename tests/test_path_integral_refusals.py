@@ -58,7 +58,7 @@ QUANTUM = {"project_states": (False, True)}
         ({"num_best": 2, "schedule_sample_interval": 3}, ValueError, "schedule_sample_interval is"),
         ({"num_best": 2, "project_states": (True, False)}, ValueError, r"must be \(..., True\)"),
         ({"num_best": 2, **QUANTUM, "num_breaks": np.zeros((1, 12), int)}, ValueError,
-         "num_breaks is not None, but must be with num_best"),
+         "num_breaks is a ndarray, but must be None with num_best"),
     ],
 )  # fmt: skip
 def test_refusals(rng, options, error, message):

@@ -310,7 +310,7 @@ def test_state_dicts_are_the_plugins(rng):
     assert layer.dim_out == 5
     layer.set_beta(4.0)
     assert layer.beta.item() == 4.0
-    with pytest.raises(ValueError, match="beta must be positive"):
+    with pytest.raises(ValueError, match=r"beta is .* must be positive"):
         layer.set_beta(0.0)
 
 
@@ -391,10 +391,10 @@ def test_other_samplers_sample_row_by_row(rng):
         ({"sample_params": {"seed": -1}}, ValueError, "seed is -1"),
         ({"sample_params": {"num_sweeps": 0.5}}, TypeError, "num_sweeps is 0.5"),
         ({"sample_params": {"beta_range": (0, 1)}}, ValueError, "needs positive, finite ends"),
-        ({"beta": 0.0}, ValueError, "beta must be positive"),
+        ({"beta": 0.0}, ValueError, r"beta is .* must be positive"),
         ({"nodes": ["a", "b", "a"]}, ValueError, "must have no two equal nodes"),
         ({"edges": [("a", "b"), ("b", "b")]}, ValueError, r"edges\[1\] connects node 1 with itse"),
-        ({"edges": [("a", "c")]}, ValueError, "'c' is not in list"),
+        ({"edges": [("a", "c")]}, ValueError, "'c' is not in nodes"),
         ({"linear": torch.zeros(2)}, ValueError, "linear.ndim should be exactly 2"),
         ({"quadratic": torch.zeros(1)}, ValueError, "quadratic.ndim should be exactly 2"),
         ({"linear": torch.zeros((3, 1))}, ValueError, r"\(3, 1\), but must be \(3, 2\)"),
@@ -442,3 +442,18 @@ def test_a_second_derivative_is_an_error():
     )
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
+
+
+@pytest.mark.parametrize("beta", [float("nan"), "1", None, float("inf"), 0.0])
+def test_beta_is_checked(beta):
+    error = TypeError if beta in ("1", None) else ValueError
+    with pytest.raises(error, match=f"^beta is {beta!r}"):
+        Ising("ab", ["ab"], qpsbgd.SimulatedAnnealingSampler(), {}, beta=beta)
+
+
+def test_unknown_nodes_and_arrays_are_named():
+    with pytest.raises(ValueError, match=r"edges\[1\] is 'bc', but 'c' is not in nodes"):
+        Ising("ab", ["ab", "bc"], qpsbgd.SimulatedAnnealingSampler(), {}, beta=1.0)
+    layer = Ising("ab", ["ab"], qpsbgd.SimulatedAnnealingSampler(), {}, beta=1.0)
+    with pytest.raises(TypeError, match=r"linear is a ndarray, but must be a torch\.Tensor"):
+        layer(np.zeros((1, 2)), np.zeros((1, 1)))

@@ -11,7 +11,13 @@ from dwave.plugins.torch.nn.modules.ising import Ising as PluginIsing
 from dwave.plugins.torch.nn.modules.ising import SpinStatistic
 from dwave.system.temperatures import maximum_pseudolikelihood_temperature
 
-from qpsbgd._checks import SEED_LIMIT, checked_count, checked_seed
+from qpsbgd._checks import (
+    SEED_LIMIT,
+    check_instance,
+    checked_count,
+    checked_positive,
+    checked_seed,
+)
 from qpsbgd.plugin.edge_couplings import EdgeCouplings
 from qpsbgd.plugin.expectation import expected_statistics
 from qpsbgd.plugin.sampling_options import checked_options, with_defaults
@@ -92,6 +98,13 @@ class Ising(PluginIsing):
         statistic: SpinStatistic | None = None,
     ) -> None:
         _checked_params(sampler, sample_params)
+        beta = checked_positive("beta", beta)
+        nodes, edges = list(nodes), list(edges)
+        known = set(nodes)
+        for place, edge in enumerate(edges):
+            for node in edge:
+                if node not in known:
+                    raise ValueError(f"edges[{place}] is {edge!r}, but {node!r} is not in nodes")
         super().__init__(nodes, edges, sampler, sample_params, beta, statistic)
         if len(set(self.nodes)) < self.num_nodes:
             raise ValueError(f"nodes is {self.nodes!r}, but must have no two equal nodes")
@@ -135,6 +148,8 @@ class Ising(PluginIsing):
                 ``beta``.
             KeyboardInterrupt: Ctrl-C.
         """
+        for name, biases in (("linear", linear), ("quadratic", quadratic)):
+            check_instance(name, biases, torch.Tensor, "a torch.Tensor")
         if _batch_method(self.sampler) is None:
             output: torch.Tensor = super().forward(linear, quadratic)
             return output

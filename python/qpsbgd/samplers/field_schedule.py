@@ -7,7 +7,7 @@ import dimod
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd._checks import checked_count, checked_floats
+from qpsbgd._checks import checked_count, checked_floats, described
 from qpsbgd.samplers.initial_states import sorted_labels
 from qpsbgd.samplers.ising import Problem
 from qpsbgd.samplers.schedule import BetaRange, ScheduleType, schedule_betas
@@ -46,7 +46,8 @@ def refuse_with_best(num_best: Any, *, is_projected: bool, **arguments: Any) -> 
     for name, value in arguments.items():
         if value is not None:
             raise ValueError(
-                f"{name} is not None, but must be with num_best, which keeps no arrays of all reads"
+                f"{name} is {described(value)}, but must be None with num_best, which keeps no "
+                "arrays of all reads"
             )
     if not is_projected:
         raise ValueError(
@@ -99,10 +100,11 @@ def field_schedule(
         custom_name="Hp_field", default_sweeps=DEFAULT_NUM_SWEEPS,
     )  # fmt: skip
     if not np.isfinite(factors).all():
-        raise ValueError(
-            f"{'Hp_field' if kind == 'custom' else 'beta_range'} ends at {factors.max()}, but must "
-            "be finite"
-        )
+        name = "Hp_field"
+        if kind != "custom":
+            is_rule = ends is None or isinstance(ends, str)
+            name = f"the range of the rule beta_range={ends!r}" if is_rule else "beta_range"
+        raise ValueError(f"{name} ends at {factors.max()}, but must be finite")
     if Hd_field is None:
         return factors, np.zeros(len(factors))
     fields = checked_floats("Hd_field", Hd_field, 1)

@@ -150,7 +150,10 @@ def checked_betas(name: str, value: Any) -> Floats:
     """
     betas = np.atleast_1d(np.array(real_array(name, value), np.float64))
     if betas.ndim != 1 or len(betas) == 0:
-        raise ValueError(f"{name} has shape {betas.shape}, but must be a sequence of numbers")
+        raise ValueError(
+            f"{name} has shape {betas.shape}, but must be a number or a sequence of numbers, at "
+            "least one"
+        )
     bad = np.flatnonzero(~((betas >= 0) & np.isfinite(betas)))
     if len(bad):
         raise ValueError(f"{name}[{bad[0]}] is {betas[bad[0]]}, but must be at least 0 and finite")

@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from qpsbgd import _core
 from qpsbgd._checks import (
-    checked_choice,
     checked_count,
     checked_floats,
     checked_num_sweeps,
     checked_seed,
     checked_threads,
+    checked_vartype,
 )
 from qpsbgd.samplers.batch.arguments import checked_fields
 from qpsbgd.samplers.ising import Problem
@@ -154,7 +154,7 @@ def log_partition_batch(
     J: Any,
     beta: float | Any = 1.0,
     *,
-    vartype: Literal["SPIN", "BINARY"] = "SPIN",
+    vartype: Literal["SPIN", "BINARY"] | dimod.Vartype = "SPIN",
     num_reads: int = DEFAULT_NUM_READS,
     num_sweeps: int = DEFAULT_NUM_SWEEPS,
     seed: int | None = None,
@@ -172,7 +172,8 @@ def log_partition_batch(
         J: couplings that all problems share, with a zero diagonal: an array ``(n, n)`` or a matrix
             of ``scipy.sparse``. It is symmetric, or has all its entries in one triangle.
         beta: inverse temperature, >= 0, or several of them.
-        vartype: ``"SPIN"`` for variables -1 and +1, ``"BINARY"`` for 0 and 1.
+        vartype: ``"SPIN"`` or ``dimod.SPIN`` for variables -1 and +1, ``"BINARY"`` or
+            ``dimod.BINARY`` for 0 and 1.
         num_reads: number of weights of each problem.
         num_sweeps: sweeps of each read.
         seed: integer in ``[0, 2**31)``; drawn if ``None``.
@@ -201,10 +202,10 @@ def log_partition_batch(
         >>> bool((abs(result.log_z - exact) < 3 * result.standard_error).all())
         True
     """
-    checked_choice("vartype", vartype, ("SPIN", "BINARY"))
+    kind = checked_vartype(vartype).name
     fields = checked_floats("h", h, 1, 2)
     threads = checked_threads(num_threads)
-    shared = SharedProblems.checked(checked_fields(np.atleast_2d(fields)), J, vartype, threads)
+    shared = SharedProblems.checked(checked_fields(np.atleast_2d(fields)), J, kind, threads)
     batch = _estimate(shared, beta, num_reads, num_sweeps, seed, num_threads)
     return batch if fields.ndim == 2 else _only(batch)
 

@@ -210,7 +210,9 @@ class RotorModelAnnealingSampler(CoreSampler, dimod.Initialized):
                 angles = _angles(_core.project_rotors(angles, seed))
             call.use_reads(len(angles))
         else:
-            raise ValueError("initial_states are angles, but must be spins with num_best")
+            raise ValueError(
+                f"num_best is {num_best!r}, but must be None with initial_states that are angles"
+            )
         call.variables = order
         problem = call.build_problem(form)
         factors, fields = field_schedule(

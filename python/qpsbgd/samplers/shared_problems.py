@@ -7,11 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import is_scipy_sparse, real_array
 from qpsbgd.samplers.batch.arguments import checked_couplings
 from qpsbgd.samplers.batch.dense import DenseCouplings
-from qpsbgd.samplers.batch.low_rank import LowRank
-from qpsbgd.samplers.batch.sparse import SparseBatch, SparseCouplings
+from qpsbgd.samplers.batch.sparse import SparseCouplings
 
 Floats = npt.NDArray[np.float64]
 
@@ -47,7 +45,7 @@ class SharedProblems:
             ValueError: another shape, an entry that is NaN, infinite or on the diagonal, or a J
                 that is neither symmetric nor in one triangle.
         """
-        couplings = checked_couplings(_symmetric(J, h.shape[1]), h.shape, num_threads)
+        couplings = checked_couplings(J, h.shape, num_threads)
         if isinstance(couplings, DenseCouplings) and couplings.is_shared:
             couplings = SparseCouplings.from_dense(couplings)
         if not (isinstance(couplings, SparseCouplings) and couplings.is_shared):
@@ -114,19 +112,3 @@ class SharedProblems:
             betas=betas.tolist(), marked=marked.tolist(), num_chains=num_reads, seed=seed,
             number=number, num_threads=num_threads,
         )  # fmt: skip
-
-
-def _symmetric(J: Any, n: int) -> Any:
-    """Return couplings whose entries lie in one triangle as a symmetric matrix, others as given."""
-    if is_scipy_sparse(J):
-        entries = J.tocoo()
-        rows, columns = (index[entries.data != 0] for index in (entries.row, entries.col))
-        is_triangular = (rows < columns).all() or (rows > columns).all()
-        return J + J.T if is_triangular and J.shape == (n, n) else J
-    if isinstance(J, (LowRank, SparseBatch)):
-        return J
-    array = real_array("J", J)
-    if array.shape != (n, n) or np.diagonal(array).any():
-        return J
-    is_triangular = not (np.tril(array).any() and np.triu(array).any())
-    return array + array.T if is_triangular else J

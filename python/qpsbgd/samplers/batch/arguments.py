@@ -128,11 +128,40 @@ def real_couplings(J: Any) -> Any:
 def checked_couplings(J: Any, shape: tuple[int, ...], num_threads: int) -> Couplings:
     """Return the couplings of problems whose ``h`` has this shape ``(B, n)``.
 
+    A matrix of ``scipy.sparse`` and arrays may have all their entries in one triangle.
+
     Raises:
         TypeError: neither an array of real numbers nor one of the other kinds.
-        ValueError: another shape, or an entry that is NaN, infinite, not symmetric or on the
-            diagonal.
+        ValueError: another shape, or an entry that is NaN, infinite, on the diagonal, or neither
+            symmetric nor in one triangle.
     """
+    try:
+        return _symmetric_couplings(J, shape, num_threads)
+    except ValueError:
+        whole = _completed(J)
+        if whole is None:
+            raise
+        return _symmetric_couplings(whole, shape, num_threads)
+
+
+def _completed(J: Any) -> Any:
+    """Return symmetric couplings from those of one triangle; None if they are not of that kind."""
+    if is_scipy_sparse(J):
+        entries = J.tocoo()
+        rows, columns = (index[entries.data != 0] for index in (entries.row, entries.col))
+        is_triangular = (rows < columns).all() or (rows > columns).all()
+        return J + J.T if is_triangular and J.shape[0] == J.shape[1] else None
+    if isinstance(J, (LowRank, SparseBatch, SparseCouplings)):
+        return None
+    array = real_array("J", J)
+    if array.ndim not in (2, 3) or array.shape[-1] != array.shape[-2]:
+        return None
+    if np.triu(array).any() and np.tril(array).any():  # an entry on the diagonal is in both
+        return None
+    return array + array.swapaxes(-1, -2)
+
+
+def _symmetric_couplings(J: Any, shape: tuple[int, ...], num_threads: int) -> Couplings:
     if isinstance(J, SparseCouplings):  # made from models, and therefore symmetric
         return J
     if isinstance(J, LowRank):
@@ -151,9 +180,15 @@ def checked_couplings(J: Any, shape: tuple[int, ...], num_threads: int) -> Coupl
     return DenseCouplings.checked(J, shape, num_threads)
 
 
-def checked_fields(h: Any) -> Floats:
-    """Return ``h`` in float64 ``(B, n)`` with at least one problem."""
-    fields = checked_floats("h", h, 2)
+def checked_fields(h: Any, J: Any = None) -> Floats:
+    """Return ``h`` in float64 ``(B, n)`` with at least one problem.
+
+    An h of one dimension is that of all problems: of as many as J has arrays, or of one.
+    """
+    fields = checked_floats("h", h, 1, 2)
+    if fields.ndim == 1:
+        count = len(J) if isinstance(J, np.ndarray) and J.ndim == 3 else 1
+        fields = np.ascontiguousarray(np.broadcast_to(fields, (count, len(fields))))
     if len(fields) == 0:
         raise ValueError(f"h has shape {fields.shape}, but must have at least one problem")
     return fields

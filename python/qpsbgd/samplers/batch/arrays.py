@@ -89,8 +89,9 @@ def sample_batch(
     """Sample from many problems ``h.s + (1/2) s^T J s`` of one size.
 
     Args:
-        h: fields, real ``(B, n)``.
-        J: couplings, symmetric with a zero diagonal: an array ``(n, n)`` that all problems share,
+        h: fields, real ``(B, n)``, or ``(n,)`` for all problems; with a shared J that is one.
+        J: couplings with a zero diagonal, symmetric or all in one triangle: an array
+            ``(n, n)`` that all problems share,
             or an array ``(B, n, n)``; :class:`LowRank` or a matrix of ``scipy.sparse``, which all
             problems share; or :class:`SparseBatch`, whose problems share the pattern. Arrays are
             NumPy arrays or torch tensors on the CPU. They are not copied if they are contiguous and
@@ -147,7 +148,8 @@ def sample_batch(
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: a shape that does not fit; a value out of range; an entry that is NaN, infinite,
-            not symmetric or on the diagonal; or a ``form`` that the couplings or the method do not
+            on the diagonal, or neither symmetric nor in one triangle; or a
+            ``form`` that the couplings or the method do not
             have.
         KeyboardInterrupt: Ctrl-C. Without an executor its attribute ``result`` is the result so
             far.
@@ -171,7 +173,7 @@ def sample_batch(
         num_threads=num_threads, time_limit=time_limit,
     )  # fmt: skip
     check_executor(executor)
-    h = checked_fields(h)
+    h = checked_fields(h, J)
     problems, n = h.shape
     J = checked_couplings(J, h.shape, run.num_threads)
     J, form, precision = choose_form(
