@@ -310,7 +310,7 @@ def test_state_dicts_are_the_plugins(rng):
     assert layer.dim_out == 5
     layer.set_beta(4.0)
     assert layer.beta.item() == 4.0
-    with pytest.raises(ValueError, match=r"beta is .* must be positive"):
+    with pytest.raises(ValueError, match="beta must be positive"):
         layer.set_beta(0.0)
 
 

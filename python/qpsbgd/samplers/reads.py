@@ -23,10 +23,10 @@ Solve = Callable[[States, int, dict[str, Any]], CoreReads]
 STATES_TOGETHER = 1 << 20
 LEAST_READS = 64
 STREAM_READS = 32
-#: Otherwise so many spins are solved together: their initial states take about a second to draw,
-#: or a fifth of a time limit.
+#: Otherwise so many spins are solved together: their initial states take some seconds to draw,
+#: or a seventh of a time limit.
 LARGEST_TOGETHER = 1 << 28
-TOGETHER_PER_SECOND = 1 << 26
+TOGETHER_PER_SECOND = 1 << 23
 #: An instruction processes so many reads where spins are bits.
 LANES = 512
 #: Bytes of a row of a sample set beside its state: energy, occurrences and a count.
