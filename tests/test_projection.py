@@ -126,7 +126,7 @@ def test_fitted_alpha_is_the_least_squares(rng):
     X, T = layer(rng, 60, 12, 5)
     B = qpsbgd.project(X, T, num_sweeps=0)
     target, margins = (T / np.abs(T.astype(float)).mean(axis=0)).ravel(), (X @ B.T).ravel()
-    [alpha], [least], *_ = np.linalg.lstsq(margins[:, None], target)
+    [alpha], [least], *_ = np.linalg.lstsq(margins[:, None], target, rcond=None)
     assert alpha > 0
 
     def energy(scale):
