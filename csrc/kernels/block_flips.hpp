@@ -5,6 +5,7 @@
 // update vectors stays in the L1 cache, and the same chunk of a row's state is held in registers.
 #pragma once
 
+#include "flip_lists.hpp"
 #include "tables.hpp"
 #include "transpose.hpp"
 
@@ -14,18 +15,6 @@ namespace {
 // Vectors of the state that a row holds in registers. A chunk of kBlock update rows fills at most
 // 32 KiB.
 constexpr std::size_t kChunkVectors = 8;
-
-// A row's flips in one block, in the order in which it made them: at most one per variable. The
-// arrays have room for what `list_bits` writes beyond the last flip.
-template <class Value>
-struct BlockFlips {
-  std::uint32_t count;
-  std::uint32_t variable[kBlock + kLanes];  // within the block
-  Value change[kBlock + kLanes];            // new spin - old spin, +-2
-
-  QPSBGD_INLINE void clear() { count = 0; }
-  QPSBGD_INLINE bool has_any() const { return count != 0; }
-};
 
 // Computes the fields of the block from `start` for every row: (rows, kBlock), padding -infinity.
 template <class Value>

@@ -42,7 +42,7 @@ QPSBGD_INLINE Int16s broadcast_pair(const std::int16_t* pair) {
 // Loads kWidth<float> of them. GCC 12 turns __builtin_convertvector into several instructions, and
 // warns about intrinsics without a mask.
 QPSBGD_INLINE Ints load_as_ints(const std::int16_t* p) {
-#if defined(__AVX512F__)
+#if defined(QPSBGD_AVX512)
   return (Ints)_mm512_maskz_cvtepi16_epi32(0xffff,
                                            _mm256_load_si256(reinterpret_cast<const __m256i*>(p)));
 #else
@@ -60,7 +60,7 @@ QPSBGD_INLINE Lanes<float> load_as_floats(const std::int16_t* p) {
 
 // Returns -1 in lane i if bit i of the mask is set, else 0.
 QPSBGD_INLINE Int16Lanes select_int16(std::uint32_t mask) {
-#if defined(__AVX512BW__)
+#if defined(QPSBGD_AVX512)
   return {{(Int16s)_mm256_movm_epi16(static_cast<__mmask16>(mask))}};
 #else
   Int16Lanes selected;
@@ -76,7 +76,7 @@ QPSBGD_INLINE Int16Lanes select_int16(std::uint32_t mask) {
 
 // Returns v where the sign is 1, -v where it is -1, and 0 where it is 0.
 QPSBGD_INLINE Int16s apply_sign(Int16s v, Int16s sign) {
-#if defined(__AVX2__)
+#if defined(__AVX2__) && !defined(QPSBGD_EIGHT_LANES)
   return (Int16s)_mm256_sign_epi16((__m256i)v, (__m256i)sign);
 #else
   return v * sign;

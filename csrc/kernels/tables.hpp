@@ -11,6 +11,7 @@ extern const TypedKernels<ReductionKernels, float, double> kReductions;
 extern const TypedKernels<EnergyKernels, float, double> kEnergies;
 extern const TypedKernels<QuadraticKernels, float, double> kQuadratic;
 extern const RowKernels kRows;
+extern const RowKernels kEightRowKernels;  // of kRows, for at most kEightRows rows
 extern const InterleavedKernels kInterleaved;
 extern const TypedKernels<SparseKernels, std::int16_t, float, double> kSparse;
 extern const BitKernels kBits;

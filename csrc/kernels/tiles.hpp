@@ -12,6 +12,10 @@ namespace qpsbgd {
 // Leading dimensions of fields, spins and couplings are multiples of it.
 inline constexpr std::size_t kLanes = 16;
 
+// Up to this number of rows, sweeps with rows in the lanes use half of kLanes
+// (sweep_eight_rows.cpp).
+inline constexpr std::size_t kEightRows = kLanes / 2;
+
 // The largest number of rows of a tile: a multiple of kLanes, and small, so that threads share a
 // layer evenly.
 inline constexpr std::size_t kMaxTileRows = 2 * kLanes;
@@ -52,12 +56,13 @@ struct QuadraticTile {
 // Reads of one dense problem in units, each coupling at most 127 units in magnitude. Between blocks
 // every field lies in [-2^14, 2^14).
 struct Int16Tile {
-  const std::int16_t* twice;  // (num_variables, ld): twice the couplings; padding 0
-  std::int16_t* fields;       // (rows, ld)
-  std::size_t ld;             // a multiple of 64 bytes
-  std::size_t columns;        // num_variables rounded up to 2 kLanes
-  float unit;                 // a power of two
-  const float* coupling;      // this and the next two as in QuadraticTile, not in units
+  const std::int8_t* updates;  // (num_variables, updates_ld): the couplings; padding 0
+  std::size_t updates_ld;      // a multiple of 64
+  std::int16_t* fields;        // (rows, ld)
+  std::size_t ld;              // a multiple of 32
+  std::size_t columns;         // num_variables rounded up to 2 kLanes
+  float unit;                  // a power of two
+  const float* coupling;       // this and the next two as in QuadraticTile, not in units
   std::size_t block_step;
   std::size_t block_ld;
   float* spins;  // as in QuadraticTile

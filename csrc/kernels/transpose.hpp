@@ -45,11 +45,17 @@ QPSBGD_INLINE void transpose(const float* from, std::size_t from_ld, float* to, 
 // Writes first + i to the list for every bit i of the mask, and returns their number. Writes up to
 // kLanes entries.
 QPSBGD_INLINE std::uint32_t list_bits(std::size_t first, std::uint32_t mask, std::uint32_t* list) {
-#if defined(__AVX512F__)
+#if defined(QPSBGD_AVX512)
   const __m512i index =
       _mm512_add_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
                        _mm512_set1_epi32(static_cast<int>(first)));
   _mm512_storeu_si512(list, _mm512_maskz_compress_epi32(static_cast<__mmask16>(mask), index));
+  return static_cast<std::uint32_t>(__builtin_popcount(mask));
+#elif defined(__AVX512VL__)
+  const __m256i index = _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+                                         _mm256_set1_epi32(static_cast<int>(first)));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(list),
+                      _mm256_maskz_compress_epi32(static_cast<__mmask8>(mask), index));
   return static_cast<std::uint32_t>(__builtin_popcount(mask));
 #else
   std::uint32_t count = 0;

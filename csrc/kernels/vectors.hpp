@@ -17,6 +17,12 @@
 #include <arm_neon.h>
 #endif
 
+// A source that defines QPSBGD_EIGHT_LANES has eight lanes in the place of kLanes, and vectors of
+// at most eight floats (sweep_eight_rows.cpp).
+#if defined(__AVX512F__) && !defined(QPSBGD_EIGHT_LANES)
+#define QPSBGD_AVX512
+#endif
+
 #define QPSBGD_INLINE inline __attribute__((always_inline))
 // Unrolls the next loop, so that its arrays become registers. With a sanitizer the instrumented
 // code would take minutes to compile.
@@ -29,9 +35,13 @@
 namespace qpsbgd::QPSBGD_ISA {
 namespace {
 
+#if defined(QPSBGD_EIGHT_LANES)
+constexpr std::size_t kLanes = kEightRows;  // hides the one of tiles.hpp
+#endif
+
 // ---- vectors ------------------------------------------------------------------------------------
 
-#if defined(__AVX512F__)
+#if defined(QPSBGD_AVX512)
 constexpr std::size_t kVectorBytes = 64;
 #elif defined(__AVX2__)
 constexpr std::size_t kVectorBytes = 32;
@@ -139,7 +149,7 @@ QPSBGD_INLINE Floats emulated_multiply_add(Floats a, Floats b, Floats c) {
 
 // Returns a * b + c, rounded once.
 QPSBGD_INLINE Floats multiply_add(Floats a, Floats b, Floats c) {
-#if defined(__AVX512F__)
+#if defined(QPSBGD_AVX512)
   return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 #elif defined(__FMA__)
   return (Floats)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
@@ -164,7 +174,7 @@ QPSBGD_INLINE Floats add_exact_product(Floats a, Floats b, Floats c) {
 #endif
 }
 QPSBGD_INLINE Doubles add_exact_product(Doubles a, Doubles b, Doubles c) {
-#if defined(__AVX512F__)
+#if defined(QPSBGD_AVX512)
   return (Doubles)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
 #elif defined(__FMA__)
   return (Doubles)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
@@ -176,10 +186,11 @@ QPSBGD_INLINE Doubles add_exact_product(Doubles a, Doubles b, Doubles c) {
 // ---- comparison masks ---------------------------------------------------------------------------
 // Bit i of a mask belongs to element i. Comparisons with NaN are false.
 
-#if defined(__AVX512F__)
+#if defined(__AVX512VL__)
 // Hides from GCC 12 that the word comes from a mask register: when it runs out of registers, it may
 // store the mask as 16 bits and read 32 bits back.
-QPSBGD_INLINE std::uint32_t mask_word(__mmask16 mask) {
+template <class Mask>
+QPSBGD_INLINE std::uint32_t mask_word(Mask mask) {
   std::uint32_t word = mask;
   asm("" : "+r"(word));
   return word;
@@ -187,17 +198,25 @@ QPSBGD_INLINE std::uint32_t mask_word(__mmask16 mask) {
 // Compares with one of the _CMP_ operators.
 template <int kOperator>
 QPSBGD_INLINE std::uint32_t mask_compare(Floats a, Floats b) {
+#if defined(QPSBGD_AVX512)
   return mask_word(_mm512_cmp_ps_mask((__m512)a, (__m512)b, kOperator));
+#else
+  return mask_word(_mm256_cmp_ps_mask((__m256)a, (__m256)b, kOperator));
+#endif
 }
 template <int kOperator>
 QPSBGD_INLINE std::uint32_t mask_compare(Doubles a, Doubles b) {
+#if defined(QPSBGD_AVX512)
   return mask_word(_mm512_cmp_pd_mask((__m512d)a, (__m512d)b, kOperator));
+#else
+  return mask_word(_mm256_cmp_pd_mask((__m256d)a, (__m256d)b, kOperator));
+#endif
 }
 #endif
 
 // Returns the sign bits. After a comparison, whose results are 0 or -1, these are its mask.
 QPSBGD_INLINE std::uint32_t mask_signs(Ints v) {
-#if defined(__AVX512F__)
+#if defined(QPSBGD_AVX512)
   return mask_word(_mm512_movepi32_mask((__m512i)v));
 #elif defined(__AVX2__)
   return static_cast<std::uint32_t>(_mm256_movemask_ps((__m256)v));
@@ -209,7 +228,7 @@ QPSBGD_INLINE std::uint32_t mask_signs(Ints v) {
   return mask;
 #endif
 }
-#if !defined(__AVX512F__)
+#if !defined(QPSBGD_AVX512)
 QPSBGD_INLINE std::uint32_t mask_signs(Vector<std::int64_t> v) {
 #if defined(__AVX2__)
   return static_cast<std::uint32_t>(_mm256_movemask_pd((__m256d)v));
@@ -223,14 +242,14 @@ QPSBGD_INLINE std::uint32_t mask_signs(Vector<std::int64_t> v) {
 
 // a >= b
 QPSBGD_INLINE std::uint32_t mask_at_least(Floats a, Floats b) {
-#if defined(__AVX512F__)
+#if defined(__AVX512VL__)
   return mask_compare<_CMP_GE_OQ>(a, b);
 #else
   return mask_signs((Ints)(a >= b));
 #endif
 }
 QPSBGD_INLINE std::uint32_t mask_at_least(Doubles a, Doubles b) {
-#if defined(__AVX512F__)
+#if defined(__AVX512VL__)
   return mask_compare<_CMP_GE_OQ>(a, b);
 #else
   return mask_signs((Vector<std::int64_t>)(a >= b));
@@ -238,7 +257,7 @@ QPSBGD_INLINE std::uint32_t mask_at_least(Doubles a, Doubles b) {
 }
 // a > b
 QPSBGD_INLINE std::uint32_t mask_above(Floats a, Floats b) {
-#if defined(__AVX512F__)
+#if defined(__AVX512VL__)
   return mask_compare<_CMP_GT_OQ>(a, b);
 #else
   return mask_signs((Ints)(a > b));
@@ -246,7 +265,7 @@ QPSBGD_INLINE std::uint32_t mask_above(Floats a, Floats b) {
 }
 // a != 0
 QPSBGD_INLINE std::uint32_t mask_nonzero(Floats a) {
-#if defined(__AVX512F__)
+#if defined(__AVX512VL__)
   return mask_compare<_CMP_NEQ_UQ>(a, Floats{});
 #else
   return mask_signs((Ints)(a != 0.0f));

@@ -12,27 +12,34 @@ namespace {
 // The bound on fields in int16 between blocks. See kernels/int16_flips.hpp.
 constexpr float kNarrowFields = 1 << 14;
 
+// Returns the leading dimension of rows that fill an odd number of cache lines. With a power of two
+// the rows would share few of a cache's sets.
+template <class Value>
+std::size_t odd_lines(std::size_t columns) {
+  constexpr std::size_t kLine = 64 / sizeof(Value);
+  return (divide_up(columns, kLine) | 1) * kLine;
+}
+
 // The couplings of a dense problem in the layout of Int16Tile.
 struct NarrowCouplings {
   explicit NarrowCouplings(const Ising& problem)
       : columns(round_up(problem.num_variables(), 2 * kLanes)),
-        // An odd number of cache lines: with a power of two the rows would share few sets.
-        ld(columns / kLine % 2 == 0 ? columns + kLine : columns),
-        twice(problem.num_variables() * ld) {
-    const float scale = static_cast<float>(2.0 / problem.unit());
+        ld(odd_lines<std::int8_t>(columns)),
+        fields_ld(odd_lines<std::int16_t>(columns)),
+        values(problem.num_variables() * ld) {
+    const auto scale = static_cast<float>(1.0 / problem.unit());
     for (std::size_t i = 0; i < problem.num_variables(); ++i) {
       const float* row = problem.couplings() + i * problem.ld();
-      std::int16_t* out = twice.data() + i * ld;
-      for (std::size_t j = 0; j < problem.ld(); ++j) {
-        out[j] = static_cast<std::int16_t>(scale * row[j]);
-      }
-      std::fill(out + problem.ld(), out + ld, std::int16_t{0});
+      std::int8_t* out = values.data() + i * ld;
+      // Local, because a store of bytes may alias anything that is read through a reference.
+      const std::size_t count = problem.ld();
+      for (std::size_t j = 0; j < count; ++j) out[j] = static_cast<std::int8_t>(scale * row[j]);
+      std::fill(out + count, out + ld, std::int8_t{0});
     }
   }
 
-  static constexpr std::size_t kLine = 64 / sizeof(std::int16_t);
-  std::size_t columns, ld;
-  Buffer<std::int16_t> twice;  // (n, ld)
+  std::size_t columns, ld, fields_ld;
+  Buffer<std::int8_t> values;  // (n, ld)
 };
 
 // Reads of problems whose couplings are one matrix, or one factor.
@@ -143,7 +150,7 @@ class Int16Rows final : public Float32Rows {
                     matrix_couplings(problem.couplings(), problem.num_variables())),
         kernels_(kernels),
         narrow_couplings_(std::move(narrow)),
-        fields16_(kLanes * narrow_couplings_->ld) {}
+        fields16_(kLanes * narrow_couplings_->fields_ld) {}
 
   bool refresh_fields(Stop& stop) override {
     if (!Float32Rows::refresh_fields(stop)) return false;
@@ -179,9 +186,10 @@ class Int16Rows final : public Float32Rows {
 
  private:
   Int16Tile make_narrow_tile() {
-    return {.twice = narrow_couplings_->twice.data(),
+    return {.updates = narrow_couplings_->values.data(),
+            .updates_ld = narrow_couplings_->ld,
             .fields = fields16_.data(),
-            .ld = narrow_couplings_->ld,
+            .ld = narrow_couplings_->fields_ld,
             .columns = narrow_couplings_->columns,
             .unit = static_cast<float>(problem_.unit()),
             .coupling = problem_.couplings(),
@@ -208,13 +216,13 @@ class Int16Rows final : public Float32Rows {
     const std::size_t n = rows_.num_variables();
     for (std::size_t r = 0; r < rows_.num_rows(); ++r) {
       const float* fields = rows_.state(r);
-      std::int16_t* out = &fields16_[r * narrow_couplings_->ld];
+      std::int16_t* out = &fields16_[r * narrow_couplings_->fields_ld];
       for (std::size_t i = 0; i < n; ++i) {
         const float field = scale * fields[i];
         if (std::fabs(field) >= kNarrowFields) return false;
         out[i] = static_cast<std::int16_t>(field);
       }
-      std::fill(out + n, out + narrow_couplings_->ld, std::int16_t{0});
+      std::fill(out + n, out + narrow_couplings_->fields_ld, std::int16_t{0});
     }
     return true;
   }
@@ -222,7 +230,7 @@ class Int16Rows final : public Float32Rows {
   void widen_fields() {
     const float unit = static_cast<float>(problem_.unit());
     for (std::size_t r = 0; r < rows_.num_rows(); ++r) {
-      const std::int16_t* from = &fields16_[r * narrow_couplings_->ld];
+      const std::int16_t* from = &fields16_[r * narrow_couplings_->fields_ld];
       float* to = rows_.state(r);
       for (std::size_t i = 0; i < rows_.num_variables(); ++i) {
         to[i] = unit * static_cast<float>(from[i]);
@@ -233,7 +241,7 @@ class Int16Rows final : public Float32Rows {
   const KernelTable& kernels_;
   const std::shared_ptr<const NarrowCouplings> narrow_couplings_;
   bool is_narrow_ = false;         // whether the current fields are fields16_
-  Buffer<std::int16_t> fields16_;  // (kLanes, narrow ld)
+  Buffer<std::int16_t> fields16_;  // (kLanes, fields_ld)
 };
 
 }  // namespace
