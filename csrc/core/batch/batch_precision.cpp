@@ -4,6 +4,7 @@
 #include <cmath>
 #include <memory>
 #include <variant>
+#include <vector>
 
 #include "core/batch/batch.hpp"
 #include "core/ising/precision.hpp"
@@ -35,15 +36,23 @@ bool is_suspect(const KernelTable& table, const ReductionKernels<Value>& kernels
       (largest_linear > 0.0 && largest_linear < 0x1p-20 * reach)) {
     return true;
   }
-  // Some of the couplings show whether they are integers of more bits than float32 has.
-  constexpr std::size_t kNumTested = 16;
+  // Integers of more bits than float32 has. Most real numbers end far above the lowest bit of all.
   int lowest = Ising::kNoBit;
-  for (std::size_t k = 0; k < std::min(count, kNumTested); ++k) {
+  for (std::size_t k = 0; k < count; ++k) {
     const auto value = static_cast<double>(values[k]);
     if (value != 0.0) lowest = std::min(lowest, lowest_bit_of(value));
   }
+  if (lowest == Ising::kNoBit) return false;
   const double units = std::ldexp(reach, -std::min(lowest, 1000));
-  return lowest != Ising::kNoBit && units > 0x1p22 && units < 0x1p44;
+  if (!(units > 0x1p22 && units < 0x1p44)) return false;
+  std::size_t near = 0, nonzero = 0;
+  for (std::size_t k = 0; k < count; ++k) {
+    const auto value = static_cast<double>(values[k]);
+    if (value == 0.0) continue;
+    ++nonzero;
+    near += lowest_bit_of(value) < lowest + kNearLowestBit;
+  }
+  return looks_like_integers(near, nonzero);
 }
 
 // Tests one row of a matrix only: to read all rows of all problems takes as long as some sweeps.
@@ -75,21 +84,25 @@ bool batch_needs_float64(const KernelTable& kernels, const BatchView& view, int 
                          Stop& stop) {
   const std::size_t problems = view.num_problems;
   if (problems == 0 || view.num_variables == 0) return false;
+  std::atomic<bool> needed{false};
   if (view.shared) {
-    // Building a problem with a large J takes as long as solving a batch, so it is built only on
-    // suspicion.
-    std::unique_ptr<Ising> problem;
-    for (std::size_t b = 0; b < problems && !stop.poll_interrupt(); ++b) {
-      if (!is_suspect(kernels, view, b)) continue;
-      if (!problem) problem = std::make_unique<Ising>(make_problem(view, b));
-      problem->select(b, view.linear + b * view.num_variables);
-      if (needs_float64(*problem, &stop)) return true;
-    }
-    return false;
+    // Building a problem with a large J takes as long as solving a batch, so each thread builds it
+    // only on suspicion.
+    std::vector<std::unique_ptr<Ising>> built(num_workers(problems, num_threads));
+    parallel_for(
+        problems, num_threads,
+        [&](std::size_t b, int worker) {
+          if (needed || stop.poll_interrupt() || !is_suspect(kernels, view, b)) return;
+          std::unique_ptr<Ising>& problem = built[static_cast<std::size_t>(worker)];
+          if (!problem) problem = std::make_unique<Ising>(make_problem(view, b));
+          problem->select(b, view.linear + b * view.num_variables);
+          if (needs_float64(*problem, &stop)) needed = true;
+        },
+        [&stop] { stop.poll_interrupt(); });
+    return needed;
   }
   constexpr std::size_t kScouts = 16, kProblemsPerScout = 64;
   const std::size_t step = std::max(kProblemsPerScout, divide_up(problems, kScouts));
-  std::atomic<bool> needed{false};
   parallel_for(
       problems, num_threads,
       [&](std::size_t b, int) {
