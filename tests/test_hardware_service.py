@@ -60,16 +60,21 @@ def plain(service, sampler, cache):
     return {m: outcome(service, sampler, {}, cache, m).rows for m in (1, 3, 8)}
 
 
-@pytest.fixture
-def make(service, sampler, cache):
-    """A projector with one neuron a call, on a service without problems."""
-    service.reset()
+def projectors(sampler, cache):
+    """Return a function that makes a projector with one neuron a call."""
 
     def projector(**options):
         options = {"num_reads": NUM_READS, "retry_wait": 0.0, "max_copies": 1, **options}
         return DWaveProjector(sampler, cache=cache, **options)
 
     return projector
+
+
+@pytest.fixture
+def make(service, sampler, cache):
+    """A projector with one neuron a call, on a service without problems."""
+    service.reset()
+    return projectors(sampler, cache)
 
 
 def solve(projector, num_neurons=3):
@@ -189,8 +194,11 @@ def test_one_attempt_keeps_the_identifier_too(service, make, plain):
 
 
 @pytest.mark.parametrize("moment", ["sent", "known", "answered", "finished"])
-def test_a_process_that_is_killed_pays_once(service, make, plain, tmp_path, monkeypatch, moment):
+def test_a_process_that_is_killed_pays_once(patient, cache, plain, tmp_path, monkeypatch, moment):
     """The ledger of a process that was killed at some moment of a step leads to the answers."""
+    service, sampler = patient
+    service.reset()
+    make = projectors(sampler, cache)
     ledger = tmp_path / "ledger.json"
     copies = []
 

@@ -62,9 +62,9 @@ class Ladder {
   std::vector<std::size_t> slot_of_;     // (replicas)
   std::vector<End> last_end_;            // (replicas): the end that it visited last
   std::int64_t round_trips_ = 0;
-  std::vector<float> noise_;              // (slots)
-  std::vector<EnergySums> exchanges_;     // (num_betas - 1): of probabilities
-  std::vector<EnergySums> energy_sums_;   // (num_betas)
+  std::vector<float> noise_;             // (slots)
+  std::vector<EnergySums> exchanges_;    // (num_betas - 1): of probabilities
+  std::vector<EnergySums> energy_sums_;  // (num_betas)
 };
 
 }  // namespace qpsbgd
