@@ -4,6 +4,7 @@ import contextlib
 import signal
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dimod
@@ -21,7 +22,8 @@ from qpsbgd import (
     SteepestDescentSampler,
     TabuSampler,
 )
-from qpsbgd.samplers import ising, reads
+from qpsbgd.samplers import interrupts, ising, reads
+from qpsbgd.samplers.batch import dimod_models
 from qpsbgd.samplers.interrupts import DeferredInterrupts
 
 CALLS = {
@@ -130,7 +132,7 @@ def test_a_signal_before_the_core_ends_its_work(rng):
     search = ising.Problem(random_bqm(rng, 30)).core.tabu
     with context:
         signal.raise_signal(signal.SIGINT)
-        assert context.is_waiting()
+        assert context._signal is not None
         *_, reason, error = context.in_core(
             search, np.ones((1, 30), np.int8), shortest_tenure=5, longest_tenure=5,
             num_restarts=10**6, first_moves=None, restart_moves=None, num_elites=8,
@@ -139,7 +141,7 @@ def test_a_signal_before_the_core_ends_its_work(rng):
             energy_threshold=-np.inf, watch=None,
         )  # fmt: skip
         assert reason is qpsbgd._core.StopReason.interrupt
-        assert not context.is_waiting()
+        assert context._signal is None
     assert isinstance(error, KeyboardInterrupt)
 
 
@@ -195,10 +197,10 @@ def test_other_threads_leave_the_handler_alone(rng):
     assert handlers == [signal.getsignal(signal.SIGINT)]
 
 
-@pytest.mark.parametrize("num_best", [None, 50])
-def test_energies_that_take_long_are_left_out(rng, monkeypatch, num_best):
+def send_in_energies(monkeypatch):
+    """Send a signal at the second part of the energies, whose grace is over at once."""
     monkeypatch.setattr(ising, "ENERGY_RUN", 8 * 14)
-    monkeypatch.setattr(DeferredInterrupts, "is_late", lambda context: bool(context.is_waiting()))
+    monkeypatch.setattr(interrupts, "GRACE", 0.0)
     energies, sent = ising.Problem.energies, []
 
     def interrupted(problem, states, num_threads, should_stop):
@@ -211,9 +213,100 @@ def test_energies_that_take_long_are_left_out(rng, monkeypatch, num_best):
         return energies(problem, states, num_threads, ask)
 
     monkeypatch.setattr(ising.Problem, "energies", interrupted)
+
+
+@pytest.mark.parametrize("num_best", [None, 50])
+def test_energies_that_take_long_are_left_out(rng, monkeypatch, num_best):
+    send_in_energies(monkeypatch)
     bqm = random_bqm(rng, 4)  # with 4 + 6 terms a read
     with pytest.raises(KeyboardInterrupt) as caught:
         SteepestDescentSampler().sample(bqm, num_reads=100, seed=1, num_best=num_best)
     found = caught.value.sampleset
     assert 0 < found.record.num_occurrences.sum() < 40
     dimod.testing.assert_sampleset_energies(found, bqm)
+
+
+@pytest.mark.parametrize("num_best", [None, 50])
+def test_a_handler_that_does_not_raise_leaves_no_energies_out(rng, monkeypatch, num_best):
+    send_in_energies(monkeypatch)
+    seen = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    try:
+        bqm = random_bqm(rng, 4)
+        found = SteepestDescentSampler().sample(bqm, num_reads=100, seed=1, num_best=num_best)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == [signal.SIGINT]
+    assert found.record.num_occurrences.sum() == 100
+    assert found.info["stopped_by"] == "finished"
+
+
+def test_a_handler_that_is_installed_again_after_the_call_works(rng):
+    saved = []
+
+    def interrupt():
+        saved.append(signal.getsignal(signal.SIGINT))
+        return False
+
+    SteepestDescentSampler().sample(random_bqm(rng, 4), interrupt_function=interrupt)
+    before = signal.signal(signal.SIGINT, saved[0])
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("name", ["annealing", "tempering"])
+def test_a_loop_of_many_models_has_what_it_found(rng, name):
+    sampler, options = CALLS[name]
+    calls = []
+
+    def interrupt():
+        calls.append(1)
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return False
+
+    bqms = [random_bqm(rng, 4) for _ in range(3)]
+    with pytest.raises(KeyboardInterrupt) as caught:
+        sampler.sample_many(bqms, seed=1, interrupt_function=interrupt, **options)
+    first, second, third = caught.value.samplesets
+    dimod.testing.assert_sampleset_energies(first, bqms[0])
+    dimod.testing.assert_sampleset_energies(second, bqms[1])
+    assert (first.info["stopped_by"], second.info["stopped_by"]) == ("finished", "interrupt")
+    assert third is None
+
+
+def test_a_batch_of_many_models_has_what_it_found(rng, monkeypatch):
+    groups, solve = [], dimod_models.sample_batch
+
+    def spied(*args, **kwargs):
+        groups.append(1)
+        if len(groups) == 2:
+            raise KeyboardInterrupt
+        return solve(*args, **kwargs)
+
+    monkeypatch.setattr(dimod_models, "sample_batch", spied)
+    bqms = [random_bqm(rng, n) for n in (4, 5, 4)]
+    with pytest.raises(KeyboardInterrupt) as caught:
+        SteepestDescentSampler().sample_many(bqms, seed=1)
+    found = caught.value.samplesets
+    assert [each is None for each in found] == [False, True, False]
+    dimod.testing.assert_sampleset_energies(found[2], bqms[2])
+
+
+def test_models_that_workers_finished_are_there(rng):
+    def fail_at_end(self, bqm, **options):
+        if len(bqm) == 5:
+            raise ValueError("of the second model")
+        return real(self, bqm, **options)
+
+    real = ParallelTemperingSampler.sample
+    sampler = type("Failing", (ParallelTemperingSampler,), {"sample": fail_at_end})()
+    bqms = [random_bqm(rng, n) for n in (4, 5)]
+    with ThreadPoolExecutor(1) as executor, pytest.raises(ValueError, match="second") as caught:
+        sampler.sample_many(bqms, executor=executor, num_sweeps=2, betas=[0.5, 1.0])
+    first, second = caught.value.samplesets
+    dimod.testing.assert_sampleset_energies(first, bqms[0])
+    assert second is None

@@ -1,7 +1,7 @@
 // Sweeps of at most eight rows, as those of sweep_rows.cpp.
 //
-// Where a thread has only eight rows, every second of kLanes lanes would be empty, and a visit to a
-// block would take as long as that of kLanes rows. Here a vector has eight lanes.
+// Eight rows would fill half of sixteen lanes, and a block would take as long as with sixteen rows.
+// Here a vector has eight lanes.
 #define QPSBGD_EIGHT_LANES
 #include "sweep_rows.hpp"
 

@@ -158,7 +158,7 @@ class LayerGradient:
         self.scores = comparison.scores
 
     def add_direct(self) -> None:
-        """Add what reached the weight past the layer to its samples."""
+        """Add the gradient that reached the weight past the layer to the samples."""
         if self.samples is None or self.direct is None:
             return
         if not np.isfinite(self.direct).all():
@@ -171,7 +171,7 @@ class LayerGradient:
     def problems(self, projector: Projector) -> list[LayerProblem]:
         """Return the problems that a projector solves from samples: those of the groups with any.
 
-        There is none where the projector takes products.
+        The list is empty if the projector solves the layer from products.
         """
         name = self.options["layer"]
         if self.samples is None:

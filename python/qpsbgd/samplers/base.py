@@ -64,20 +64,23 @@ class CoreSampler(dimod.Sampler):
             bqms: models of any vartype, size and labels.
             executor: a ``concurrent.futures.Executor`` whose workers solve the models; it takes no
                 ``interrupt_function`` and no ``progress``.
-            **options: options of :meth:`sample`, with the same meaning. ``time_limit`` is for all
-                models: each gets an equal part of the time that is left, or, with an executor, the
-                whole. ``initial_states`` is a list with one entry for each model. Each model has
-                random numbers of its own, which follow from ``seed`` and from its position: models
-                that come later do not change them.
+            **options: options of :meth:`sample`. ``time_limit`` is for all models: each gets an
+                equal part of the time that is left, or, with an executor, the whole.
+                ``initial_states`` is a list with one entry for each model. Each model has random
+                numbers of its own, which follow from ``seed`` and from its position. Later models
+                do not change them, but the default temperatures of a batch depend on all models.
 
         Returns:
-            A sample set for each model, in its vartype and with its labels. Those of a batch have
-            the ``info`` of :func:`qpsbgd.sample_batch`, others that of :meth:`sample`.
+            A sample set for each model, in its vartype and with its labels. A sample set from a
+            batch has the ``info`` of :func:`qpsbgd.sample_batch`. Any other has the ``info`` of
+            :meth:`sample`.
 
         Raises:
             TypeError: one of ``bqms`` is not a binary quadratic model, or an option is of the
                 wrong type.
             ValueError: a NaN or infinite bias, or a value out of range.
+            KeyboardInterrupt: Ctrl-C. Its attribute ``samplesets`` has the sample set of each
+                model, or None for a model that was not begun.
 
         Example:
             >>> import dimod

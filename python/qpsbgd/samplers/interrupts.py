@@ -1,4 +1,4 @@
-"""Ctrl-C during a call of a sampler: it ends the work of the core, and waits elsewhere."""
+"""Ctrl-C during a sampler call: it stops the core at once and is deferred in Python code."""
 
 import _thread
 import contextlib
@@ -21,9 +21,9 @@ AGAIN = 0.02
 class DeferredInterrupts(Generic[Value]):
     """Context in which Ctrl-C reaches its handler in the core, or at the end of the context.
 
-    Python code between two calls of the core is not interrupted, so that no sample is lost. In
-    another thread than the main one, which gets no signals, and where Ctrl-C has no handler of
-    Python, the context does nothing.
+    Python code between two calls of the core is not interrupted, so that no sample is lost. The
+    context does nothing in a thread other than the main thread, or where SIGINT has no Python
+    handler.
 
     Args:
         value: what ``with`` assigns.
@@ -39,7 +39,9 @@ class DeferredInterrupts(Generic[Value]):
 
     def __init__(self, value: Value, watch: CodeType | None = None) -> None:
         self._value, self._watch = value, watch
-        self._signal: int | None = None  # one that waits
+        self._signal: int | None = None  # number of the deferred signal
+        self._error: BaseException | None = None  # what the handler of a deferred signal raised
+        self._is_closed = False
         self._since = 0.0
         self._is_open = [False]  # whether the core works, which may be interrupted
 
@@ -64,7 +66,10 @@ class DeferredInterrupts(Generic[Value]):
             if self._previous is not None:
                 if signal.getsignal(signal.SIGINT) == self._handle:
                     signal.signal(signal.SIGINT, self._previous)
-                self._deliver()
+                self._is_closed = True
+                deferred = self.error()
+                if deferred is not None:
+                    raise deferred
         except BaseException as late:
             if self.attach is not None:
                 self.attach(late)
@@ -82,8 +87,9 @@ class DeferredInterrupts(Generic[Value]):
         if self._previous is None:
             return work()
         steps: list[partial[Any]] = [partial(self._is_open.__setitem__, 0, True)]
-        if self._signal is not None:
-            self._signal = None
+        if self._signal is not None or self._error is not None:
+            self._forget_signal()
+            self._error = None
             steps.append(partial(_thread.interrupt_main))  # for the core to find
         steps += [work, partial(self._is_open.__setitem__, 0, False)]
         results: list[Any] = []
@@ -94,27 +100,39 @@ class DeferredInterrupts(Generic[Value]):
         return results[-2]
 
     def error(self) -> BaseException | None:
-        """Pass a waiting signal to its handler; return the exception that this raises, or None."""
-        try:
-            self._deliver()
-        except BaseException as error:
-            return error
-        return None
+        """Pass a deferred signal to its handler; return the exception that this raises, or None."""
+        self.is_ended()
+        error, self._error = self._error, None
+        return error
 
-    def is_waiting(self) -> bool:
-        """Return whether a signal waits."""
-        return self._signal is not None
+    def is_ended(self) -> bool:
+        """Pass a deferred signal to its handler; return whether this raises, as :meth:`error` will.
+
+        A handler that does not raise, such as one that sets a flag, does not end the call.
+        """
+        if self._error is None and self._signal is not None:
+            number = self._signal
+            self._forget_signal()
+            try:
+                self._handler()(number, None)
+            except BaseException as error:
+                self._error = error
+        return self._error is not None
 
     def is_late(self) -> bool:
-        """Return whether a signal has waited so long that the call should come to its end."""
-        return self._signal is not None and time.monotonic() - self._since >= GRACE
+        """Return whether the call was to end so long ago that what remains is left out."""
+        has_signal = self._signal is not None or self._error is not None
+        return has_signal and time.monotonic() - self._since >= GRACE and self.is_ended()
 
-    def _deliver(self) -> None:
-        waiting, self._signal = self._signal, None
-        if waiting is not None:
-            self._handler()(waiting, None)
+    def _forget_signal(self) -> None:
+        self._signal = None
+        if self._timer is not None:  # it would send the signal again
+            self._timer.cancel()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._is_closed:  # installed again by somebody who had saved it
+            self._handler()(number, frame)
+            return
         if self._is_open[0] and self._is_work(frame):
             self._is_open[0], self._signal = False, None
             self._handler()(number, frame)  # what it raises ends the core's work
@@ -137,7 +155,7 @@ class DeferredInterrupts(Generic[Value]):
         return is_first
 
     def _handler(self) -> Callable[..., Any]:
-        """Return the caller's handler; that of a call whose function makes this one defers, too."""
+        """Return the caller's handler, past the handlers of enclosing sampler calls."""
         handler = self._previous
         while isinstance(owner := getattr(handler, "__self__", None), DeferredInterrupts):
             handler = owner._previous

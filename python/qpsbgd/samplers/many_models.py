@@ -3,7 +3,7 @@
 import inspect
 import time
 from collections.abc import Iterable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from typing import Any
 
 import dimod
@@ -11,7 +11,12 @@ import numpy as np
 
 from qpsbgd._checks import SEED_LIMIT, WIDE_SEED_LIMIT, checked_seed, checked_time_limit
 from qpsbgd.samplers.batch.arguments import check_executor
-from qpsbgd.samplers.batch.dimod_models import SMALLEST_TIME_LIMIT, checked_models, sample_many
+from qpsbgd.samplers.batch.dimod_models import (
+    SMALLEST_TIME_LIMIT,
+    checked_models,
+    sample_many,
+    with_samplesets,
+)
 from qpsbgd.samplers.batch.options import Method
 
 #: Options with which models become batches.
@@ -44,7 +49,11 @@ def sample_models(
     models = checked_models(bqms)
     check_executor(executor)
     defaults = inspect.signature(sampler.sample).parameters
-    options = {name: value for name, value in options.items() if not _is(defaults[name], value)}
+    options = {
+        name: value
+        for name, value in options.items()
+        if name not in defaults or not _is(defaults[name], value)  # a subclass may have **kwargs
+    }
     if method is not None and _is_batch(method, options):
         return sample_many(models, method, executor=executor, **options)
     if executor is not None:
@@ -55,25 +64,55 @@ def sample_models(
                     "workers cannot call it"
                 )
     calls = _options_of_each(len(models), options)
-    if executor is not None:
-        futures = [
-            executor.submit(sampler.sample, bqm, **each)
-            for bqm, each in zip(models, calls, strict=True)
-        ]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
-    end = time.perf_counter() + checked_time_limit(options.get("time_limit"))
-    results = []
-    for place, (bqm, each) in enumerate(zip(models, calls, strict=True)):
+    results: dict[int, dimod.SampleSet] = {}
+    with with_samplesets(results, len(models)):
+        if executor is None:
+            _sample_in_turn(sampler, models, calls, options.get("time_limit"), results)
+        else:
+            _sample_with(executor, sampler, models, calls, results)
+    return [results[place] for place in range(len(models))]
+
+
+def _sample_in_turn(
+    sampler: dimod.Sampler,
+    models: list[dimod.BinaryQuadraticModel],
+    calls: list[dict[str, Any]],
+    time_limit: float | None,
+    results: dict[int, dimod.SampleSet],
+) -> None:
+    """Sample one model after the other; each gets an equal part of the time that is left."""
+    end = time.perf_counter() + checked_time_limit(time_limit)
+    for place, (bqm, options) in enumerate(zip(models, calls, strict=True)):
         if end < np.inf:
             share = (end - time.perf_counter()) / (len(models) - place)
-            each["time_limit"] = max(share, SMALLEST_TIME_LIMIT)
-        results.append(sampler.sample(bqm, **each))
-    return results
+            options["time_limit"] = max(share, SMALLEST_TIME_LIMIT)
+        try:
+            results[place] = sampler.sample(bqm, **options)
+        except BaseException as error:
+            if isinstance(found := getattr(error, "sampleset", None), dimod.SampleSet):
+                results[place] = found
+            raise
+
+
+def _sample_with(
+    executor: Executor,
+    sampler: dimod.Sampler,
+    models: list[dimod.BinaryQuadraticModel],
+    calls: list[dict[str, Any]],
+    results: dict[int, dimod.SampleSet],
+) -> None:
+    """Sample all models with an executor's workers."""
+    futures: list[Future[dimod.SampleSet]] = []
+    try:
+        for bqm, options in zip(models, calls, strict=True):
+            futures.append(executor.submit(sampler.sample, bqm, **options))
+        for place, future in enumerate(futures):
+            results[place] = future.result()
+    except BaseException:
+        for place, future in enumerate(futures):
+            if not future.cancel() and future.done() and future.exception() is None:
+                results[place] = future.result()
+        raise
 
 
 def _is(parameter: inspect.Parameter, value: Any) -> bool:
@@ -83,13 +122,13 @@ def _is(parameter: inspect.Parameter, value: Any) -> bool:
 
 
 def _is_batch(method: Method, options: dict[str, Any]) -> bool:
-    """Return whether a batch has the options, with the meaning that they have for one model."""
+    """Return whether a batch has the options."""
     if options.keys() - COMMON_OPTIONS - BATCH_OPTIONS[method]:
         return False
     if method == "sa" and "time_limit" in options and "num_sweeps" not in options:
         return False  # the limit decides on the number of sweeps
     seed = options.get("seed")
-    return not (isinstance(seed, int) and SEED_LIMIT <= seed < WIDE_SEED_LIMIT)
+    return not (isinstance(seed, (int, np.integer)) and SEED_LIMIT <= seed < WIDE_SEED_LIMIT)
 
 
 def _options_of_each(count: int, options: dict[str, Any]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from qpsbgd import _core
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
 
-#: The order matters where it may change an energy by this, and by this part of a typical energy.
+#: The order matters if it may change an energy by at least this, and by this part of a typical one.
 ENERGY_ERROR = 1e-8
 #: Largest number of biases of which the typical one is found.
 MOST_BIASES = 1 << 16

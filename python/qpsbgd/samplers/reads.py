@@ -17,17 +17,17 @@ CoreReads = tuple[States, Counts, _core.StopReason, BaseException | None]
 #: Solver of some reads, given their initial states, the number of the first one, and limits.
 Solve = Callable[[States, int, dict[str, Any]], CoreReads]
 
-#: Where only the best states are kept, as many reads are solved together as have this many spins,
-#: but at least LEAST_READS. Both numbers of reads are multiples of STREAM_READS, because so many
-#: reads share a random stream where spins are bits.
+#: Largest number of spins in one call of the core where only the best states are kept; the call has
+#: at least LEAST_READS reads. STREAM_READS reads share a random stream where spins are bits, so the
+#: numbers of reads are multiples of it.
 STATES_TOGETHER = 1 << 20
 LEAST_READS = 64
 STREAM_READS = 32
-#: Otherwise so many spins are solved together: their initial states take some seconds to draw,
-#: or a seventh of a time limit.
+#: Largest number of spins in one call of the core otherwise. Their initial states take some seconds
+#: to draw, or a seventh of a time limit.
 LARGEST_TOGETHER = 1 << 28
 TOGETHER_PER_SECOND = 1 << 23
-#: An instruction processes so many reads where spins are bits.
+#: Reads that an instruction processes where spins are bits.
 LANES = 512
 #: Bytes of a row of a sample set beside its state: energy, occurrences and a count.
 BYTES_PER_READ = 24
@@ -110,7 +110,7 @@ def check_memory(num_reads: int, n: int) -> None:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # of Unix
         return
-    needed = num_reads * (n + BYTES_PER_READ)
+    needed = num_reads * (2 * n + BYTES_PER_READ)  # the sample set has its own states
     if 0 < memory < needed:
         raise ValueError(
             f"num_reads is {num_reads}, whose states of {n} variables take {needed / 2**30:.0f} "

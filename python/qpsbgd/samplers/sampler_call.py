@@ -164,8 +164,8 @@ class SamplerCall:
         return self._interrupts.in_core(function, *args, **kwargs)
 
     def is_interrupted(self) -> bool:
-        """Return whether Ctrl-C waits for the end of Python code."""
-        return self._interrupts.is_waiting()
+        """Return whether Ctrl-C has ended the call."""
+        return self._interrupts.is_ended()
 
     def run_reads(self, limits: dict[str, Any], solve: Solve) -> Reads:
         """Solve all reads, some at a time where there are many.

@@ -1,8 +1,10 @@
 """Batches of problems that are given as dimod models."""
 
 import time
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import dimod
@@ -19,7 +21,7 @@ from qpsbgd._checks import (
     checked_time_limit,
     described,
 )
-from qpsbgd.samplers.batch.arrays import sample_batch
+from qpsbgd.samplers.batch.arrays import BatchResult, sample_batch
 from qpsbgd.samplers.batch.couplings import States
 from qpsbgd.samplers.batch.executors import count_workers
 from qpsbgd.samplers.batch.model_groups import ModelGroup, group_models
@@ -80,6 +82,8 @@ def sample_many(
         TypeError: one of ``bqms`` is not a binary quadratic model, or an argument is of the wrong
             type.
         ValueError: a NaN or infinite bias, or a value out of range.
+        KeyboardInterrupt: Ctrl-C. Its attribute ``samplesets`` has the sample set of each model, or
+            None for a model that was not begun.
 
     Example:
         >>> import dimod
@@ -104,32 +108,72 @@ def sample_many(
     def solve(group: ModelGroup, seed: int, seconds: float) -> None:
         limit = None if np.isinf(seconds) else seconds
         starts = initial_spins_of_models(seed, (len(group.h), num_reads, group.h.shape[1]))
-        result = sample_batch(
-            group.h, group.J, seed=seed, time_limit=limit, initial_states=starts, **options
-        )
+        try:
+            result = sample_batch(
+                group.h, group.J, seed=seed, time_limit=limit, initial_states=starts, **options
+            )
+            store(group, result)
+        except BaseException as error:
+            if isinstance(found := getattr(error, "result", None), BatchResult):
+                store(group, found)
+            raise
+
+    def store(group: ModelGroup, result: BatchResult) -> None:
         for place, variables, states in zip(
             group.places, group.variables, result.states, strict=True
         ):
             results[place] = _sampleset(models[place], variables, states, result.info)
 
-    if executor is None:
-        for group, group_seed in _seeded_groups(models, seed):
-            left = max(limit - (time.monotonic() - start), SMALLEST_TIME_LIMIT)
-            solve(group, group_seed, left * len(group.h) / (len(models) - len(results)))
-    else:
-        workers = count_workers(executor)
-        # A group with fewer models than workers is submitted from a waiting thread, so that several
-        # small groups share the workers.
-        with ThreadPoolExecutor(workers) as waiting:
-            small = []
+    with with_samplesets(results, len(models)):
+        if executor is None:
             for group, group_seed in _seeded_groups(models, seed):
+                left = max(limit - (time.monotonic() - start), SMALLEST_TIME_LIMIT)
+                solve(group, group_seed, left * len(group.h) / (len(models) - len(results)))
+        else:
+            _solve_with(executor, _seeded_groups(models, seed), partial(solve, seconds=limit))
+    return [results[place] for place in range(len(models))]
+
+
+def _solve_with(
+    executor: Executor,
+    groups: Iterable[tuple[ModelGroup, int]],
+    solve: Callable[[ModelGroup, int], None],
+) -> None:
+    """Solve groups of models with an executor's workers.
+
+    A group with fewer models than workers is submitted from a waiting thread, so that several small
+    groups share the workers.
+    """
+    workers = count_workers(executor)
+    with ThreadPoolExecutor(workers) as waiting:
+        small = []
+        try:
+            for group, seed in groups:
                 if len(group.h) < workers:
-                    small.append(waiting.submit(solve, group, group_seed, limit))
+                    small.append(waiting.submit(solve, group, seed))
                 else:
-                    solve(group, group_seed, limit)
+                    solve(group, seed)
             for future in small:
                 future.result()
-    return [results[place] for place in range(len(models))]
+        except BaseException:
+            for future in small:
+                future.cancel()
+            raise
+
+
+@contextmanager
+def with_samplesets(results: dict[int, dimod.SampleSet], count: int) -> Iterator[None]:
+    """Attach the sample sets of the models that were solved to an exception, as ``samplesets``.
+
+    Args:
+        results: the sample sets so far, by the place of the model.
+        count: number of models. A model without a sample set has None.
+    """
+    try:
+        yield
+    except BaseException as error:
+        error.samplesets = [results.get(place) for place in range(count)]  # type: ignore[attr-defined]
+        raise
 
 
 def _seeded_groups(
