@@ -1,7 +1,7 @@
 // Lists of the flips that a row makes in a block, and what brings states up to date with them.
 //
 // The lists are filled by sources whose vectors differ (sweep_rows.cpp, sweep_eight_rows.cpp), and
-// applied by one of them.
+// applied by follow_flips.cpp.
 #pragma once
 
 #include "vectors.hpp"
@@ -32,10 +32,12 @@ struct Int16Flips {
   QPSBGD_INLINE bool has_any() const { return num_up + num_down != 0; }
 };
 
-// Bring the states of all rows up to date with the flips (rows) in the block from `start`
-// (sweep_rows.cpp). Return whether the sweep may go on to the next block.
-bool follow_flips(const QuadraticTile<float>& tile, std::size_t start,
-                  const BlockFlips<float>* flips);
-bool follow_flips(const Int16Tile& tile, std::size_t start, const Int16Flips* flips);
+// Functions that bring the states of all rows up to date with the flips (rows) in the block from
+// `start`. They return whether the sweep may go on to the next block.
+struct FlipFollowers {
+  bool (*real)(const QuadraticTile<float>& tile, std::size_t start, const BlockFlips<float>* flips);
+  bool (*int16)(const Int16Tile& tile, std::size_t start, const Int16Flips* flips);
+};
+extern const FlipFollowers kFlipFollowers;
 
 }  // namespace qpsbgd::QPSBGD_ISA

@@ -1,8 +1,6 @@
 // Sweeps of up to kMaxTileRows rows (sweep_rows.hpp). Few rows are swept by sweep_eight_rows.cpp.
 #include "sweep_rows.hpp"
 
-#include "int16_flips.hpp"
-
 namespace qpsbgd::QPSBGD_ISA {
 namespace {
 
@@ -45,15 +43,6 @@ std::size_t anneal_rows_each_int16(const Int16Tile& tile, std::size_t start, Acc
 }
 
 }  // namespace
-
-bool follow_flips(const QuadraticTile<float>& tile, std::size_t start,
-                  const BlockFlips<float>* flips) {
-  apply_flips(tile, start, flips);
-  return true;
-}
-bool follow_flips(const Int16Tile& tile, std::size_t start, const Int16Flips* flips) {
-  return apply_flips(tile, start, flips);
-}
 
 constinit const RowKernels kRows = {
     .descend = descend_rows,

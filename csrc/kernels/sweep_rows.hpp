@@ -24,6 +24,14 @@ struct LaneBlock {
   alignas(64) float changes[kBlock * kLanes];  // -2 s where a variable flipped, else 0
 };
 
+QPSBGD_INLINE bool follow_flips(const QuadraticTile<float>& tile, std::size_t start,
+                                const BlockFlips<float>* flips) {
+  return kFlipFollowers.real(tile, start, flips);
+}
+QPSBGD_INLINE bool follow_flips(const Int16Tile& tile, std::size_t start, const Int16Flips* flips) {
+  return kFlipFollowers.int16(tile, start, flips);
+}
+
 // ---- visiting a block ---------------------------------------------------------------------------
 
 // Brings the fields of the variables [first, last) up to date with the flips of the variables
