@@ -187,6 +187,7 @@ def two_layers(W, b, c):
     return -np.concatenate([b, c]), J
 
 
+@pytest.mark.slow
 def test_a_machine_of_64_and_32_units_agrees_with_summation():
     # python bench/partition.py --sum has summed 2^32 products.
     h, J = two_layers(*machine(32))

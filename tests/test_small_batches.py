@@ -149,6 +149,7 @@ def test_bad_memories(value, error):
         QPSBGD(BinaryLinear(4, 2), memory=value)
 
 
+@pytest.mark.slow
 def test_single_samples_find_the_signs_of_noisy_targets():
     torch.manual_seed(0)
     wanted = torch.randn(3, 30).sign()

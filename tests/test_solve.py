@@ -497,7 +497,14 @@ def test_ctrl_c_before_there_is_a_solution(graph, tmp_path, monkeypatch):
     assert not out.exists()
 
 
-@pytest.mark.parametrize("solver", ["portfolio", "sa", "tabu"])
+@pytest.mark.parametrize(
+    "solver",
+    [
+        "portfolio",
+        pytest.param("sa", marks=pytest.mark.slow),
+        pytest.param("tabu", marks=pytest.mark.slow),
+    ],
+)
 def test_ctrl_c_behind_a_bar_on_a_terminal(tmp_path, solver):
     pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))
     ours, theirs = pty.openpty()
