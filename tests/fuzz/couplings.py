@@ -139,6 +139,7 @@ def couplings_that_must_be_refused(model, problems, own, fault, seed):
         return
     elif fault == "not symmetric":
         J[(*at, i, j)] = 2 * abs(J[(*at, i, j)]) + 1
+        J[(*at, j, i)] = J[(*at, i, j)] + 1  # entries in one triangle alone may be taken
     else:
         J[(*at, i, j)] = J[(*at, j, i)] = float(fault)
     need(is_refused(lambda: qpsbgd.sample_batch(h, J, **options), ValueError), "it is taken")
@@ -147,7 +148,7 @@ def couplings_that_must_be_refused(model, problems, own, fault, seed):
 @target(
     model=models(most=17),
     fault=st.sampled_from(
-        ("no problems", "one dimension", "fewer variables", "no J", "complex", "words", "masked")
+        ("no problems", "three dimensions", "fewer variables", "no J", "complex", "words", "masked")
     ),
     seed=seeds,
 )
@@ -160,7 +161,7 @@ def shapes_and_types_that_must_be_refused(model, fault, seed):
     else:
         h = {
             "no problems": h[:0],
-            "one dimension": h[0],
+            "three dimensions": h[None],
             "fewer variables": h[:, :-1],
             "complex": h.astype(complex),
             "words": h.astype(str),
