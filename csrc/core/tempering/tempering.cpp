@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cmath>
 #include <memory>
-#include <utility>
 
 #include "core/annealing/anneal.hpp"
 #include "core/annealing/read_rows.hpp"

@@ -90,9 +90,9 @@ def sample_batch(
 
     Args:
         h: fields, real ``(B, n)``, or ``(n,)`` for all problems; with a shared J that is one.
-        J: couplings with a zero diagonal, symmetric or all in one triangle: an array
-            ``(n, n)`` that all problems share,
-            or an array ``(B, n, n)``; :class:`LowRank` or a matrix of ``scipy.sparse``, which all
+        J: couplings with a zero diagonal, symmetric or all in one triangle: an array ``(n, n)``
+            that all problems share, or an array ``(B, n, n)``; :class:`LowRank` or a matrix of
+            ``scipy.sparse``, which all
             problems share; or :class:`SparseBatch`, whose problems share the pattern. Arrays are
             NumPy arrays or torch tensors on the CPU. They are not copied if they are contiguous and
             float64 or float32.
@@ -148,9 +148,8 @@ def sample_batch(
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: a shape that does not fit; a value out of range; an entry that is NaN, infinite,
-            on the diagonal, or neither symmetric nor in one triangle; or a
-            ``form`` that the couplings or the method do not
-            have.
+            on the diagonal, or neither symmetric nor in one triangle; or a ``form`` that the
+            couplings or the method do not have.
         KeyboardInterrupt: Ctrl-C. Without an executor its attribute ``result`` is the result so
             far.
 
