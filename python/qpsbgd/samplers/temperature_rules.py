@@ -77,9 +77,11 @@ def auto_temperatures(problem: "Problem") -> Temperatures:
     if scale == 0.0:
         hot, cold = _arbitrary_range()
         return Temperatures(hot, cold, cold)
+    starts = _scouts(len(reach))
     minima, _, _, error = problem.core.descend(
-        _scouts(len(reach)), precision=_core.Precision.float64, num_threads=1, time_limit=np.inf, watch=None
+        starts, precision=_core.Precision.float64, num_threads=1, time_limit=np.inf, watch=None
     )
+    del starts
     if error is not None:  # Ctrl-C
         raise error
     # Fields are divided by the largest field, because a doubled field could overflow.
