@@ -140,11 +140,11 @@ def test_packing_is_the_same_each_time(family):
 def test_packing_is_the_same_in_every_process():
     code = (
         "from qpsbgd.hardware.embedding import *\n"
-        "graph = ideal_graph('pegasus', [4])\n"
-        "print(graph_hash(graph), pack_cliques(graph, 9).digest)"
+        "graph = ideal_graph('pegasus', [3])\n"
+        "print(graph_hash(graph), pack_cliques(graph, 6).digest)"
     )
-    graph = ideal_graph("pegasus", [4])
-    expected = f"{graph_hash(graph)} {pack_cliques(graph, 9).digest}"
+    graph = ideal_graph("pegasus", [3])
+    expected = f"{graph_hash(graph)} {pack_cliques(graph, 6).digest}"
     for hash_seed in ("0", "1"):
         done = subprocess.run(
             [sys.executable, "-c", code],
@@ -195,8 +195,6 @@ def test_nothing_is_written_to_the_embedders_own_cache(tmp_path):
     [
         ("pegasus", 16, 0.01, 85),
         ("pegasus", 32, 0.0, 28),
-        ("pegasus", 64, 0.01, 6),
-        ("zephyr", 16, 0.0, 86),
         ("zephyr", 32, 0.01, 24),
         ("zephyr", 64, 0.01, 6),
     ],
@@ -615,8 +613,7 @@ def test_two_writers(tmp_path):
     context = multiprocessing.get_context("spawn")
     ready = context.Barrier(3)
     writers = [
-        context.Process(target=_write_again_and_again, args=(tmp_path, ready, 100))
-        for _ in range(2)
+        context.Process(target=_write_again_and_again, args=(tmp_path, ready, 30)) for _ in range(2)
     ]
     for writer in writers:
         writer.start()

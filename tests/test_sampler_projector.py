@@ -361,7 +361,7 @@ def test_a_projectors_own_options_hold_in_project(rng, objective):
 
 @pytest.mark.slow
 def test_a_samplers_projector_keeps_its_target_eps(rng):
-    X, T = layer(rng, "sign")
+    X, T = layer(rng, "sign", 5, 4, 2)
     solve = qpsbgd.SamplerProjector(dimod.ExactSolver(), target_eps=0.5)
     expected = solve(X, T, qpsbgd.ProjectionOptions(objective="sign", seed=1))
     found = qpsbgd.project(X, T, objective="sign", projector=solve, seed=1)
