@@ -457,3 +457,24 @@ def test_unknown_nodes_and_arrays_are_named():
     layer = Ising("ab", ["ab"], qpsbgd.SimulatedAnnealingSampler(), {}, beta=1.0)
     with pytest.raises(TypeError, match=r"linear is a ndarray, but must be a torch\.Tensor"):
         layer(np.zeros((1, 2)), np.zeros((1, 1)))
+
+
+@pytest.mark.parametrize("sample_betas", [None, 2.0, (0.5, 1.0)])
+def test_tempering_must_sample_at_beta(sample_betas):
+    params = {"num_sweeps": 10, "seed": 1, "num_samples": 4}
+    if sample_betas is not None:
+        params["sample_betas"] = sample_betas
+    layer = Ising("ab", ["ab"], qpsbgd.ParallelTemperingSampler(), params, beta=1.0)
+    with pytest.raises(ValueError, match="only with sample_betas=1, its beta"):
+        layer(torch.ones(1, 2), torch.ones(1, 1))
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.3])
+def test_tempering_samples_the_layers_models(beta):
+    params = {"num_sweeps": 2000, "num_reads": 2, "num_samples": 1000, "seed": 1}
+    layer = Ising(
+        "ab", [], qpsbgd.ParallelTemperingSampler(), {**params, "sample_betas": beta}, beta=beta
+    )
+    linear = torch.tensor([[0.5, -1.0]])
+    means = layer(linear, torch.zeros(1, 0))
+    assert (means + torch.tanh(linear)).abs().max() < 4 / 2000**0.5

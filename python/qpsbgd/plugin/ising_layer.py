@@ -1,5 +1,6 @@
 """The plugin's Ising layer, for which a whole batch is sampled in one call."""
 
+import math
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ from qpsbgd.plugin.sampling_options import checked_options, with_defaults
 from qpsbgd.samplers.base import StateSampler
 from qpsbgd.samplers.batch import sample_batch
 from qpsbgd.samplers.batch.options import Method
+from qpsbgd.samplers.tempering import ParallelTemperingSampler
 
 
 class Ising(PluginIsing):
@@ -144,13 +146,15 @@ class Ising(PluginIsing):
             float32 ``(B, d)`` on the device of ``linear``, with d the number of statistics.
 
         Raises:
-            ValueError: another shape, or a bias that is NaN or infinite after the division by
-                ``beta``.
+            ValueError: another shape, a bias that is NaN or infinite after the division by
+                ``beta``, or a :class:`~qpsbgd.ParallelTemperingSampler` whose ``sample_betas`` is
+                not ``beta``.
             KeyboardInterrupt: Ctrl-C.
         """
         for name, biases in (("linear", linear), ("quadratic", quadratic)):
             check_instance(name, biases, torch.Tensor, "a torch.Tensor")
         if _batch_method(self.sampler) is None:
+            _check_tempering(self.sampler, self.sample_params, float(self.beta))
             output: torch.Tensor = super().forward(linear, quadratic)
             return output
         spins = self._sample_spins(linear, quadratic, self.beta).to(linear.device)  # (B, R, n)
@@ -278,3 +282,17 @@ def _checked_params(sampler: dimod.Sampler, sample_params: Mapping[str, Any]) ->
     options = checked_options("sample_params", sample_params, others=("seed",))
     checked_count("num_reads", options.get("num_reads", 1), 1)
     checked_seed(options.get("seed"))
+
+
+def _check_tempering(sampler: dimod.Sampler, sample_params: Mapping[str, Any], beta: float) -> None:
+    """Raise ValueError if parallel tempering would return other states than samples at ``beta``."""
+    if not isinstance(sampler, ParallelTemperingSampler):
+        return
+    sampled = sample_params.get("sample_betas")
+    betas = [] if sampled is None else np.ravel(sampled).tolist()
+    # The layer's beta is float32.
+    if len(betas) != 1 or not math.isclose(betas[0], beta, rel_tol=1e-6):
+        raise ValueError(
+            f"sample_params has sample_betas={sampled!r}, but ParallelTemperingSampler returns "
+            f"samples of the layer's models only with sample_betas={beta:g}, its beta"
+        )
