@@ -14,7 +14,7 @@ import numpy as np
 from dwave.samplers.sa.simulated_annealing import simulated_annealing
 
 from qpsbgd import _core
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.problem.ising import Problem
 from qpsbgd.samplers.schedule import cooling
 from qpsbgd.samplers.temperature_rules import auto_temperatures, dwave_beta_range
 

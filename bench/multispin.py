@@ -17,7 +17,7 @@ from annealing import random_graph, torus
 from dwave.samplers.sa.simulated_annealing import simulated_annealing
 
 from qpsbgd import _core
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.problem.ising import Problem
 from qpsbgd.samplers.schedule import cooling
 from qpsbgd.samplers.temperature_rules import auto_temperatures
 

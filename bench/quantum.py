@@ -24,7 +24,7 @@ from dwave.samplers.sqa.pimc_annealing import simulated_annealing
 from dwave.samplers.sqa.rotormc_annealing import simulated_annealing as rotor_annealing
 
 from qpsbgd import _core
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.problem.ising import Problem
 
 
 def dense(rng):

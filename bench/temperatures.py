@@ -16,7 +16,7 @@ from annealing import dense, random_graph, torus
 
 import qpsbgd
 from qpsbgd import SimulatedAnnealingSampler, formats
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.problem.ising import Problem
 from qpsbgd.samplers.temperature_rules import auto_beta_range, dwave_beta_range
 
 

@@ -12,7 +12,7 @@ from qpsbgd.samplers import temperature_rules
 from qpsbgd.samplers.batch.arguments import checked_couplings
 from qpsbgd.samplers.batch.batch_temperatures import auto_temperatures
 from qpsbgd.samplers.batch.options import BatchOptions
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.problem.ising import Problem
 
 RULE = "must be 'auto', 'dwave', None or two numbers"
 BQM = dimod.BQM({"a": 0.5}, {"ab": 1.0}, 0.0, "SPIN")

@@ -11,7 +11,7 @@ from scipy import stats
 
 import reference
 from qpsbgd import SimulatedAnnealingSampler, _core
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.problem.ising import Problem
 
 P_MIN = 1e-3
 

@@ -13,7 +13,7 @@ import reference
 from interrupts import ctrl_c_in_the_core
 from problems import random_bqm, random_graph
 from qpsbgd import SteepestDescentSampler, _core
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.problem.ising import Problem
 
 
 @dimod.testing.load_sampler_bqm_tests(SteepestDescentSampler)

@@ -6,8 +6,9 @@ import pytest
 
 from problems import random_bqm
 from qpsbgd import SimulatedAnnealingSampler, SteepestDescentSampler
-from qpsbgd.samplers import ising, reads
-from qpsbgd.samplers.ordered_energies import is_order_of_consequence
+from qpsbgd.samplers.call import reads
+from qpsbgd.samplers.problem import ising
+from qpsbgd.samplers.problem.ordered_energies import is_order_of_consequence
 
 
 def penalised(rng, n, vartype, degree=None):
@@ -70,7 +71,7 @@ def test_reads_do_not_depend_on_how_many_are_solved_together(rng, monkeypatch):
         options = {"num_reads": 100, "seed": 3, "time_limit": 1e6, **options}
         expected = sampler.sample(bqm, **options)
         with monkeypatch.context() as patch:
-            patch.setattr("qpsbgd.samplers.sampler_call.reads_together", lambda *_, **__: 32)
+            patch.setattr("qpsbgd.samplers.call.sampler_call.reads_together", lambda *_, **__: 32)
             found = sampler.sample(bqm, **options)
         np.testing.assert_array_equal(found.record.sample, expected.record.sample)
         np.testing.assert_array_equal(found.record.energy, expected.record.energy)

@@ -12,7 +12,7 @@ import pytest
 import reference
 from interrupts import ctrl_c_in_the_core
 from qpsbgd import ExhaustiveSampler, _core
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.problem.ising import Problem
 
 
 @dimod.testing.load_sampler_bqm_tests(ExhaustiveSampler)

@@ -22,9 +22,10 @@ from qpsbgd import (
     SteepestDescentSampler,
     TabuSampler,
 )
-from qpsbgd.samplers import interrupts, ising, reads
 from qpsbgd.samplers.batch import dimod_models
-from qpsbgd.samplers.interrupts import DeferredInterrupts
+from qpsbgd.samplers.call import interrupts, reads
+from qpsbgd.samplers.call.interrupts import DeferredInterrupts
+from qpsbgd.samplers.problem import ising
 
 CALLS = {
     "annealing": (SimulatedAnnealingSampler(), {"num_sweeps": 2}),

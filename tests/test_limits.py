@@ -8,7 +8,7 @@ import pytest
 
 from problems import random_bqm, random_graph
 from qpsbgd import SimulatedAnnealingSampler, SteepestDescentSampler, TabuSampler, sample_batch
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.problem.ising import Problem
 
 #: Over before any thread has begun.
 NO_TIME = 1e-9

@@ -17,8 +17,8 @@ from qpsbgd import (
     SteepestDescentSampler,
     TabuSampler,
 )
-from qpsbgd.samplers import reads, sampler_call
-from qpsbgd.samplers.best_states import BestStates
+from qpsbgd.samplers.call import reads, sampler_call
+from qpsbgd.samplers.call.best_states import BestStates
 
 CALLS = {
     "annealing": (SimulatedAnnealingSampler(), {"num_sweeps": 3, "seed": 3}),

@@ -17,7 +17,7 @@ from qpsbgd import (
     log_partition,
     log_partition_batch,
 )
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.problem.ising import Problem
 
 
 def dense_problem(rng, n, kind="real"):

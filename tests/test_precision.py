@@ -18,7 +18,7 @@ from qpsbgd import (
     _core,
     sample_batch,
 )
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.problem.ising import Problem
 
 PENALTIES = [10.0**k for k in range(2, 13)]
 #: Weights of a partition whose halves can be equal, and more digits than float32 has.

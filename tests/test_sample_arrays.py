@@ -13,9 +13,9 @@ from qpsbgd import (
     TabuSampler,
     _core,
 )
-from qpsbgd.samplers.array_model import ArrayModel
-from qpsbgd.samplers.initial_states import InitialStates
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.call.initial_states import InitialStates
+from qpsbgd.samplers.problem.array_model import ArrayModel
+from qpsbgd.samplers.problem.ising import Problem
 
 CALLS = {
     "annealing": (SimulatedAnnealingSampler(), {"num_sweeps": 15, "num_reads": 5, "seed": 3}),

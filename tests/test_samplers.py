@@ -16,7 +16,7 @@ from interrupts import ctrl_c_in_the_core
 from problems import DRIFT, drifting_problem, largest_gain, random_bqm
 from qpsbgd import SimulatedAnnealingSampler, TabuSampler, _core
 from qpsbgd.samplers import temperature_rules
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.problem.ising import Problem
 
 
 @dimod.testing.load_sampler_bqm_tests(SimulatedAnnealingSampler)

@@ -21,7 +21,7 @@ from qpsbgd.samplers.batch import batch_temperatures
 from qpsbgd.samplers.batch.arguments import checked_couplings
 from qpsbgd.samplers.batch.options import BatchOptions
 from qpsbgd.samplers.batch.sparse import SparseCouplings
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.problem.ising import Problem
 from qpsbgd.samplers.schedule import cooling
 from qpsbgd.samplers.temperature_rules import Temperatures, auto_beta_range, auto_temperatures
 from reference import temperatures

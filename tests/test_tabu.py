@@ -13,7 +13,7 @@ import pytest
 from interrupts import ctrl_c_in_the_core
 from problems import random_bqm, random_graph
 from qpsbgd import TabuSampler, _core
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.problem.ising import Problem
 from reference import tabu as reference_tabu
 
 #: Every kernel: dense in 16 bits, dense in float32, sparse.

@@ -12,9 +12,9 @@ from scipy import stats
 import reference
 from problems import random_bqm, random_graph
 from qpsbgd import ParallelTemperingSampler, SimulatedAnnealingSampler, _core, formats
-from qpsbgd.samplers.ising import Problem
-from qpsbgd.samplers.ladder import Pilot, distances, levelled, measured_ladder, with_betas
-from qpsbgd.samplers.tempering_run import last_samples
+from qpsbgd.samplers.problem.ising import Problem
+from qpsbgd.samplers.tempering.ladder import Pilot, distances, levelled, measured_ladder, with_betas
+from qpsbgd.samplers.tempering.tempering_run import last_samples
 from qpsbgd.solve import solve
 
 

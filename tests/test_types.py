@@ -14,7 +14,7 @@ from problems import layer
 from qpsbgd import LowRank, SparseBatch, sample_batch
 from qpsbgd.formats import Instance
 from qpsbgd.samplers.batch import sample_many
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.problem.ising import Problem
 from qpsbgd.solve import solve
 
 SAMPLERS = (

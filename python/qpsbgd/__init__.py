@@ -39,13 +39,13 @@ from qpsbgd.samplers import (
     TabuSampler,
 )
 from qpsbgd.samplers.batch import BatchResult, LowRank, SparseBatch, sample_batch
-from qpsbgd.samplers.partition import (
+from qpsbgd.samplers.call.sample_arrays import SampleArrays
+from qpsbgd.samplers.partition.importance_sampling import (
     LogPartition,
     UnreliableEstimateWarning,
     log_partition,
     log_partition_batch,
 )
-from qpsbgd.samplers.sample_arrays import SampleArrays
 
 __all__ = [
     "BatchResult",

@@ -14,7 +14,7 @@ from qpsbgd._checks import SEED_LIMIT
 from qpsbgd.hardware.embedding import ideal_graph
 from qpsbgd.hardware.machine import access_time_us
 from qpsbgd.samplers import SimulatedAnnealingSampler
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.problem.ising import Problem
 from qpsbgd.samplers.temperature_rules import auto_beta_range
 
 

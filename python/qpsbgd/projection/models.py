@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd._checks import checked_threads, spin_matrix
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.problem.ising import Problem
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int32]

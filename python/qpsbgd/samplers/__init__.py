@@ -3,10 +3,10 @@
 from qpsbgd.samplers.annealing import SimulatedAnnealingSampler
 from qpsbgd.samplers.descent import SteepestDescentSampler
 from qpsbgd.samplers.exhaustive import ExhaustiveSampler
-from qpsbgd.samplers.path_integral import PathIntegralAnnealingSampler
-from qpsbgd.samplers.rotor_model import RotorModelAnnealingSampler
+from qpsbgd.samplers.paths.path_integral import PathIntegralAnnealingSampler
+from qpsbgd.samplers.paths.rotor_model import RotorModelAnnealingSampler
 from qpsbgd.samplers.tabu import TabuSampler
-from qpsbgd.samplers.tempering import ParallelTemperingSampler
+from qpsbgd.samplers.tempering.parallel_tempering import ParallelTemperingSampler
 
 __all__ = [
     "ExhaustiveSampler",

@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Literal, cast, get_args, get_type_hints
 
 import dimod
 
-from qpsbgd.samplers.array_model import ArrayModel
 from qpsbgd.samplers.batch.options import Method
+from qpsbgd.samplers.call.sample_arrays import SampleArrays
 from qpsbgd.samplers.many_models import sample_models
-from qpsbgd.samplers.sample_arrays import SampleArrays
+from qpsbgd.samplers.problem.array_model import ArrayModel
 
 
 class CoreSampler(dimod.Sampler):

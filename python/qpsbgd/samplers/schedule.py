@@ -20,7 +20,7 @@ from qpsbgd.samplers import temperature_rules
 from qpsbgd.samplers.temperature_rules import Temperatures
 
 if TYPE_CHECKING:
-    from qpsbgd.samplers.ising import Problem
+    from qpsbgd.samplers.problem.ising import Problem
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 BetaRange: TypeAlias = BetaRule | Sequence[float]

@@ -10,7 +10,7 @@ from qpsbgd import _core
 from qpsbgd._warnings import warn_caller
 
 if TYPE_CHECKING:
-    from qpsbgd.samplers.ising import Problem
+    from qpsbgd.samplers.problem.ising import Problem
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from qpsbgd import _core
 from qpsbgd.samplers.batch.couplings import Floats
 from qpsbgd.samplers.batch.sparse import SparseCouplings
-from qpsbgd.samplers.ising import Form, Problem
+from qpsbgd.samplers.problem.ising import Form, Problem
 
 #: Largest number of bytes of the matrices of a group, unless a single model has more.
 MATRIX_BYTES = 1 << 28

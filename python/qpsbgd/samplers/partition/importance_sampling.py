@@ -18,9 +18,9 @@ from qpsbgd._checks import (
     checked_vartype,
 )
 from qpsbgd.samplers.batch.arguments import checked_fields
-from qpsbgd.samplers.ising import Problem
-from qpsbgd.samplers.ladder_arguments import checked_betas
-from qpsbgd.samplers.shared_problems import SharedProblems
+from qpsbgd.samplers.partition.shared_problems import SharedProblems
+from qpsbgd.samplers.problem.ising import Problem
+from qpsbgd.samplers.tempering.ladder_arguments import checked_betas
 
 Floats = npt.NDArray[np.float64]
 

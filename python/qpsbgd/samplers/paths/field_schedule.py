@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd._checks import checked_count, checked_floats, described
-from qpsbgd.samplers.initial_states import sorted_labels
-from qpsbgd.samplers.ising import Problem
+from qpsbgd.samplers.call.initial_states import sorted_labels
+from qpsbgd.samplers.problem.ising import Problem
 from qpsbgd.samplers.schedule import BetaRange, ScheduleType, schedule_betas
 
 Field: TypeAlias = Sequence[float] | npt.NDArray[Any]

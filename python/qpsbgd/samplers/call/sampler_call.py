@@ -19,12 +19,10 @@ from qpsbgd._checks import (
     checked_threads,
     checked_time_limit,
 )
-from qpsbgd.samplers.array_model import ArrayModel
-from qpsbgd.samplers.best_states import BestStates
-from qpsbgd.samplers.initial_states import InitialStates, sorted_labels
-from qpsbgd.samplers.interrupts import DeferredInterrupts
-from qpsbgd.samplers.ising import Form, Problem, label_sequence
-from qpsbgd.samplers.reads import (
+from qpsbgd.samplers.call.best_states import BestStates
+from qpsbgd.samplers.call.initial_states import InitialStates, sorted_labels
+from qpsbgd.samplers.call.interrupts import DeferredInterrupts
+from qpsbgd.samplers.call.reads import (
     Reads,
     Solve,
     States,
@@ -32,7 +30,9 @@ from qpsbgd.samplers.reads import (
     check_memory,
     reads_together,
 )
-from qpsbgd.samplers.sample_arrays import SampleArrays, make_sampleset
+from qpsbgd.samplers.call.sample_arrays import SampleArrays, make_sampleset
+from qpsbgd.samplers.problem.array_model import ArrayModel
+from qpsbgd.samplers.problem.ising import Form, Problem, label_sequence
 
 InterruptFunction = Callable[[], bool]
 Progress = Callable[[float], object]
@@ -224,8 +224,8 @@ class SamplerCall:
     ) -> Any:
         """Make the sample set of the call, or the arrays if the model was given as arrays.
 
-        The reads whose energies are not known :data:`~qpsbgd.samplers.interrupts.GRACE` seconds
-        after an interrupt are left out.
+        The reads whose energies are not known
+        :data:`~qpsbgd.samplers.call.interrupts.GRACE` seconds after an interrupt are left out.
 
         Args:
             reads: what the reads found.

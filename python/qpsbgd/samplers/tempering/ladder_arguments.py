@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from qpsbgd._checks import BetaRange, checked_count, checked_geometric_range, real_array
 from qpsbgd.samplers import temperature_rules
-from qpsbgd.samplers.ladder import (
+from qpsbgd.samplers.tempering.ladder import (
     SEARCH_DISTANCE,
     RunPilot,
     measured_ladder,
@@ -16,7 +16,7 @@ from qpsbgd.samplers.ladder import (
 )
 
 if TYPE_CHECKING:
-    from qpsbgd.samplers.ising import Problem
+    from qpsbgd.samplers.problem.ising import Problem
 
 Floats = npt.NDArray[np.float64]
 

@@ -70,7 +70,7 @@ def distances(betas: Floats, exchanges: Floats, variances: Floats) -> Floats:
 
     Example:
         >>> import numpy as np
-        >>> from qpsbgd.samplers.ladder import distances
+        >>> from qpsbgd.samplers.tempering.ladder import distances
         >>> distances(np.array([1.0, 1.5]), np.array([0.0]), np.array([16.0, 16.0]))
         array([2.])
     """

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from qpsbgd import _core
 from qpsbgd._checks import check_model, checked_choice
-from qpsbgd.samplers.array_model import LARGEST, PIECE, SMALLEST, ArrayModel
-from qpsbgd.samplers.ordered_energies import OrderedEnergies, is_order_of_consequence
+from qpsbgd.samplers.problem.array_model import LARGEST, PIECE, SMALLEST, ArrayModel
+from qpsbgd.samplers.problem.ordered_energies import OrderedEnergies, is_order_of_consequence
 
 Form = Literal["dense", "sparse"]
 Floats = npt.NDArray[np.float64]
@@ -176,7 +176,7 @@ class Problem:
         Returns:
             float64 ``(reads,)``, or the first ones of them. They equal ``bqm.energies`` to the last
             bit if float64 rounds no sum, or if the order of a sum matters
-            (:func:`~qpsbgd.samplers.ordered_energies.is_order_of_consequence`).
+            (:func:`~qpsbgd.samplers.problem.ordered_energies.is_order_of_consequence`).
         """
         ordered = self._ordered_energies() if self._is_ordered else None
         step = max(1, ENERGY_RUN // max(1, self._num_terms))

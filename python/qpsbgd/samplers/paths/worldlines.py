@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from qpsbgd import _core
 from qpsbgd._checks import refuse_masked
-from qpsbgd.samplers.reads import States
+from qpsbgd.samplers.call.reads import States
 
 Integers = npt.NDArray[np.int32]
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd.samplers.ising import Problem
-from qpsbgd.samplers.ladder import Pilot
-from qpsbgd.samplers.reads import is_begun
+from qpsbgd.samplers.call.reads import is_begun
+from qpsbgd.samplers.problem.ising import Problem
+from qpsbgd.samplers.tempering.ladder import Pilot
 
 Floats = npt.NDArray[np.float64]
 States = npt.NDArray[np.int8]
@@ -131,7 +131,7 @@ class TemperingRun:
         return max(self._deadline - time.perf_counter(), 1e-9)
 
     def pilot(self, betas: Floats, states: States | None, num_sweeps: int) -> Pilot | None:
-        """Measure a ladder in a short run, as :class:`~qpsbgd.samplers.ladder.RunPilot` says."""
+        """Measure a ladder in a short run, as :data:`.ladder.RunPilot` says."""
         n = len(self.problem.variables)
         start = np.ones((1, n), np.int8)
         limits = {**self._limits, "time_limit": PILOT_SHARE * self.seconds_left()}

@@ -16,7 +16,9 @@ from qpsbgd._checks import (
 )
 from qpsbgd._warnings import warn_caller
 from qpsbgd.samplers.base import CoreSampler
-from qpsbgd.samplers.field_schedule import (
+from qpsbgd.samplers.call.reads import CoreReads, States, is_begun
+from qpsbgd.samplers.call.sampler_call import InterruptFunction, SamplerCall
+from qpsbgd.samplers.paths.field_schedule import (
     Field,
     checked_interval,
     checked_projections,
@@ -25,11 +27,9 @@ from qpsbgd.samplers.field_schedule import (
     sorted_variables,
     variable_places,
 )
-from qpsbgd.samplers.ising import Form, Problem
-from qpsbgd.samplers.reads import CoreReads, States, is_begun
-from qpsbgd.samplers.sampler_call import InterruptFunction, SamplerCall
+from qpsbgd.samplers.paths.worldlines import Worldlines, checked_buffer, checked_worldlines
+from qpsbgd.samplers.problem.ising import Form, Problem
 from qpsbgd.samplers.schedule import BetaRange, ScheduleType
-from qpsbgd.samplers.worldlines import Worldlines, checked_buffer, checked_worldlines
 
 
 class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):

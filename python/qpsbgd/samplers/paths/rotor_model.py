@@ -12,7 +12,9 @@ from qpsbgd import _core
 from qpsbgd._checks import check_instance, checked_choice, checked_floats, checked_seed
 from qpsbgd._warnings import warn_caller
 from qpsbgd.samplers.base import CoreSampler
-from qpsbgd.samplers.field_schedule import (
+from qpsbgd.samplers.call.reads import CoreReads, States, is_begun
+from qpsbgd.samplers.call.sampler_call import InterruptFunction, SamplerCall
+from qpsbgd.samplers.paths.field_schedule import (
     Field,
     checked_interval,
     checked_projections,
@@ -21,9 +23,7 @@ from qpsbgd.samplers.field_schedule import (
     sorted_variables,
     variable_places,
 )
-from qpsbgd.samplers.ising import Form
-from qpsbgd.samplers.reads import CoreReads, States, is_begun
-from qpsbgd.samplers.sampler_call import InterruptFunction, SamplerCall
+from qpsbgd.samplers.problem.ising import Form
 from qpsbgd.samplers.schedule import BetaRange, ScheduleType
 
 Angles = npt.NDArray[np.uint8]

@@ -13,12 +13,12 @@ from qpsbgd import _core
 from qpsbgd._checks import checked_count, checked_seed
 from qpsbgd.samplers.annealing import core_precision
 from qpsbgd.samplers.base import CoreSampler
-from qpsbgd.samplers.ising import Form, Problem
-from qpsbgd.samplers.ladder_arguments import LadderArguments
-from qpsbgd.samplers.reads import CoreReads, States
-from qpsbgd.samplers.sampler_call import InterruptFunction, Progress, SamplerCall
+from qpsbgd.samplers.call.reads import CoreReads, States
+from qpsbgd.samplers.call.sampler_call import InterruptFunction, Progress, SamplerCall
+from qpsbgd.samplers.problem.ising import Form, Problem
 from qpsbgd.samplers.schedule import BetaRange
-from qpsbgd.samplers.tempering_run import (
+from qpsbgd.samplers.tempering.ladder_arguments import LadderArguments
+from qpsbgd.samplers.tempering.tempering_run import (
     ENDLESS,
     Plan,
     TemperingRun,
@@ -111,7 +111,7 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
                 ``sample_betas`` the range of a rule begins at the rule's hot end and ends at the
                 largest of these. Short pilot runs choose the inverse temperatures between so that
                 exchanges are about equally likely
-                (:func:`~qpsbgd.samplers.ladder.measured_ladder`).
+                (:func:`~qpsbgd.samplers.tempering.ladder.measured_ladder`).
             num_reads: number of independent runs; by default the number of initial states, or 1.
             num_sweeps: sweeps of each replica. The default is 1000, or, with ``time_limit``, as
                 many as this allows. 0 returns the initial states.

@@ -1,0 +1,1 @@
+"""One call of a sampler: initial states, reads, interrupts and results."""

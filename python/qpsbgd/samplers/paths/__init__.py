@@ -1,0 +1,1 @@
+"""Samplers with a transverse field: path-integral annealing and a rotor model."""

@@ -1,0 +1,1 @@
+"""Parallel tempering: the sampler, its ladder of temperatures and its run in the core."""
