@@ -15,7 +15,7 @@ pytest.importorskip(
 from dwave.plugins.torch.models.boltzmann_machine import GraphRestrictedBoltzmannMachine
 
 from qpsbgd.plugin import log_partition
-from qpsbgd.samplers.partition.importance_sampling import UnreliableEstimateWarning
+from qpsbgd.samplers.partition import UnreliableEstimateWarning
 
 NAN = float("nan")
 

@@ -40,7 +40,7 @@ from qpsbgd.samplers import (
 )
 from qpsbgd.samplers.batch import BatchResult, LowRank, SparseBatch, sample_batch
 from qpsbgd.samplers.call.sample_arrays import SampleArrays
-from qpsbgd.samplers.partition.importance_sampling import (
+from qpsbgd.samplers.partition import (
     LogPartition,
     UnreliableEstimateWarning,
     log_partition,

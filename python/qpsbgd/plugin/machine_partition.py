@@ -14,12 +14,8 @@ from qpsbgd._checks import (
     checked_threads,
 )
 from qpsbgd.plugin.machines import checked_machine, checked_states, rows_by_pattern, scaled_biases
-from qpsbgd.samplers.partition.importance_sampling import (
-    DEFAULT_NUM_READS,
-    DEFAULT_NUM_SWEEPS,
-    LogPartition,
-    log_partition_batch,
-)
+from qpsbgd.samplers.partition import LogPartition, log_partition_batch
+from qpsbgd.samplers.partition.importance_sampling import DEFAULT_NUM_READS, DEFAULT_NUM_SWEEPS
 
 
 def log_partition(

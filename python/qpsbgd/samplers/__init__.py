@@ -3,10 +3,9 @@
 from qpsbgd.samplers.annealing import SimulatedAnnealingSampler
 from qpsbgd.samplers.descent import SteepestDescentSampler
 from qpsbgd.samplers.exhaustive import ExhaustiveSampler
-from qpsbgd.samplers.paths.path_integral import PathIntegralAnnealingSampler
-from qpsbgd.samplers.paths.rotor_model import RotorModelAnnealingSampler
+from qpsbgd.samplers.paths import PathIntegralAnnealingSampler, RotorModelAnnealingSampler
 from qpsbgd.samplers.tabu import TabuSampler
-from qpsbgd.samplers.tempering.parallel_tempering import ParallelTemperingSampler
+from qpsbgd.samplers.tempering import ParallelTemperingSampler
 
 __all__ = [
     "ExhaustiveSampler",

@@ -13,7 +13,8 @@ from qpsbgd import _core
 from qpsbgd._checks import Keep, checked_choice, checked_keep, checked_seed
 from qpsbgd.samplers.base import StateSampler
 from qpsbgd.samplers.batch.options import ACCEPTANCES, Acceptance
-from qpsbgd.samplers.call.sampler_call import InterruptFunction, Progress, SamplerCall
+from qpsbgd.samplers.call.caller_functions import InterruptFunction, Progress
+from qpsbgd.samplers.call.sampler_call import SamplerCall
 from qpsbgd.samplers.problem.ising import Form, Problem
 from qpsbgd.samplers.schedule import BetaRange, ScheduleType, resolve_keep, schedule_betas
 

@@ -8,7 +8,8 @@ from dimod.core.initialized import InitialStateGenerator
 from qpsbgd import _core
 from qpsbgd._checks import WIDE_SEED_LIMIT, checked_choice, checked_seed
 from qpsbgd.samplers.base import StateSampler
-from qpsbgd.samplers.call.sampler_call import InterruptFunction, SamplerCall
+from qpsbgd.samplers.call.caller_functions import InterruptFunction
+from qpsbgd.samplers.call.sampler_call import SamplerCall
 from qpsbgd.samplers.problem.ising import Form, Problem
 
 Precision = Literal["float32", "float64"]

@@ -8,8 +8,9 @@ import numpy as np
 from qpsbgd import _core
 from qpsbgd._checks import checked_count
 from qpsbgd.samplers.base import CoreSampler
+from qpsbgd.samplers.call.caller_functions import InterruptFunction, Progress
 from qpsbgd.samplers.call.reads import Reads
-from qpsbgd.samplers.call.sampler_call import InterruptFunction, Progress, SamplerCall
+from qpsbgd.samplers.call.sampler_call import SamplerCall
 
 #: Largest number of variables. 2^48 states take hours, and each further variable doubles the time.
 MAX_NUM_VARIABLES = _core.max_exhaustive_variables

@@ -15,8 +15,9 @@ from qpsbgd._checks import (
     checked_seed,
 )
 from qpsbgd.samplers.base import StateSampler
+from qpsbgd.samplers.call.caller_functions import InterruptFunction, Progress
 from qpsbgd.samplers.call.reads import States
-from qpsbgd.samplers.call.sampler_call import InterruptFunction, Progress, SamplerCall
+from qpsbgd.samplers.call.sampler_call import SamplerCall
 from qpsbgd.samplers.problem.ising import Form, Problem
 
 Precision = Literal["int16", "float32", "float64"]

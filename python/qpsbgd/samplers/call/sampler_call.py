@@ -1,6 +1,5 @@
 """One call of a sampler: argument checks, clock, reads and result, which all samplers share."""
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,7 +19,8 @@ from qpsbgd._checks import (
     checked_time_limit,
 )
 from qpsbgd.samplers.call.best_states import BestStates
-from qpsbgd.samplers.call.initial_states import InitialStates, sorted_labels
+from qpsbgd.samplers.call.caller_functions import CallerFunctions, InterruptFunction, Progress
+from qpsbgd.samplers.call.initial_states import InitialStates
 from qpsbgd.samplers.call.interrupts import DeferredInterrupts
 from qpsbgd.samplers.call.reads import (
     Reads,
@@ -30,12 +30,9 @@ from qpsbgd.samplers.call.reads import (
     check_memory,
     reads_together,
 )
-from qpsbgd.samplers.call.sample_arrays import SampleArrays, make_sampleset
+from qpsbgd.samplers.call.results import make_result, model_labels
 from qpsbgd.samplers.problem.array_model import ArrayModel
-from qpsbgd.samplers.problem.ising import Form, Problem, label_sequence
-
-InterruptFunction = Callable[[], bool]
-Progress = Callable[[float], object]
+from qpsbgd.samplers.problem.ising import Form, Problem
 
 
 class SamplerCall:
@@ -84,10 +81,11 @@ class SamplerCall:
         self.bqm = bqm
         self.num_threads = checked_threads(num_threads)
         self.time_limit = checked_time_limit(time_limit)
-        self._interrupt_function = checked_callable("interrupt_function", interrupt_function)
-        self._progress = checked_callable("progress", progress)
+        self._functions = CallerFunctions(
+            checked_callable("interrupt_function", interrupt_function),
+            checked_callable("progress", progress),
+        )
         self.variables: Sequence[Any] | None = None
-        self._was_asked, self._lowest = False, math.inf
 
     def parse_states(
         self,
@@ -105,11 +103,11 @@ class SamplerCall:
         """
         self._num_best = None if num_best is None else checked_count("num_best", num_best, 1)
         self._starts = InitialStates(
-            self._labels(), self.bqm.vartype, initial_states, generator, num_reads, seed
+            model_labels(self.bqm), self.bqm.vartype, initial_states, generator, num_reads, seed
         )
         self.variables, self.num_reads = self._starts.labels, self._starts.num_reads
         n = len(self.variables)
-        is_limited = np.isfinite(self.time_limit) or self._interrupt_function is not None
+        is_limited = np.isfinite(self.time_limit) or self._functions.interrupt is not None
         if self._num_best is None and not (is_limited and is_divisible):
             check_memory(self.num_reads, n)
         self._num_together = self.num_reads
@@ -148,14 +146,14 @@ class SamplerCall:
         ``with`` assigns the options that all solvers take.
         """
         self._ends_of_phases.append(time.perf_counter_ns())
-        self._offset = self.problem.offset
+        self._functions.offset = self.problem.offset
         self._interrupts = DeferredInterrupts(
             {
                 "num_threads": self.num_threads,
                 "time_limit": self.time_limit,
-                "watch": self._core_watch(),
+                "watch": self._functions.core_watch(),
             },
-            SamplerCall._watch.__code__,
+            CallerFunctions.watch.__code__,
         )
         return self._interrupts
 
@@ -239,39 +237,35 @@ class SamplerCall:
                 sample set is its attribute ``sampleset``.
         """
         self._ends_of_phases.append(time.perf_counter_ns())
-        energies, occurrences = reads.energies, reads.num_occurrences
+        energies = reads.energies
         if energies is None:
             should_stop = None if is_whole else self._interrupts.is_late
             energies = self.problem.energies(reads.states, self.num_threads, should_stop)
-        order: Any = slice(len(energies))
-        if is_sorted:
-            order = np.argsort(energies, kind="stable")
-            energies = energies[order]
-        states = reads.states[order]
-        if occurrences is None:
-            occurrences = np.ones(len(states), np.int64)
-        if self.bqm.vartype is dimod.BINARY:
-            states = (states + 1) // 2
+        order = np.argsort(energies, kind="stable") if is_sorted else slice(len(energies))
         columns = {name: vector[order] for name, vector in (vectors or {}).items()}
-        is_array = isinstance(self.bqm, ArrayModel)
-        make = self._arrays if is_array else self._sampleset
-        result = make(states, energies, occurrences, columns)
+        result = make_result(
+            self.bqm, self.problem.variables, reads.states[order], energies[order],
+            reads.num_occurrences, columns, is_sorted=self.variables is not None,
+        )  # fmt: skip
         result.info.update(
             isa=_core.isa(),
             num_threads=self.num_threads,
             **{"stopped_by": reads.reason.name, **info},
         )
 
+        attribute = "result" if isinstance(self.bqm, ArrayModel) else "sampleset"
+
         def attach(error: BaseException) -> None:
             result.info["stopped_by"] = _core.StopReason.interrupt.name
-            setattr(error, "result" if is_array else "sampleset", result)
+            setattr(error, attribute, result)
 
         self._interrupts.attach = attach
         error = self._interrupts.error() if reads.error is None else reads.error
-        if error is None and not self._was_asked:
+        if error is None and not self._functions.was_called:
             try:
                 # A short call has not called the caller's functions yet.
-                if self._watch(float(energies.min(initial=np.inf)) - self._offset):
+                lowest = float(energies.min(initial=np.inf))
+                if self._functions.watch(lowest - self._functions.offset):
                     result.info["stopped_by"] = _core.StopReason.interrupt.name
             except BaseException as exception:
                 error = exception
@@ -283,48 +277,3 @@ class SamplerCall:
             attach(error)
             raise error
         return result
-
-    def _labels(self) -> Sequence[Any]:
-        return self.bqm.variables if isinstance(self.bqm, ArrayModel) else label_sequence(self.bqm)
-
-    def _arrays(
-        self,
-        states: States,
-        energies: npt.NDArray[np.float64],
-        num_occurrences: npt.NDArray[np.int64],
-        vectors: dict[str, npt.NDArray[Any]],
-    ) -> SampleArrays:
-        return SampleArrays(
-            states, energies, num_occurrences, {}, self.bqm.vartype.name, dict(vectors)
-        )
-
-    def _sampleset(
-        self,
-        states: States,
-        energies: npt.NDArray[np.float64],
-        num_occurrences: npt.NDArray[np.int64],
-        vectors: dict[str, npt.NDArray[Any]],
-    ) -> dimod.SampleSet:
-        labels = self.problem.variables
-        if self.variables is None:  # otherwise the labels are sorted
-            order, labels = sorted_labels(labels)
-            states = states if order is None else states[:, order]
-        vectors = {"num_occurrences": num_occurrences.astype(int, copy=False), **vectors}
-        return make_sampleset(states, labels, energies, self.bqm.vartype, vectors, {})
-
-    def _core_watch(self) -> Callable[[float], bool] | None:
-        """Return the function that the core calls, or None if there is nobody to call."""
-        has_function = self._interrupt_function is not None or self._progress is not None
-        return self._watch if has_function else None
-
-    def _watch(self, energy: float) -> bool:
-        """Call the caller's functions; return whether to stop.
-
-        Args:
-            energy: the lowest one of the reads that are being solved, without the offset.
-        """
-        self._was_asked = True
-        if self._progress is not None:
-            self._lowest = min(self._lowest, energy)  # of reads that were solved before, too
-            self._progress(float(self._lowest + self._offset))
-        return self._interrupt_function is not None and bool(self._interrupt_function())

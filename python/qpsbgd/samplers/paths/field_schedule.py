@@ -1,14 +1,13 @@
-"""What samplers with a transverse field share: their schedules, and the order of variables."""
+"""Schedules of samplers with a transverse field."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-import dimod
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd._checks import checked_count, checked_floats, described
-from qpsbgd.samplers.call.initial_states import sorted_labels
+from qpsbgd import _core
+from qpsbgd._checks import checked_floats
 from qpsbgd.samplers.problem.ising import Problem
 from qpsbgd.samplers.schedule import BetaRange, ScheduleType, schedule_betas
 
@@ -16,55 +15,6 @@ Field: TypeAlias = Sequence[float] | npt.NDArray[Any]
 
 #: Default of ``num_sweeps``, which is that of dwave-samplers 1.8.0 (its documentation says 1000).
 DEFAULT_NUM_SWEEPS = 100
-
-
-def checked_projections(value: Any) -> tuple[bool, bool]:
-    """Return two booleans; raise TypeError for anything else."""
-    is_pair = isinstance(value, (tuple, list)) and len(value) == 2
-    if not is_pair or not all(isinstance(part, (bool, np.bool_)) for part in value):
-        raise TypeError(f"project_states is {value!r}, but must be two booleans")
-    return bool(value[0]), bool(value[1])
-
-
-def checked_interval(value: Any, num_steps: int) -> int:
-    """Return the number of steps between samples; 0 for none."""
-    return (
-        0 if value is None else checked_count("schedule_sample_interval", value, 1, num_steps + 1)
-    )
-
-
-def refuse_with_best(num_best: Any, *, is_projected: bool, **arguments: Any) -> None:
-    """Raise ValueError for arguments that ask for more of each read than ``num_best`` keeps.
-
-    Args:
-        num_best: number of states to keep, or None.
-        is_projected: whether the final states are classical.
-        arguments: values by name, which must be None.
-    """
-    if num_best is None:
-        return
-    for name, value in arguments.items():
-        if value is not None:
-            raise ValueError(
-                f"{name} is {described(value)}, but must be None with num_best, which keeps no "
-                "arrays of all reads"
-            )
-    if not is_projected:
-        raise ValueError(
-            "project_states is (..., False), but must be (..., True) with num_best, which keeps no "
-            "arrays of all reads"
-        )
-
-
-def sorted_variables(bqm: dimod.BinaryQuadraticModel) -> list[Any]:
-    """Return the variables in the order of sample sets: sorted, where that is possible."""
-    return list(sorted_labels(list(bqm.variables))[1])
-
-
-def variable_places(variables: Sequence[Any], order: Sequence[Any]) -> npt.NDArray[np.intp]:
-    """Return the place of each variable of ``order`` in ``variables``."""
-    places = {variable: place for place, variable in enumerate(variables)}
-    return np.array([places[variable] for variable in order], np.intp)
 
 
 def field_schedule(
@@ -116,3 +66,14 @@ def field_schedule(
     if (fields < 0).any():
         raise ValueError(f"Hd_field has the value {fields.min()}, but must be at least 0")
     return factors, fields
+
+
+def strengthened(fields: npt.NDArray[np.float64], gamma: float) -> npt.NDArray[np.float64]:
+    """Return the transverse fields times ``Gamma``."""
+    product = float(gamma) * fields
+    largest = _core.largest_transverse_field
+    if not product.max(initial=0.0) <= largest:
+        raise ValueError(
+            f"Gamma times Hd_field is {product.max()}, but must be at most {largest:.0f}"
+        )
+    return product

@@ -16,19 +16,26 @@ from qpsbgd._checks import (
 )
 from qpsbgd._warnings import warn_caller
 from qpsbgd.samplers.base import CoreSampler
+from qpsbgd.samplers.call.caller_functions import InterruptFunction
 from qpsbgd.samplers.call.reads import CoreReads, States, is_begun
-from qpsbgd.samplers.call.sampler_call import InterruptFunction, SamplerCall
-from qpsbgd.samplers.paths.field_schedule import (
-    Field,
+from qpsbgd.samplers.call.sampler_call import SamplerCall
+from qpsbgd.samplers.paths.chains import with_chains
+from qpsbgd.samplers.paths.field_schedule import Field, field_schedule, strengthened
+from qpsbgd.samplers.paths.read_arrays import (
     checked_interval,
     checked_projections,
-    field_schedule,
+    finish_with_arrays,
     refuse_with_best,
     sorted_variables,
     variable_places,
 )
-from qpsbgd.samplers.paths.worldlines import Worldlines, checked_buffer, checked_worldlines
-from qpsbgd.samplers.problem.ising import Form, Problem
+from qpsbgd.samplers.paths.worldlines import (
+    Worldlines,
+    break_info,
+    checked_buffer,
+    checked_worldlines,
+)
+from qpsbgd.samplers.problem.ising import Form
 from qpsbgd.samplers.schedule import BetaRange, ScheduleType
 
 
@@ -233,12 +240,12 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
         starts = checked_worldlines(spins, num_breaks, breaks_in, is_classical=is_classical)
         buffer = checked_buffer(breaks_buffer_out, is_wanted=not is_projected)
         problem = call.build_problem(form)
-        core = _with_chains(problem, qubits_per_chain, qubits_per_update, strength)
+        core = with_chains(problem, qubits_per_chain, qubits_per_update, strength)
         factors, fields = field_schedule(
             problem, beta_range, num_sweeps, num_sweeps_per_beta, beta_schedule_type,
             Hp_field, Hd_field,
         )  # fmt: skip
-        fields = _strengthened(fields, Gamma)
+        fields = strengthened(fields, Gamma)
         interval = checked_interval(schedule_sample_interval, len(factors))
         arrays: dict[str, Any] = {}
 
@@ -269,23 +276,15 @@ class PathIntegralAnnealingSampler(CoreSampler, dimod.Initialized):
                 arrays["statistics"] = statistics[begun]
             if not is_projected:
                 ends = Worldlines(spins, numbers, places).of_reads(begun)
-                arrays.update(_break_info(ends, buffer))
+                arrays.update(break_info(ends, buffer))
             return spins, sweeps, reason, error
 
         with call.solving() as limits:
             reads = call.run_reads(limits, solve)
-            if make_info_json_serializable:
-                arrays = {key: np.asarray(value).tolist() for key, value in arrays.items()}
-            return call.finish(
-                reads,
-                is_whole=bool(arrays),
-                beta_range=[float(factors[0]), float(factors[-1])] if len(factors) else None,
-                beta_schedule_type=beta_schedule_type,
-                seed=seed,
-                form=problem.form,
-                num_sweeps=list(reads.extremes),
-                **arrays,
-            )
+            return finish_with_arrays(
+                call, reads, factors, arrays, should_list=make_info_json_serializable,
+                beta_schedule_type=beta_schedule_type, seed=seed,
+            )  # fmt: skip
 
 
 def _warn_unused(Hd_field: Any, gamma: Any, qubits_per_chain: int, strength: float) -> None:
@@ -297,55 +296,3 @@ def _warn_unused(Hd_field: Any, gamma: Any, qubits_per_chain: int, strength: flo
             f"chain_coupler_strength is {strength}, but has no effect without chains: pass "
             "qubits_per_chain"
         )
-
-
-def _strengthened(fields: npt.NDArray[np.float64], gamma: float) -> npt.NDArray[np.float64]:
-    """Return the transverse fields times ``Gamma``."""
-    product = float(gamma) * fields
-    largest = _core.largest_transverse_field
-    if not product.max(initial=0.0) <= largest:
-        raise ValueError(
-            f"Gamma times Hd_field is {product.max()}, but must be at most {largest:.0f}"
-        )
-    return product
-
-
-def _with_chains(problem: Problem, length: int, per_update: int, strength: float) -> _core.Ising:
-    """Return the problem for the core, with the chains' couplings if qubits are updated."""
-    n = len(problem.linear)
-    if n % length:
-        raise ValueError(
-            f"qubits_per_chain is {length}, but must divide the number of variables, {n}"
-        )
-    if per_update > 1:
-        inner = np.flatnonzero(problem.pairs[0] // length == problem.pairs[1] // length)
-        if len(inner):
-            u, v = (problem.variables[i] for i in problem.pairs[:, inner[0]])
-            raise ValueError(
-                f"qubits_per_update is {per_update}, but must be 1 as {u!r} and {v!r} of one chain "
-                "have an interaction in bqm"
-            )
-        return problem.core
-    if length == 1 or n == 0:
-        return problem.core
-    first = np.flatnonzero(np.arange(n) % length < length - 1)
-    return Problem.from_vectors(
-        problem.linear,
-        (np.append(problem.pairs[0], first), np.append(problem.pairs[1], first + 1)),
-        np.append(problem.quadratic, np.full(len(first), strength)),
-        "dense" if problem.form == "dense" else "sparse",
-    ).core
-
-
-def _break_info(ends: Worldlines, buffer: npt.NDArray[np.int32] | None) -> dict[str, Any]:
-    """Return the entries of ``info`` on the final breaks, and fill the caller's buffer."""
-    places = ends.breaks
-    is_complete = buffer is None or len(buffer) >= len(places)
-    if buffer is not None:
-        places = places[: len(buffer)]
-        buffer[: len(places)] = places
-    return {
-        "num_breaks": ends.num_breaks,
-        "break_positions": places,
-        "complete_break_specification": is_complete,
-    }

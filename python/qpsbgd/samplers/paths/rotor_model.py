@@ -12,13 +12,14 @@ from qpsbgd import _core
 from qpsbgd._checks import check_instance, checked_choice, checked_floats, checked_seed
 from qpsbgd._warnings import warn_caller
 from qpsbgd.samplers.base import CoreSampler
+from qpsbgd.samplers.call.caller_functions import InterruptFunction
 from qpsbgd.samplers.call.reads import CoreReads, States, is_begun
-from qpsbgd.samplers.call.sampler_call import InterruptFunction, SamplerCall
-from qpsbgd.samplers.paths.field_schedule import (
-    Field,
+from qpsbgd.samplers.call.sampler_call import SamplerCall
+from qpsbgd.samplers.paths.field_schedule import Field, field_schedule
+from qpsbgd.samplers.paths.read_arrays import (
     checked_interval,
     checked_projections,
-    field_schedule,
+    finish_with_arrays,
     refuse_with_best,
     sorted_variables,
     variable_places,
@@ -252,18 +253,10 @@ class RotorModelAnnealingSampler(CoreSampler, dimod.Initialized):
 
         with call.solving() as limits:
             reads = call.run_reads(limits, solve)
-            if make_info_json_serializable:
-                arrays = {key: value.tolist() for key, value in arrays.items()}
-            return call.finish(
-                reads,
-                is_whole=bool(arrays),
-                beta_range=[float(factors[0]), float(factors[-1])] if len(factors) else None,
-                beta_schedule_type=beta_schedule_type,
-                seed=seed,
-                form=problem.form,
-                num_sweeps=list(reads.extremes),
-                **arrays,
-            )
+            return finish_with_arrays(
+                call, reads, factors, arrays, should_list=make_info_json_serializable,
+                beta_schedule_type=beta_schedule_type, seed=seed,
+            )  # fmt: skip
 
 
 def _angles(spins: States) -> Angles:

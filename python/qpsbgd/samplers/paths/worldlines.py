@@ -121,3 +121,17 @@ def _checked_integers(name: str, value: Any, largest: int) -> Integers:
     if bad.size:
         raise ValueError(f"{name} has the value {bad[0]}, but must lie in [0, {largest}]")
     return np.ascontiguousarray(array, np.int32)
+
+
+def break_info(ends: Worldlines, buffer: npt.NDArray[np.int32] | None) -> dict[str, Any]:
+    """Return the entries of ``info`` on the final breaks, and fill the caller's buffer."""
+    places = ends.breaks
+    is_complete = buffer is None or len(buffer) >= len(places)
+    if buffer is not None:
+        places = places[: len(buffer)]
+        buffer[: len(places)] = places
+    return {
+        "num_breaks": ends.num_breaks,
+        "break_positions": places,
+        "complete_break_specification": is_complete,
+    }

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import dimod
 import numpy as np
@@ -10,7 +10,13 @@ import numpy.typing as npt
 
 from qpsbgd import _core
 from qpsbgd._checks import check_model, checked_choice
-from qpsbgd.samplers.problem.array_model import LARGEST, PIECE, SMALLEST, ArrayModel
+from qpsbgd.samplers.problem.array_model import LARGEST, SMALLEST, ArrayModel
+from qpsbgd.samplers.problem.biases import Biases, as_biases, biases_over_spins
+from qpsbgd.samplers.problem.matrix_sums import (
+    smallest_magnitude,
+    sum_of_magnitudes,
+    sums_of_triangles,
+)
 from qpsbgd.samplers.problem.ordered_energies import OrderedEnergies, is_order_of_consequence
 
 Form = Literal["dense", "sparse"]
@@ -24,20 +30,6 @@ def label_sequence(bqm: dimod.BinaryQuadraticModel) -> Sequence[Hashable]:
     """Return the labels of a model's variables, as a range if they are 0, 1, ..., n - 1."""
     variables = bqm.variables  # a view of keys if biases are objects
     return range(len(variables)) if getattr(variables, "is_range", False) else list(variables)
-
-
-class Biases(NamedTuple):
-    """Biases of a model.
-
-    Attributes:
-        linear: h, float64 ``(n,)``.
-        pairs: first and second variables of the pairs that interact, uint32 ``(k,)`` each.
-        quadratic: J of those pairs, float64 ``(k,)``.
-    """
-
-    linear: Floats
-    pairs: tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]
-    quadratic: Floats
 
 
 class Problem:
@@ -92,7 +84,7 @@ class Problem:
             self._order = None if variables is None or variables == own else variables
         biases = self._read()
         self._num_terms = len(biases.linear) + len(biases.quadratic)
-        self.total = _sum_of_magnitudes(biases.linear, biases.quadratic) + abs(self.offset)
+        self.total = sum_of_magnitudes(biases.linear, biases.quadratic) + abs(self.offset)
         if not np.isfinite(self.total):
             self._check_finite(biases)
         if self.bqm is not None:
@@ -103,7 +95,7 @@ class Problem:
         if model.vartype is dimod.BINARY:
             with np.errstate(over="ignore", invalid="ignore"):
                 self.offset += float(biases.linear.sum() / 2 + biases.quadratic.sum() / 4)
-            biases = _over_spins(biases)
+            biases = biases_over_spins(biases)
         self._make_core(biases, form)
 
     @classmethod
@@ -124,10 +116,10 @@ class Problem:
         """
         problem = cls.__new__(cls)
         problem.variables = range(len(linear))
-        problem._biases = biases = _as_biases(linear, *pairs, quadratic)
+        problem._biases = biases = as_biases(linear, *pairs, quadratic)
         problem._num_terms = len(biases.linear) + len(biases.quadratic)
         problem.offset = 0.0
-        problem.total = _sum_of_magnitudes(biases.linear, biases.quadratic)
+        problem.total = sum_of_magnitudes(biases.linear, biases.quadratic)
         problem._make_core(biases, form)
         return problem
 
@@ -137,7 +129,7 @@ class Problem:
         if self._biases is None:
             biases = self._read()
             is_binary = self._model.vartype is dimod.BINARY
-            self._biases = _over_spins(biases) if is_binary else biases
+            self._biases = biases_over_spins(biases) if is_binary else biases
         return self._biases
 
     @property
@@ -201,16 +193,16 @@ class Problem:
         """Return the model's own biases."""
         model = self._model
         if isinstance(model, ArrayModel):
-            return _as_biases(model.linear, *model.pairs())
+            return as_biases(model.linear, *model.pairs())
         linear, (rows, columns, quadratic), _ = model.to_numpy_vectors(
             variable_order=self._order, sort_labels=False
         )
-        return _as_biases(linear, rows, columns, quadratic)
+        return as_biases(linear, rows, columns, quadratic)
 
     def _ordered_energies(self) -> OrderedEnergies:
         model: dimod.BinaryQuadraticModel = self.bqm
         vectors = model.to_numpy_vectors(sort_labels=False)
-        biases = _as_biases(vectors.linear_biases, *vectors.quadratic)
+        biases = as_biases(vectors.linear_biases, *vectors.quadratic)
         columns = None
         if self._order is not None:
             places = {label: place for place, label in enumerate(self._order)}
@@ -234,13 +226,13 @@ class Problem:
         """Build a dense problem that refers to the caller's matrix."""
         assert model.matrix is not None
         matrix, linear, factor = model.matrix, model.linear, 1.0
-        self.total = _sum_of_magnitudes(linear) + _sum_of_magnitudes(matrix) / 2 + abs(self.offset)
+        self.total = sum_of_magnitudes(linear) + sum_of_magnitudes(matrix) / 2 + abs(self.offset)
         if model.vartype is dimod.BINARY:
             factor = 0.25
-            if not (model.largest < LARGEST and _smallest(matrix) > SMALLEST):
+            if not (model.largest < LARGEST and smallest_magnitude(matrix) > SMALLEST):
                 matrix, factor = matrix.astype(np.float64) / 4, 1.0
             with np.errstate(over="ignore", invalid="ignore"):
-                below, above = _sums_of_triangles(matrix, factor)
+                below, above = sums_of_triangles(matrix, factor)
                 self.offset += float(linear.sum() / 2 + below.sum())
                 linear = linear / 2 + below
                 linear += above
@@ -262,66 +254,3 @@ class Problem:
             )
         if not np.isfinite(self.offset):
             raise ValueError(f"offset is {self.offset}, but must be finite")
-
-
-def _as_biases(linear: Any, rows: Any, columns: Any, quadratic: Any) -> Biases:
-    """Return biases in the types of the core, without a copy where that is possible."""
-    ends = (
-        end.view(np.uint32) if end.dtype == np.int32 else np.ascontiguousarray(end, np.uint32)
-        for end in (rows, columns)
-    )
-    return Biases(
-        np.ascontiguousarray(linear, np.float64),
-        tuple(ends),  # type: ignore[arg-type]
-        np.ascontiguousarray(quadratic, np.float64),
-    )
-
-
-def _over_spins(biases: Biases) -> Biases:
-    """Return the biases over spins s of a model over binary variables ``x = (1 + s) / 2``."""
-    quadratic = biases.quadratic / 4
-    linear = biases.linear / 2
-    with np.errstate(over="ignore", invalid="ignore"):
-        for end in biases.pairs:
-            linear += np.bincount(end, quadratic, len(linear))
-    return Biases(linear, biases.pairs, quadratic)
-
-
-def _sum_of_magnitudes(*arrays: npt.NDArray[Any]) -> float:
-    """Return the sum of the magnitudes of all entries, in float64; it is finite if they are."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return sum(
-            float(np.add.reduce(np.abs(piece), axis=None, dtype=np.float64))
-            for array in arrays
-            for piece in _pieces(array)
-        )
-
-
-def _pieces(array: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-    """Return parts of an array of about ``PIECE`` entries, so that their copies are small."""
-    if array.size <= PIECE:
-        return [array]
-    step = max(1, PIECE // max(1, array[:1].size))
-    return [array[first : first + step] for first in range(0, len(array), step)]
-
-
-def _smallest(matrix: npt.NDArray[Any]) -> float:
-    """Return the smallest magnitude that is not zero; infinity if all entries are zero."""
-    found = math.inf
-    for piece in _pieces(matrix):
-        magnitudes = np.abs(piece)
-        found = min(found, float(magnitudes[magnitudes > 0].min(initial=np.inf)))
-    return found
-
-
-def _sums_of_triangles(matrix: npt.NDArray[Any], factor: float) -> tuple[Floats, Floats]:
-    """Return the sums of each row below and above the diagonal, in float64 and times a factor.
-
-    They are summed in the order in which :func:`_over_spins` adds pairs.
-    """
-    below, above = np.zeros(len(matrix)), np.zeros(len(matrix))
-    for i, row in enumerate(matrix):
-        values = factor * row.astype(np.float64)
-        below[i + 1 :] += values[i + 1 :]  # the row of variable i is its column, too
-        above[:i] += values[:i]
-    return below, above

@@ -10,16 +10,23 @@ import numpy.typing as npt
 from dimod.core.initialized import InitialStateGenerator
 
 from qpsbgd import _core
-from qpsbgd._checks import checked_count, checked_seed
+from qpsbgd._checks import checked_seed
 from qpsbgd.samplers.annealing import core_precision
 from qpsbgd.samplers.base import CoreSampler
+from qpsbgd.samplers.call.caller_functions import InterruptFunction, Progress
 from qpsbgd.samplers.call.reads import CoreReads, States
-from qpsbgd.samplers.call.sampler_call import InterruptFunction, Progress, SamplerCall
-from qpsbgd.samplers.problem.ising import Form, Problem
+from qpsbgd.samplers.call.sampler_call import SamplerCall
+from qpsbgd.samplers.problem.ising import Form
 from qpsbgd.samplers.schedule import BetaRange
 from qpsbgd.samplers.tempering.ladder_arguments import LadderArguments
+from qpsbgd.samplers.tempering.sweep_arguments import (
+    checked_num_samples,
+    has_clusters,
+    refuse_with_samples,
+    resolve_sweeps,
+    should_eliminate,
+)
 from qpsbgd.samplers.tempering.tempering_run import (
-    ENDLESS,
     Plan,
     TemperingRun,
     last_samples,
@@ -28,7 +35,6 @@ from qpsbgd.samplers.tempering.tempering_run import (
 
 Precision = Literal["float32", "int16", "float64"]
 
-DEFAULT_NUM_SWEEPS = 1000
 #: A pilot run has at most this part of the sweeps of a read, and at most so many sweeps.
 PILOT_FRACTION, MAX_PILOT_SWEEPS = 4, 2048
 #: Number of replicas by which the type of the fields is chosen before pilot runs choose it.
@@ -196,19 +202,19 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
             betas=betas, beta_range=beta_range, num_replicas=num_replicas, sample_betas=sample_betas
         )
         is_best = ladder.sampled is None
-        num_sweeps = _resolve_sweeps(num_sweeps, call.time_limit)
-        num_samples = _checked_num_samples(num_samples, num_sweeps, is_best)
+        num_sweeps = resolve_sweeps(num_sweeps, call.time_limit)
+        num_samples = checked_num_samples(num_samples, num_sweeps, is_best)
         if not is_best:
-            _refuse_with_samples(eliminate, energy_threshold, num_best)
+            refuse_with_samples(eliminate, energy_threshold, num_best)
         call.parse_states(initial_states, initial_states_generator, num_reads, seed, num_best)
         whole = call.build_problem(form)
         threshold = call.core_threshold(energy_threshold)
         reduction = None
-        if num_sweeps != 0 and _should_eliminate(eliminate, is_best, whole):
+        if num_sweeps != 0 and should_eliminate(eliminate, is_best, whole):
             call.problem, reduction = reduced_problem(whole)
             threshold -= call.problem.offset - whole.offset
         problem = call.problem
-        num_copies = 2 if _has_clusters(cluster_moves, problem) else 1
+        num_copies = 2 if has_clusters(cluster_moves, problem) else 1
         num_betas = ladder.num_betas(num_copies)
         num_rows = MANY_REPLICAS if num_betas is None else num_betas * num_copies
         fields = core_precision(problem, precision, False, num_rows, get_args(Precision))
@@ -244,62 +250,3 @@ class ParallelTemperingSampler(CoreSampler, dimod.Initialized):
                 num_eliminated=len(whole.variables) - len(problem.variables), form=problem.form,
                 precision=run.precision.name, num_sweeps=list(reads.extremes),
             )  # fmt: skip
-
-
-def _resolve_sweeps(num_sweeps: Any, time_limit: float) -> int:
-    """Return the number of sweeps of a read; ``ENDLESS`` where only the time limit ends it."""
-    if num_sweeps is None:
-        return ENDLESS if time_limit < np.inf else DEFAULT_NUM_SWEEPS
-    return checked_count("num_sweeps", num_sweeps, 0)
-
-
-def _checked_num_samples(num_samples: Any, num_sweeps: int, is_best: bool) -> int:
-    """Return the number of samples of a read; raise ValueError if they cannot be different."""
-    count = checked_count("num_samples", num_samples, 1)
-    if count > 1 and is_best:
-        raise ValueError(
-            f"num_samples is {count}, but must be 1 without sample_betas, which names the inverse "
-            "temperatures of the samples"
-        )
-    if count > max(1, num_sweeps // 2):
-        raise ValueError(
-            f"num_samples is {count}, but must be at most {max(1, num_sweeps // 2)}, half of "
-            f"num_sweeps ({num_sweeps}): samples are taken over the second half of the sweeps"
-        )
-    return count
-
-
-def _refuse_with_samples(eliminate: Any, energy_threshold: Any, num_best: Any) -> None:
-    """Raise ValueError for arguments that go with best states alone."""
-    if eliminate:
-        raise ValueError(f"eliminate is {eliminate!r}, but must not be with sample_betas")
-    if energy_threshold is not None:
-        raise ValueError(
-            f"energy_threshold is {energy_threshold!r}, but must be None with sample_betas: the "
-            "states of a call that ends at a low energy are not Boltzmann-distributed"
-        )
-    if num_best is not None:
-        raise ValueError(
-            f"num_best is {num_best!r}, but must be None with sample_betas: the lowest of some "
-            "samples are not Boltzmann-distributed"
-        )
-
-
-def _should_eliminate(eliminate: bool | None, is_best: bool, problem: Problem) -> bool:
-    if eliminate and problem.form != "sparse":
-        raise ValueError(
-            "eliminate is True, but needs form='sparse', and the form of this problem is "
-            f"{problem.form!r}"
-        )
-    return (is_best and problem.form == "sparse") if eliminate is None else bool(eliminate)
-
-
-def _has_clusters(cluster_moves: bool | None, problem: Problem) -> bool:
-    if cluster_moves is None:
-        return problem.form == "sparse"
-    if cluster_moves and problem.form != "sparse":
-        raise ValueError(
-            "cluster_moves is True, but needs form='sparse', and the form of this problem is "
-            f"{problem.form!r}"
-        )
-    return bool(cluster_moves)
