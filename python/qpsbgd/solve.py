@@ -8,14 +8,9 @@ from typing import Any, Literal, NamedTuple, get_args
 from dimod.variables import iter_serialize_variables
 
 from qpsbgd import __version__, _core, strategies
-from qpsbgd._checks import (
-    check_instance,
-    checked_choice,
-    checked_finite,
-    checked_seed,
-    checked_threads,
-    checked_time_limit,
-)
+from qpsbgd._checks.choices import checked_choice
+from qpsbgd._checks.kinds import check_instance
+from qpsbgd._checks.numbers import checked_finite, checked_seed, checked_threads, checked_time_limit
 from qpsbgd.formats import Instance
 
 Solver = Literal["portfolio", "sa", "tabu", "pt", "exhaustive"]

@@ -9,7 +9,7 @@ import dimod
 import numpy as np
 
 from qpsbgd import samplers
-from qpsbgd._checks import COUNT_LIMIT, SEED_LIMIT
+from qpsbgd._checks.numbers import COUNT_LIMIT, SEED_LIMIT
 
 #: Sweeps of the first round of annealing. Each further round has twice as many sweeps,
 FIRST_SWEEPS = 128

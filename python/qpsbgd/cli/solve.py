@@ -11,7 +11,7 @@ import click
 import dimod
 
 from qpsbgd import formats, solve
-from qpsbgd._checks import SEED_LIMIT
+from qpsbgd._checks.numbers import SEED_LIMIT
 from qpsbgd.atomic import write_atomically
 from qpsbgd.cli.errors import InputError
 from qpsbgd.cli.paths import OutPath

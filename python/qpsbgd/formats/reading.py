@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dimod
 
-from qpsbgd._checks import checked_choice
+from qpsbgd._checks.choices import checked_choice
 from qpsbgd.formats import bqpjson, comments, dimod_files, matrices, text
 from qpsbgd.formats.compression import unpack
 from qpsbgd.formats.documents import Document

@@ -8,7 +8,7 @@ import dimod
 import numpy as np
 from dwave.embedding.chain_strength import uniform_torque_compensation
 
-from qpsbgd._checks import checked_real
+from qpsbgd._checks.numbers import checked_real
 from qpsbgd.hardware.layout import Layout
 from qpsbgd.projection import GradientBQMs
 

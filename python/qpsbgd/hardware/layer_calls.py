@@ -10,13 +10,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd._checks import (
-    checked_choice,
-    checked_count,
-    checked_nonnegative,
-    checked_real,
-    checked_threads,
-)
+from qpsbgd._checks.choices import checked_choice
+from qpsbgd._checks.numbers import checked_count, checked_nonnegative, checked_real, checked_threads
 from qpsbgd.errors import (
     BudgetExceededError,
     CallError,

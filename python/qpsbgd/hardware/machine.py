@@ -17,7 +17,7 @@ from dwave.cloud.testing.mocks import qpu_problem_timing_data
 from dwave.system import DWaveSampler
 from dwave.system.testing import MockDWaveSampler
 
-from qpsbgd._checks import check_instance
+from qpsbgd._checks.kinds import check_instance
 from qpsbgd.hardware.client import hide_secret
 from qpsbgd.hardware.embedding import working_graph
 from qpsbgd.hardware.parameters import (

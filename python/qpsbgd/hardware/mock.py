@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dwave.cloud.testing.mocks import qpu_problem_timing_data
 from dwave.system.testing import MockDWaveSampler
 
-from qpsbgd._checks import SEED_LIMIT
+from qpsbgd._checks.numbers import SEED_LIMIT
 from qpsbgd.hardware.embedding import ideal_graph
 from qpsbgd.hardware.machine import access_time_us
 from qpsbgd.samplers import SimulatedAnnealingSampler

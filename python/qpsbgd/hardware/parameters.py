@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from qpsbgd._checks import checked_real
+from qpsbgd._checks.numbers import checked_real
 
 #: Parameters that this package sets, and advice for those who give them.
 RESERVED_PARAMETERS = {

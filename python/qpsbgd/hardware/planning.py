@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import dimod
 import numpy as np
 
-from qpsbgd._checks import checked_choice, checked_count, described
+from qpsbgd._checks.choices import checked_choice
+from qpsbgd._checks.kinds import described
+from qpsbgd._checks.numbers import checked_count
 from qpsbgd.errors import UnembeddableError
 from qpsbgd.hardware.embedding import Packing
 from qpsbgd.hardware.machine import access_time_us, check_run_time

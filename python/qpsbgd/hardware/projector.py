@@ -11,7 +11,8 @@ import dimod
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd._checks import checked_count, checked_layer
+from qpsbgd._checks.layer_arrays import checked_layer
+from qpsbgd._checks.numbers import checked_count
 from qpsbgd.hardware.calls import Call
 from qpsbgd.hardware.chain_strength import ChainStrength
 from qpsbgd.hardware.client import connect

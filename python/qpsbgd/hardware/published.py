@@ -11,7 +11,7 @@ import networkx as nx
 import numpy as np
 from dwave.system.testing import MockDWaveSampler
 
-from qpsbgd._checks import checked_choice
+from qpsbgd._checks.choices import checked_choice
 from qpsbgd.hardware.embedding import ideal_graph
 from qpsbgd.hardware.mock import mock_annealer
 

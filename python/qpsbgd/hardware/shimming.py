@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd._checks import checked_count, checked_real
+from qpsbgd._checks.numbers import checked_count, checked_real
 from qpsbgd.hardware.calls import Call, call_label
 from qpsbgd.hardware.machine import access_time_us, check_run_time
 from qpsbgd.hardware.parameters import is_reverse

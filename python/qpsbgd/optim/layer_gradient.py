@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from qpsbgd._checks import SEED_LIMIT, checked_layer
+from qpsbgd._checks.layer_arrays import checked_layer
+from qpsbgd._checks.numbers import SEED_LIMIT
 from qpsbgd.optim.capture import Capture
 from qpsbgd.optim.direct_gradients import add_direct_gradient
 from qpsbgd.optim.sample_memory import SMALL_SHARE, PastSamples

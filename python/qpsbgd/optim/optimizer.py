@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from qpsbgd._checks import checked_count
+from qpsbgd._checks.numbers import checked_count
 from qpsbgd.optim.capture import Capture, Target
 from qpsbgd.optim.claims import check_weight, warn_of_rivals
 from qpsbgd.optim.device import to_devices

@@ -5,9 +5,9 @@ from typing import Any, get_args
 
 from torch import Tensor, nn
 
-from qpsbgd._checks import (
+from qpsbgd._checks.choices import checked_choice
+from qpsbgd._checks.numbers import (
     SEED_LIMIT,
-    checked_choice,
     checked_count,
     checked_nonnegative,
     checked_num_sweeps,

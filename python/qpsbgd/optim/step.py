@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd._checks import checked_threads
+from qpsbgd._checks.numbers import checked_threads
 from qpsbgd.optim.device import to_host
 from qpsbgd.optim.layer_gradient import LayerGradient, naming_layer
 from qpsbgd.optim.sampling import Batch, choose_samples, masked

@@ -8,9 +8,9 @@ import torch
 from dwave.plugins.torch.models.boltzmann_machine import GraphRestrictedBoltzmannMachine
 from dwave.plugins.torch.samplers.base import TorchSampler
 
-from qpsbgd._checks import (
+from qpsbgd._checks.choices import checked_choice
+from qpsbgd._checks.numbers import (
     SEED_LIMIT,
-    checked_choice,
     checked_count,
     checked_finite,
     checked_range,

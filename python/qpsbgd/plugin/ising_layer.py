@@ -12,13 +12,8 @@ from dwave.plugins.torch.nn.modules.ising import Ising as PluginIsing
 from dwave.plugins.torch.nn.modules.ising import SpinStatistic
 from dwave.system.temperatures import maximum_pseudolikelihood_temperature
 
-from qpsbgd._checks import (
-    SEED_LIMIT,
-    check_instance,
-    checked_count,
-    checked_positive,
-    checked_seed,
-)
+from qpsbgd._checks.kinds import check_instance
+from qpsbgd._checks.numbers import SEED_LIMIT, checked_count, checked_positive, checked_seed
 from qpsbgd.plugin.edge_couplings import EdgeCouplings
 from qpsbgd.plugin.expectation import expected_statistics
 from qpsbgd.plugin.sampling_options import checked_options, with_defaults

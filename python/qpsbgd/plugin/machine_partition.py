@@ -5,7 +5,7 @@ import torch
 from dwave.plugins.torch.models.boltzmann_machine import GraphRestrictedBoltzmannMachine
 
 from qpsbgd import _core
-from qpsbgd._checks import (
+from qpsbgd._checks.numbers import (
     SEED_LIMIT,
     checked_count,
     checked_finite,

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from dwave.plugins.torch.models.boltzmann_machine import GraphRestrictedBoltzmannMachine
 
-from qpsbgd._checks import described
+from qpsbgd._checks.kinds import described
 
 Floats = npt.NDArray[np.float64]
 

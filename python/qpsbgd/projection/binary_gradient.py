@@ -12,13 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import (
-    BetaRange,
-    check_instance,
-    checked_layer,
-    checked_threads,
-    described,
-)
+from qpsbgd._checks.beta_ranges import BetaRange
+from qpsbgd._checks.kinds import check_instance, described
+from qpsbgd._checks.layer_arrays import checked_layer
+from qpsbgd._checks.numbers import checked_threads
 from qpsbgd.projection.native import minimise, minimise_layers, objective_values
 from qpsbgd.projection.options import AlphaRule, InitialKind, Objective, ProjectionOptions
 from qpsbgd.projection.own_options import check_own_options
@@ -30,7 +27,7 @@ from qpsbgd.projection.projectors import (
 )
 
 if TYPE_CHECKING:
-    from qpsbgd._checks import ArrayLike
+    from qpsbgd._checks.layer_arrays import ArrayLike
 
 
 def project(

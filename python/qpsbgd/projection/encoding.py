@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import checked_layer, checked_real, checked_threads
+from qpsbgd._checks.layer_arrays import checked_layer
+from qpsbgd._checks.numbers import checked_real, checked_threads
 from qpsbgd.errors import UnsupportedInputsError
 from qpsbgd.projection.models import GradientBQMs
 from qpsbgd.projection.options import AlphaRule, Objective, ProjectionOptions
 
 if TYPE_CHECKING:
-    from qpsbgd._checks import ArrayLike
+    from qpsbgd._checks.layer_arrays import ArrayLike
 
 #: With a larger factor float64 rounds away more than a millionth of the loss.
 MAX_PENALTY_FACTOR = 1e6

@@ -9,7 +9,8 @@ import dimod
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd._checks import checked_threads, spin_matrix
+from qpsbgd._checks.layer_arrays import spin_matrix
+from qpsbgd._checks.numbers import checked_threads
 from qpsbgd.samplers.problem.ising import Problem
 
 Floats = npt.NDArray[np.float64]

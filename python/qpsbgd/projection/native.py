@@ -7,19 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import (
-    BetaRule,
-    checked_floats,
-    checked_layer,
-    checked_threads,
-    refuse_entries,
-    spin_matrix,
-)
+from qpsbgd._checks.beta_ranges import BetaRule
+from qpsbgd._checks.layer_arrays import checked_layer, spin_matrix
+from qpsbgd._checks.numbers import checked_threads
+from qpsbgd._checks.real_arrays import checked_floats, refuse_entries
 from qpsbgd.projection.options import ProjectionOptions
 from qpsbgd.projection.temperatures import quadratic_beta_range, sign_beta_range
 
 if TYPE_CHECKING:
-    from qpsbgd._checks import ArrayLike
+    from qpsbgd._checks.layer_arrays import ArrayLike
 
 #: Largest ratio of a target to a step times the largest input: float32 holds sums of residuals.
 LARGEST_RATIO = 1e18

@@ -9,12 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import (
-    BetaRange,
-    BetaRule,
-    checked_choice,
+from qpsbgd._checks.beta_ranges import BetaRange, BetaRule, checked_geometric_range
+from qpsbgd._checks.choices import checked_choice
+from qpsbgd._checks.numbers import (
     checked_count,
-    checked_geometric_range,
     checked_nonnegative,
     checked_num_sweeps,
     checked_positive,

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import BetaRule, checked_threads
+from qpsbgd._checks.beta_ranges import BetaRule
+from qpsbgd._checks.numbers import checked_threads
 from qpsbgd.projection.options import ProjectionOptions
 from qpsbgd.projection.temperatures import quadratic_beta_range
 

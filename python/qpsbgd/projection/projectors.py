@@ -7,7 +7,10 @@ import dimod
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd._checks import BetaRange, BetaRule, checked_choice, described, row_pieces
+from qpsbgd._checks.beta_ranges import BetaRange, BetaRule
+from qpsbgd._checks.choices import checked_choice
+from qpsbgd._checks.kinds import described
+from qpsbgd._checks.layer_arrays import row_pieces
 from qpsbgd.projection.native import minimise
 from qpsbgd.projection.options import (
     DEFAULT_TARGET_EPS,

@@ -8,13 +8,9 @@ import dimod
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd._checks import (
-    SEED_LIMIT,
-    check_instance,
-    checked_layer,
-    checked_nonnegative,
-    checked_threads,
-)
+from qpsbgd._checks.kinds import check_instance
+from qpsbgd._checks.layer_arrays import checked_layer
+from qpsbgd._checks.numbers import SEED_LIMIT, checked_nonnegative, checked_threads
 from qpsbgd.projection.encoding import DEFAULT_PENALTY_FACTOR, checked_penalty_factor, encode
 from qpsbgd.projection.models import GradientBQMs
 from qpsbgd.projection.options import DEFAULT_TARGET_EPS, LayerProblem, ProjectionOptions

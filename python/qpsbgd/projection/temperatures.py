@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import BetaRule
+from qpsbgd._checks.beta_ranges import BetaRule
 from qpsbgd.samplers import temperature_rules
 from qpsbgd.samplers.batch.batch_temperatures import auto_temperatures, dwave_range, spread
 from qpsbgd.samplers.batch.dense import DenseCouplings

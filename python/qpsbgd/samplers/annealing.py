@@ -10,7 +10,8 @@ import numpy.typing as npt
 from dimod.core.initialized import InitialStateGenerator
 
 from qpsbgd import _core
-from qpsbgd._checks import Keep, checked_choice, checked_keep, checked_seed
+from qpsbgd._checks.choices import Keep, checked_choice, checked_keep
+from qpsbgd._checks.numbers import checked_seed
 from qpsbgd.samplers.base import StateSampler
 from qpsbgd.samplers.batch.options import ACCEPTANCES, Acceptance
 from qpsbgd.samplers.call.caller_functions import InterruptFunction, Progress

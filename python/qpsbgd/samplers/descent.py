@@ -6,7 +6,8 @@ import dimod
 from dimod.core.initialized import InitialStateGenerator
 
 from qpsbgd import _core
-from qpsbgd._checks import WIDE_SEED_LIMIT, checked_choice, checked_seed
+from qpsbgd._checks.choices import checked_choice
+from qpsbgd._checks.numbers import WIDE_SEED_LIMIT, checked_seed
 from qpsbgd.samplers.base import StateSampler
 from qpsbgd.samplers.call.caller_functions import InterruptFunction
 from qpsbgd.samplers.call.sampler_call import SamplerCall

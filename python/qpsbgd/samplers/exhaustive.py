@@ -6,7 +6,7 @@ import dimod
 import numpy as np
 
 from qpsbgd import _core
-from qpsbgd._checks import checked_count
+from qpsbgd._checks.numbers import checked_count
 from qpsbgd.samplers.base import CoreSampler
 from qpsbgd.samplers.call.caller_functions import InterruptFunction, Progress
 from qpsbgd.samplers.call.reads import Reads

@@ -9,7 +9,7 @@ from typing import Any
 import dimod
 import numpy as np
 
-from qpsbgd._checks import SEED_LIMIT, WIDE_SEED_LIMIT, checked_seed, checked_time_limit
+from qpsbgd._checks.numbers import SEED_LIMIT, WIDE_SEED_LIMIT, checked_seed, checked_time_limit
 from qpsbgd.samplers.batch.arguments import check_executor
 from qpsbgd.samplers.batch.dimod_models import (
     SMALLEST_TIME_LIMIT,

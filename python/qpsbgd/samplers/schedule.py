@@ -7,15 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd._checks import (
-    BetaRule,
-    Keep,
-    checked_beta_range,
-    checked_choice,
-    checked_count,
-    checked_num_sweeps,
-    real_array,
-)
+from qpsbgd._checks.beta_ranges import BetaRule, checked_beta_range
+from qpsbgd._checks.choices import Keep, checked_choice
+from qpsbgd._checks.numbers import checked_count, checked_num_sweeps
+from qpsbgd._checks.real_arrays import real_array
 from qpsbgd.samplers import temperature_rules
 from qpsbgd.samplers.temperature_rules import Temperatures
 

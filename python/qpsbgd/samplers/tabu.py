@@ -7,13 +7,8 @@ import dimod
 from dimod.core.initialized import InitialStateGenerator
 
 from qpsbgd import _core
-from qpsbgd._checks import (
-    WIDE_SEED_LIMIT,
-    checked_choice,
-    checked_count,
-    checked_real,
-    checked_seed,
-)
+from qpsbgd._checks.choices import checked_choice
+from qpsbgd._checks.numbers import WIDE_SEED_LIMIT, checked_count, checked_real, checked_seed
 from qpsbgd.samplers.base import StateSampler
 from qpsbgd.samplers.call.caller_functions import InterruptFunction, Progress
 from qpsbgd.samplers.call.reads import States

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import networkx as nx
 
-from qpsbgd._checks import checked_count, checked_time_limit
+from qpsbgd._checks.numbers import checked_count, checked_time_limit
 from qpsbgd.errors import UnembeddableError
 from qpsbgd.hardware.embedding.copies import Chains, Packing, verified_packing
 from qpsbgd.hardware.embedding.lattices import check_lattice, describe

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 import minorminer
 import networkx as nx
 
-from qpsbgd._checks import checked_count, checked_seed, checked_time_limit
+from qpsbgd._checks.numbers import checked_count, checked_seed, checked_time_limit
 from qpsbgd.errors import UnembeddableError
 from qpsbgd.hardware.embedding.lattices import check_lattice, describe, graph_hash
 

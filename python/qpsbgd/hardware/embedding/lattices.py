@@ -10,7 +10,7 @@ import dwave.graphs
 import networkx as nx
 import numpy as np
 
-from qpsbgd._checks import checked_choice
+from qpsbgd._checks.choices import checked_choice
 
 #: Shapes of the ideal graphs of Advantage, Advantage2 and D-Wave 2000Q.
 SHAPES: dict[str, tuple[int, ...]] = {"pegasus": (16,), "zephyr": (12, 4), "chimera": (16, 16, 4)}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from qpsbgd._checks import checked_real
+from qpsbgd._checks.numbers import checked_real
 from qpsbgd.errors import BudgetExceededError
 from qpsbgd.hardware.service.ledger import Account, Ledger, Problem, released
 from qpsbgd.hardware.service.locks import Lock

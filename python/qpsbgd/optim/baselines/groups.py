@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from qpsbgd._checks import checked_real
+from qpsbgd._checks.numbers import checked_real
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 

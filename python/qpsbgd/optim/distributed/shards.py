@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import checked_choice, checked_layer, checked_threads
+from qpsbgd._checks.choices import checked_choice
+from qpsbgd._checks.layer_arrays import checked_layer
+from qpsbgd._checks.numbers import checked_threads
 from qpsbgd.optim.distributed.collectives import Ranks
 from qpsbgd.optim.distributed.pooling import (
     Exchange,
@@ -26,7 +28,7 @@ from qpsbgd.projection.projectors import Projector, as_native, check_binary
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-    from qpsbgd._checks import ArrayLike
+    from qpsbgd._checks.layer_arrays import ArrayLike
 
 
 @dataclass(frozen=True)

@@ -7,23 +7,17 @@ from typing import Any
 import dimod
 import numpy as np
 
-from qpsbgd._checks import (
-    BetaRange,
-    Keep,
-    checked_choice,
+from qpsbgd._checks.beta_ranges import BetaRange, checked_geometric_range
+from qpsbgd._checks.choices import Keep, checked_choice, checked_keep
+from qpsbgd._checks.numbers import (
     checked_count,
-    checked_floats,
-    checked_geometric_range,
-    checked_keep,
     checked_num_sweeps,
     checked_real,
     checked_seed,
     checked_threads,
     checked_time_limit,
-    is_scipy_sparse,
-    real_array,
-    refuse_entries,
 )
+from qpsbgd._checks.real_arrays import checked_floats, is_scipy_sparse, real_array, refuse_entries
 from qpsbgd.samplers.batch.couplings import Couplings, Floats, States
 from qpsbgd.samplers.batch.dense import DenseCouplings
 from qpsbgd.samplers.batch.low_rank import LowRank, LowRankCouplings

@@ -8,7 +8,10 @@ import dimod
 import numpy as np
 
 from qpsbgd import _core
-from qpsbgd._checks import BetaRange, Keep, checked_vartype, real_array, refuse_entries
+from qpsbgd._checks.beta_ranges import BetaRange
+from qpsbgd._checks.binary_models import checked_vartype
+from qpsbgd._checks.choices import Keep
+from qpsbgd._checks.real_arrays import real_array, refuse_entries
 from qpsbgd.samplers import schedule
 from qpsbgd.samplers.batch.arguments import (
     RunArguments,

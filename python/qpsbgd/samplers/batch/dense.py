@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import checked_floats, checked_symmetric
+from qpsbgd._checks.real_arrays import checked_floats, checked_symmetric
 from qpsbgd.samplers.batch.couplings import Floats, Selection, States
 
 #: Matrices of float32 without any magnitude above this are divided in float64.

@@ -10,17 +10,11 @@ from typing import Any
 import dimod
 import numpy as np
 
-from qpsbgd._checks import (
-    SEED_LIMIT,
-    BetaRange,
-    Keep,
-    check_model,
-    checked_choice,
-    checked_count,
-    checked_seed,
-    checked_time_limit,
-    described,
-)
+from qpsbgd._checks.beta_ranges import BetaRange
+from qpsbgd._checks.binary_models import check_model
+from qpsbgd._checks.choices import Keep, checked_choice
+from qpsbgd._checks.kinds import described
+from qpsbgd._checks.numbers import SEED_LIMIT, checked_count, checked_seed, checked_time_limit
 from qpsbgd.samplers.batch.arrays import BatchResult, sample_batch
 from qpsbgd.samplers.batch.couplings import States
 from qpsbgd.samplers.batch.executors import count_workers

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qpsbgd import _core
-from qpsbgd._checks import checked_choice
+from qpsbgd._checks.choices import checked_choice
 from qpsbgd.samplers.batch.couplings import Couplings, Floats
 from qpsbgd.samplers.batch.dense import DenseCouplings
 from qpsbgd.samplers.batch.low_rank import LowRankCouplings

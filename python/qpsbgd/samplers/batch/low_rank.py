@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import checked_finite, checked_floats, refuse_entries
+from qpsbgd._checks.numbers import checked_finite
+from qpsbgd._checks.real_arrays import checked_floats, refuse_entries
 from qpsbgd.samplers.batch.couplings import Floats, Selection, States
 from qpsbgd.samplers.batch.dense import DenseCouplings
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd._checks import checked_floats, checked_integers, refuse_entries
+from qpsbgd._checks.real_arrays import checked_floats, checked_integers, refuse_entries
 from qpsbgd.samplers.batch.couplings import Floats, Selection, States
 from qpsbgd.samplers.batch.dense import DenseCouplings
 

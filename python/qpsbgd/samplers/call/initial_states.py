@@ -10,7 +10,9 @@ import numpy.typing as npt
 from dimod.sampleset import infer_vartype
 
 from qpsbgd import _core
-from qpsbgd._checks import WIDE_SEED_LIMIT, checked_choice, checked_count, refuse_masked
+from qpsbgd._checks.choices import checked_choice
+from qpsbgd._checks.numbers import WIDE_SEED_LIMIT, checked_count
+from qpsbgd._checks.real_arrays import refuse_masked
 
 States = npt.NDArray[np.int8]
 

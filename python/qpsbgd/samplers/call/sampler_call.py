@@ -10,14 +10,9 @@ import numpy.typing as npt
 from dimod.core.initialized import InitialStateGenerator
 
 from qpsbgd import _core
-from qpsbgd._checks import (
-    check_model,
-    checked_callable,
-    checked_count,
-    checked_real,
-    checked_threads,
-    checked_time_limit,
-)
+from qpsbgd._checks.binary_models import check_model
+from qpsbgd._checks.kinds import checked_callable
+from qpsbgd._checks.numbers import checked_count, checked_real, checked_threads, checked_time_limit
 from qpsbgd.samplers.call.best_states import BestStates
 from qpsbgd.samplers.call.caller_functions import CallerFunctions, InterruptFunction, Progress
 from qpsbgd.samplers.call.initial_states import InitialStates

@@ -8,14 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import (
-    checked_count,
-    checked_floats,
-    checked_num_sweeps,
-    checked_seed,
-    checked_threads,
-    checked_vartype,
-)
+from qpsbgd._checks.binary_models import checked_vartype
+from qpsbgd._checks.numbers import checked_count, checked_num_sweeps, checked_seed, checked_threads
+from qpsbgd._checks.real_arrays import checked_floats
 from qpsbgd.samplers.batch.arguments import checked_fields
 from qpsbgd.samplers.partition.estimates import LogPartition, UnreliableEstimateWarning
 from qpsbgd.samplers.partition.shared_problems import SharedProblems

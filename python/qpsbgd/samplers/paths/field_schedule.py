@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import checked_floats
+from qpsbgd._checks.real_arrays import checked_floats
 from qpsbgd.samplers.problem.ising import Problem
 from qpsbgd.samplers.schedule import BetaRange, ScheduleType, schedule_betas
 

@@ -8,12 +8,7 @@ import numpy.typing as npt
 from dimod.core.initialized import InitialStateGenerator
 
 from qpsbgd import _core
-from qpsbgd._checks import (
-    checked_count,
-    checked_finite,
-    checked_nonnegative,
-    checked_seed,
-)
+from qpsbgd._checks.numbers import checked_count, checked_finite, checked_nonnegative, checked_seed
 from qpsbgd._warnings import warn_caller
 from qpsbgd.samplers.base import CoreSampler
 from qpsbgd.samplers.call.caller_functions import InterruptFunction

@@ -7,7 +7,8 @@ import dimod
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd._checks import checked_count, described
+from qpsbgd._checks.kinds import described
+from qpsbgd._checks.numbers import checked_count
 from qpsbgd.samplers.call.initial_states import sorted_labels
 from qpsbgd.samplers.call.reads import Reads
 from qpsbgd.samplers.call.sampler_call import SamplerCall

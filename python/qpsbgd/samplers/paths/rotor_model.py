@@ -9,7 +9,10 @@ import numpy.typing as npt
 from dimod.core.initialized import InitialStateGenerator
 
 from qpsbgd import _core
-from qpsbgd._checks import check_instance, checked_choice, checked_floats, checked_seed
+from qpsbgd._checks.choices import checked_choice
+from qpsbgd._checks.kinds import check_instance
+from qpsbgd._checks.numbers import checked_seed
+from qpsbgd._checks.real_arrays import checked_floats
 from qpsbgd._warnings import warn_caller
 from qpsbgd.samplers.base import CoreSampler
 from qpsbgd.samplers.call.caller_functions import InterruptFunction

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import refuse_masked
+from qpsbgd._checks.real_arrays import refuse_masked
 from qpsbgd.samplers.call.reads import States
 
 Integers = npt.NDArray[np.int32]

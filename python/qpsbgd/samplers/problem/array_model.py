@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import (
-    checked_finite,
+from qpsbgd._checks.binary_models import checked_vartype
+from qpsbgd._checks.numbers import checked_finite
+from qpsbgd._checks.real_arrays import (
     checked_symmetric,
-    checked_vartype,
     is_scipy_sparse,
     real_array,
     refuse_entries,

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
-from qpsbgd._checks import check_model, checked_choice
+from qpsbgd._checks.binary_models import check_model
+from qpsbgd._checks.choices import checked_choice
 from qpsbgd.samplers.problem.array_model import LARGEST, SMALLEST, ArrayModel
 from qpsbgd.samplers.problem.biases import Biases, as_biases, biases_over_spins
 from qpsbgd.samplers.problem.matrix_sums import (

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd._checks import BetaRange, checked_count, checked_geometric_range, real_array
+from qpsbgd._checks.beta_ranges import BetaRange, checked_geometric_range
+from qpsbgd._checks.numbers import checked_count
+from qpsbgd._checks.real_arrays import real_array
 from qpsbgd.samplers import temperature_rules
 from qpsbgd.samplers.tempering.ladder import (
     SEARCH_DISTANCE,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dimod.core.initialized import InitialStateGenerator
 
 from qpsbgd import _core
-from qpsbgd._checks import checked_seed
+from qpsbgd._checks.numbers import checked_seed
 from qpsbgd.samplers.annealing import core_precision
 from qpsbgd.samplers.base import CoreSampler
 from qpsbgd.samplers.call.caller_functions import InterruptFunction, Progress

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from qpsbgd._checks import checked_count
+from qpsbgd._checks.numbers import checked_count
 from qpsbgd.samplers.problem.ising import Problem
 from qpsbgd.samplers.tempering.tempering_run import ENDLESS
 
