@@ -13,8 +13,8 @@ import qpsbgd
 from networks import Net, backward
 from qpsbgd.nn import BinaryConv2d, BinaryLinear
 from qpsbgd.optim import QPSBGD, split_parameters
-from qpsbgd.optim.direct_gradients import with_direct_gradient
 from qpsbgd.optim.markers import GradMark
+from qpsbgd.optim.step.direct_gradients import with_direct_gradient
 
 
 def weights(model):

@@ -14,8 +14,8 @@ import qpsbgd
 from networks import Net, backward
 from qpsbgd.nn import BinaryLinear
 from qpsbgd.optim import QPSBGD, BinaryConnect, SignSGD
-from qpsbgd.optim.layer_gradient import step_seed
-from qpsbgd.optim.weight_update import update_weight
+from qpsbgd.optim.step.layer_gradient import step_seed
+from qpsbgd.optim.step.weight_update import update_weight
 
 
 def gradients_at_outputs(net, batch):

@@ -16,7 +16,7 @@ from networks import backward
 from qpsbgd.errors import InvalidSampleSetError
 from qpsbgd.nn import BinaryConv2d, BinaryLinear
 from qpsbgd.optim import QPSBGD
-from qpsbgd.optim.layer_gradient import step_seed
+from qpsbgd.optim.step.layer_gradient import step_seed
 
 
 class LinearSteps:

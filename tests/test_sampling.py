@@ -16,9 +16,10 @@ from problems import layer as make_layer
 from qpsbgd import NativeProjector, ProjectionOptions, _core
 from qpsbgd.nn import BinaryConv2d, BinaryLinear
 from qpsbgd.nn.patches import PatchSamples
-from qpsbgd.optim import QPSBGD, step
-from qpsbgd.optim.layer_gradient import SAMPLE_STREAM, step_seed
-from qpsbgd.optim.sampling import SampleRequest, choose_samples
+from qpsbgd.optim import QPSBGD
+from qpsbgd.optim.step import step_gradients
+from qpsbgd.optim.step.layer_gradient import SAMPLE_STREAM, step_seed
+from qpsbgd.optim.step.sampling import SampleRequest, choose_samples
 from qpsbgd.projection.products import LayerProducts, minimise_products
 
 
@@ -396,7 +397,7 @@ def test_a_layers_samples_are_dropped_before_the_next_are_made(monkeypatch):
     """Peak memory is that of one layer's samples, not of all layers'."""
     torch.manual_seed(0)
     made = []
-    choose = step.choose_samples
+    choose = step_gradients.choose_samples
 
     def recorded(request):
         assert all(reference() is None for reference in made)
@@ -404,7 +405,7 @@ def test_a_layers_samples_are_dropped_before_the_next_are_made(monkeypatch):
         made.append(weakref.ref(choice.tensors[0]))
         return choice
 
-    monkeypatch.setattr(step, "choose_samples", recorded)
+    monkeypatch.setattr(step_gradients, "choose_samples", recorded)
     for max_samples in (10, 10_000):
         made.clear()
         model = nn.Sequential(*[BinaryConv2d(2, 2, 3, padding=1, bias=False) for _ in range(3)])

@@ -11,8 +11,9 @@ from networks import reloaded
 from problems import layer as make_layer
 from qpsbgd import ProjectionOptions
 from qpsbgd.nn import BinaryConv2d, BinaryLinear
-from qpsbgd.optim import QPSBGD, scale
-from qpsbgd.optim.scale import SCALES, ScaleComparison, ScaleScores, held_out_cosines, is_due
+from qpsbgd.optim import QPSBGD
+from qpsbgd.optim.step import scale
+from qpsbgd.optim.step.scale import SCALES, ScaleComparison, ScaleScores, held_out_cosines, is_due
 
 SHAPE = (40, 300)
 NAME = "BinaryLinear"

@@ -9,7 +9,7 @@ import qpsbgd
 from networks import reloaded
 from qpsbgd.nn import BinaryConv2d, BinaryLinear
 from qpsbgd.optim import QPSBGD
-from qpsbgd.optim.sample_memory import PastSamples
+from qpsbgd.optim.step.sample_memory import PastSamples
 
 
 class Recorder:

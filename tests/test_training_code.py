@@ -19,11 +19,11 @@ from networks import Net, backward
 from qpsbgd.nn import BinaryConv2d, BinaryGCNConv, BinaryLinear
 from qpsbgd.nn.functional import ste_sign
 from qpsbgd.optim import QPSBGD, split_parameters
-from qpsbgd.optim.device import to_devices, to_host
-from qpsbgd.optim.layer_gradient import LayerGradient
 from qpsbgd.optim.real_parameters import IdleParameters
-from qpsbgd.optim.sampling import LayerSamples
 from qpsbgd.optim.stats import energies
+from qpsbgd.optim.step.device import to_devices, to_host
+from qpsbgd.optim.step.layer_gradient import LayerGradient
+from qpsbgd.optim.step.sampling import LayerSamples
 
 
 class Recorder:

@@ -11,17 +11,17 @@ from torch.utils.hooks import RemovableHandle
 from qpsbgd._checks.numbers import checked_count
 from qpsbgd.optim.capture import Capture, Target
 from qpsbgd.optim.claims import check_weight, warn_of_rivals
-from qpsbgd.optim.device import to_devices
-from qpsbgd.optim.layer_gradient import LayerGradient
 from qpsbgd.optim.param_groups import check_group, layer_groups, warn_of_no_change
 from qpsbgd.optim.real_parameters import IdleParameters
-from qpsbgd.optim.sample_memory import PastSamples, drop_past
-from qpsbgd.optim.sampling import default_max_samples
 from qpsbgd.optim.saved_state import check_state_dict
-from qpsbgd.optim.scale import ScaleScores
 from qpsbgd.optim.stats import LayerStep, ScalarWriter, energies, gradient_norm, write_steps
-from qpsbgd.optim.step import solve, solve_together
-from qpsbgd.optim.weight_update import Update, move_weight, set_unit
+from qpsbgd.optim.step.device import to_devices
+from qpsbgd.optim.step.layer_gradient import LayerGradient
+from qpsbgd.optim.step.sample_memory import PastSamples, drop_past
+from qpsbgd.optim.step.sampling import default_max_samples
+from qpsbgd.optim.step.scale import ScaleScores
+from qpsbgd.optim.step.step_gradients import solve, solve_together
+from qpsbgd.optim.step.weight_update import Update, move_weight, set_unit
 from qpsbgd.projection.options import AlphaRule, Objective
 from qpsbgd.projection.projectors import ProjectorLike, as_projector
 

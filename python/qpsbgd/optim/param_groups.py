@@ -17,8 +17,8 @@ from qpsbgd._checks.numbers import (
 from qpsbgd._warnings import warn_caller
 from qpsbgd.nn.layers import BinaryLayer, binary_layers
 from qpsbgd.optim.capture import Target
-from qpsbgd.optim.sampling import default_max_samples
-from qpsbgd.optim.weight_update import Update
+from qpsbgd.optim.step.sampling import default_max_samples
+from qpsbgd.optim.step.weight_update import Update
 from qpsbgd.projection.options import ALPHA_RULES, DEFAULT_NUM_SWEEPS, OBJECTIVES
 
 

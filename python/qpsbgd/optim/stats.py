@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from torch.utils.hooks import RemovableHandle
 
-from qpsbgd.optim.layer_gradient import LayerGradient
+from qpsbgd.optim.step.layer_gradient import LayerGradient
 from qpsbgd.projection.native import minimise, objective_values
 from qpsbgd.projection.projectors import Projector
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qpsbgd.optim.scale import SCALES
+from qpsbgd.optim.step.scale import SCALES
 from qpsbgd.training.checkpoints import check_digest, damage_error, shortened
 from qpsbgd.training.config import Config
 from qpsbgd.training.loop import TrainingState

@@ -21,7 +21,7 @@ from qpsbgd.optim.distributed.pooling import (
     even_shares,
     should_sum_products,
 )
-from qpsbgd.optim.scale import HeldOut, ScaleComparison
+from qpsbgd.optim.step.scale import HeldOut, ScaleComparison
 from qpsbgd.projection.options import ProjectionOptions
 from qpsbgd.projection.projectors import Projector, as_native, check_binary
 

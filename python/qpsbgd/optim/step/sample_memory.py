@@ -24,7 +24,7 @@ class PastSamples:
 
     Example:
         >>> import numpy as np
-        >>> from qpsbgd.optim.sample_memory import PastSamples
+        >>> from qpsbgd.optim.step.sample_memory import PastSamples
         >>> past = None
         >>> for step in range(5):
         ...     X, T = np.full((2, 3), step, np.float32), np.ones((2, 1), np.float32)

@@ -15,10 +15,10 @@ from torch import Tensor
 from qpsbgd._checks.layer_arrays import checked_layer
 from qpsbgd._checks.numbers import SEED_LIMIT
 from qpsbgd.optim.capture import Capture
-from qpsbgd.optim.direct_gradients import add_direct_gradient
-from qpsbgd.optim.sample_memory import SMALL_SHARE, PastSamples
-from qpsbgd.optim.sampling import FEW_INPUTS, LayerSamples, SampleRequest
-from qpsbgd.optim.scale import ScaleComparison, ScaleScores, is_due
+from qpsbgd.optim.step.direct_gradients import add_direct_gradient
+from qpsbgd.optim.step.sample_memory import SMALL_SHARE, PastSamples
+from qpsbgd.optim.step.sampling import FEW_INPUTS, LayerSamples, SampleRequest
+from qpsbgd.optim.step.scale import ScaleComparison, ScaleScores, is_due
 from qpsbgd.projection.options import LayerProblem, ProjectionOptions
 from qpsbgd.projection.projectors import NativeProjector, Projector, as_native
 
@@ -31,9 +31,9 @@ class LayerGradient:
     """Binary gradient of one layer in one step.
 
     The optimiser fills in the first five attributes, and ``scores`` and ``past`` from before the
-    step. The functions of :mod:`qpsbgd.optim.step` fill in the others, and update these two.
-    A layer has several *groups* where it is a convolution with ``groups > 1``: products with inputs
-    of their own.
+    step. The functions of :mod:`qpsbgd.optim.step.step_gradients` fill in the others, and update
+    these two. A layer has several *groups* where it is a convolution with ``groups > 1``: products
+    with inputs of their own.
 
     Attributes:
         index: number of the layer.

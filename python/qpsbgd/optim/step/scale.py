@@ -49,7 +49,7 @@ class ScaleScores:
         count: number of comparisons.
 
     Example:
-        >>> from qpsbgd.optim.scale import ScaleScores
+        >>> from qpsbgd.optim.step.scale import ScaleScores
         >>> scores = ScaleScores().updated((0.1, 0.2, 0.4, 0.3, 0.2))
         >>> scores.best, scores.count
         (0.1, 1)
@@ -186,7 +186,7 @@ def held_out_cosines(
     Example:
         >>> import numpy as np
         >>> from qpsbgd import ProjectionOptions
-        >>> from qpsbgd.optim.scale import held_out_cosines
+        >>> from qpsbgd.optim.step.scale import held_out_cosines
         >>> X = np.random.default_rng(0).normal(size=(400, 8)).astype(np.float32)
         >>> T = X @ np.sign(X[:3].T)  # one B fits all samples
         >>> found = held_out_cosines(X, T, ProjectionOptions(num_sweeps=9, seed=0), 1)

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd._checks.numbers import checked_threads
-from qpsbgd.optim.device import to_host
-from qpsbgd.optim.layer_gradient import LayerGradient, naming_layer
-from qpsbgd.optim.sampling import Batch, choose_samples, masked
+from qpsbgd.optim.step.device import to_host
+from qpsbgd.optim.step.layer_gradient import LayerGradient, naming_layer
+from qpsbgd.optim.step.sampling import Batch, choose_samples, masked
 from qpsbgd.projection.options import LayerProblem
 from qpsbgd.projection.projectors import NativeProjector, Projector, check_binary
 

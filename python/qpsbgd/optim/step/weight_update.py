@@ -60,7 +60,7 @@ def root_mean_square(weight: Tensor) -> float:
 
     Example:
         >>> import torch
-        >>> from qpsbgd.optim.weight_update import root_mean_square
+        >>> from qpsbgd.optim.step.weight_update import root_mean_square
         >>> root_mean_square(torch.tensor([[3.0, -4.0], [0.0, 0.0]]))
         2.5
     """

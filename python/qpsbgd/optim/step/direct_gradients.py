@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from qpsbgd.optim.sampling import LayerSamples
+from qpsbgd.optim.step.sampling import LayerSamples
 
 Floats = npt.NDArray[np.float32]
 
@@ -58,7 +58,7 @@ def with_direct_gradient(
 
     Example:
         >>> import numpy as np
-        >>> from qpsbgd.optim.direct_gradients import with_direct_gradient
+        >>> from qpsbgd.optim.step.direct_gradients import with_direct_gradient
         >>> X, T = np.ones((2, 3), np.float32), np.ones((2, 1), np.float32)
         >>> gradient = np.array([[0, 5, -7]], np.float32)
         >>> X, T = with_direct_gradient(X, T, gradient, "quadratic")

@@ -32,7 +32,7 @@ def default_max_samples(num_inputs: int) -> int:
     """Return the largest number of samples for X^T X of a layer whose caller names none.
 
     Example:
-        >>> from qpsbgd.optim.sampling import default_max_samples
+        >>> from qpsbgd.optim.step.sampling import default_max_samples
         >>> [default_max_samples(num_inputs) for num_inputs in (9, 500, 5000)]
         [1024, 1500, 2048]
     """
