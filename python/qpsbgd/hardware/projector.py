@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from qpsbgd._checks.layer_arrays import checked_layer
 from qpsbgd._checks.numbers import checked_count
+from qpsbgd.hardware.call_delivery import CallDelivery
 from qpsbgd.hardware.calls import Call
 from qpsbgd.hardware.chain_strength import ChainStrength
 from qpsbgd.hardware.client import connect
@@ -28,10 +29,8 @@ from qpsbgd.hardware.layout import Layouts
 from qpsbgd.hardware.machine import Machine
 from qpsbgd.hardware.parameters import check_range
 from qpsbgd.hardware.service.budget import Budget
-from qpsbgd.hardware.service.delivery import cancel, deliver
 from qpsbgd.hardware.service.leftovers import Leftovers
 from qpsbgd.hardware.service.queries import Service
-from qpsbgd.hardware.service.submission import Submission
 from qpsbgd.projection import LayerProblem, ProjectionOptions
 from qpsbgd.projection.options import DEFAULT_TARGET_EPS
 
@@ -200,7 +199,8 @@ class DWaveProjector:
         )
         self._answered: Call | None = None  # the last call that has an answer
         can_retrieve = Service(self.machine.sampler).can_retrieve
-        self._leftovers = Leftovers(self.budget.problems, can_retrieve=can_retrieve)
+        leftovers = Leftovers(self.budget.problems, can_retrieve=can_retrieve)
+        self._delivery = CallDelivery(self.machine.sampler, self.budget, leftovers)
         self._num_projections = itertools.count()
         self._warn = OnceWarner()
 
@@ -246,16 +246,16 @@ class DWaveProjector:
         calls = [call for work in works for call in work.calls]
         self.last_calls = [call.record for call in calls]
         try:
-            self._deliver(calls, layers[0].step if layers else 0)
+            self._delivery.deliver(calls, layers[0].step if layers else 0, self.options)
             # All answers are read before an error is raised, so that the records have them.
             errors = [work.receive(call) for work in works for call in work.calls]
             for error in errors:
                 if error is not None:
                     raise error
             binaries = [work.finish() for work in works]
-            self.budget.forget(self._leftovers.finish(_submissions(calls)))
+            self._delivery.finish(calls)
         except BaseException as error:
-            self._keep(calls, is_interrupt=not isinstance(error, Exception))
+            self._delivery.store(calls, is_interrupt=not isinstance(error, Exception))
             raise
         finally:
             for call in calls:
@@ -271,69 +271,17 @@ class DWaveProjector:
             CallError: the call has no answer.
         """
         try:
-            self._deliver([call], 0)
-            (submission,) = _submissions([call])
+            self._delivery.deliver([call], 0, self.options)
+            submission = call.submission
+            assert submission is not None
             if submission.error is not None:
                 raise submission.error
             assert submission.sampleset is not None
             self.budget.forget(set(submission.names))
             return submission.sampleset
         except BaseException as error:
-            self._keep([call], is_interrupt=not isinstance(error, Exception))
+            self._delivery.store([call], is_interrupt=not isinstance(error, Exception))
             raise
-
-    def _deliver(self, calls: Sequence[Call], step: int) -> None:
-        """Reserve the time of all calls that are new, then wait for the answers of all."""
-        options = self.options
-        submissions, new = [], []
-        for call in calls:
-            key = call.key
-            known = self._leftovers.take_submission(key)
-            earlier = None if known else self._leftovers.take_problem(key)
-            submission = known or Submission(
-                self.machine.sampler,
-                call.problem.bqm(),
-                call.parameters,
-                label=call.label,
-                key=key,
-                budget=self.budget,
-                estimate_us=call.estimate_us,
-                earlier=earlier,
-            )
-            call.submission = submission
-            call.record["kept"] = known is not None or earlier is not None
-            submissions.append(submission)
-            if not call.record["kept"]:
-                new.append(call)
-        if new:
-            self._reserve(new, f"step {step} ({len(new)} call{'s'[: len(new) != 1]})")
-        max_retries = 0 if options.on_failure == "error" else options.max_retries
-        deliver(submissions, max_retries=max_retries, retry_wait=options.retry_wait)
-
-    def _reserve(self, calls: Sequence[Call], purpose: str) -> None:
-        """Reserve the time of new calls; where that fails, they have no submissions."""
-        submissions = _submissions(calls)
-        problems = {k: v for each in submissions for k, v in each.reservation.items()}
-        try:
-            self.budget.reserve(sum(each.estimate_us for each in submissions), purpose, problems)
-        except BaseException:
-            for call in calls:
-                call.submission = None
-            raise
-
-    def _keep(self, calls: Sequence[Call], *, is_interrupt: bool) -> None:
-        """Keep the submissions of a step that failed, for the next attempt at it."""
-        submissions = _submissions(calls)
-        try:
-            if is_interrupt:
-                cancel(submissions)
-            for call in calls:
-                call.abandon()
-        finally:  # another interrupt must not lose the answers
-            kept = [each for each in submissions if each.may_have_answer]
-            self._leftovers.add(kept)
-        needed = {each.names[-1] for each in kept}
-        self.budget.forget({n for each in submissions for n in each.names} - needed)
 
     @property
     def last_call(self) -> dict[str, Any]:
@@ -377,7 +325,3 @@ class DWaveProjector:
     def __deepcopy__(self, memo: dict[int, Any]) -> "DWaveProjector":
         """Return the projector itself: copies of an optimiser share its machine and its budget."""
         return self
-
-
-def _submissions(calls: Sequence[Call]) -> list[Submission]:
-    return [call.submission for call in calls if call.submission is not None]

@@ -1,11 +1,10 @@
 """Optimiser of binary weights: one projection per binary layer and step."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from qpsbgd._checks.numbers import checked_count
@@ -13,15 +12,12 @@ from qpsbgd.optim.capture import Capture, Target
 from qpsbgd.optim.claims import check_weight, warn_of_rivals
 from qpsbgd.optim.param_groups import check_group, layer_groups, warn_of_no_change
 from qpsbgd.optim.real_parameters import IdleParameters
-from qpsbgd.optim.saved_state import check_state_dict
-from qpsbgd.optim.stats import LayerStep, ScalarWriter, energies, gradient_norm, write_steps
-from qpsbgd.optim.step.device import to_devices
-from qpsbgd.optim.step.layer_gradient import LayerGradient
-from qpsbgd.optim.step.sample_memory import PastSamples, drop_past
-from qpsbgd.optim.step.sampling import default_max_samples
+from qpsbgd.optim.saved_state import check_state_dict, complete_groups
+from qpsbgd.optim.stats import LayerStep, ScalarWriter, write_steps
+from qpsbgd.optim.step.layer_changes import layer_gradients, move_layers, steps_done
 from qpsbgd.optim.step.scale import ScaleScores
 from qpsbgd.optim.step.step_gradients import solve, solve_together
-from qpsbgd.optim.step.weight_update import Update, move_weight, set_unit
+from qpsbgd.optim.step.weight_update import Update
 from qpsbgd.projection.options import AlphaRule, Objective
 from qpsbgd.projection.projectors import ProjectorLike, as_projector
 
@@ -262,12 +258,7 @@ class QPSBGD(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a copy, or complete the groups of a loaded state."""
         super().__setstate__(state)
-        for group in self.param_groups:  # states of earlier versions
-            group.setdefault("weight_decay", 0.0)
-            group.setdefault("relative_lr", False)
-            group.setdefault("memory", 0)
-            num_inputs = group["params"][0][0].numel()
-            group.setdefault("max_samples", default_max_samples(num_inputs))
+        complete_groups(self.param_groups)
         if "_layers" in state:  # a copy or an unpickled optimiser, not load_state_dict
             self._watch_layers()
 
@@ -284,7 +275,8 @@ class QPSBGD(torch.optim.Optimizer):
     @property
     def num_steps(self) -> int:
         """Number of steps so far, including those of a loaded state."""
-        return max((self._steps_done(group["params"][0]) for group in self.param_groups), default=0)
+        weights = (group["params"][0] for group in self.param_groups)
+        return max((steps_done(weight, self.state) for weight in weights), default=0)
 
     @property
     def scales(self) -> dict[str, float | None]:
@@ -339,7 +331,7 @@ class QPSBGD(torch.optim.Optimizer):
         for capture in self.captures():
             capture.check_claim()
             capture.check_grad()
-        gradients = self._gradients()
+        gradients = layer_gradients(self.param_groups, self._captures, self.state)
         is_shared, process_group = self._ranks()
         if is_shared:
             # Each rank keeps track of this by itself: one rank alone may have loaded a state.
@@ -360,7 +352,9 @@ class QPSBGD(torch.optim.Optimizer):
                 "depends on the model, in between no zero_grad(), no other reset of .grad and no "
                 "earlier step(); and torch.compile the model after the optimizer is made"
             )
-        self._update(solved)
+        self.last_step = move_layers(
+            solved, self.state, self._projector, has_energies=self._wants_energies()
+        )
         for capture in self._captures:
             capture.consume()
         self._idle_parameters.check()
@@ -391,9 +385,6 @@ class QPSBGD(torch.optim.Optimizer):
         self.stats_every = checked_count("every", every, 1)
         return write_steps(self, writer, tag)
 
-    def _steps_done(self, weight: Tensor) -> int:
-        return int(self.state[weight].get("step", 0)) if weight in self.state else 0
-
     def _wants_energies(self) -> bool:
         """Return whether the step after those so far is one that ``stats_every`` selects."""
         return self.stats_every > 0 and (self.num_steps + 1) % self.stats_every == 0
@@ -406,72 +397,3 @@ class QPSBGD(torch.optim.Optimizer):
         if self._process_group != "world":
             return True, self._process_group
         return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1, None
-
-    def _gradients(self) -> list[LayerGradient]:
-        """Return an unsolved gradient for each layer that may move.
-
-        Raises:
-            RuntimeError: all layers want the gradient at an activation, and none has one.
-        """
-        gradients = [
-            LayerGradient(
-                index,
-                group,
-                weight,
-                capture,
-                self._steps_done(weight),
-                scores=ScaleScores.from_state(self.state.get(weight, {})),
-                past=PastSamples.from_state(self.state.get(weight, {})),
-            )
-            for index, (group, capture) in enumerate(
-                zip(self.param_groups, self._captures, strict=True)
-            )
-            for weight in group["params"]
-            if weight.requires_grad
-        ]
-        captured = [gradient for gradient in gradients if gradient.capture.has_samples]
-        if captured and not any(
-            gradient.capture.found_activation or gradient.options["target"] == "preactivation"
-            for gradient in captured
-        ):
-            raise RuntimeError(
-                "target is 'activation', but no binary layer's output goes directly into a sign "
-                "function of qpsbgd.nn.functional (a compiled one is not seen); use "
-                "target='preactivation'"
-            )
-        return gradients
-
-    def _update(self, gradients: list[LayerGradient]) -> None:
-        """Change weights and their state along the binary gradients, and record statistics."""
-        binaries = to_devices(
-            [torch.from_numpy(gradient.binary) for gradient in gradients],
-            [gradient.weight.device for gradient in gradients],
-        )
-        with_energies = self._wants_energies()
-        self.last_step = {}
-        for gradient in gradients:  # this may raise, and must come before the first change
-            set_unit(gradient.weight, gradient.options, self.state[gradient.weight])
-        for gradient, binary in zip(gradients, binaries, strict=True):
-            weight, state = gradient.weight, self.state[gradient.weight]
-            before = weight >= 0 if with_energies else None
-            move_weight(weight, binary.view(weight.shape), gradient.options, state)
-            state["step"] = gradient.num_steps + 1
-            gradient.scores.to_state(state)
-            if gradient.past is not None:
-                gradient.past.to_state(state)
-            else:
-                drop_past(state)
-            step = LayerStep(
-                gradient.seconds,
-                num_samples=gradient.num_samples,
-                scale=gradient.scale if gradient.options["objective"] == "quadratic" else None,
-            )
-            if before is not None:
-                flip_ratio = float(((weight >= 0) != before).double().mean())
-                step = replace(
-                    step,
-                    flip_ratio=flip_ratio,
-                    gradient_norm=gradient_norm(gradient),
-                    **energies(gradient, self._projector),
-                )
-            self.last_step[gradient.options["layer"]] = step

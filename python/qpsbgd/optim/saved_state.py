@@ -1,9 +1,11 @@
-"""Checks of a QPSBGD state_dict against the layers that are to load it."""
+"""States of QPSBGD: checks against the layers that load them, and those of earlier versions."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+
+from qpsbgd.optim.step.sampling import default_max_samples
 
 
 def check_state_dict(state_dict: dict[str, Any], groups: Sequence[dict[str, Any]]) -> None:
@@ -27,6 +29,16 @@ def check_state_dict(state_dict: dict[str, Any], groups: Sequence[dict[str, Any]
     for saved, group in zip(theirs, groups, strict=True):
         for key, weight in zip(saved["params"], group["params"], strict=True):
             _check_layer(group["layer"], state_dict["state"].get(key, {}), weight)
+
+
+def complete_groups(groups: Sequence[dict[str, Any]]) -> None:
+    """Add the hyper-parameters that states of earlier versions do not have."""
+    for group in groups:
+        group.setdefault("weight_decay", 0.0)
+        group.setdefault("relative_lr", False)
+        group.setdefault("memory", 0)
+        num_inputs = group["params"][0][0].numel()
+        group.setdefault("max_samples", default_max_samples(num_inputs))
 
 
 def _check_layer(layer: str, state: dict[str, Any], weight: torch.Tensor) -> None:

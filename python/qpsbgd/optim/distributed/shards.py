@@ -21,7 +21,8 @@ from qpsbgd.optim.distributed.pooling import (
     even_shares,
     should_sum_products,
 )
-from qpsbgd.optim.step.scale import HeldOut, ScaleComparison
+from qpsbgd.optim.distributed.scale_parts import compare_scales
+from qpsbgd.optim.step.scale import ScaleComparison
 from qpsbgd.projection.options import ProjectionOptions
 from qpsbgd.projection.projectors import Projector, as_native, check_binary
 
@@ -133,13 +134,13 @@ def project_shards(
     """
     checked_choice("exchange", exchange, get_args(Exchange))
     ranks = Ranks(group)
-    layers = [_LayerSamples(shard, projector, exchange) for shard in shards]
-    descriptions = ranks.gather(layers, _LayerSamples.describe)
+    layers = [LayerSamples(shard, projector, exchange) for shard in shards]
+    descriptions = ranks.gather(layers, LayerSamples.describe)
     solvers = [
         layer.make_solver(from_ranks, ranks)
         for layer, from_ranks in zip(layers, descriptions, strict=True)
     ]
-    compare_scales(layers, descriptions, ranks)
+    compare_scales(layers, [[each.num_samples for each in known] for known in descriptions], ranks)
     reached = [solver for solver in solvers if solver is not None]
     ranks.gather(reached, lambda solver: solver.pool.pack())
     for solver in reached:
@@ -165,7 +166,7 @@ class _Description(NamedTuple):
     seen: npt.NDArray[np.uint8]
 
 
-class _LayerSamples:
+class LayerSamples:
     """One layer's samples on this rank, and the means to solve its problems."""
 
     def __init__(self, shard: Shard, projector: Projector, exchange: Exchange) -> None:
@@ -214,9 +215,7 @@ class _LayerSolver:
         norms: norms of all rows ``(m, 3)``, to be set to the results of :meth:`pose` on all ranks.
     """
 
-    def __init__(
-        self, layer: _LayerSamples, descriptions: list[_Description], ranks: Ranks
-    ) -> None:
+    def __init__(self, layer: LayerSamples, descriptions: list[_Description], ranks: Ranks) -> None:
         m, n = layer.shard.shape
         counts = [description.num_samples for description in descriptions]
         bits = functools.reduce(np.bitwise_or, [each.seen for each in descriptions])
@@ -267,70 +266,6 @@ class _LayerSolver:
             rows.append(np.unpackbits(bits, count=num_rows * n).reshape(num_rows, n))
         binary = 2 * np.concatenate(rows).view(np.int8) - np.int8(1)
         return Gradient(binary, np.concatenate([reached for _, reached in answers]), self._seen)
-
-
-class _Part:
-    """Part of one shard in a comparison of scales: its samples, all of which one rank receives."""
-
-    def __init__(
-        self, layer: _LayerSamples, comparison: ScaleComparison, counts: list[int], rank: int
-    ) -> None:
-        self.name = layer.name
-        self.comparison = comparison
-        self._layer = layer
-        ends = np.cumsum(counts)
-        positions = comparison.positions(int(ends[-1]))
-        self._counts = np.diff(np.searchsorted(positions, ends), prepend=0).tolist()
-        end = int(ends[rank])
-        own = positions[(positions >= end - counts[rank]) & (positions < end)]
-        self._own = own - (end - counts[rank])
-        self.has_samples = len(positions) > 0
-
-    def exchange(self, ranks: Ranks, solver_rank: int) -> None:
-        """Send the samples of all ranks to one rank."""
-        rows = [
-            slice(0, len(self.comparison.rows) if rank == solver_rank else 0)
-            for rank in range(ranks.count)
-        ]
-        self._pool = SamplePool(
-            self._layer.inputs[self._own],
-            self._layer.targets[np.ix_(self._own, self.comparison.rows)],
-            self._counts,
-            rows,
-            ranks.rank,
-        )
-        self._pool.pack()
-        self._pool.exchange(ranks)
-
-    def run(self) -> HeldOut | None:
-        """Return the result of the comparison on the rank that has the samples."""
-        samples = self._pool.join()
-        if samples is None:
-            return None
-        options = self._layer.shard.options
-        num_threads = checked_threads(getattr(self._layer.projector, "num_threads", None))
-        return self.comparison.run(*samples, options, num_threads)
-
-
-def compare_scales(
-    layers: list[_LayerSamples], descriptions: list[list[_Description]], ranks: Ranks
-) -> None:
-    """Compare the scales of the layers that are due for it, each on one rank."""
-    parts = []
-    for layer, from_ranks in zip(layers, descriptions, strict=True):
-        comparison = layer.shard.comparison
-        if comparison is not None and layer.shard.takes_part:
-            counts = [description.num_samples for description in from_ranks]
-            part = _Part(layer, comparison, counts, ranks.rank)
-            if part.has_samples:
-                parts.append(part)
-    if not parts:
-        return
-    for index, part in enumerate(parts):
-        part.exchange(ranks, index % ranks.count)
-    for part, results in zip(parts, ranks.gather(parts, _Part.run), strict=True):
-        (result,) = (each for each in results if each is not None)
-        part.comparison.add(result)
 
 
 def _read_samples(shard: Shard) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
