@@ -2,8 +2,8 @@
 
 Prints for some numbers of sweeps the estimate, its standard error, the deviation from the exact
 value in standard errors, the effective sample size and seconds. The exact value is that of
-tests/test_partition.py; --sum computes it again: 2^32 terms, each a product of 64 factors, which
-takes minutes. --hidden takes fewer hidden units, whose sum takes less time.
+tests/samplers/tempering/test_partition.py; --sum computes it again: 2^32 terms, each a product of
+64 factors, which takes minutes. --hidden takes fewer hidden units, whose sum takes less time.
 """
 
 import argparse

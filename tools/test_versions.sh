@@ -15,8 +15,8 @@ case "$1" in
     # No extra but the tests' own: torch and Ocean's packages need newer versions of NumPy.
     grep -oE '^dependencies = .*' pyproject.toml | grep -oE '[a-z]+>=[0-9.]+' | sed 's/>=/==/' > "$work/pins"
     "$work/venv/bin/pip" install -q -c "$work/pins" . hypothesis pytest pytest-benchmark pytest-xdist scipy
-    "$work/venv/bin/python" -m pytest -n auto tests/test_golden.py tests/test_kernels.py tests/test_projection.py \
-      tests/test_samplers.py tests/test_batch.py
+    "$work/venv/bin/python" -m pytest -n auto tests/test_golden.py tests/kernels/test_kernels.py \
+      tests/projection/test_projection.py tests/samplers/test_samplers.py tests/samplers/batch/test_batch.py
     ;;
   newest)
     "$work/venv/bin/pip" install -q '.[all]'

@@ -2,7 +2,7 @@
 # Build a Linux wheel for 64-bit Arm (NEON) on x86-64 Debian, and test it under emulation: the golden
 # hashes, which are those of x86-64, and the tests that are named.
 #
-#   tools/wheel_arm64.sh [OUTPUT_FOLDER [TEST ...]]     defaults: dist, tests/test_kernels.py
+#   tools/wheel_arm64.sh [OUTPUT_FOLDER [TEST ...]]     defaults: dist, tests/kernels/test_kernels.py
 #
 # It needs root, for Debian's QEMU, and Debian's version of Python beside any other. Emulation is
 # about 20 times slower than the machine.
@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 mkdir -p "${1:-dist}"
 output=$(cd "${1:-dist}" && pwd)
 tests=("${@:2}")
-[ ${#tests[@]} -gt 0 ] || tests=(tests/test_kernels.py)
+[ ${#tests[@]} -gt 0 ] || tests=(tests/kernels/test_kernels.py)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

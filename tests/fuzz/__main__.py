@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # where `fuzz` and `draws` are
+TESTS = Path(__file__).parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "fixtures")]  # where `fuzz` and `draws` are
 
 from fuzz.session import main
 

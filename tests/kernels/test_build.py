@@ -9,7 +9,7 @@ import pytest
 
 from qpsbgd import _core
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def kernel_objects(isa):

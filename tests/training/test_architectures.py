@@ -15,7 +15,7 @@ from torch import nn
 from qpsbgd.nn import pack
 from qpsbgd.optim import QPSBGD, split_parameters
 
-FOLDER = Path(__file__).parents[1] / "examples" / "architectures"
+FOLDER = Path(__file__).parents[2] / "examples" / "architectures"
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(str(FOLDER))
     import blocks

@@ -29,7 +29,7 @@ from qpsbgd.errors import MissingDataError
 
 pytestmark = pytest.mark.slow  # bench.paper is not part of the package
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 class Toy(Experiment):
