@@ -158,7 +158,7 @@ def test_a_budget_that_ends_is_raised_and_the_run_goes_on(whole, step_us, tmp_pa
 KILLED = """
 import os, signal, sys
 from qpsbgd.cli import main
-from qpsbgd.hardware.mock import _MockAnnealer
+from qpsbgd.hardware.annealer.mock import _MockAnnealer
 
 answer, number = _MockAnnealer.sample, 0
 
@@ -193,7 +193,7 @@ def test_a_run_killed_in_a_call_resumes_to_the_same_weights(whole, step_us, tmp_
 
 def failing(monkeypatch, number, error):
     """The mock's call of this number raises."""
-    from qpsbgd.hardware.mock import _MockAnnealer
+    from qpsbgd.hardware.annealer.mock import _MockAnnealer
 
     answer, sent = _MockAnnealer.sample, []
 

@@ -11,8 +11,8 @@ from dwave.cloud.testing.mocks import qpu_problem_timing_data
 
 import qpsbgd
 from qpsbgd.hardware import DWaveProjector, mock_annealer, plan
+from qpsbgd.hardware.annealer.published import PUBLISHED, working_graph_of
 from qpsbgd.hardware.embedding import ideal_graph
-from qpsbgd.hardware.published import PUBLISHED, working_graph_of
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_nothing_is_sent(machine, cache, monkeypatch):
 
     monkeypatch.setattr(type(machine), "sample", sample)
     plan([("layer", (3, 4))], 8, 1, sampler=machine, cache=cache)
-    assert isinstance(machine, qpsbgd.hardware.mock._MockAnnealer)
+    assert isinstance(machine, qpsbgd.hardware.annealer.mock._MockAnnealer)
 
 
 @pytest.mark.parametrize("topology", ["chimera", "zephyr"])

@@ -646,7 +646,7 @@ def test_a_real_machine_does_not_scale_by_itself(rng, make, monkeypatch):
             seen.append(kwargs)
             return super().sample(bqm, num_reads=kwargs["num_reads"])
 
-    monkeypatch.setattr("qpsbgd.hardware.machine.Machine.kind", "QPU")
+    monkeypatch.setattr("qpsbgd.hardware.annealer.machine.Machine.kind", "QPU")
     projector = make(Listening(topology_type="pegasus", topology_shape=[3]))
     projector(*data(rng))
     assert seen[0]["auto_scale"] is False

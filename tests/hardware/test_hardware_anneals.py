@@ -13,8 +13,8 @@ from dwave.system.testing import MockDWaveSampler
 import qpsbgd
 from qpsbgd import ProjectionOptions
 from qpsbgd.hardware import DWaveProjector, mock_annealer, plan
-from qpsbgd.hardware.machine import Ranges
-from qpsbgd.hardware.qubit_problem import QubitProblem
+from qpsbgd.hardware.annealer.machine import Ranges
+from qpsbgd.hardware.programming.qubit_problem import QubitProblem
 
 REVERSE = [(0.0, 1.0), (5.0, 0.45), (15.0, 0.45), (20.0, 1.0)]
 FAST = {"fast_anneal": True, "annealing_time": 0.02}

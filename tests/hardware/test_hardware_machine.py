@@ -17,7 +17,7 @@ from dwave.system.testing import MockDWaveSampler
 
 from qpsbgd import ProjectionOptions, gradient_bqms
 from qpsbgd.hardware import DWaveProjector, mock_annealer
-from qpsbgd.hardware.machine import Machine
+from qpsbgd.hardware.annealer.machine import Machine
 
 
 class Switching(DWaveSampler):

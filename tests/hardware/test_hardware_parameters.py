@@ -10,8 +10,8 @@ from dwave.system.testing import MockDWaveSampler
 
 from qpsbgd import ProjectionOptions
 from qpsbgd.hardware import DWaveProjector, mock_annealer
-from qpsbgd.hardware.machine import Machine, Ranges, access_time_us, check_run_time
-from qpsbgd.hardware.parameters import check_parameters, checked_parameters
+from qpsbgd.hardware.annealer.machine import Machine, Ranges, access_time_us, check_run_time
+from qpsbgd.hardware.annealer.parameters import check_parameters, checked_parameters
 
 SHAPE = (2,)
 NUM_QUBITS = 48  # of P2, working or not

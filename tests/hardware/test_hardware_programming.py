@@ -11,10 +11,10 @@ from dwave.system.coupling_groups import coupling_groups
 
 import qpsbgd
 from qpsbgd.errors import UnembeddableError
+from qpsbgd.hardware.annealer.machine import Ranges
 from qpsbgd.hardware.embedding import ideal_graph, pack_cliques, pack_graph
-from qpsbgd.hardware.layout import Layout
-from qpsbgd.hardware.machine import Ranges
-from qpsbgd.hardware.qubit_problem import QubitProblem
+from qpsbgd.hardware.programming.layout import Layout
+from qpsbgd.hardware.programming.qubit_problem import QubitProblem
 
 GRAPHS = {"chimera": (4, 4, 4), "pegasus": (4,), "zephyr": (3, 4)}
 OPEN = Ranges()

@@ -12,12 +12,12 @@ except ImportError as error:
     raise ImportError("qpsbgd.hardware needs dwave-system: pip install 'qpsbgd[dwave]'") from error
 
 from qpsbgd.errors import BudgetExceededError, CallError, UnembeddableError
-from qpsbgd.hardware.client import redact_client_logs
+from qpsbgd.hardware.annealer.client import redact_client_logs
+from qpsbgd.hardware.annealer.mock import mock_annealer
+from qpsbgd.hardware.annealer.published import published_annealer
 from qpsbgd.hardware.embedding import EmbeddingCache, Packing
-from qpsbgd.hardware.mock import mock_annealer
 from qpsbgd.hardware.planning import LayerPlan, Plan, plan, plan_for
 from qpsbgd.hardware.projector import DWaveProjector
-from qpsbgd.hardware.published import published_annealer
 from qpsbgd.hardware.service.budget import Budget
 from qpsbgd.hardware.shimming import shim_flux_biases
 

@@ -14,8 +14,8 @@ import dimod
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd.hardware.client import redacted
-from qpsbgd.hardware.qubit_problem import QubitProblem
+from qpsbgd.hardware.annealer.client import redacted
+from qpsbgd.hardware.programming.qubit_problem import QubitProblem
 from qpsbgd.hardware.service.submission import Submission
 from qpsbgd.projection.sample_sets import Comparison, Ranking, checked_spins
 

@@ -10,7 +10,7 @@ import dimod
 import numpy as np
 from dwave.system.warnings import WarningAction, WarningHandler
 
-from qpsbgd.hardware.qubit_problem import QubitProblem
+from qpsbgd.hardware.programming.qubit_problem import QubitProblem
 from qpsbgd.projection.sample_sets import checked_spins
 
 

@@ -19,13 +19,17 @@ from qpsbgd.errors import (
     UnembeddableError,
     UnsupportedInputsError,
 )
+from qpsbgd.hardware.annealer.client import redacted
+from qpsbgd.hardware.annealer.machine import Machine, access_time_us, check_run_time
+from qpsbgd.hardware.annealer.parameters import is_reverse, protocol
 from qpsbgd.hardware.calls import Call, call_label
-from qpsbgd.hardware.chain_strength import ChainStrength, chain_strength, checked_chain_strength
-from qpsbgd.hardware.client import redacted
-from qpsbgd.hardware.layout import Layout, Layouts
-from qpsbgd.hardware.machine import Machine, access_time_us, check_run_time
-from qpsbgd.hardware.parameters import is_reverse, protocol
-from qpsbgd.hardware.qubit_problem import QubitProblem
+from qpsbgd.hardware.programming.chain_strength import (
+    ChainStrength,
+    chain_strength,
+    checked_chain_strength,
+)
+from qpsbgd.hardware.programming.layout import Layout, Layouts
+from qpsbgd.hardware.programming.qubit_problem import QubitProblem
 from qpsbgd.hardware.service.delivery import cancel
 from qpsbgd.hardware.service.locks import Lock
 from qpsbgd.projection import LayerProblem

@@ -12,11 +12,11 @@ from qpsbgd._checks.choices import checked_choice
 from qpsbgd._checks.kinds import described
 from qpsbgd._checks.numbers import checked_count
 from qpsbgd.errors import UnembeddableError
+from qpsbgd.hardware.annealer.machine import access_time_us, check_run_time
+from qpsbgd.hardware.annealer.mock import mock_annealer
+from qpsbgd.hardware.annealer.published import published_annealer
 from qpsbgd.hardware.embedding import Packing
-from qpsbgd.hardware.machine import access_time_us, check_run_time
-from qpsbgd.hardware.mock import mock_annealer
 from qpsbgd.hardware.projector import DWaveProjector
-from qpsbgd.hardware.published import published_annealer
 from qpsbgd.projection import GradientBQMs, gradient_bqms
 from qpsbgd.projection.options import OBJECTIVES, Objective
 

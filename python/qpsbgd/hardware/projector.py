@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from qpsbgd._checks.layer_arrays import checked_layer
 from qpsbgd._checks.numbers import checked_count
+from qpsbgd.hardware.annealer.client import connect
+from qpsbgd.hardware.annealer.machine import Machine
+from qpsbgd.hardware.annealer.parameters import check_range
 from qpsbgd.hardware.call_delivery import CallDelivery
 from qpsbgd.hardware.calls import Call
-from qpsbgd.hardware.chain_strength import ChainStrength
-from qpsbgd.hardware.client import connect
 from qpsbgd.hardware.inspection import inspector_arguments
 from qpsbgd.hardware.layer_calls import (
     CallOptions,
@@ -25,9 +26,8 @@ from qpsbgd.hardware.layer_calls import (
     OnFailure,
     OnUnembeddable,
 )
-from qpsbgd.hardware.layout import Layouts
-from qpsbgd.hardware.machine import Machine
-from qpsbgd.hardware.parameters import check_range
+from qpsbgd.hardware.programming.chain_strength import ChainStrength
+from qpsbgd.hardware.programming.layout import Layouts
 from qpsbgd.hardware.service.budget import Budget
 from qpsbgd.hardware.service.leftovers import Leftovers
 from qpsbgd.hardware.service.queries import Service

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd._checks.numbers import checked_count, checked_real
+from qpsbgd.hardware.annealer.machine import access_time_us, check_run_time
+from qpsbgd.hardware.annealer.parameters import is_reverse
 from qpsbgd.hardware.calls import Call, call_label
-from qpsbgd.hardware.machine import access_time_us, check_run_time
-from qpsbgd.hardware.parameters import is_reverse
+from qpsbgd.hardware.programming.qubit_problem import QubitProblem
 from qpsbgd.hardware.projector import DWaveProjector
-from qpsbgd.hardware.qubit_problem import QubitProblem
 from qpsbgd.projection import gradient_bqms
 from qpsbgd.projection.sample_sets import checked_spins
 

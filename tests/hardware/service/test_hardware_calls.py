@@ -24,7 +24,7 @@ from dwave.system.exceptions import FailoverCondition
 
 from qpsbgd.errors import CallError
 from qpsbgd.hardware import Budget, BudgetExceededError
-from qpsbgd.hardware.machine import access_time_us, check_run_time
+from qpsbgd.hardware.annealer.machine import access_time_us, check_run_time
 from qpsbgd.hardware.service import delivery
 from qpsbgd.hardware.service.delivery import deliver
 from qpsbgd.hardware.service.submission import Submission

@@ -15,7 +15,7 @@ from dwave.cloud.solver import StructuredSolver
 from dwave.cloud.testing import mocks
 
 from qpsbgd.hardware import DWaveProjector
-from qpsbgd.hardware.client import redact_client_logs
+from qpsbgd.hardware.annealer.client import redact_client_logs
 
 TOKEN = "ABCD-" + "0123456789abcdef" * 3
 

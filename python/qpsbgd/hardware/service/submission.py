@@ -9,7 +9,7 @@ import dimod
 from dwave.cloud.exceptions import SolverFailureError
 
 from qpsbgd.errors import BudgetExceededError, CallError, InvalidSampleSetError
-from qpsbgd.hardware.client import redacted
+from qpsbgd.hardware.annealer.client import redacted
 from qpsbgd.hardware.service.budget import Budget
 from qpsbgd.hardware.service.faults import Reaction, Step, reaction, without_failover
 from qpsbgd.hardware.service.ledger import Problem

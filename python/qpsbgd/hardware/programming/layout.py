@@ -16,8 +16,8 @@ import numpy.typing as npt
 from dwave.system.coupling_groups import coupling_groups
 
 from qpsbgd.errors import UnembeddableError
+from qpsbgd.hardware.annealer.machine import Machine, Version
 from qpsbgd.hardware.embedding import EmbeddingCache, Packing
-from qpsbgd.hardware.machine import Machine, Version
 from qpsbgd.projection.models import GradientBQMs
 
 Ints = npt.NDArray[np.integer[Any]]

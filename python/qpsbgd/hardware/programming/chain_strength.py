@@ -9,7 +9,7 @@ import numpy as np
 from dwave.embedding.chain_strength import uniform_torque_compensation
 
 from qpsbgd._checks.numbers import checked_real
-from qpsbgd.hardware.layout import Layout
+from qpsbgd.hardware.programming.layout import Layout
 from qpsbgd.projection import GradientBQMs
 
 ChainStrength: TypeAlias = (

@@ -16,8 +16,8 @@ import dimod
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd.hardware.layout import Layout
-from qpsbgd.hardware.machine import Ranges
+from qpsbgd.hardware.annealer.machine import Ranges
+from qpsbgd.hardware.programming.layout import Layout
 from qpsbgd.projection.models import GradientBQMs
 
 Floats = npt.NDArray[np.float64]

@@ -12,8 +12,8 @@ import numpy as np
 from dwave.system.testing import MockDWaveSampler
 
 from qpsbgd._checks.choices import checked_choice
+from qpsbgd.hardware.annealer.mock import mock_annealer
 from qpsbgd.hardware.embedding import ideal_graph
-from qpsbgd.hardware.mock import mock_annealer
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from dwave.cloud.testing.mocks import qpu_problem_timing_data
 from dwave.system.testing import MockDWaveSampler
 
 from qpsbgd._checks.numbers import SEED_LIMIT
+from qpsbgd.hardware.annealer.machine import access_time_us
 from qpsbgd.hardware.embedding import ideal_graph
-from qpsbgd.hardware.machine import access_time_us
 from qpsbgd.samplers import SimulatedAnnealingSampler
 from qpsbgd.samplers.problem.ising import Problem
 from qpsbgd.samplers.temperature_rules import auto_beta_range

@@ -18,14 +18,14 @@ from dwave.system import DWaveSampler
 from dwave.system.testing import MockDWaveSampler
 
 from qpsbgd._checks.kinds import check_instance
-from qpsbgd.hardware.client import hide_secret
-from qpsbgd.hardware.embedding import working_graph
-from qpsbgd.hardware.parameters import (
+from qpsbgd.hardware.annealer.client import hide_secret
+from qpsbgd.hardware.annealer.parameters import (
     check_parameters,
     check_range,
     checked_parameters,
     is_reverse,
 )
+from qpsbgd.hardware.embedding import working_graph
 
 Kind = Literal["QPU", "mock", "sampler"]
 #: Name of the solver with the identifier of its graph, number of qubits, number of couplers.
@@ -183,7 +183,7 @@ class Machine:
         """Return the parameters of every call, apart from ``num_reads`` and ``label``.
 
         The arguments and errors are those of
-        :func:`~qpsbgd.hardware.parameters.checked_parameters`.
+        :func:`~qpsbgd.hardware.annealer.parameters.checked_parameters`.
         """
         accepted = self.sampler.parameters
         parameters = checked_parameters(
