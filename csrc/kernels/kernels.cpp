@@ -1,6 +1,6 @@
 // Joins the tables of one instruction set.
-#include "kernels.hpp"
-#include "tables.hpp"
+#include "kernels/kernels.hpp"
+#include "kernels/tables.hpp"
 
 #define QPSBGD_STRING_(x) #x
 #define QPSBGD_STRING(x) QPSBGD_STRING_(x)

@@ -1,10 +1,11 @@
 // The one interface between the core and the kernels: plain data (tiles.hpp) and tables of function
 // pointers.
 //
-// CMake compiles every source in this folder once per instruction set. Each exports one table, and
-// kernels.cpp joins them in a KernelTable; core/support/dispatch.cpp chooses one at run time. All
-// instruction sets give the same bits: no order of a sum depends on the width of a vector, every
-// multiply-add that is rounded once is named in the source, and the logarithm is our own.
+// CMake compiles every source in and below this folder once per instruction set. Each exports one
+// table, and kernels.cpp joins them in a KernelTable; core/support/dispatch.cpp chooses one at run
+// time. All instruction sets give the same bits: no order of a sum depends on the width of a
+// vector, every multiply-add that is rounded once is named in the source, and the logarithm is our
+// own.
 //
 // clang-format off
 // Glossary
@@ -31,7 +32,7 @@
 // clang-format on
 #pragma once
 
-#include "tiles.hpp"
+#include "kernels/tiles.hpp"
 
 namespace qpsbgd {
 

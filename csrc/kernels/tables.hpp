@@ -1,7 +1,7 @@
-// The tables of one instruction set, each exported by one source of this folder.
+// The tables of one instruction set, each exported by one source of the kernels.
 #pragma once
 
-#include "kernels.hpp"
+#include "kernels/kernels.hpp"
 
 namespace qpsbgd::QPSBGD_ISA {
 

@@ -6,7 +6,8 @@ import reference
 
 
 def test_noise_never_grows_with_the_uniform_variate():
-    # The table of bounds in kernels/sparse_table.hpp needs it; the kernels round as the twin does.
+    # The table of bounds in kernels/sparse/sparse_table.hpp needs it. The kernels round as the twin
+    # does.
     u = (np.arange(2**23) + 0.5).astype(np.float32) * np.float32(2.0**-23)
     exponential = reference.streams.minus_log(u)
     assert (np.diff(exponential) <= 0).all()

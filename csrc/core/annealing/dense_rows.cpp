@@ -9,7 +9,7 @@
 namespace qpsbgd {
 namespace {
 
-// The bound on fields in int16 between blocks. See kernels/int16_flips.hpp.
+// The bound on fields in int16 between blocks. See kernels/dense/int16_flips.hpp.
 constexpr float kNarrowFields = 1 << 14;
 
 // Returns the leading dimension of rows that fill an odd number of cache lines. With a power of two

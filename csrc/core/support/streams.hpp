@@ -1,4 +1,4 @@
-// Names of random streams. The numbers themselves are made in kernels/random.hpp.
+// Names of random streams. The numbers themselves are made in kernels/simd/random.hpp.
 #pragma once
 
 #include <cstddef>
