@@ -18,7 +18,7 @@
 #include "bindings/sample_view.hpp"
 #include "bindings/watch.hpp"
 #include "core/projection/projection.hpp"
-#include "core/support/parallel.hpp"
+#include "core/threads/parallel.hpp"
 
 using namespace py::literals;
 

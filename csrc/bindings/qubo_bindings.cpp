@@ -8,9 +8,9 @@
 #include "bindings/module.hpp"
 #include "bindings/sample_view.hpp"
 #include "bindings/watch.hpp"
-#include "core/projection/gradient_problems.hpp"
-#include "core/projection/sign_qubo.hpp"
-#include "core/support/inputs.hpp"
+#include "core/encoding/gradient_problems.hpp"
+#include "core/encoding/sign_qubo.hpp"
+#include "core/matrices/inputs.hpp"
 
 using namespace py::literals;
 

@@ -12,8 +12,8 @@
 #include "core/annealing/chances.hpp"
 #include "core/support/buffer.hpp"
 #include "core/support/dispatch.hpp"
-#include "core/support/parallel.hpp"
 #include "core/support/streams.hpp"
+#include "core/threads/parallel.hpp"
 
 using namespace py::literals;
 

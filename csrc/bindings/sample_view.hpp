@@ -5,7 +5,7 @@
 #include <stdexcept>
 
 #include "bindings/module.hpp"
-#include "core/projection/sample_layer.hpp"
+#include "core/layers/sample_layer.hpp"
 
 namespace qpsbgd::bindings {
 

@@ -8,9 +8,9 @@
 
 #include "bindings/module.hpp"
 #include "core/support/dispatch.hpp"
-#include "core/support/openmp.hpp"
-#include "core/support/stop.hpp"
-#include "core/support/work.hpp"
+#include "core/threads/openmp.hpp"
+#include "core/threads/stop.hpp"
+#include "core/work/work.hpp"
 
 namespace qpsbgd::bindings {
 

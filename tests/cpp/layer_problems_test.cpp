@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "core/projection/gradient_problems.hpp"
+#include "core/encoding/gradient_problems.hpp"
+#include "core/encoding/sign_qubo.hpp"
 #include "core/projection/projection.hpp"
-#include "core/projection/sign_qubo.hpp"
 #include "core/support/dispatch.hpp"
 #include "fixtures.hpp"
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "core/projection/gradient_problems.hpp"
+#include "core/encoding/gradient_problems.hpp"
 #include "core/projection/projection.hpp"
 #include "core/support/buffer.hpp"
 #include "core/support/dispatch.hpp"

@@ -10,10 +10,10 @@
 #include <thread>
 #include <vector>
 
+#include "core/matrices/inputs.hpp"
 #include "core/support/dispatch.hpp"
-#include "core/support/inputs.hpp"
-#include "core/support/parallel.hpp"
-#include "core/support/work.hpp"
+#include "core/threads/parallel.hpp"
+#include "core/work/work.hpp"
 #include "fixtures.hpp"
 
 namespace {

@@ -11,8 +11,8 @@
 #include "core/ising/local_minimum.hpp"
 #include "core/ising/precision.hpp"
 #include "core/state/anneal_rows.hpp"
-#include "core/support/parallel.hpp"
 #include "core/support/streams.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 namespace {

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <span>
 
-#include "core/support/stop.hpp"
+#include "core/threads/stop.hpp"
 
 namespace qpsbgd {
 

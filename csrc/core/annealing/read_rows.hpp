@@ -9,7 +9,7 @@
 #include "core/annealing/anneal.hpp"
 #include "core/ising/ising.hpp"
 #include "core/state/anneal_rows.hpp"
-#include "core/support/stop.hpp"
+#include "core/threads/stop.hpp"
 #include "kernels/kernels.hpp"
 
 namespace qpsbgd {

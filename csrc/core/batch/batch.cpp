@@ -9,8 +9,8 @@
 #include "core/ising/local_minimum.hpp"
 #include "core/ising/precision.hpp"
 #include "core/search/descent.hpp"
-#include "core/support/parallel.hpp"
 #include "core/tabu/tabu.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 namespace {

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "core/ising/ising.hpp"
+#include "core/matrices/matrix.hpp"
 #include "core/state/state_lanes.hpp"
-#include "core/support/matrix.hpp"
-#include "core/support/stop.hpp"
+#include "core/threads/stop.hpp"
 #include "kernels/kernels.hpp"
 
 namespace qpsbgd {

@@ -9,8 +9,8 @@
 #include "core/batch/batch.hpp"
 #include "core/ising/precision.hpp"
 #include "core/support/bits.hpp"
-#include "core/support/parallel.hpp"
 #include "core/support/streams.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 namespace {

@@ -8,7 +8,7 @@
 #include "core/batch/batch.hpp"
 #include "core/state/state_lanes.hpp"
 #include "core/support/buffer.hpp"
-#include "core/support/parallel.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 namespace {

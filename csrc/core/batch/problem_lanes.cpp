@@ -8,8 +8,8 @@
 
 #include "core/state/anneal_rows.hpp"
 #include "core/support/buffer.hpp"
-#include "core/support/parallel.hpp"
 #include "core/support/streams.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/support/buffer.hpp"
-#include "core/support/parallel.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 

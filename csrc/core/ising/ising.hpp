@@ -9,10 +9,10 @@
 #include <variant>
 #include <vector>
 
+#include "core/matrices/inputs.hpp"
+#include "core/matrices/matrix.hpp"
 #include "core/support/buffer.hpp"
-#include "core/support/inputs.hpp"
-#include "core/support/matrix.hpp"
-#include "core/support/stop.hpp"
+#include "core/threads/stop.hpp"
 #include "kernels/kernels.hpp"
 
 namespace qpsbgd {

@@ -4,10 +4,10 @@
 #include <vector>
 
 #include "core/ising/ising.hpp"
+#include "core/matrices/product.hpp"
 #include "core/state/state_lanes.hpp"
 #include "core/support/buffer.hpp"
-#include "core/support/parallel.hpp"
-#include "core/support/product.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 namespace {

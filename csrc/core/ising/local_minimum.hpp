@@ -9,7 +9,7 @@
 
 #include "core/ising/ising.hpp"
 #include "core/support/buffer.hpp"
-#include "core/support/stop.hpp"
+#include "core/threads/stop.hpp"
 
 namespace qpsbgd {
 

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "core/ising/local_minimum.hpp"
+#include "core/matrices/matrix.hpp"
 #include "core/state/spin_rows.hpp"
 #include "core/support/bits.hpp"
-#include "core/support/matrix.hpp"
 #include "core/support/streams.hpp"
 
 namespace qpsbgd {

@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "core/ising/ising.hpp"
-#include "core/support/stop.hpp"
+#include "core/threads/stop.hpp"
 
 namespace qpsbgd {
 

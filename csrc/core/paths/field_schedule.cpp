@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "core/support/buffer.hpp"
-#include "core/support/parallel.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 namespace {

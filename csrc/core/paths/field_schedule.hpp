@@ -7,8 +7,8 @@
 #include <memory>
 #include <vector>
 
-#include "core/support/stop.hpp"
 #include "core/support/streams.hpp"
+#include "core/threads/stop.hpp"
 #include "kernels/kernels.hpp"
 
 namespace qpsbgd {

@@ -8,7 +8,7 @@
 #include "core/ising/ising.hpp"
 #include "core/paths/field_schedule.hpp"
 #include "core/paths/worldlines.hpp"
-#include "core/support/stop.hpp"
+#include "core/threads/stop.hpp"
 #include "kernels/kernels.hpp"
 
 namespace qpsbgd {

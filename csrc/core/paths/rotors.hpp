@@ -9,7 +9,7 @@
 
 #include "core/ising/ising.hpp"
 #include "core/paths/field_schedule.hpp"
-#include "core/support/stop.hpp"
+#include "core/threads/stop.hpp"
 #include "kernels/kernels.hpp"
 
 namespace qpsbgd {

@@ -8,13 +8,13 @@
 #include <mutex>
 #include <vector>
 
+#include "core/matrices/product.hpp"
 #include "core/projection/quadratic.hpp"
 #include "core/projection/sign.hpp"
 #include "core/state/anneal_rows.hpp"
 #include "core/support/buffer.hpp"
-#include "core/support/parallel.hpp"
-#include "core/support/product.hpp"
 #include "core/support/streams.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 namespace {

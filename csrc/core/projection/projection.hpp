@@ -5,11 +5,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/projection/gram_layer.hpp"
+#include "core/layers/gram_layer.hpp"
+#include "core/layers/sample_layer.hpp"
 #include "core/projection/projection_rows.hpp"
 #include "core/projection/ranking.hpp"
-#include "core/projection/sample_layer.hpp"
-#include "core/support/stop.hpp"
+#include "core/threads/stop.hpp"
 
 namespace qpsbgd {
 

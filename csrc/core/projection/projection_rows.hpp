@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/state/anneal_rows.hpp"
-#include "core/support/stop.hpp"
+#include "core/threads/stop.hpp"
 
 namespace qpsbgd {
 

@@ -7,9 +7,9 @@
 
 #include <memory>
 
-#include "core/projection/gram_layer.hpp"
+#include "core/layers/gram_layer.hpp"
+#include "core/layers/sample_layer.hpp"
 #include "core/projection/projection_rows.hpp"
-#include "core/projection/sample_layer.hpp"
 #include "core/support/buffer.hpp"
 
 namespace qpsbgd {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/support/product.hpp"
+#include "core/matrices/product.hpp"
 
 namespace qpsbgd {
 

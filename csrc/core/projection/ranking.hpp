@@ -5,10 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/projection/gram_layer.hpp"
-#include "core/projection/sample_layer.hpp"
+#include "core/layers/gram_layer.hpp"
+#include "core/layers/sample_layer.hpp"
 #include "core/support/buffer.hpp"
-#include "core/support/stop.hpp"
+#include "core/threads/stop.hpp"
 
 namespace qpsbgd {
 

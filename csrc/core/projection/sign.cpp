@@ -5,8 +5,8 @@
 #include <cmath>
 #include <limits>
 
-#include "core/support/parallel.hpp"
-#include "core/support/product.hpp"
+#include "core/matrices/product.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <memory>
 
+#include "core/layers/sample_layer.hpp"
 #include "core/projection/projection_rows.hpp"
-#include "core/projection/sample_layer.hpp"
 
 namespace qpsbgd {
 

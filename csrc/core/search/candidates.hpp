@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/support/stop.hpp"
+#include "core/threads/stop.hpp"
 
 namespace qpsbgd {
 

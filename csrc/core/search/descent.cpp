@@ -9,7 +9,7 @@
 
 #include "core/ising/local_minimum.hpp"
 #include "core/search/gain_heap.hpp"
-#include "core/support/parallel.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 namespace {

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "core/ising/ising.hpp"
-#include "core/support/stop.hpp"
+#include "core/threads/stop.hpp"
 #include "kernels/kernels.hpp"
 
 namespace qpsbgd {

@@ -11,7 +11,7 @@
 
 #include "core/search/candidates.hpp"
 #include "core/search/descent.hpp"
-#include "core/support/parallel.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 namespace {

@@ -6,8 +6,8 @@
 #include <functional>
 #include <vector>
 
-#include "core/support/stop.hpp"
 #include "core/support/streams.hpp"
+#include "core/threads/stop.hpp"
 #include "kernels/kernels.hpp"
 
 namespace qpsbgd {

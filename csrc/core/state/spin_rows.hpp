@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/matrices/inputs.hpp"
 #include "core/support/buffer.hpp"
-#include "core/support/inputs.hpp"
 #include "kernels/kernels.hpp"
 
 namespace qpsbgd {

@@ -5,9 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/matrices/matrix.hpp"
 #include "core/support/buffer.hpp"
-#include "core/support/matrix.hpp"
-#include "core/support/parallel.hpp"
+#include "core/threads/parallel.hpp"
 #include "kernels/kernels.hpp"
 
 namespace qpsbgd {

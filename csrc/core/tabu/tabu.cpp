@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "core/ising/precision.hpp"
-#include "core/support/parallel.hpp"
 #include "core/support/streams.hpp"
 #include "core/tabu/tabu_search.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 namespace {

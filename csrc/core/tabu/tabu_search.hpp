@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "core/ising/ising.hpp"
-#include "core/support/stop.hpp"
 #include "core/support/streams.hpp"
 #include "core/tabu/tabu.hpp"
 #include "core/tabu/tabu_walkers.hpp"
+#include "core/threads/stop.hpp"
 
 namespace qpsbgd {
 

@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "core/ising/precision.hpp"
-#include "core/support/parallel.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 namespace {

@@ -6,8 +6,8 @@
 #include "core/annealing/anneal.hpp"
 #include "core/annealing/read_rows.hpp"
 #include "core/ising/precision.hpp"
-#include "core/support/parallel.hpp"
 #include "core/support/streams.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 namespace {

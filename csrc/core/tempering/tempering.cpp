@@ -8,10 +8,10 @@
 #include "core/annealing/anneal.hpp"
 #include "core/annealing/read_rows.hpp"
 #include "core/ising/local_minimum.hpp"
-#include "core/support/parallel.hpp"
 #include "core/support/streams.hpp"
 #include "core/tempering/components.hpp"
 #include "core/tempering/ladder.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/ising/ising.hpp"
-#include "core/support/stop.hpp"
+#include "core/threads/stop.hpp"
 #include "kernels/kernels.hpp"
 
 namespace qpsbgd {

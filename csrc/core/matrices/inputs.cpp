@@ -1,12 +1,12 @@
-#include "core/support/inputs.hpp"
+#include "core/matrices/inputs.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <utility>
 
-#include "core/support/parallel.hpp"
-#include "core/support/product.hpp"
+#include "core/matrices/product.hpp"
 #include "core/support/scale.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 

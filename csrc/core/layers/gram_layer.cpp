@@ -1,11 +1,11 @@
-#include "core/projection/gram_layer.hpp"
+#include "core/layers/gram_layer.hpp"
 
 #include <algorithm>
 #include <cmath>
 
-#include "core/support/parallel.hpp"
-#include "core/support/product.hpp"
+#include "core/matrices/product.hpp"
 #include "core/support/scale.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 namespace {

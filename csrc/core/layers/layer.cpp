@@ -1,4 +1,4 @@
-#include "core/projection/layer.hpp"
+#include "core/layers/layer.hpp"
 
 #include <cmath>
 

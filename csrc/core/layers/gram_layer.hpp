@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/projection/layer.hpp"
+#include "core/layers/layer.hpp"
 
 namespace qpsbgd {
 

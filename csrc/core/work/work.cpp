@@ -1,4 +1,4 @@
-#include "core/support/work.hpp"
+#include "core/work/work.hpp"
 
 #include <algorithm>
 #include <cstdlib>

@@ -1,4 +1,4 @@
-#include "core/support/parallel.hpp"
+#include "core/threads/parallel.hpp"
 
 #include <algorithm>
 #include <atomic>

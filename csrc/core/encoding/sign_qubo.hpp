@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/projection/sample_layer.hpp"
+#include "core/layers/sample_layer.hpp"
 #include "core/support/buffer.hpp"
 
 namespace qpsbgd {

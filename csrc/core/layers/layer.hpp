@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "core/support/buffer.hpp"
-#include "core/support/stop.hpp"
 #include "core/support/streams.hpp"
+#include "core/threads/stop.hpp"
 #include "kernels/kernels.hpp"
 
 namespace qpsbgd {

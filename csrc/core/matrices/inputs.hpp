@@ -4,7 +4,7 @@
 #include <cstddef>
 
 #include "core/support/buffer.hpp"
-#include "core/support/stop.hpp"
+#include "core/threads/stop.hpp"
 #include "kernels/kernels.hpp"
 
 namespace qpsbgd {

@@ -1,4 +1,4 @@
-#include "core/support/stop.hpp"
+#include "core/threads/stop.hpp"
 
 #include <utility>
 

@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
-#include "core/projection/sample_layer.hpp"
-#include "core/support/stop.hpp"
+#include "core/layers/sample_layer.hpp"
+#include "core/threads/stop.hpp"
 
 namespace qpsbgd {
 

@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/projection/layer.hpp"
-#include "core/support/inputs.hpp"
+#include "core/layers/layer.hpp"
+#include "core/matrices/inputs.hpp"
 
 namespace qpsbgd {
 

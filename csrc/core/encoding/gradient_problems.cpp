@@ -1,11 +1,11 @@
-#include "core/projection/gradient_problems.hpp"
+#include "core/encoding/gradient_problems.hpp"
 
 #include <algorithm>
 
+#include "core/matrices/product.hpp"
 #include "core/projection/quadratic.hpp"
 #include "core/support/buffer.hpp"
-#include "core/support/parallel.hpp"
-#include "core/support/product.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 

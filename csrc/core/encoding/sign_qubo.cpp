@@ -1,4 +1,4 @@
-#include "core/projection/sign_qubo.hpp"
+#include "core/encoding/sign_qubo.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -9,9 +9,9 @@
 #include <unordered_map>
 
 #include "core/ising/ising.hpp"
-#include "core/support/inputs.hpp"
-#include "core/support/parallel.hpp"
-#include "core/support/product.hpp"
+#include "core/matrices/inputs.hpp"
+#include "core/matrices/product.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 namespace {

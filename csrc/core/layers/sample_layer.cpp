@@ -1,10 +1,10 @@
-#include "core/projection/sample_layer.hpp"
+#include "core/layers/sample_layer.hpp"
 
 #include <algorithm>
 #include <cmath>
 
-#include "core/support/parallel.hpp"
-#include "core/support/product.hpp"
+#include "core/matrices/product.hpp"
+#include "core/threads/parallel.hpp"
 
 namespace qpsbgd {
 

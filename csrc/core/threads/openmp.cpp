@@ -1,4 +1,4 @@
-#include "core/support/openmp.hpp"
+#include "core/threads/openmp.hpp"
 
 #if defined(__linux__)
 #include <dlfcn.h>
