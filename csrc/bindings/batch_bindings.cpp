@@ -214,7 +214,7 @@ py::tuple magnitudes(const Matrices& matrices, const Array<double>& coupling,
   return py::make_tuple(largest, typical);
 }
 
-BatchStates check_states(const Array<double>& linear, const States& states) {
+BatchStates batch_states_of(const Array<double>& linear, const States& states) {
   check(states.ndim() == 3 && linear.ndim() == 2 && states.shape(0) == linear.shape(0) &&
             states.shape(2) == linear.shape(1),
         "states must have shape (num_problems, num_reads, n)");
@@ -230,7 +230,7 @@ Array<double> of_matrices(const Matrices& matrices, const Array<double>& linear,
                           const States& states, int num_threads) {
   const MatrixView view = view_of(matrices);
   check_linear(linear, matrices, view);
-  const BatchStates batch = check_states(linear, states);
+  const BatchStates batch = batch_states_of(linear, states);
   const bool shared = is_shared(matrices);
   Array<double> results = results_for(states, kFields);
   double* out = results.mutable_data();
@@ -245,7 +245,7 @@ Array<double> of_matrices(const Matrices& matrices, const Array<double>& linear,
 template <bool kFields>
 Array<double> of_factor(const Array<double>& factor, double scale, const Array<double>& linear,
                         const States& states, int num_threads) {
-  const BatchStates batch = check_states(linear, states);
+  const BatchStates batch = batch_states_of(linear, states);
   check(factor.ndim() == 2 && factor.shape(1) == linear.shape(1),
         "the factor must have shape (rank, n)");
   const auto rank = static_cast<std::size_t>(factor.shape(0));

@@ -6,8 +6,10 @@
 // counters, and memory that each thread keeps for itself.
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   qpsbgd::bindings::define_projection(m);
+  qpsbgd::bindings::define_layers(m);
   qpsbgd::bindings::define_qubos(m);
   qpsbgd::bindings::define_ising(m);
+  qpsbgd::bindings::define_excitations(m);
   qpsbgd::bindings::define_paths(m);
   qpsbgd::bindings::define_batch(m);
   qpsbgd::bindings::define_inference(m);

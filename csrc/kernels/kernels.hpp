@@ -1,4 +1,4 @@
-// The one interface between the core and the kernels: plain data (tiles.hpp) and tables of function
+// The one interface between the core and the kernels: plain data (tiles) and tables of function
 // pointers.
 //
 // CMake compiles every source in and below this folder once per instruction set. Each exports one
@@ -32,7 +32,11 @@
 // clang-format on
 #pragma once
 
-#include "kernels/tiles.hpp"
+#include "kernels/dense/dense_tiles.hpp"
+#include "kernels/paths/path_tiles.hpp"
+#include "kernels/search/search_tiles.hpp"
+#include "kernels/sizes.hpp"
+#include "kernels/sparse/sparse_tiles.hpp"
 
 namespace qpsbgd {
 

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/tiles.hpp"
+#include "kernels/sparse/sparse_tiles.hpp"
 
 namespace qpsbgd {
 

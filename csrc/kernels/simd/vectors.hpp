@@ -36,7 +36,7 @@ namespace qpsbgd::QPSBGD_ISA {
 namespace {
 
 #if defined(QPSBGD_EIGHT_LANES)
-constexpr std::size_t kLanes = kEightRows;  // hides the one of tiles.hpp
+constexpr std::size_t kLanes = kEightRows;  // hides the one of sizes.hpp
 #endif
 
 // ---- vectors ------------------------------------------------------------------------------------

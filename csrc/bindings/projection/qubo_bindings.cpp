@@ -6,7 +6,7 @@
 #include <stdexcept>
 
 #include "bindings/module.hpp"
-#include "bindings/sample_view.hpp"
+#include "bindings/projection/sample_view.hpp"
 #include "bindings/watch.hpp"
 #include "core/encoding/gradient_problems.hpp"
 #include "core/encoding/sign_qubo.hpp"
