@@ -39,7 +39,6 @@ class Tempering {
         space_(space),
         read_(read),
         stop_(stop),
-        num_betas_(options.betas.size()),
         ladder_(kernels, options, read),
         lane_betas_(space.tiles.size() * kLanes, 0.0),
         energies_(space.tiles.size() * kLanes),
@@ -188,7 +187,7 @@ class Tempering {
   // Exchanges components between the copies at each cold temperature.
   void move_clusters(std::size_t number) {
     const std::uint64_t word = word_of(stream_key(options_.seed, kClusterStream, read_, number));
-    for (std::size_t t = options_.first_clustered; t < num_betas_; ++t) {
+    for (std::size_t t = options_.first_clustered; t < options_.betas.size(); ++t) {
       for (std::size_t copy = 0; copy + 1 < options_.num_copies; copy += 2) {
         if (stop_.poll()) return refresh();
         const std::size_t a = ladder_.replica_at(copy, t);
@@ -198,7 +197,7 @@ class Tempering {
     }
     refresh();
     if (!options_.keep_best) return;
-    for (std::size_t t = options_.first_clustered; t < num_betas_; ++t) {
+    for (std::size_t t = options_.first_clustered; t < options_.betas.size(); ++t) {
       for (std::size_t copy = 0; copy < options_.num_copies; ++copy) {
         if (stop_.poll()) return;
         improve(ladder_.replica_at(copy, t));
@@ -253,7 +252,6 @@ class Tempering {
   Workspace& space_;
   const std::uint64_t read_;
   Stop& stop_;
-  const std::size_t num_betas_;
   Ladder ladder_;
   Clock::time_point deadline_ = Clock::time_point::max();
   std::size_t taken_ = 0;     // number of times at which samples were taken
