@@ -5,13 +5,11 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
-#include <limits>
 #include <string>
 #include <vector>
 
 #include "core/encoding/gradient_problems.hpp"
 #include "core/projection/projection.hpp"
-#include "core/support/buffer.hpp"
 #include "core/support/dispatch.hpp"
 #include "fixtures.hpp"
 
@@ -123,49 +121,6 @@ void test_project(const Shape& shape, qpsbgd::Objective objective, qpsbgd::Alpha
   }
 }
 
-// One sample whose target is the lowest integer: 0 - INT_MIN must not be undefined behaviour, and
-// all instruction sets must decide alike.
-void test_lowest_target() {
-  using qpsbgd::kLanes;
-  std::vector<Result<float>> results;
-  for (const std::string& isa : qpsbgd::available_isas()) {
-    CAPTURE(isa);
-    setenv("QPSBGD_ISA", isa.c_str(), 1);
-    const qpsbgd::KernelTable& kernels = qpsbgd::kernels();
-    qpsbgd::Buffer<float> packed(kernels.gemm.panel_columns), transposed(kLanes), reach(kLanes),
-        margins(kLanes), spins(kLanes);
-    qpsbgd::Buffer<std::int32_t> targets(kLanes);
-    qpsbgd::Buffer<std::uint64_t> critical(1);
-    for (auto* zeros : {&packed, &transposed, &reach, &spins}) {
-      std::fill_n(zeros->data(), zeros->size(), 0.0f);
-    }
-    // Samples without a target never matter.
-    std::fill_n(margins.data(), margins.size(), std::numeric_limits<float>::infinity());
-    std::fill_n(targets.data(), targets.size(), 0);
-    packed[0] = transposed[0] = 1.0f;
-    reach[0] = 2.0f;
-    margins[0] = spins[0] = 1.0f;  // the flip makes the margin -1
-    targets[0] = std::numeric_limits<std::int32_t>::min();
-    const qpsbgd::SignTile tile{.packed_inputs = packed.data(),
-                                .inputs_t = transposed.data(),
-                                .reach = reach.data(),
-                                .targets = targets.data(),
-                                .margins = margins.data(),
-                                .ld = kLanes,
-                                .spins = spins.data(),
-                                .spins_ld = kLanes,
-                                .rows = 1,
-                                .num_variables = 1,
-                                .num_samples = 1,
-                                .critical = critical.data()};
-    const qpsbgd::StreamKey key{};
-    kernels.sign.anneal(tile, 1.0f, &key);
-    results.push_back({isa, {spins.data(), spins.data() + kLanes}});
-  }
-  unsetenv("QPSBGD_ISA");
-  check_equal(results);
-}
-
 }  // namespace
 
 TEST_CASE("projections") {
@@ -178,5 +133,3 @@ TEST_CASE("projections") {
     }
   }
 }
-
-TEST_CASE("the lowest target of the sign objective") { test_lowest_target(); }

@@ -174,16 +174,17 @@ QPSBGD_INLINE void add_flips(std::size_t first, const float* changes, BlockFlips
 QPSBGD_INLINE void prepare_block(const Int16Tile&, std::size_t, float*) {}
 
 QPSBGD_INLINE void load_fields(const Int16Tile& tile, std::size_t start, std::size_t count,
-                               std::size_t, std::size_t, const float*, LaneBlock& block) {
+                               std::size_t group, std::size_t rows, const float*,
+                               LaneBlock& block) {
+  const std::int16_t* fields = tile.fields + group * tile.ld + start;
   const Lanes<float> never = broadcast_lanes(-__builtin_inff());
-  alignas(64) float rows[kLanes * kLanes];
-  for (std::size_t row = tile.rows; row < kLanes; ++row) store_lanes(rows + row * kLanes, never);
+  alignas(64) float padded[kLanes * kLanes];
+  for (std::size_t row = rows; row < kLanes; ++row) store_lanes(padded + row * kLanes, never);
   for (std::size_t i = 0; i < count; i += kLanes) {
-    for (std::size_t row = 0; row < tile.rows; ++row) {
-      store_lanes(rows + row * kLanes,
-                  tile.unit * load_as_floats(tile.fields + row * tile.ld + start + i));
+    for (std::size_t row = 0; row < rows; ++row) {
+      store_lanes(padded + row * kLanes, tile.unit * load_as_floats(fields + row * tile.ld + i));
     }
-    transpose(rows, kLanes, block.fields + i * kLanes, kLanes);
+    transpose(padded, kLanes, block.fields + i * kLanes, kLanes);
   }
   for (std::size_t i = count; i % kLanes != 0; ++i) store_lanes(block.fields + i * kLanes, never);
 }
