@@ -135,7 +135,7 @@ TEST_CASE("path-integral annealing") {
   for (const std::size_t length : {1u, 3u}) {
     for (const double coupling : {-1.0, 0.5}) {
       test_paths(3, 2, length, coupling);
-      test_paths(36, 33, length, coupling);
+      test_paths(12, 33, length, coupling);
     }
   }
 }

@@ -1,6 +1,6 @@
 #include "core/support/dispatch.hpp"
 
-#if defined(QPSBGD_WITH_X86_LEVELS)
+#if defined(QPSBGD_WITH_V3) || defined(QPSBGD_WITH_V4)
 #include <cpuid.h>
 #endif
 
@@ -13,10 +13,12 @@ namespace qpsbgd {
 namespace baseline {
 extern const KernelTable kTable;
 }
-#if defined(QPSBGD_WITH_X86_LEVELS)
+#if defined(QPSBGD_WITH_V3)
 namespace v3 {
 extern const KernelTable kTable;
 }
+#endif
+#if defined(QPSBGD_WITH_V4)
 namespace v4 {
 extern const KernelTable kTable;
 }
@@ -24,7 +26,7 @@ extern const KernelTable kTable;
 
 namespace {
 
-#if defined(QPSBGD_WITH_X86_LEVELS)
+#if defined(QPSBGD_WITH_V3) || defined(QPSBGD_WITH_V4)
 // Returns the register states that the operating system saves (XCR0), or 0 without XGETBV.
 std::uint32_t saved_registers() {
   unsigned a = 0, b = 0, c = 0, d = 0;
@@ -45,7 +47,9 @@ bool has_v3() {
   constexpr std::uint32_t kFeatures = bit_AVX2 | bit_BMI | bit_BMI2;
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & kFeatures) == kFeatures;
 }
+#endif
 
+#if defined(QPSBGD_WITH_V4)
 bool has_v4() {
   constexpr std::uint32_t kZmmState = 0xe6;
   unsigned a = 0, b = 0, c = 0, d = 0;
@@ -58,8 +62,10 @@ bool has_v4() {
 
 std::vector<const KernelTable*> available_tables() {
   std::vector<const KernelTable*> tables = {&baseline::kTable};
-#if defined(QPSBGD_WITH_X86_LEVELS)
+#if defined(QPSBGD_WITH_V3)
   if (has_v3()) tables.push_back(&v3::kTable);
+#endif
+#if defined(QPSBGD_WITH_V4)
   if (has_v4()) tables.push_back(&v4::kTable);
 #endif
   return tables;

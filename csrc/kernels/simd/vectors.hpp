@@ -26,7 +26,7 @@
 #define QPSBGD_INLINE inline __attribute__((always_inline))
 // Unrolls the next loop, so that its arrays become registers. With a sanitizer the instrumented
 // code would take minutes to compile.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(QPSBGD_SANITIZED)
 #define QPSBGD_UNROLL
 #else
 #define QPSBGD_UNROLL _Pragma("GCC unroll 16")
