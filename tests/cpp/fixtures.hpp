@@ -2,8 +2,8 @@
 //
 // They run the core without Python, for the sanitizer builds: every instruction set, shapes at the
 // edges of lanes, panels and tiles, several threads. Equality of results is the check that needs no
-// oracle; tests/test_kernels.py has the oracle. A failed check prints the shape, the instruction
-// set and the number of threads, which doctest captures.
+// oracle; tests/kernels/test_kernels.py has the oracle. A failed check prints the shape, the
+// instruction set and the number of threads, which doctest captures.
 #pragma once
 
 #include <doctest/doctest.h>

@@ -1,6 +1,6 @@
 // Parallel tempering and weights of partition functions on several threads, for the sanitizer
 // builds: every instruction set, dense and sparse problems, cluster moves, elimination, and ends by
-// limits. tests/test_tempering.py and tests/test_partition.py have the oracles.
+// limits. tests/samplers/tempering has the oracles.
 #include <doctest/doctest.h>
 
 #include <algorithm>

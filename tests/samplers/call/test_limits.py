@@ -1,6 +1,7 @@
 """Limits of time cut a search, never its first descent."""
 
 import itertools
+import time
 
 import dimod
 import numpy as np
@@ -129,13 +130,18 @@ def test_time_limit_replaces_the_default_timeout():
         TabuSampler().sample(bqm, timeout="soon")
 
 
-def test_a_schedule_fits_into_its_limit():
+def test_a_schedule_fits_into_its_limit(monkeypatch):
+    clock = itertools.count(step=4.0)
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     bqm = PROBLEMS["sparse"]
     sampler = SimulatedAnnealingSampler()
-    short = sampler.sample(bqm, num_reads=32, seed=1, time_limit=0.1)
-    # As many sweeps as fit, from the hot end to the cold one; no more than the default.
-    assert 1 <= short.info["num_sweeps"][1] < 1000
+    short = sampler.sample(bqm, num_reads=32, seed=1, time_limit=60)
+    # As many sweeps as fit, from the hot end to the cold one: two took 4 seconds by this clock, and
+    # 56 are left.
+    assert short.info["num_sweeps"] == [28, 28]
     assert short.info["beta_range"] == sampler.sample(bqm, seed=1, num_sweeps=9).info["beta_range"]
+    monkeypatch.undo()
+    # No more than the default.
     small = sampler.sample(PROBLEMS["small"], seed=1, time_limit=60)
     assert small.info["num_sweeps"] == [1000, 1000]
     free = sampler.sample(PROBLEMS["small"], seed=1)
