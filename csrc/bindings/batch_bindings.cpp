@@ -112,13 +112,13 @@ bool problems_need_float64(const Couplings& couplings, const Array<double>& line
                            int num_threads) {
   const BatchView view = view_of(couplings, linear);
   bool needed = false;
-  run_uninterrupted(
-      precision_work(view), num_threads, [&](const KernelTable& table, int threads, Stop& stop) {
-        const auto* factor = std::get_if<FactorView>(&view.couplings);
-        needed = factor != nullptr ? needs_float64(table, view.linear, view.num_variables, *factor,
-                                                   threads, &stop)
-                                   : batch_needs_float64(table, view, threads, stop);
-      });
+  run_or_throw(precision_work(view), num_threads,
+               [&](const KernelTable& table, int threads, Stop& stop) {
+                 const auto* factor = std::get_if<FactorView>(&view.couplings);
+                 needed = factor != nullptr ? needs_float64(table, view.linear, view.num_variables,
+                                                            *factor, threads, &stop)
+                                            : batch_needs_float64(table, view, threads, stop);
+               });
   return needed;
 }
 
@@ -180,10 +180,10 @@ py::tuple check_matrices(const Matrices& matrices, int num_threads) {
   Array<double> largest(static_cast<py::ssize_t>(count));
   double* largest_out = largest.mutable_data();
   std::optional<BadEntry> bad;
-  run_uninterrupted(matrices_work(count, view.size()), num_threads,
-                    [&](const KernelTable& table, int threads, Stop&) {
-                      bad = find_bad_entry(table, view, count, threads, largest_out);
-                    });
+  run_or_throw(matrices_work(count, view.size()), num_threads,
+               [&](const KernelTable& table, int threads, Stop&) {
+                 bad = find_bad_entry(table, view, count, threads, largest_out);
+               });
   py::object entry = py::none();
   if (bad) entry = py::make_tuple(bad->matrix, bad->row, bad->column);
   return py::make_tuple(entry, largest);
@@ -206,11 +206,11 @@ py::tuple magnitudes(const Matrices& matrices, const Array<double>& coupling,
   Array<double> largest(linear.shape(0)), typical(linear.shape(0));
   double *largest_out = largest.mutable_data(), *typical_out = typical.mutable_data();
   const auto problems = static_cast<std::size_t>(linear.shape(0));
-  run_uninterrupted(matrices_work(count_of(matrices), view.size()), num_threads,
-                    [&](const KernelTable& table, int threads, Stop&) {
-                      batch_magnitudes(table, view, shared, coupling.data(), linear.data(),
-                                       problems, threads, largest_out, typical_out);
-                    });
+  run_or_throw(matrices_work(count_of(matrices), view.size()), num_threads,
+               [&](const KernelTable& table, int threads, Stop&) {
+                 batch_magnitudes(table, view, shared, coupling.data(), linear.data(), problems,
+                                  threads, largest_out, typical_out);
+               });
   return py::make_tuple(largest, typical);
 }
 
@@ -234,11 +234,11 @@ Array<double> of_matrices(const Matrices& matrices, const Array<double>& linear,
   const bool shared = is_shared(matrices);
   Array<double> results = results_for(states, kFields);
   double* out = results.mutable_data();
-  run_uninterrupted(products_work(batch, view.size()), num_threads,
-                    [&](const KernelTable& table, int threads, Stop&) {
-                      (kFields ? batch_fields : batch_energies)(table, view, shared, batch, threads,
-                                                                out);
-                    });
+  run_or_throw(products_work(batch, view.size()), num_threads,
+               [&](const KernelTable& table, int threads, Stop&) {
+                 (kFields ? batch_fields : batch_energies)(table, view, shared, batch, threads,
+                                                           out);
+               });
   return results;
 }
 
@@ -251,11 +251,11 @@ Array<double> of_factor(const Array<double>& factor, double scale, const Array<d
   const auto rank = static_cast<std::size_t>(factor.shape(0));
   Array<double> results = results_for(states, kFields);
   double* out = results.mutable_data();
-  run_uninterrupted(products_work(batch, rank), num_threads,
-                    [&](const KernelTable& table, int threads, Stop&) {
-                      (kFields ? factor_fields : factor_energies)(table, factor.data(), rank, scale,
-                                                                  batch, threads, out);
-                    });
+  run_or_throw(products_work(batch, rank), num_threads,
+               [&](const KernelTable& table, int threads, Stop&) {
+                 (kFields ? factor_fields : factor_energies)(table, factor.data(), rank, scale,
+                                                             batch, threads, out);
+               });
   return results;
 }
 

@@ -30,7 +30,7 @@ std::optional<Array<float>> multiply_packed(const Array<float>& inputs,
   const auto work = [&](const KernelTable& table, int threads, Stop&) {
     has_result = packed_product(table, matrix, values, num_inputs, max_real, out, threads);
   };
-  run_uninterrupted(packed_product_work(matrix, 1), num_threads, work);
+  run_or_throw(packed_product_work(matrix, 1), num_threads, work);
   if (!has_result) return std::nullopt;
   return outputs;
 }

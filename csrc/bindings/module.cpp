@@ -3,7 +3,8 @@
 #include "bindings/module.hpp"
 
 // The module does not need the GIL: the core's only mutable globals are the thread pool, two atomic
-// counters, and memory that each thread keeps for itself.
+// counters, the number of the last process that was found to be not forked, and memory that each
+// thread keeps for itself.
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   qpsbgd::bindings::define_projection(m);
   qpsbgd::bindings::define_layers(m);

@@ -38,7 +38,7 @@ void step_along(Array<float>& weights, const States& binary, float lr, float cli
                                    clip);
     });
   };
-  run_uninterrupted(kNanosecondsPerWeight * static_cast<double>(count), num_threads, work);
+  run_or_throw(kNanosecondsPerWeight * static_cast<double>(count), num_threads, work);
 }
 
 // Returns the exponential variates first, first + 1, ... of a random stream, for tests of it.

@@ -89,10 +89,10 @@ Ending run_sampler(double nanoseconds, int num_threads, const Limits& limits, co
   return {watch.stop().reason(), watch.exception()};
 }
 
-// Calls work(kernels, num_threads, stop) like run_sampler, for work that has no result when it is
-// interrupted: rethrows an exception of Python, such as KeyboardInterrupt.
+// Calls work(kernels, num_threads, stop) like run_sampler, which Ctrl-C may interrupt, too. Throws
+// the exception of Python, such as KeyboardInterrupt, instead of returning a partial result.
 template <class Work>
-void run_uninterrupted(double nanoseconds, int num_threads, const Work& work) {
+void run_or_throw(double nanoseconds, int num_threads, const Work& work) {
   rethrow(run_sampler(nanoseconds, num_threads, Limits{}, work).exception);
 }
 

@@ -21,7 +21,8 @@
 //   tile                      rows or reads that one thread processes together
 //   block                     kBlock consecutive variables
 //   lane                      one element of a SIMD vector, or of kLanes values that act as one
-//   word                      32 bits, one of each of 32 reads (sweep_bits.cpp)
+//   word                      32 bits, one of each of 32 reads (sweep_bits.cpp); 64 bits, one of each
+//                             of 64 samples (sweep_sign.cpp)
 //   plane                     a vector of words: one binary digit of a number in every read
 //   part                      one of the vectors that make up kLanes values
 //   state                     spins plus what is kept up to date with them (fields or residuals)

@@ -11,11 +11,11 @@ using namespace py::literals;
 namespace qpsbgd::bindings {
 namespace {
 
-// Returns the solution of a rule's equation; see excitations.hpp.
+// Returns the inverse temperature at which the expected number of excitations is `number`.
 double excitations_beta(const Array<double>& barriers, double number, double least) {
   const auto count = static_cast<std::size_t>(barriers.size());
   double beta = least;
-  run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
+  run_or_throw(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
     beta = beta_of_excitations({barriers.data(), count}, {}, number, least, &stop);
   });
   return beta;
@@ -34,7 +34,7 @@ py::tuple barriers_hot_and_knee(const Array<double>& barriers, const Array<doubl
                          .knee_lowest = knee_lowest};
   const auto count = static_cast<std::size_t>(barriers.size());
   HotAndKnee ends{};
-  run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
+  run_or_throw(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
     ends = hot_and_knee({barriers.data(), count}, {highest.data(), count}, rule, &stop);
   });
   return py::make_tuple(ends.hot, ends.knee);

@@ -40,7 +40,7 @@ std::unique_ptr<Ising> make_ising(const Array<double>& linear, const Array<std::
   const Ising::Interactions interactions{rows.data(), columns.data(), values.data(), count};
   const auto chosen = form.value_or(Ising::better_form(n, count));
   std::unique_ptr<Ising> problem;
-  run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
+  run_or_throw(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
     problem = std::make_unique<Ising>(linear.data(), n, interactions, chosen, 1, &stop);
   });
   return problem;
@@ -60,7 +60,7 @@ std::unique_ptr<Ising> make_dense_ising(const Array<double>& linear, const Array
   }
   const MatrixView view = MatrixView(matrix.data(), n).times(factor);
   std::unique_ptr<Ising> problem;
-  run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
+  run_or_throw(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
     problem = std::make_unique<Ising>(linear.data(), view, 1, &stop);
   });
   return problem;
@@ -77,7 +77,7 @@ class RandomSpins {
     States states({count, num_variables});
     std::int8_t* out = states.mutable_data();
     const auto size = static_cast<std::size_t>(states.size());
-    run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
+    run_or_throw(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
       for (std::size_t k = 0; k < size; ++k) {
         if (k % kDrawRun == 0 && stop.poll()) return;
         out[k] = generator_() & 1 ? 1 : -1;
@@ -94,10 +94,10 @@ Array<double> energies(const Ising& problem, const States& states, int num_threa
   const std::size_t num_states = check_states(states, problem);
   Array<double> values(states.shape(0));
   double* out = values.mutable_data();
-  run_uninterrupted(energies_work(problem, num_states), num_threads,
-                    [&](const KernelTable& table, int threads, Stop& stop) {
-                      problem.energies(table, states.data(), num_states, threads, out, &stop);
-                    });
+  run_or_throw(energies_work(problem, num_states), num_threads,
+               [&](const KernelTable& table, int threads, Stop& stop) {
+                 problem.energies(table, states.data(), num_states, threads, out, &stop);
+               });
   return values;
 }
 
@@ -106,7 +106,7 @@ Array<double> fields(const Ising& problem, const States& states) {
   const std::size_t num_states = check_states(states, problem), n = problem.num_variables();
   Array<double> values({states.shape(0), states.shape(1)});
   double* out = values.mutable_data();
-  run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop&) {
+  run_or_throw(0.0, 1, [&](const KernelTable&, int, Stop&) {
     for (std::size_t k = 0; k < num_states; ++k) {
       problem.fields64(states.data() + k * n, out + k * n);
     }
@@ -122,7 +122,7 @@ Array<double> reach(const Ising& problem) {
 
 bool problem_needs_float64(const Ising& problem) {
   bool needed = false;
-  run_uninterrupted(
+  run_or_throw(
       0.0, 1, [&](const KernelTable&, int, Stop& stop) { needed = needs_float64(problem, &stop); });
   return needed;
 }

@@ -167,7 +167,7 @@ States project_rotors(const Angles& angles, std::uint64_t seed) {
   const auto n = static_cast<std::size_t>(angles.shape(1));
   States spins({num_reads, n});
   std::int8_t* out = spins.mutable_data();
-  run_uninterrupted(0.0, 1, [&](const KernelTable& table, int, Stop&) {
+  run_or_throw(0.0, 1, [&](const KernelTable& table, int, Stop&) {
     project_angles(table, seed, num_reads, n, angles.data(), out);
   });
   return spins;

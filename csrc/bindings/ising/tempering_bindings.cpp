@@ -143,7 +143,7 @@ std::unique_ptr<Reduction> reduce(const Ising& problem) {
     throw std::invalid_argument("only problems in sparse form can be reduced");
   }
   std::unique_ptr<Reduction> reduction;
-  run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
+  run_or_throw(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
     reduction = std::make_unique<Reduction>(problem, stop);
   });
   return reduction;
@@ -195,13 +195,13 @@ py::tuple weigh_chains(const Array<double>& linear, const Array<std::uint32_t>& 
   Weights weights;
   const double proposals = static_cast<double>(num_problems * num_chains) * static_cast<double>(n) *
                            static_cast<double>(options.betas.size());
-  run_uninterrupted(
-      3.0 * proposals, num_threads, [&](const KernelTable& table, int threads, Stop& stop) {
-        options.num_threads = threads;
-        if (num_problems == 0) return;
-        const Ising problem(linear.data(), n, interactions, form, num_problems, &stop);
-        weights = importance_weights(table, problem, options, num_chains, stop);
-      });
+  run_or_throw(3.0 * proposals, num_threads,
+               [&](const KernelTable& table, int threads, Stop& stop) {
+                 options.num_threads = threads;
+                 if (num_problems == 0) return;
+                 const Ising problem(linear.data(), n, interactions, form, num_problems, &stop);
+                 weights = importance_weights(table, problem, options, num_chains, stop);
+               });
   Array<double> logs({num_problems, num_chains, options.marked.size()});
   std::copy(weights.logs.begin(), weights.logs.end(), logs.mutable_data());
   return py::make_tuple(logs, copy_vector(weights.variances));

@@ -29,10 +29,10 @@ template <class CoreLayer, class View, class... Arrays>
 class LayerRows {
  public:
   LayerRows(const View& view, int num_threads, const Arrays&... arrays) : arrays_(arrays...) {
-    run_uninterrupted(packing_work(view), num_threads,
-                      [&](const KernelTable& table, int threads, Stop& stop) {
-                        layer_.emplace(view, table, threads, &stop);
-                      });
+    run_or_throw(packing_work(view), num_threads,
+                 [&](const KernelTable& table, int threads, Stop& stop) {
+                   layer_.emplace(view, table, threads, &stop);
+                 });
   }
 
   // Returns target2, margin2 and product of each row (m, 3).
@@ -70,7 +70,7 @@ class LayerRows {
     States binary({layer_->num_neurons(), layer_->num_inputs()});
     std::int8_t* out = binary.mutable_data();
     // The layer knows its kernels and threads.
-    run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
+    run_or_throw(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
       project(*layer_, all_norms, options, out, stop);
     });
     return binary;
@@ -154,15 +154,15 @@ States project_products(const Array<double>& grams, const Array<double>& crosses
   States binary({groups, m, n});
   std::int8_t* out = binary.mutable_data();
   const double work = static_cast<double>(groups) * projection_work(view_of_group(0), options);
-  run_uninterrupted(work, num_threads, [&](const KernelTable& table, int threads, Stop& stop) {
+  run_or_throw(work, num_threads, [&](const KernelTable& table, int threads, Stop& stop) {
     parallel_for(
         groups, threads,
         [&](std::size_t group, int) {
           const GramLayer layer(view_of_group(group), table, threads, &stop);
           ProjectionOptions own = options;
           own.annealing.seed = seeds[group];
-          // Without curvature the linear term decides. It is not 0 if X^T X is that of some
-          // samples.
+          // With alpha = 0 every state is equally good. The start from sign(X^T T) is still defined
+          // where X^T X comes from a part of the samples that is all 0.
           if (unit_alpha(layer.norms(), alpha_rule) == 0.0) own.initial = InitialState::kLinear;
           project(layer, layer.norms(), own, out + group * m * n, stop);
         },

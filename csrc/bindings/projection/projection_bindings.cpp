@@ -79,10 +79,9 @@ States project_layer(const Array<float>& inputs, const Array<float>& targets, Ob
                             std::move(betas), num_reads, initial, initial_states, seed, steps);
   States binary = task.make_states();
   std::int8_t* out = binary.mutable_data();
-  run_uninterrupted(task.work(), num_threads,
-                    [&](const KernelTable& table, int threads, Stop& stop) {
-                      task.solve(table, threads, stop, out);
-                    });
+  run_or_throw(task.work(), num_threads, [&](const KernelTable& table, int threads, Stop& stop) {
+    task.solve(table, threads, stop, out);
+  });
   return binary;
 }
 
@@ -104,13 +103,13 @@ std::vector<States> project_layers(const std::vector<const ProjectionTask*>& tas
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return works[a] > works[b]; });
   const double work = std::accumulate(works.begin(), works.end(), 0.0);
-  run_uninterrupted(work, num_threads, [&](const KernelTable& table, int threads, Stop& stop) {
+  run_or_throw(work, num_threads, [&](const KernelTable& table, int threads, Stop& stop) {
     parallel_for(
         tasks.size(), threads,
         [&](std::size_t place, int) {
           if (stop.poll()) return;
           const std::size_t task = order[place];
-          // A loop inside a task that is not worth several threads costs more than it saves.
+          // An inner loop uses several threads only if its task has enough work.
           const int own = threads_for(works[task], threads);
           tasks[task]->solve(table, own, stop, out[task]);
         },
@@ -127,11 +126,11 @@ Array<double> row_energies(const Array<float>& inputs, const Array<float>& targe
   check_binary(binary, view);
   Array<double> energies(targets.shape(1));
   double* out = energies.mutable_data();
-  run_uninterrupted(energy_work(view), num_threads,
-                    [&](const KernelTable& table, int threads, Stop& stop) {
-                      projection_energy(table, view, objective, scale, alpha_rule, target_eps,
-                                        binary.data(), threads, out, &stop);
-                    });
+  run_or_throw(energy_work(view), num_threads,
+               [&](const KernelTable& table, int threads, Stop& stop) {
+                 projection_energy(table, view, objective, scale, alpha_rule, target_eps,
+                                   binary.data(), threads, out, &stop);
+               });
   return energies;
 }
 

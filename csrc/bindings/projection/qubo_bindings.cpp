@@ -26,10 +26,10 @@ py::tuple ising_of_gradient(const Array<float>& inputs, const Array<float>& targ
   Array<double> offsets(targets.shape(1));
   float *j = coupling.mutable_data(), *h = fields.mutable_data();
   double* offset = offsets.mutable_data();
-  run_uninterrupted(gradient_work(view), num_threads,
-                    [&](const KernelTable& table, int threads, Stop& stop) {
-                      gradient_ising(table, view, scale, alpha_rule, threads, j, h, offset, &stop);
-                    });
+  run_or_throw(gradient_work(view), num_threads,
+               [&](const KernelTable& table, int threads, Stop& stop) {
+                 gradient_ising(table, view, scale, alpha_rule, threads, j, h, offset, &stop);
+               });
   return py::make_tuple(fields, coupling, offsets);
 }
 
@@ -47,11 +47,11 @@ py::tuple pairs_of_gradient(const Array<float>& inputs, const Array<float>& targ
   Array<double> offsets(targets.shape(1));
   std::int32_t *row = rows.mutable_data(), *column = columns.mutable_data();
   double *j = values.mutable_data(), *h = fields.mutable_data(), *offset = offsets.mutable_data();
-  run_uninterrupted(kFloat64Slowdown * gradient_work(view), num_threads,
-                    [&](const KernelTable& table, int threads, Stop& stop) {
-                      gradient_ising_pairs(table, view, scale, alpha_rule, threads, row, column, j,
-                                           h, offset, &stop);
-                    });
+  run_or_throw(kFloat64Slowdown * gradient_work(view), num_threads,
+               [&](const KernelTable& table, int threads, Stop& stop) {
+                 gradient_ising_pairs(table, view, scale, alpha_rule, threads, row, column, j, h,
+                                      offset, &stop);
+               });
   return py::make_tuple(rows, columns, values, fields, offsets);
 }
 
@@ -63,7 +63,7 @@ py::tuple qubo_of_signs(const Array<float>& inputs, const Array<float>& targets,
   if (!(target_eps >= 0.0)) throw std::invalid_argument("target_eps must be at least 0");
   const double work = kFloat64Slowdown * gradient_work(view);
   std::optional<SignQubo> problem;
-  run_uninterrupted(work, num_threads, [&](const KernelTable& table, int threads, Stop& stop) {
+  run_or_throw(work, num_threads, [&](const KernelTable& table, int threads, Stop& stop) {
     problem.emplace(view, table, target_eps, threads, &stop);
   });
   const auto couplings = static_cast<py::ssize_t>(problem->num_couplings());
@@ -77,7 +77,7 @@ py::tuple qubo_of_signs(const Array<float>& inputs, const Array<float>& targets,
   std::int32_t *row = rows.mutable_data(), *column = columns.mutable_data();
   double *value = values.mutable_data(), *factor = factors.mutable_data();
   double *field = fields.mutable_data(), *offset = offsets.mutable_data();
-  run_uninterrupted(work, num_threads, [&](const KernelTable&, int, Stop& stop) {
+  run_or_throw(work, num_threads, [&](const KernelTable&, int, Stop& stop) {
     problem->patterns(pattern);
     problem->thresholds(threshold);
     problem->couplings(row, column, value, &stop);
@@ -91,7 +91,7 @@ py::tuple qubo_of_signs(const Array<float>& inputs, const Array<float>& targets,
 std::size_t find_other_magnitude(const Array<float>& inputs) {
   if (inputs.ndim() != 2) throw std::invalid_argument("inputs must have shape (N, n)");
   std::size_t position = 0;
-  run_uninterrupted(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
+  run_or_throw(0.0, 1, [&](const KernelTable&, int, Stop& stop) {
     position = first_other_magnitude(inputs.data(), static_cast<std::size_t>(inputs.shape(0)),
                                      static_cast<std::size_t>(inputs.shape(1)), &stop);
   });
@@ -101,7 +101,7 @@ std::size_t find_other_magnitude(const Array<float>& inputs) {
 // Returns the position of the first NaN or infinity, or the size of values.
 std::size_t find_nonfinite(const Array<float>& values) {
   std::size_t position = 0;
-  run_uninterrupted(0.0, 1, [&](const KernelTable& table, int, Stop& stop) {
+  run_or_throw(0.0, 1, [&](const KernelTable& table, int, Stop& stop) {
     position =
         first_nonfinite(table, values.data(), static_cast<std::size_t>(values.size()), &stop);
   });

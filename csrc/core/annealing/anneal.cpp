@@ -180,7 +180,7 @@ class AnnealCall {
   std::int64_t* const sweeps_;
   Stop& stop_;
   std::size_t tile_rows_ = kLanes;
-  std::size_t reads_per_stream_ = 1;  // of the streams that rows take
+  std::size_t reads_per_stream_ = 1;  // rows take the streams of reads at this distance
   std::size_t word_reads_ = 1;        // reads that share a random stream
   Refresh refresh_ = Refresh::kNever;
   double error_ = 0.0;  // of energies

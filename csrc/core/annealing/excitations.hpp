@@ -1,5 +1,6 @@
 // Inverse temperatures from barriers: the energies that flips cost at local minima. The rule is
-// Python's (qpsbgd/samplers/temperature_rules.py), which passes its constants.
+// Python's (qpsbgd/samplers/temperature_rules.py), which passes its constants. A schedule cools
+// slowly from its hot end to the knee, and fast from there on.
 #pragma once
 
 #include <cstddef>

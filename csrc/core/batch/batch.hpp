@@ -53,7 +53,7 @@ struct BatchOptions {
   std::vector<double> beta_factors;  // (num_problems)
   Acceptance acceptance = Acceptance::kMetropolis;
   bool wide = false;      // float64; dense form only
-  bool keep_best = true;  // see AnnealOptions
+  bool keep_best = true;  // return the lowest state of a read, not the last
   std::size_t moves = 0;  // tabu search: moves of a read
   std::size_t tenure = 0;
   std::uint64_t seed = 0;

@@ -1,5 +1,5 @@
-// The quadratic objective as Ising problems, one for each neuron, for other solvers. Unfinished
-// where `stop` says to end; null never does.
+// The quadratic objective as Ising problems, one for each neuron, for other solvers. If `stop` ends
+// the call, the result is incomplete; `stop` may be null.
 #pragma once
 
 #include <cstdint>

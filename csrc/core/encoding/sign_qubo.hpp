@@ -12,8 +12,8 @@
 namespace qpsbgd {
 
 // Returns the position of the first entry of X (num_samples, num_inputs) that is not 0 and differs
-// in magnitude from its sample's first non-zero entry, or the number of entries. Unfinished where
-// `stop` says to end; null never does.
+// in magnitude from its sample's first non-zero entry, or the number of entries. If `stop` ends the
+// call, the result is incomplete; `stop` may be null.
 std::size_t first_other_magnitude(const float* inputs, std::size_t num_samples,
                                   std::size_t num_inputs, Stop* stop = nullptr);
 

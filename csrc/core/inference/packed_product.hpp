@@ -21,8 +21,8 @@ struct PackedMatrix {
 double packed_product_work(const PackedMatrix& matrix, std::size_t num_inputs);
 
 // Sets outputs (num_inputs, num_rows) = inputs (num_inputs, num_columns) times the transposed
-// matrix. Inputs of -1 and +1 are counted, which is exact. Returns false, without a result, if more
-// than max_real inputs have other values.
+// matrix. Inputs of -1 and +1 are counted, which is exact. Returns false if more than max_real
+// input vectors hold other values; outputs are then incomplete.
 bool packed_product(const KernelTable& table, const PackedMatrix& matrix, const float* inputs,
                     std::size_t num_inputs, std::size_t max_real, float* outputs, int num_threads);
 

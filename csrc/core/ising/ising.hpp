@@ -143,7 +143,7 @@ class Ising {
   double total_magnitude() const;
 
   // Writes the energies (rows) of states (rows, n) in float64, from the biases as the caller gave
-  // them. Unfinished where `stop` says to end; null never does.
+  // them. If `stop` ends the call, the result is incomplete; `stop` may be null.
   void energies(const KernelTable& kernels, const std::int8_t* states, std::size_t rows,
                 int num_threads, double* out, Stop* stop = nullptr) const;
 

@@ -24,7 +24,7 @@ struct GramView {
 // The couplings in the layouts that kernels read. Images are (X^T X - its diagonal) b (n).
 class GramLayer final : public Layer {
  public:
-  // Unfinished where `stop` says to end; null never does.
+  // If `stop` ends the call, the result is incomplete; `stop` may be null.
   GramLayer(const GramView& view, const KernelTable& kernels, int num_threads,
             Stop* stop = nullptr);
 

@@ -70,7 +70,7 @@ class Layer {
   const std::vector<RowNorms>& norms() const { return norms_; }  // (m)
 
   // Writes the images c (rows, image_ld) of spins (rows, n) for rows <= kTileRows. `scratch` holds
-  // kTileRows * n floats. Unfinished where `stop` says to end; null never does.
+  // kTileRows * n floats. If `stop` ends the call, the result is incomplete; `stop` may be null.
   virtual void image(const std::int8_t* spins, std::size_t rows, float* c, float* scratch,
                      Stop* stop) const = 0;
 

@@ -26,7 +26,7 @@ struct SampleView {
 // X and T in the layouts that kernels read. Images are margins X b (N).
 class SampleLayer final : public Layer {
  public:
-  // Unfinished where `stop` says to end; null never does.
+  // If `stop` ends the call, the result is incomplete; `stop` may be null.
   SampleLayer(const SampleView& view, const KernelTable& kernels, int num_threads,
               Stop* stop = nullptr);
 

@@ -14,13 +14,13 @@ std::size_t first_nonfinite(const KernelTable& kernels, const float* values, std
                             Stop* stop = nullptr);
 
 // Returns the power of two that brings the largest magnitude into [1/2, 1); 1 for all zeros.
-// Unfinished where `stop` says to end; null never does.
+// If `stop` ends the call, the result is incomplete; `stop` may be null.
 float scale_to_unit(const float* x, std::size_t count, const KernelTable& kernels,
                     Stop* stop = nullptr);
 
 // Scaled samples scale() * X. The scale is the power of two that brings max|X| into [1/2, 1): no
-// sum can overflow or vanish, and no rounding changes. Results are unfinished where a `stop` says
-// to end; null never does.
+// sum can overflow or vanish, and no rounding changes. If `stop` ends the call, the result is
+// incomplete; `stop` may be null.
 class Inputs {
  public:
   // x: (num_samples, num_inputs), row-major. pack_transposed: whether packed_transposed() exists.

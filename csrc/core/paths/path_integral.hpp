@@ -23,7 +23,7 @@ struct PathResults {
 };
 
 // Anneals worldlines of num_reads reads from where they start. A sweep updates every qubit, or
-// chain, once in the order kPermuted.
+// chain, once if the order is kPermuted.
 //
 // Read k depends on the problem, its start, the schedule, the chains and k alone: not on the number
 // of reads or threads, nor on the instruction set. Dense and sparse form give the same reads.

@@ -14,13 +14,14 @@
 
 namespace qpsbgd {
 
-// With more, two proposed cuts would often fall into one slice.
+// The largest transverse field that an update accepts. With a larger one, two proposed cuts would
+// often fall into one slice.
 inline constexpr double kLargestTransverseField = kNumSlices / 16.0;
 
 // Chains of qubits with consecutive numbers, coupled as paths.
 struct PathChains {
   std::size_t length = 1;  // divides the number of qubits
-  double coupling = 0.0;   // between neighbours; a coupling of the problem is not one of these
+  double coupling = 0.0;   // between neighbours in a chain, beside the problem's own
   bool are_units = false;  // whether an update is one of a chain instead of a qubit
 };
 
@@ -37,7 +38,8 @@ class Worldlines {
   // units. It must outlive this object.
   Worldlines(const KernelTable& kernels, const Ising& problem, const PathChains& chains);
 
-  // Takes the worldlines of at most kLanes reads. The other lanes take those of the first.
+  // Takes the worldlines of at most kLanes reads. The other lanes get the spins of the
+  // first read, without breaks.
   void start(const PathView& reads, std::size_t count);
   // Updates every unit once, in the given order (number of units). keys (kLanes). Returns false
   // where `stop` ended the sweep early.

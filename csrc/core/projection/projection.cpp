@@ -97,7 +97,7 @@ struct Solver {
   std::size_t tile_rows = Layer::kTileRows;
 };
 
-// Descends until no row of `count` flips anything.
+// Descends until no row of `count` flips anything, or num_sweeps sweeps are made.
 void descend_rows(ProjectionRows& rows, std::size_t count, std::size_t num_sweeps, Stop& stop) {
   std::uint8_t active[Layer::kTileRows];
   std::memset(active, 1, count);

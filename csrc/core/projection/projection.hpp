@@ -37,8 +37,8 @@ void project(const SampleLayer& layer, const std::vector<RowNorms>& norms,
 void project(const GramLayer& layer, const std::vector<RowNorms>& norms,
              const ProjectionOptions& options, std::int8_t* out, Stop& stop);
 
-// Writes energies (m): the objective of binary (m, n) in float64. Unfinished where `stop` says to
-// end; null never does.
+// Writes energies (m): the objective of binary (m, n) in float64. If `stop` ends the call, the
+// result is incomplete; `stop` may be null.
 void projection_energy(const KernelTable& kernels, const SampleView& view, Objective objective,
                        double scale, AlphaRule alpha_rule, double target_eps,
                        const std::int8_t* binary, int num_threads, double* energies,

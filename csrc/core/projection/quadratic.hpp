@@ -30,7 +30,7 @@ class QuadraticProblem {
   static Form cheaper_form(std::size_t num_samples, std::size_t num_inputs,
                            const Annealing& annealing);
 
-  // Unfinished where `stop` says to end; null never does.
+  // If `stop` ends the call, the result is incomplete; `stop` may be null.
   QuadraticProblem(const SampleLayer& layer, double alpha, Form form, Stop* stop = nullptr);
 
   // Returns the rows of one thread. This object must outlive them.

@@ -21,8 +21,8 @@ enum class Objective {
 class Ranking {
  public:
   virtual ~Ranking() = default;
-  // Writes ranks (rows) of the states (rows, n) of the layer's rows from first_row on. Unfinished
-  // where `stop` says to end; null never does.
+  // Writes ranks (rows) of the states (rows, n) of the layer's rows from first_row on. If `stop`
+  // ends the call, the result is incomplete; `stop` may be null.
   virtual void rank(std::size_t first_row, std::size_t rows, const std::int8_t* states,
                     double* ranks, Stop* stop) = 0;
 };

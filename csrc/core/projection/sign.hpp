@@ -11,8 +11,8 @@ namespace qpsbgd {
 // The part of the problem that all neurons of a layer share.
 class SignProblem {
  public:
-  // eps: PAPER 0.01, in the caller's units of X. Unfinished where `stop` says to end; null never
-  // does.
+  // eps: PAPER 0.01, in the caller's units of X. If `stop` ends the call, the result is incomplete;
+  // `stop` may be null.
   SignProblem(const SampleLayer& layer, double eps, Stop* stop = nullptr);
 
   // Returns the rows of one thread. This object must outlive them.

@@ -69,8 +69,8 @@ class SpinRows {
   void descend(std::uint8_t* active);
   // Makes one sweep at a temperature, in float from variable `first` on, a multiple of kBlock.
   void anneal(Acceptance acceptance, float threshold, const StreamKey* keys, std::size_t first = 0);
-  // Makes such a sweep with Metropolis acceptance, in which each row has its own threshold (rows,
-  // rounded up to kLanes; 64-byte aligned).
+  // Makes a sweep in which each row has its own threshold. thresholds (rows, readable up to a
+  // multiple of kLanes) is 64-byte aligned.
   void anneal_each(Acceptance acceptance, const float* thresholds, const StreamKey* keys,
                    std::size_t first = 0);
   // Makes num_variables proposals, each of a variable drawn at random. Fields only.

@@ -14,7 +14,7 @@ constexpr std::uint64_t kExchangeStream = ~std::uint64_t{0};
 
 }  // namespace
 
-void EnergySums::add(double energy) {
+void RunningMoments::add(double energy) {
   if (count_ == 0.0) shift_ = energy;
   const double d = energy - shift_;
   count_ += 1.0;
@@ -22,7 +22,7 @@ void EnergySums::add(double energy) {
   squares_ += d * d;
 }
 
-double EnergySums::variance() const {
+double RunningMoments::variance() const {
   if (count_ < 2.0) return 0.0;
   return std::max(0.0, (squares_ - sum_ * sum_ / count_) / (count_ - 1.0));
 }
@@ -76,8 +76,8 @@ void Ladder::mark_ends(std::size_t hottest, std::size_t coldest) {
 
 void Ladder::report(TemperRead& result) const {
   result.round_trips = round_trips_;
-  for (const EnergySums& pair : exchanges_) result.exchanges.push_back(pair.mean());
-  for (const EnergySums& sums : energy_sums_) {
+  for (const RunningMoments& pair : exchanges_) result.exchanges.push_back(pair.mean());
+  for (const RunningMoments& sums : energy_sums_) {
     result.means.push_back(sums.mean());
     result.variances.push_back(sums.variance());
   }

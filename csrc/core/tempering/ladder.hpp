@@ -10,15 +10,15 @@
 
 namespace qpsbgd {
 
-// Running mean and variance of the energies at one temperature.
-class EnergySums {
+// Running mean and variance of numbers, such as the energies at one temperature.
+class RunningMoments {
  public:
   void add(double energy);
   double mean() const { return count_ > 0.0 ? shift_ + sum_ / count_ : 0.0; }
   double variance() const;
 
  private:
-  // The first energy. Sums of differences from it keep more digits than sums of large energies.
+  // The first number. Sums of differences from it keep more digits than sums of large numbers.
   double shift_ = 0.0;
   double count_ = 0.0, sum_ = 0.0, squares_ = 0.0;
 };
@@ -62,9 +62,9 @@ class Ladder {
   std::vector<std::size_t> slot_of_;     // (replicas)
   std::vector<End> last_end_;            // (replicas): the end that it visited last
   std::int64_t round_trips_ = 0;
-  std::vector<float> noise_;             // (slots)
-  std::vector<EnergySums> exchanges_;    // (num_betas - 1): of probabilities
-  std::vector<EnergySums> energy_sums_;  // (num_betas)
+  std::vector<float> noise_;                 // (slots)
+  std::vector<RunningMoments> exchanges_;    // (num_betas - 1): of probabilities
+  std::vector<RunningMoments> energy_sums_;  // (num_betas)
 };
 
 }  // namespace qpsbgd

@@ -1,7 +1,7 @@
 // Lists of the flips that a row makes in a block, and what brings states up to date with them.
 //
 // The lists are filled by sources whose vectors differ (sweep_rows.cpp, sweep_eight_rows.cpp), and
-// applied by follow_flips.cpp.
+// applied by apply_flips.cpp.
 #pragma once
 
 #include "kernels/simd/vectors.hpp"
@@ -34,10 +34,10 @@ struct Int16Flips {
 
 // Functions that bring the states of all rows up to date with the flips (rows) in the block from
 // `start`. They return whether the sweep may go on to the next block.
-struct FlipFollowers {
+struct FlipAppliers {
   bool (*real)(const QuadraticTile<float>& tile, std::size_t start, const BlockFlips<float>* flips);
   bool (*int16)(const Int16Tile& tile, std::size_t start, const Int16Flips* flips);
 };
-extern const FlipFollowers kFlipFollowers;
+extern const FlipAppliers kFlipAppliers;
 
 }  // namespace qpsbgd::QPSBGD_ISA

@@ -24,12 +24,12 @@ struct LaneBlock {
   alignas(64) float changes[kBlock * kLanes];  // -2 s where a variable flipped, else 0
 };
 
-QPSBGD_INLINE bool follow_flips(const QuadraticTile<float>& tile, std::size_t start,
-                                const BlockFlips<float>* flips) {
-  return kFlipFollowers.real(tile, start, flips);
+QPSBGD_INLINE bool apply_flips(const QuadraticTile<float>& tile, std::size_t start,
+                               const BlockFlips<float>* flips) {
+  return kFlipAppliers.real(tile, start, flips);
 }
-QPSBGD_INLINE bool follow_flips(const Int16Tile& tile, std::size_t start, const Int16Flips* flips) {
-  return kFlipFollowers.int16(tile, start, flips);
+QPSBGD_INLINE bool apply_flips(const Int16Tile& tile, std::size_t start, const Int16Flips* flips) {
+  return kFlipAppliers.int16(tile, start, flips);
 }
 
 // ---- visiting a block ---------------------------------------------------------------------------
@@ -241,7 +241,7 @@ std::size_t sweep(const Tile& tile, std::size_t start, const Rule* rules, std::u
         if (flips[group + row].has_any()) active[group + row] |= kFlipped;
       }
     }
-    if (has_flips && !follow_flips(tile, start, flips)) return start + kBlock;
+    if (has_flips && !apply_flips(tile, start, flips)) return start + kBlock;
   }
   for (std::size_t row = 0; row < tile.rows; ++row) active[row] = (active[row] & kFlipped) != 0;
   return kSweepDone;

@@ -140,8 +140,8 @@ QPSBGD_INLINE bool make_cuts(const WorldlineTile& tile, std::size_t qubit, const
 
 // ---- fields -------------------------------------------------------------------------------------
 
-// Sets sums to sum_j J_j s_j times the slices before each of kRows cuts in which neighbour j has
-// the opposite of its spin s_j.
+// Sets sums, for each of kRows cuts, to the sum over neighbours j of J_j s_j times the number of
+// slices before the cut in which j has the spin -s_j.
 template <std::size_t kRows>
 QPSBGD_INLINE void add_opposite_times(const BrokenNeighbour* neighbours, std::size_t count,
                                       const std::int16_t* cuts, float* sums) {

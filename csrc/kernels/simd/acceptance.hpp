@@ -12,6 +12,7 @@
 //                            gains below it
 //   draw_bounds(...)         the bounds of the next variables
 //   accepts(gain, bound)     mask of the lanes whose flips are accepted
+//   select_accepted(gain, bound, value)   value where the flip is accepted, else 0
 // clang-format on
 #pragma once
 

@@ -39,8 +39,8 @@ QPSBGD_INLINE Int16s broadcast_pair(const std::int16_t* pair) {
   return (Int16s)(Copies{} + *reinterpret_cast<const Copy*>(pair));
 }
 
-// Loads kWidth<float> of them. GCC 12 turns __builtin_convertvector into several instructions, and
-// warns about intrinsics without a mask.
+// Loads kWidth<float> int16 values as int32. GCC 12 turns __builtin_convertvector into several
+// instructions, and warns about intrinsics without a mask.
 QPSBGD_INLINE Ints load_as_ints(const std::int16_t* p) {
 #if defined(QPSBGD_AVX512)
   return (Ints)_mm512_maskz_cvtepi16_epi32(0xffff,

@@ -63,8 +63,9 @@ struct BitPair {
 // spins if the coupling is negative, else their complement. Positions count kBitPosition words.
 // Terms of magnitude 2^b are in list b; other magnitudes are sums of these. Edges to variable
 // num_variables, whose spin is always -1, stand for h. Edges from a variable to itself pad a list.
-// With c the sum of the terms' bits and W that of their magnitudes, s_i f_i = 2 c - W. The sum that
-// a sweep computes starts at a value that makes its highest digit tell whether s_i f_i >= 0.
+// With W the sum of the terms' magnitudes and c the sum of the magnitudes of those whose bit is 1,
+// s_i f_i = 2 c - W. The sum that a sweep computes starts at a value that makes its highest digit
+// tell whether s_i f_i >= 0.
 struct BitTile {
   const std::size_t* offsets;  // (num_variables * num_lists + 1) into edges
   const std::uint32_t* edges;

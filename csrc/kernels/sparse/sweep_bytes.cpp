@@ -27,8 +27,8 @@ QPSBGD_INLINE std::uint32_t draw_digits(std::uint32_t start, std::size_t round, 
   return digits;
 }
 
-// Returns whether the random number is less than the chance. The lowest digit in which they differ
-// decides.
+// Returns whether the random number is less than the chance. Both have their highest binary digit
+// in the lowest bit, so the lowest bit in which they differ decides.
 QPSBGD_INLINE bool is_accepted(std::size_t i, std::uint32_t chance, StreamKey key, unsigned bit) {
   const std::uint32_t start =
       begin_rounds(mix(static_cast<std::uint32_t>(i)), key.word0, key.word1);

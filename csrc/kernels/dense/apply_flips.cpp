@@ -5,18 +5,18 @@
 namespace qpsbgd::QPSBGD_ISA {
 namespace {
 
-bool follow_real(const QuadraticTile<float>& tile, std::size_t start,
-                 const BlockFlips<float>* flips) {
+bool apply_real(const QuadraticTile<float>& tile, std::size_t start,
+                const BlockFlips<float>* flips) {
   apply_flips(tile, start, flips);
   return true;
 }
 
-bool follow_int16(const Int16Tile& tile, std::size_t start, const Int16Flips* flips) {
+bool apply_int16(const Int16Tile& tile, std::size_t start, const Int16Flips* flips) {
   return apply_flips(tile, start, flips);
 }
 
 }  // namespace
 
-constinit const FlipFollowers kFlipFollowers = {.real = follow_real, .int16 = follow_int16};
+constinit const FlipAppliers kFlipAppliers = {.real = apply_real, .int16 = apply_int16};
 
 }  // namespace qpsbgd::QPSBGD_ISA
