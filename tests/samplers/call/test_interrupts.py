@@ -10,33 +10,16 @@ from pathlib import Path
 import dimod
 import numpy as np
 import pytest
+from short_calls import CALLS, every_sampler
 
 import qpsbgd
 from problems import random_bqm
-from qpsbgd import (
-    ExhaustiveSampler,
-    ParallelTemperingSampler,
-    PathIntegralAnnealingSampler,
-    RotorModelAnnealingSampler,
-    SimulatedAnnealingSampler,
-    SteepestDescentSampler,
-    TabuSampler,
-)
+from qpsbgd import ParallelTemperingSampler, SimulatedAnnealingSampler, SteepestDescentSampler
 from qpsbgd.samplers.batch import dimod_models
 from qpsbgd.samplers.call import interrupts, reads
 from qpsbgd.samplers.call.interrupts import DeferredInterrupts
 from qpsbgd.samplers.problem import ising
 
-CALLS = {
-    "annealing": (SimulatedAnnealingSampler(), {"num_sweeps": 2}),
-    "descent": (SteepestDescentSampler(), {}),
-    "exhaustive": (ExhaustiveSampler(), {}),
-    "tabu": (TabuSampler(), {"num_restarts": 0, "timeout": None}),
-    "tempering": (ParallelTemperingSampler(), {"num_sweeps": 2, "betas": [0.5, 1.0]}),
-    "paths": (PathIntegralAnnealingSampler(), {"num_sweeps": 2}),
-    "rotors": (RotorModelAnnealingSampler(), {"num_sweeps": 2}),
-}
-every_sampler = pytest.mark.parametrize("name", CALLS)
 PACKAGE = str(Path(qpsbgd.__file__).parent)
 
 

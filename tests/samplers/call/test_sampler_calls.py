@@ -6,30 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import dimod
 import numpy as np
 import pytest
+from short_calls import CALLS, every_sampler
 
 from problems import random_bqm
-from qpsbgd import (
-    ExhaustiveSampler,
-    ParallelTemperingSampler,
-    PathIntegralAnnealingSampler,
-    RotorModelAnnealingSampler,
-    SimulatedAnnealingSampler,
-    SteepestDescentSampler,
-    TabuSampler,
-)
+from qpsbgd import ParallelTemperingSampler, SteepestDescentSampler
 
-CALLS = {
-    "annealing": (SimulatedAnnealingSampler(), {"num_sweeps": 2}),
-    "descent": (SteepestDescentSampler(), {}),
-    "exhaustive": (ExhaustiveSampler(), {}),
-    "tabu": (TabuSampler(), {"num_restarts": 0, "timeout": None}),
-    "tempering": (ParallelTemperingSampler(), {"num_sweeps": 2, "num_replicas": 2}),
-    "paths": (PathIntegralAnnealingSampler(), {"num_sweeps": 2}),
-    "rotors": (RotorModelAnnealingSampler(), {"num_sweeps": 2}),
-}
 #: Samplers whose sample_many calls sample for each model.
 LOOPS = ["tempering", "paths", "rotors"]
-every_sampler = pytest.mark.parametrize("name", CALLS)
 
 
 @every_sampler
