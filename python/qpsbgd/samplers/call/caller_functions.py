@@ -27,8 +27,11 @@ class CallerFunctions:
 
     def core_watch(self) -> Callable[[float], bool] | None:
         """Return the function that the core calls, or None if there is nobody to call."""
-        has_function = self.interrupt is not None or self.progress is not None
-        return self.watch if has_function else None
+        return self.watch if self._are_given() else None
+
+    def are_to_be_called(self) -> bool:
+        """Return whether there is a function, and none has been called yet."""
+        return self._are_given() and not self.was_called
 
     def watch(self, energy: float) -> bool:
         """Call the caller's functions; return whether to stop.
@@ -41,3 +44,6 @@ class CallerFunctions:
             self._lowest = min(self._lowest, energy)  # of reads that were solved before, too
             self.progress(float(self._lowest + self.offset))
         return self.interrupt is not None and bool(self.interrupt())
+
+    def _are_given(self) -> bool:
+        return self.interrupt is not None or self.progress is not None

@@ -1,5 +1,6 @@
 """One call of a sampler: argument checks, clock, reads and result, which all samplers share."""
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -256,7 +257,7 @@ class SamplerCall:
 
         self._interrupts.attach = attach
         error = self._interrupts.error() if reads.error is None else reads.error
-        if error is None and not self._functions.was_called:
+        if error is None and self._functions.are_to_be_called():
             try:
                 # A short call has not called the caller's functions yet.
                 lowest = float(energies.min(initial=np.inf))
@@ -266,7 +267,7 @@ class SamplerCall:
                 error = exception
         self._ends_of_phases.append(time.perf_counter_ns())
         phases = ("preprocessing_ns", "sampling_ns", "postprocessing_ns")
-        durations = np.diff(self._ends_of_phases).tolist()
+        durations = [end - begin for begin, end in itertools.pairwise(self._ends_of_phases)]
         result.info["timing"] = dict(zip(phases, durations, strict=True))
         if error is not None:
             attach(error)
