@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("hypothesis")
 
-from fuzz import faulty, session
+from fuzz import faulty_targets, session
 from fuzz.targets import TARGETS, parse_case, print_case
 
 
@@ -24,7 +24,7 @@ def test_a_fault_is_shrunk_and_counted(tmp_path):
     assert (fault.kind, fault.message, fault.case) == ("Fault", "10 is too large", "fails(n=10)")
     assert outcome.counts[fault.signature] > 1
     name, case = parse_case(fault.case)
-    assert TARGETS[name].check is faulty.fails
+    assert TARGETS[name].check is faulty_targets.fails
     with pytest.raises(AssertionError, match="10 is too large"):
         TARGETS[name].check(**case)
 

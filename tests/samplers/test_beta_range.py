@@ -10,8 +10,8 @@ import qpsbgd
 from problems import layer, random_bqm
 from qpsbgd.samplers import temperature_rules
 from qpsbgd.samplers.batch.arguments import checked_couplings
+from qpsbgd.samplers.batch.batch_options import BatchOptions
 from qpsbgd.samplers.batch.batch_temperatures import auto_temperatures
-from qpsbgd.samplers.batch.options import BatchOptions
 from qpsbgd.samplers.problem.ising import Problem
 
 RULE = "must be 'auto', 'dwave', None or two numbers"

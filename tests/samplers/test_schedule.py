@@ -19,7 +19,7 @@ from qpsbgd import (
 from qpsbgd.samplers import temperature_rules
 from qpsbgd.samplers.batch import batch_temperatures
 from qpsbgd.samplers.batch.arguments import checked_couplings
-from qpsbgd.samplers.batch.options import BatchOptions
+from qpsbgd.samplers.batch.batch_options import BatchOptions
 from qpsbgd.samplers.batch.sparse import SparseCouplings
 from qpsbgd.samplers.problem.ising import Problem
 from qpsbgd.samplers.schedule import cooling

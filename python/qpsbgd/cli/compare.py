@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qpsbgd.cli.options import check_given, flag_of
+from qpsbgd.cli.setting_flags import check_given, flag_of
 from qpsbgd.training.config import Config
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 import click
 
-from qpsbgd.cli.errors import InputError
-from qpsbgd.cli.options import click_type, is_given, setting_options
+from qpsbgd.cli.input_errors import InputError
+from qpsbgd.cli.setting_flags import click_type, is_given, setting_options
 from qpsbgd.training.config import Config
 from qpsbgd.training.settings import Topology
 
@@ -61,7 +61,7 @@ def plan_command(
         from qpsbgd.hardware import DWaveProjector, plan_for, published_annealer
         from qpsbgd.training.datasets import DATASETS
         from qpsbgd.training.networks import make_network
-        from qpsbgd.training.projectors import mock_machine
+        from qpsbgd.training.run_projectors import mock_machine
     except ImportError as error:
         missing = f"planning needs {error.name}, which is not installed: pip install 'qpsbgd[all]'"
         raise click.ClickException(missing if error.name else str(error)) from error

@@ -13,7 +13,7 @@ import dimod
 from qpsbgd import formats, solve
 from qpsbgd._checks.numbers import SEED_LIMIT
 from qpsbgd.atomic import write_atomically
-from qpsbgd.cli.errors import InputError
+from qpsbgd.cli.input_errors import InputError
 from qpsbgd.cli.paths import OutPath
 
 #: Largest number of characters of an assignment that the command prints.

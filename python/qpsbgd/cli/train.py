@@ -10,9 +10,10 @@ import click
 
 from qpsbgd import _core
 from qpsbgd.cli.compare import finish_comparison, print_comparison, start_comparison
-from qpsbgd.cli.errors import InputError
-from qpsbgd.cli.groups import GroupedCommand
-from qpsbgd.cli.options import (
+from qpsbgd.cli.grouped_help import GroupedCommand
+from qpsbgd.cli.input_errors import InputError
+from qpsbgd.cli.paths import OutPath
+from qpsbgd.cli.setting_flags import (
     check_given,
     click_type,
     flag_of,
@@ -20,7 +21,6 @@ from qpsbgd.cli.options import (
     setting_options,
     with_flags,
 )
-from qpsbgd.cli.paths import OutPath
 from qpsbgd.training.config import RESUMABLE, Config, read_config
 
 if TYPE_CHECKING:

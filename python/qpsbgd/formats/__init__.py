@@ -19,8 +19,8 @@ A file may be compressed with gzip, xz or bzip2. ``docs/files.md`` defines the o
 format.
 """
 
+from qpsbgd.formats.initial_state_files import read_start
 from qpsbgd.formats.instance import FORMATS, SENSES, Format, Instance, Sense, SenseSource
 from qpsbgd.formats.reading import read
-from qpsbgd.formats.starts import read_start
 
 __all__ = ["FORMATS", "SENSES", "Format", "Instance", "Sense", "SenseSource", "read", "read_start"]

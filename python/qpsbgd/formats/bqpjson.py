@@ -6,7 +6,7 @@ The objective is ``scale * (sum of the terms + offset)``, to be minimised.
 import dimod
 import numpy as np
 
-from qpsbgd.formats.documents import Document, is_integer
+from qpsbgd.formats.json_documents import Document, is_integer
 from qpsbgd.formats.model import make_model
 
 VERSION = "1.0.0"

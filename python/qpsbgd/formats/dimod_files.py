@@ -13,7 +13,7 @@ import dimod
 import numpy as np
 import numpy.typing as npt
 
-from qpsbgd.formats.documents import Document, is_integer, is_number
+from qpsbgd.formats.json_documents import Document, is_integer, is_number
 from qpsbgd.formats.model import Indices, Weights
 
 MAGIC = b"DIMODBQM"

@@ -7,9 +7,8 @@ from pathlib import Path
 import dimod
 
 from qpsbgd._checks.choices import checked_choice
-from qpsbgd.formats import bqpjson, comments, dimod_files, matrices, text
+from qpsbgd.formats import bqpjson, comments, dimod_files, matrices, text_formats
 from qpsbgd.formats.compression import unpack
-from qpsbgd.formats.documents import Document
 from qpsbgd.formats.instance import (
     FORMATS,
     RULES,
@@ -19,6 +18,7 @@ from qpsbgd.formats.instance import (
     Sense,
     SenseSource,
 )
+from qpsbgd.formats.json_documents import Document
 from qpsbgd.formats.lines import Lines
 from qpsbgd.formats.model import check_finite
 
@@ -135,7 +135,7 @@ def _parsed(
     )
     format = format or _text_format(lines, name, suffix)
     stated = comments.read_sense(lines, format, RULES[format][0], sense)
-    bqm = matrices.read_mtx(lines) if format == "mtx" else text.READERS[format](lines)
+    bqm = matrices.read_mtx(lines) if format == "mtx" else text_formats.READERS[format](lines)
     return format, bqm, stated
 
 
@@ -148,7 +148,7 @@ def _text_format(lines: Lines, name: str, suffix: str) -> Format:
         return SUFFIXES[suffix]
     if any(QS_COMMENT.match(comment) for _, comment in lines.comments):
         return "qs"
-    if re.search(text.VARTYPE_HEADER, lines.text, re.MULTILINE):
+    if re.search(text_formats.VARTYPE_HEADER, lines.text, re.MULTILINE):
         return "coo"
     if len(words) != 2 or not all(re.fullmatch("[0-9]+", word) for word in words):
         raise _unknown(lines.path, "its first line is no header of a text format")

@@ -19,7 +19,7 @@ from qpsbgd._checks.numbers import (
 from qpsbgd.plugin.machines import checked_machine, checked_states, rows_by_pattern, scaled_biases
 from qpsbgd.plugin.sampling_options import checked_options, with_defaults
 from qpsbgd.samplers.batch import sample_batch
-from qpsbgd.samplers.batch.options import METHODS, Method
+from qpsbgd.samplers.batch.batch_options import METHODS, Method
 
 Range = Sequence[float]
 

@@ -19,7 +19,7 @@ from qpsbgd.plugin.expectation import expected_statistics
 from qpsbgd.plugin.sampling_options import checked_options, with_defaults
 from qpsbgd.samplers.base import StateSampler
 from qpsbgd.samplers.batch import sample_batch
-from qpsbgd.samplers.batch.options import Method
+from qpsbgd.samplers.batch.batch_options import Method
 from qpsbgd.samplers.tempering import ParallelTemperingSampler
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qpsbgd._checks.beta_ranges import checked_geometric_range
-from qpsbgd.samplers.batch.options import Method
+from qpsbgd.samplers.batch.batch_options import Method
 
 #: ``time_limit`` is missing, as a state that never left its start is no sample.
 OPTIONS = (

@@ -18,7 +18,7 @@ from qpsbgd._checks.layer_arrays import checked_layer
 from qpsbgd._checks.numbers import checked_threads
 from qpsbgd.projection.native import minimise, minimise_layers, objective_values
 from qpsbgd.projection.options import AlphaRule, InitialKind, Objective, ProjectionOptions
-from qpsbgd.projection.own_options import check_own_options
+from qpsbgd.projection.projector_options import check_own_options
 from qpsbgd.projection.projectors import (
     ProjectorLike,
     as_projector,

@@ -18,8 +18,8 @@ from qpsbgd.projection.options import (
     LayerProblem,
     ProjectionOptions,
 )
-from qpsbgd.projection.own_options import with_own_options
 from qpsbgd.projection.products import LayerProducts, minimise_products
+from qpsbgd.projection.projector_options import with_own_options
 from qpsbgd.projection.sampler_projector import SamplerProjector
 
 

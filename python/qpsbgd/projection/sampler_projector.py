@@ -14,7 +14,7 @@ from qpsbgd._checks.numbers import SEED_LIMIT, checked_nonnegative, checked_thre
 from qpsbgd.projection.encoding import DEFAULT_PENALTY_FACTOR, checked_penalty_factor, encode
 from qpsbgd.projection.models import GradientBQMs
 from qpsbgd.projection.options import DEFAULT_TARGET_EPS, LayerProblem, ProjectionOptions
-from qpsbgd.projection.own_options import with_own_options
+from qpsbgd.projection.projector_options import with_own_options
 from qpsbgd.projection.sample_sets import Ranking, checked_spins, never_worse
 from qpsbgd.samplers.base import CoreSampler
 

@@ -8,9 +8,9 @@ import numpy.typing as npt
 from qpsbgd import _core
 from qpsbgd._checks.beta_ranges import BetaRule
 from qpsbgd.samplers import temperature_rules
+from qpsbgd.samplers.batch.batch_options import BatchOptions
 from qpsbgd.samplers.batch.batch_temperatures import auto_temperatures, dwave_range, spread
 from qpsbgd.samplers.batch.dense import DenseCouplings
-from qpsbgd.samplers.batch.options import BatchOptions
 
 Inputs = npt.NDArray[np.float32]
 

@@ -13,7 +13,7 @@ from qpsbgd import _core
 from qpsbgd._checks.choices import Keep, checked_choice, checked_keep
 from qpsbgd._checks.numbers import checked_seed
 from qpsbgd.samplers.base import StateSampler
-from qpsbgd.samplers.batch.options import ACCEPTANCES, Acceptance
+from qpsbgd.samplers.batch.batch_options import ACCEPTANCES, Acceptance
 from qpsbgd.samplers.call.caller_functions import InterruptFunction, Progress
 from qpsbgd.samplers.call.sampler_call import SamplerCall
 from qpsbgd.samplers.problem.ising import Form, Problem

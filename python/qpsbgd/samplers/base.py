@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, cast, get_args, get_type_hints
 
 import dimod
 
-from qpsbgd.samplers.batch.options import Method
+from qpsbgd.samplers.batch.batch_options import Method
 from qpsbgd.samplers.call.sample_arrays import SampleArrays
 from qpsbgd.samplers.many_models import sample_models
 from qpsbgd.samplers.problem.array_model import ArrayModel

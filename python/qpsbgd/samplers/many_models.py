@@ -11,13 +11,13 @@ import numpy as np
 
 from qpsbgd._checks.numbers import SEED_LIMIT, WIDE_SEED_LIMIT, checked_seed, checked_time_limit
 from qpsbgd.samplers.batch.arguments import check_executor
+from qpsbgd.samplers.batch.batch_options import Method
 from qpsbgd.samplers.batch.dimod_models import (
     SMALLEST_TIME_LIMIT,
     checked_models,
     sample_many,
     with_samplesets,
 )
-from qpsbgd.samplers.batch.options import Method
 
 #: Options with which models become batches.
 BATCH_OPTIONS: dict[Method, frozenset[str]] = {

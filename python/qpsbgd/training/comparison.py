@@ -12,10 +12,10 @@ from qpsbgd.atomic import write_atomically
 from qpsbgd.training.config import Config
 from qpsbgd.training.datasets import Dataset, load_dataset
 from qpsbgd.training.folders import claim_folder, write_metrics
+from qpsbgd.training.initial_training_state import initial_state
 from qpsbgd.training.loop import fit
 from qpsbgd.training.plots import plot_comparison
 from qpsbgd.training.recipes import COMPARED_RATES, OptimizerName
-from qpsbgd.training.start import initial_state
 
 #: Trainings with each optimiser.
 NUM_SPLITS = 10

@@ -20,11 +20,11 @@ from qpsbgd.training.checkpoints import read_checkpoint, write_checkpoint
 from qpsbgd.training.config import Config, read_config
 from qpsbgd.training.datasets import DATA_VARIABLE, load_dataset
 from qpsbgd.training.folders import claim_folder, write_metrics
+from qpsbgd.training.initial_training_state import initial_state, steps_per_epoch
 from qpsbgd.training.loop import fit
 from qpsbgd.training.plots import plot_curve
-from qpsbgd.training.projectors import make_projector
 from qpsbgd.training.restore import restore
-from qpsbgd.training.start import initial_state, steps_per_epoch
+from qpsbgd.training.run_projectors import make_projector
 
 if TYPE_CHECKING:
     from qpsbgd.hardware import DWaveProjector, Plan

@@ -21,7 +21,7 @@ from qpsbgd.optim.distributed.pooling import (
     even_shares,
     should_sum_products,
 )
-from qpsbgd.optim.distributed.scale_parts import compare_scales
+from qpsbgd.optim.distributed.scale_comparison import compare_scales
 from qpsbgd.optim.step.scale import ScaleComparison
 from qpsbgd.projection.options import ProjectionOptions
 from qpsbgd.projection.projectors import Projector, as_native, check_binary
@@ -134,8 +134,8 @@ def project_shards(
     """
     checked_choice("exchange", exchange, get_args(Exchange))
     ranks = Ranks(group)
-    layers = [LayerSamples(shard, projector, exchange) for shard in shards]
-    descriptions = ranks.gather(layers, LayerSamples.describe)
+    layers = [RankSamples(shard, projector, exchange) for shard in shards]
+    descriptions = ranks.gather(layers, RankSamples.describe)
     solvers = [
         layer.make_solver(from_ranks, ranks)
         for layer, from_ranks in zip(layers, descriptions, strict=True)
@@ -166,7 +166,7 @@ class _Description(NamedTuple):
     seen: npt.NDArray[np.uint8]
 
 
-class LayerSamples:
+class RankSamples:
     """One layer's samples on this rank, and the means to solve its problems."""
 
     def __init__(self, shard: Shard, projector: Projector, exchange: Exchange) -> None:
@@ -215,7 +215,7 @@ class _LayerSolver:
         norms: norms of all rows ``(m, 3)``, to be set to the results of :meth:`pose` on all ranks.
     """
 
-    def __init__(self, layer: LayerSamples, descriptions: list[_Description], ranks: Ranks) -> None:
+    def __init__(self, layer: RankSamples, descriptions: list[_Description], ranks: Ranks) -> None:
         m, n = layer.shard.shape
         counts = [description.num_samples for description in descriptions]
         bits = functools.reduce(np.bitwise_or, [each.seen for each in descriptions])

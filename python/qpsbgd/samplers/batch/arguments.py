@@ -18,10 +18,10 @@ from qpsbgd._checks.numbers import (
     checked_time_limit,
 )
 from qpsbgd._checks.real_arrays import checked_floats, is_scipy_sparse, real_array, refuse_entries
+from qpsbgd.samplers.batch.batch_options import ACCEPTANCES, METHODS, Acceptance, Method
 from qpsbgd.samplers.batch.couplings import Couplings, Floats, States
 from qpsbgd.samplers.batch.dense import DenseCouplings
 from qpsbgd.samplers.batch.low_rank import LowRank, LowRankCouplings
-from qpsbgd.samplers.batch.options import ACCEPTANCES, METHODS, Acceptance, Method
 from qpsbgd.samplers.batch.sparse import SparseBatch, SparseCouplings
 
 #: Sweeps of each method by default. A descent takes none.

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd.samplers import temperature_rules
+from qpsbgd.samplers.batch.batch_options import BatchOptions, Form
 from qpsbgd.samplers.batch.chunks import Chunk, solve_chunk
 from qpsbgd.samplers.batch.couplings import Couplings, Floats, States
 from qpsbgd.samplers.batch.dense import DenseCouplings
 from qpsbgd.samplers.batch.low_rank import LowRankCouplings
-from qpsbgd.samplers.batch.options import BatchOptions, Form
 from qpsbgd.samplers.batch.sparse import SparseCouplings
 from qpsbgd.samplers.temperature_rules import Temperatures
 

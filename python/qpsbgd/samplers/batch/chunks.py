@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qpsbgd import _core
+from qpsbgd.samplers.batch.batch_options import BatchOptions
 from qpsbgd.samplers.batch.couplings import Couplings, Floats, States
-from qpsbgd.samplers.batch.options import BatchOptions
 
 
 @dataclass(frozen=True)

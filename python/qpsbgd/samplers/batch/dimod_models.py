@@ -15,11 +15,11 @@ from qpsbgd._checks.binary_models import check_model
 from qpsbgd._checks.choices import Keep, checked_choice
 from qpsbgd._checks.kinds import described
 from qpsbgd._checks.numbers import SEED_LIMIT, checked_count, checked_seed, checked_time_limit
-from qpsbgd.samplers.batch.arrays import BatchResult, sample_batch
+from qpsbgd.samplers.batch.batch_options import METHODS, Acceptance, Method
+from qpsbgd.samplers.batch.batch_sampling import BatchResult, sample_batch
 from qpsbgd.samplers.batch.couplings import States
 from qpsbgd.samplers.batch.executors import count_workers
 from qpsbgd.samplers.batch.model_groups import ModelGroup, group_models
-from qpsbgd.samplers.batch.options import METHODS, Acceptance, Method
 
 #: Time limit of a call whose time is over. A time limit must be positive.
 SMALLEST_TIME_LIMIT = 1e-9

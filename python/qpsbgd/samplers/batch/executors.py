@@ -4,8 +4,8 @@ import os
 from concurrent.futures import BrokenExecutor, Executor, Future
 
 from qpsbgd._warnings import warn_caller
+from qpsbgd.samplers.batch.batch_options import BatchOptions
 from qpsbgd.samplers.batch.chunks import Chunk, ChunkResult, solve_chunk
-from qpsbgd.samplers.batch.options import BatchOptions
 
 #: Chunks for each worker. With several, workers that finish early take over the rest.
 CHUNKS_PER_WORKER = 4

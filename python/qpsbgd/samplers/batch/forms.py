@@ -9,10 +9,10 @@ import numpy as np
 
 from qpsbgd import _core
 from qpsbgd._checks.choices import checked_choice
+from qpsbgd.samplers.batch.batch_options import Form, Method, Precision
 from qpsbgd.samplers.batch.couplings import Couplings, Floats
 from qpsbgd.samplers.batch.dense import DenseCouplings
 from qpsbgd.samplers.batch.low_rank import LowRankCouplings
-from qpsbgd.samplers.batch.options import Form, Method, Precision
 from qpsbgd.samplers.batch.sparse import SparseCouplings
 
 #: Largest number of variables of the interleaved form.

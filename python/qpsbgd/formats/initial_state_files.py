@@ -7,7 +7,7 @@ from typing import Any
 import dimod
 
 from qpsbgd.formats.compression import unpack
-from qpsbgd.formats.documents import Document, is_integer
+from qpsbgd.formats.json_documents import Document, is_integer
 
 #: Values by their notation in a file of plain values.
 VALUES = {"0": 0, "1": 1, "+1": 1, "-1": -1, "+": 1, "-": -1}

@@ -29,7 +29,7 @@ def initial_state(config: Config, data: Dataset, projector: Projector | None) ->
     Example:
         >>> from qpsbgd.training.config import Config
         >>> from qpsbgd.training.datasets import digits
-        >>> from qpsbgd.training.start import initial_state
+        >>> from qpsbgd.training.initial_training_state import initial_state
         >>> state = initial_state(Config.from_recipe("digits", network="small"), digits(), None)
         >>> type(state.optimizer).__name__, state.rows
         ('QPSBGD', [])

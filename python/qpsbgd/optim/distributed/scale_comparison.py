@@ -10,14 +10,14 @@ from qpsbgd.optim.distributed.pooling import SamplePool
 from qpsbgd.optim.step.scale import HeldOut, ScaleComparison
 
 if TYPE_CHECKING:
-    from qpsbgd.optim.distributed.shards import LayerSamples
+    from qpsbgd.optim.distributed.shards import RankSamples
 
 
 class ScalePart:
     """Part of one shard in a comparison of scales: its samples, all of which one rank receives."""
 
     def __init__(
-        self, layer: "LayerSamples", comparison: ScaleComparison, counts: list[int], rank: int
+        self, layer: "RankSamples", comparison: ScaleComparison, counts: list[int], rank: int
     ) -> None:
         self.name = layer.name
         self.comparison = comparison
@@ -56,7 +56,7 @@ class ScalePart:
         return self.comparison.run(*samples, options, num_threads)
 
 
-def compare_scales(layers: "list[LayerSamples]", counts: list[list[int]], ranks: Ranks) -> None:
+def compare_scales(layers: "list[RankSamples]", counts: list[list[int]], ranks: Ranks) -> None:
     """Compare the scales of the layers that are due for it, each on one rank.
 
     Args:

@@ -21,12 +21,12 @@ from qpsbgd.samplers.batch.arguments import (
     initial_spins,
     real_couplings,
 )
+from qpsbgd.samplers.batch.batch_options import Acceptance, BatchOptions, Form, Method, Precision
 from qpsbgd.samplers.batch.batch_temperatures import auto_temperatures, dwave_range
 from qpsbgd.samplers.batch.chunks import Chunk, ChunkResult, solve_chunk
 from qpsbgd.samplers.batch.couplings import Couplings, Floats, States
 from qpsbgd.samplers.batch.executors import solve_with_executor
 from qpsbgd.samplers.batch.forms import choose_form
-from qpsbgd.samplers.batch.options import Acceptance, BatchOptions, Form, Method, Precision
 
 
 @dataclass(frozen=True)
