@@ -56,7 +56,7 @@ def arguments(settings, **options):
 
 
 def inputs(dims):
-    """Of a batch, of one image, and of none."""
+    """Return a batch of three inputs, and one input without a batch dimension."""
     shape = (4, 9, 7)[: dims + 1]
     return [torch.randn(3, *shape).double(), torch.randn(shape).double()]
 

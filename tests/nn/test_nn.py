@@ -299,7 +299,7 @@ def test_transforms_of_layers(make, has_optimizer):
 
 
 class OwnLinear(BinaryLayer, nn.Module):
-    """What a user writes to have a layer of another kind."""
+    """Layer of another kind, as a user writes it."""
 
     def __init__(self, weight):
         nn.Module.__init__(self)

@@ -1,4 +1,4 @@
-"""What QPSBGD captures of a layer, and what it leaves behind."""
+"""Inputs and gradients that QPSBGD captures of a layer, and traces that it leaves behind."""
 
 import copy
 import gc

@@ -1,4 +1,4 @@
-"""Checks of words."""
+"""Checks of arguments with a fixed set of values."""
 
 from typing import Any, Literal
 

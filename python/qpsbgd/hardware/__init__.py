@@ -1,7 +1,7 @@
 """Projections on quantum annealers with :class:`DWaveProjector`, and estimates of their cost.
 
-This package needs dwave-system (``pip install qpsbgd[dwave]``). No other package of qpsbgd imports
-it.
+This package needs dwave-system (``pip install qpsbgd[dwave]``). The only other module that imports
+dwave-system is ``qpsbgd.plugin.ising_layer``, which uses ``dwave.system.temperatures``.
 """
 
 try:

@@ -23,7 +23,9 @@ BINARY: dict[type[nn.Module], type[BinaryLayer]] = {
 
 
 class ConvertReport(NamedTuple):
-    """What became binary and what stayed real; ``convert_to_binary(model).convert_report``.
+    """Names of what became binary and of what stayed real in a conversion.
+
+    ``convert_to_binary(model).convert_report`` is one.
 
     Attributes:
         converted: names of the layers that were converted.

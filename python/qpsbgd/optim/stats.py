@@ -23,7 +23,10 @@ class LayerStep:
     ``stats_every`` selects.
 
     Attributes:
-        seconds: time that projecting the gradient took.
+        seconds: time from reading the layer's samples to its binary gradient, with a comparison of
+            scales if the step has one. Layers that are solved together, by ``project_step`` of a
+            projector or by a process group, have an equal share each. Without a process group, the
+            copy of samples from another device to the host does not count.
         num_samples: number N of samples of the projection, summed over the layer's groups: those
             that a gradient reached, and those of past steps (``memory``).
         energy_before: objective at the linear minimiser sign(X^T t), mean over neurons.

@@ -1,4 +1,4 @@
-"""What calls of all samplers have in common: interrupts of short calls, and many models."""
+"""Calls of all samplers: interrupts of short calls, and many models."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

@@ -31,7 +31,7 @@ def test_api():
 
 
 def temper(problem, start, betas, *, replicas=None, **options):
-    """What the core returns."""
+    """Return the core's result."""
     chosen = {
         "num_copies": 1, "num_sweeps": 10, "num_discarded": 0, "cluster_period": 0,
         "first_clustered": 0, "acceptance": _core.Acceptance.Metropolis, "keep_best": False,

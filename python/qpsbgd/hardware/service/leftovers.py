@@ -46,13 +46,13 @@ class Leftovers:
             return known.pop() if known else None
 
     def add(self, submissions: Iterable[Submission]) -> None:
-        """Add the submissions of a step of this thread that failed."""
+        """Add the submissions of this thread's failed step."""
         with self._lock:
             for submission in submissions:
                 self._failed[submission.key].append((threading.get_ident(), submission))
 
     def finish(self, submissions: Iterable[Submission]) -> set[str]:
-        """Note the submissions of a step of this thread that succeeded.
+        """Record the submissions of this thread's successful step.
 
         Returns:
             Names of the problems that nobody needs any more: those of older steps, and what failed

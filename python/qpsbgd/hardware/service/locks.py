@@ -5,7 +5,7 @@ from types import TracebackType
 
 
 class Lock:
-    """Lock for ``with`` statements; a copy or a pickle of it is a new lock.
+    """Lock that survives copying and pickling of its owner as a new lock.
 
     Example:
         >>> import pickle
@@ -33,5 +33,5 @@ class Lock:
         self._lock.release()
 
     def __reduce__(self) -> tuple[type["Lock"], tuple[()]]:
-        """Return what makes a new lock."""
+        """Return the call that makes a new lock."""
         return Lock, ()

@@ -41,7 +41,7 @@ def to_devices(tensors: Sequence[Tensor], devices: Sequence[torch.device]) -> li
 
 
 def _elsewhere(devices: Sequence[torch.device]) -> dict[torch.device, list[int]]:
-    """Return the positions of each device that is not the CPU."""
+    """Return, for each device other than the CPU, the positions of its tensors."""
     places = defaultdict(list)
     for place, device in enumerate(devices):
         if device.type != "cpu":

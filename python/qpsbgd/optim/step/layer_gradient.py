@@ -49,7 +49,8 @@ class LayerGradient:
         binary: int8 ``(groups * m, n)`` of -1 and +1. It is 0 in rows that no gradient reached and
             in columns whose input is 0 in all samples. None where no gradient reached the layer on
             any rank.
-        seconds: time that the projection took.
+        seconds: time from reading the samples on the host to ``binary``, with a comparison of
+            scales; an equal share where several layers are solved together.
         direct: gradient ``(groups * m, n)`` that reached the weight past the layer on this rank, or
             None.
         scores: scores of the scales that the layer chooses from.
@@ -200,10 +201,12 @@ class LayerGradient:
             return None
         solver = self._product_solver(projector)
         if solver is None or samples.products is None:
-            return samples.gradient_from([next(answers) for X, _ in samples.batches if len(X)])
+            rows = [next(answers) for X, _ in samples.batches if len(X)]
+            return samples.gradient_from_batches(rows)
         options = [self.projection_options(group) for group in range(self.num_groups)]
         with naming_layer(self.options["layer"]):
-            return samples.gradient_of(solver.project_products(samples.products, options))
+            answer = solver.project_products(samples.products, options)
+            return samples.gradient_from_products(answer)
 
     def _product_solver(self, projector: Projector) -> NativeProjector | None:
         """Return the projector if it can solve the layer from products of its samples."""

@@ -91,13 +91,13 @@ class LayerSamples:
             for (X, T), reached in zip(self.pairs, rows, strict=True)
         ]
 
-    def gradient_of(self, products_answer: Binary) -> Binary:
+    def gradient_from_products(self, products_answer: Binary) -> Binary:
         """Return the binary gradient ``(G * m, n)`` for an answer ``(G, m, n)`` to the products."""
         return np.concatenate(
             [self._masked_by_all(group, rows) for group, rows in enumerate(products_answer)]
         )
 
-    def gradient_from(self, answers: Sequence[Binary]) -> Binary | None:
+    def gradient_from_batches(self, answers: Sequence[Binary]) -> Binary | None:
         """Return the binary gradient ``(G * m, n)`` for answers to the batches that are not empty.
 
         An answer of a solver means nothing for a neuron or an input that is 0 in all samples of its

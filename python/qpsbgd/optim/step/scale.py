@@ -30,8 +30,8 @@ MIN_SAMPLES = 16
 MAX_SAMPLES, MAX_SAMPLES_PER_INPUT = 1024, 8
 #: Smallest number of neurons of a comparison: the solver processes so many together in any case.
 MIN_ROWS = 16
-#: A comparison has one neuron of this many.
-ROWS_PER_ROW = 8
+#: A comparison uses one of every 8 neurons.
+COMPARED_EVERY = 8
 #: Largest number of groups of a convolution in a comparison.
 MAX_GROUPS = 4
 #: Number of blocks that the samples are divided into.
@@ -114,7 +114,7 @@ class ScaleComparison:
         count = scores.count
         number = min(num_groups, MAX_GROUPS, -(-MIN_ROWS // m))
         self.groups = sorted({(count * number + each) % num_groups for each in range(number)})
-        number = min(m, max(MIN_ROWS, m // ROWS_PER_ROW))
+        number = min(m, max(MIN_ROWS, m // COMPARED_EVERY))
         self.rows = np.sort((count * number + np.arange(number)) % m)
         self._scores = scores
         self._most = max(MAX_SAMPLES, MAX_SAMPLES_PER_INPUT * n)

@@ -35,7 +35,7 @@ BYTES_PER_READ = 24
 
 @dataclass(frozen=True)
 class Reads:
-    """What the reads of a call found.
+    """Results of the reads of a call.
 
     Attributes:
         states: spins, int8 ``(k, n)``: those of each read that began, or the best ones.

@@ -34,7 +34,7 @@ SMALLEST_DISTANCE = 0.01
 
 
 class Pilot(NamedTuple):
-    """What a short run at some inverse temperatures measured.
+    """Measurements of a short run at some inverse temperatures.
 
     Attributes:
         exchanges: mean probability of an exchange of neighbours, ``(k - 1,)``.

@@ -31,7 +31,7 @@ PILOT_READ = 2**40
 
 @dataclass(frozen=True)
 class Plan:
-    """What the reads of a call are to do.
+    """Work that the reads of a call are to do.
 
     Attributes:
         betas: inverse temperatures, ascending.
@@ -60,7 +60,7 @@ class Plan:
 
 @dataclass
 class Records:
-    """What the reads of a call did, beside their states.
+    """Records of the reads of a call, beside their states.
 
     Attributes:
         round_trips: of each read that was begun.
