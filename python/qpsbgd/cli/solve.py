@@ -14,7 +14,7 @@ from qpsbgd import formats, solve
 from qpsbgd._checks.numbers import SEED_LIMIT
 from qpsbgd.atomic import write_atomically
 from qpsbgd.cli.input_errors import InputError
-from qpsbgd.cli.paths import OutPath
+from qpsbgd.cli.output_paths import OutPath
 
 #: Largest number of characters of an assignment that the command prints.
 MAX_CHARACTERS = 64

@@ -12,7 +12,7 @@ from qpsbgd import _core
 from qpsbgd.cli.compare import finish_comparison, print_comparison, start_comparison
 from qpsbgd.cli.grouped_help import GroupedCommand
 from qpsbgd.cli.input_errors import InputError
-from qpsbgd.cli.paths import OutPath
+from qpsbgd.cli.output_paths import OutPath
 from qpsbgd.cli.setting_flags import (
     check_given,
     click_type,
