@@ -624,3 +624,10 @@ def test_best_known(solver, folder, file, key, args):
     )
     facts = json.loads(done.stdout)
     assert (facts["objective"], facts["stopped_by"]) == (best, "target")
+
+
+def test_both_senses_contradict_each_other(tmp_path):
+    (tmp_path / "graph.rudy").write_text("2 1\n1 2 1\n")
+    for senses in (("--maximize", "--minimize"), ("--minimize", "--maximize")):
+        result = run(tmp_path / "graph.rudy", *senses, expect=2)
+        assert "--maximize and --minimize contradict each other" in result.output

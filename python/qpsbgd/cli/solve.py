@@ -45,11 +45,10 @@ MAX_CHARACTERS = 64
 )
 @click.option(
     "--maximize",
-    "sense",
-    flag_value="maximise",
+    is_flag=True,
     help="[default: as the file says, else the rule of its format]",
 )
-@click.option("--minimize", "sense", flag_value="minimise")
+@click.option("--minimize", is_flag=True)
 @click.option(
     "--initial",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -60,7 +59,8 @@ MAX_CHARACTERS = 64
 def solve_command(
     file: Path,
     file_format: formats.Format | None,
-    sense: formats.Sense | None,
+    maximize: bool,
+    minimize: bool,
     threads: int | None,
     initial: Path | None,
     out: Path | None,
@@ -84,6 +84,9 @@ def solve_command(
     descents, anneals (sa) and tabu searches in turn. Ctrl-C ends the search and keeps the best
     solution. Progress goes to standard error, where that is a terminal.
     """
+    if maximize and minimize:
+        raise click.UsageError("--maximize and --minimize contradict each other: give one of them")
+    sense: formats.Sense | None = "maximise" if maximize else "minimise" if minimize else None
     try:
         if out is not None:
             check_out(out, file)

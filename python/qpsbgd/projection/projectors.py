@@ -166,7 +166,10 @@ def check_projector(name: str, projector: Any) -> None:
     if projector is None:
         return
     if isinstance(projector, str):
-        checked_choice(name, projector, ("native",))
+        if projector != "native":
+            raise ValueError(
+                f"{name} is {projector!r}, but must be 'native', a dimod.Sampler or a projector"
+            )
     elif isinstance(projector, type) or not (
         isinstance(projector, dimod.Sampler) or callable(projector)
     ):

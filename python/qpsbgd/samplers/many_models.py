@@ -136,9 +136,10 @@ def _options_of_each(count: int, options: dict[str, Any]) -> list[dict[str, Any]
     options = dict(options)
     given = options.pop("initial_states", None)
     if given is not None and not (isinstance(given, (list, tuple)) and len(given) == count):
+        size = f" of {len(given)}" if isinstance(given, (list, tuple)) else ""
         raise ValueError(
-            f"initial_states is a {type(given).__name__}, but must be a list with one entry for "
-            f"each of the {count} models"
+            f"initial_states is a {type(given).__name__}{size}, but must be a list with one entry "
+            f"for each of the {count} models"
         )
     each = [dict(options) for _ in range(count)]
     for place, own in enumerate(each):

@@ -81,6 +81,8 @@ def test_a_time_limit_draws_no_more_states_than_it_needs():
     together = reads.reads_together(10**9, 20, is_best=False, time_limit=0.5, num_threads=2)
     assert together * 20 <= 0.5 * reads.TOGETHER_PER_SECOND
     assert together % reads.LANES == 0
+    longest = reads.reads_together(10**9, 20, is_best=False, time_limit=60.0, num_threads=2)
+    assert longest * 20 <= reads.LIMITED_TOGETHER  # a longer limit makes no longer parts
     assert reads.reads_together(100, 20, is_best=False, time_limit=0.5, num_threads=2) == 100
     bqm = dimod.BQM(dict.fromkeys(range(20), 1.0), {}, 0.0, "SPIN")
     found = SteepestDescentSampler().sample(bqm, num_reads=10**9, time_limit=1e-9, seed=1)

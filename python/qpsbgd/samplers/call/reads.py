@@ -24,9 +24,11 @@ STATES_TOGETHER = 1 << 20
 LEAST_READS = 64
 STREAM_READS = 32
 #: Largest number of spins in one call of the core otherwise. Their initial states take some seconds
-#: to draw, or a seventh of a time limit.
+#: to draw.
 LARGEST_TOGETHER = 1 << 28
-TOGETHER_PER_SECOND = 1 << 23
+#: The same with a time limit, which drawing must not overrun by more than a tenth of a second, or a
+#: seventh of a shorter limit.
+LIMITED_TOGETHER = TOGETHER_PER_SECOND = 1 << 23
 #: Reads that an instruction processes where spins are bits.
 LANES = 512
 #: Bytes of a row of a sample set beside its state: energy, occurrences and a count.
@@ -73,7 +75,7 @@ def reads_together(
     elif np.isinf(time_limit):
         fitting, unit, least = LARGEST_TOGETHER // max(1, n), LANES, LANES * num_threads
     else:
-        spins = max(STATES_TOGETHER, min(LARGEST_TOGETHER, time_limit * TOGETHER_PER_SECOND))
+        spins = max(STATES_TOGETHER, min(LIMITED_TOGETHER, time_limit * TOGETHER_PER_SECOND))
         fitting = int(spins) // max(1, n)
         unit, least = (LANES if fitting >= LANES else STREAM_READS), STREAM_READS
     return min(num_reads, max(fitting - fitting % unit, least))

@@ -189,15 +189,15 @@ class SamplerCall:
             first += len(initial)
             if reason is not _core.StopReason.finished or first == self.num_reads:
                 break
+            if self.is_interrupted():
+                reason = _core.StopReason.interrupt
+                break
+            initial = self._starts.take(min(self._num_together, self.num_reads - first))
             left = end - time.perf_counter()
             if left <= 0:
                 reason = _core.StopReason.time_limit
                 break
-            if self.is_interrupted():
-                reason = _core.StopReason.interrupt
-                break
             limits = {**limits, "time_limit": left}
-            initial = self._starts.take(min(self._num_together, self.num_reads - first))
         ends = (min(extremes), max(extremes))
         if best is not None:
             lowest, energies, occurrences, numbers = best.arrays()
