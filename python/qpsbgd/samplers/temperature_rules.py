@@ -81,7 +81,6 @@ def auto_temperatures(problem: "Problem") -> Temperatures:
     minima, _, _, error = problem.core.descend(
         starts, precision=_core.Precision.float64, num_threads=1, time_limit=np.inf, watch=None
     )
-    del starts
     if error is not None:  # Ctrl-C
         raise error
     # Fields are divided by the largest field, because a doubled field could overflow.
